@@ -1,0 +1,736 @@
+"""Vectorised environments with the OpenAI baselines surface: in one process, or in worker processes.
+
+This module stands alone: it needs NumPy and cloudpickle only, so it can be copied beside a notebook and imported there.
+
+* Environments may follow Gymnasium (``reset`` gives ``(observation, info)``, ``step`` five results) or classic gym
+  (five results in 0.26, four before it).
+* A finished environment is reset at once. ``infos[i]["terminal_observation"]`` then holds the last observation of the
+  finished episode, and ``infos[i]["TimeLimit.truncated"]`` tells whether it was cut by time rather than ended: a value
+  estimate must go on through a truncation and must stop at a termination (Pardo et al. 2018, arXiv:1712.00378).
+* Workers are spawned, never forked: a fork copies the locks and threads of the parent in whatever state they are in.
+  A worker imports neither the parent's script nor anything that the environments do not import themselves.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import multiprocessing
+import multiprocessing.connection
+import os
+import signal
+import sys
+import threading
+import traceback
+import types
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, NoReturn
+
+import cloudpickle
+import numpy as np
+
+__all__ = [
+    "DummyVecEnv",
+    "EnvironmentFailedError",
+    "SubprocVecEnv",
+    "VecEnv",
+    "VecEnvError",
+    "WorkerDiedError",
+    "WorkerTimeoutError",
+]
+
+SUPPORTED_SPACES = ("Box", "Discrete", "MultiDiscrete", "MultiBinary")
+
+
+class VecEnvError(RuntimeError):
+    """An environment or a worker process failed; the vectorised environment is closed."""
+
+
+class EnvironmentFailedError(VecEnvError):
+    """An environment raised an exception.
+
+    Attributes:
+        env_index: index of the environment, 0 to ``num_envs - 1``.
+        operation: what it was asked to do: ``"__init__"``, ``"reset"``, ``"step"`` or a method's name.
+        action: the action it was given, ``None`` outside ``step``.
+        env_traceback: the traceback where it was raised, as text.
+    """
+
+    def __init__(self, env_index: int, operation: str, action: Any, env_traceback: str):
+        super().__init__(env_index, operation, action, env_traceback)
+        self.env_index = env_index
+        self.operation = operation
+        self.action = action
+        self.env_traceback = env_traceback
+
+    def __str__(self) -> str:
+        given = "" if self.action is None else f" with action {self.action!r}"
+        return f"environment {self.env_index} failed in {self.operation}{given}:\n{self.env_traceback.rstrip()}"
+
+
+class WorkerDiedError(VecEnvError):
+    """A worker process ended without being asked to."""
+
+
+class WorkerTimeoutError(VecEnvError):
+    """A worker process did not answer within ``step_timeout`` seconds."""
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# What a user holds
+# --------------------------------------------------------------------------------------------------------------------
+
+
+class VecEnv(ABC):
+    """``N`` environments that are stepped together.
+
+    Attributes:
+        num_envs: ``N``.
+        observation_space: the space of one environment.
+        action_space: the space of one environment.
+        reset_infos: the info dictionary of each environment's last call of ``reset``, a list of ``N``.
+    """
+
+    def __init__(self, num_envs: int, observation_space: Any, action_space: Any):
+        check_space(observation_space, "observation")
+        check_space(action_space, "action")
+        self.num_envs = num_envs
+        self.observation_space = observation_space
+        self.action_space = action_space
+        self.reset_infos: list[dict] = [{} for _ in range(num_envs)]
+        self.closed = False
+
+    def __len__(self) -> int:
+        return self.num_envs
+
+    def __enter__(self) -> VecEnv:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    @abstractmethod
+    def reset(self) -> np.ndarray:
+        """Begin an episode in every environment.
+
+        Returns:
+            observations, ``[N, *observation_space.shape]`` in the space's dtype.
+        """
+
+    @abstractmethod
+    def step_async(self, actions: np.ndarray) -> None:
+        """Hand one action to every environment; ``step_wait`` collects what came of it.
+
+        Args:
+            actions: ``[N, *action_space.shape]``.
+        """
+
+    @abstractmethod
+    def step_wait(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[dict]]:
+        """Wait for the step begun by ``step_async``.
+
+        Returns:
+            observations ``[N, *observation_space.shape]`` (of the next episode where one ended), rewards ``[N]``
+            float32, dones ``[N]`` bool (terminated or truncated), and ``N`` info dictionaries.
+
+        Raises:
+            EnvironmentFailedError: an environment raised.
+            WorkerDiedError: a worker process ended.
+            WorkerTimeoutError: a worker process gave no answer in time.
+        """
+
+    def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[dict]]:
+        """``step_async`` and ``step_wait`` in one."""
+        self.step_async(actions)
+        return self.step_wait()
+
+    @abstractmethod
+    def close(self) -> None:
+        """Close every environment and end every worker; may be called twice."""
+
+    @abstractmethod
+    def _call(self, operation: str, arguments: Sequence[tuple], indices: Sequence[int]) -> list:
+        """Run an operation of ``_EnvGroup`` on some environments, each with its own arguments; results in their order."""
+
+    def seed(self, seed: int) -> list[int]:
+        """Seed environment ``i`` with ``seed + i`` at its next reset; returns these seeds."""
+        seeds = [int(seed) + index for index in range(self.num_envs)]
+        self._call("seed", [(value,) for value in seeds], range(self.num_envs))
+        return seeds
+
+    def get_attr(self, name: str, indices: int | Iterable[int] | None = None) -> list:
+        """The attribute ``name`` of each environment (looked up through its wrappers)."""
+        chosen = self._indices(indices)
+        return self._call("get_attr", [(name,)] * len(chosen), chosen)
+
+    def set_attr(self, name: str, value: Any, indices: int | Iterable[int] | None = None) -> None:
+        """Set the attribute ``name`` of each environment."""
+        chosen = self._indices(indices)
+        self._call("set_attr", [(name, value)] * len(chosen), chosen)
+
+    def env_method(self, name: str, *args: Any, indices: int | Iterable[int] | None = None, **kwargs: Any) -> list:
+        """Call the method ``name`` of each environment; returns the results in order."""
+        chosen = self._indices(indices)
+        return self._call("env_method", [(name, args, kwargs)] * len(chosen), chosen)
+
+    def reset_task(self) -> np.ndarray:
+        """Call ``reset_task()`` of every environment; returns the observations it gives, stacked."""
+        return np.stack(self.env_method("reset_task"))
+
+    def get_images(self) -> list[np.ndarray]:
+        """One picture of each environment, ``[H, W, 3]`` uint8; needs ``render_mode="rgb_array"``."""
+        return self._call("render", [()] * self.num_envs, range(self.num_envs))
+
+    def render(self, mode: str = "rgb_array") -> np.ndarray | None:
+        """All environments as one picture (``"rgb_array"``), or each in its own window (``"human"``).
+
+        Raises:
+            ValueError: another mode, or environments that were made without ``render_mode="rgb_array"``.
+        """
+        if mode not in ("rgb_array", "human"):
+            raise ValueError(f'render mode must be "rgb_array" or "human", not {mode!r}')
+        images = self.get_images()
+        if mode == "human":
+            return None
+        if any(image is None for image in images):
+            raise ValueError('the environments give no picture: make them with render_mode="rgb_array"')
+        return tile_images(images)
+
+    def _indices(self, indices: int | Iterable[int] | None) -> list[int]:
+        if indices is None:
+            return list(range(self.num_envs))
+        return [int(indices)] if isinstance(indices, (int, np.integer)) else [int(index) for index in indices]
+
+    def _check_actions(self, actions: np.ndarray) -> np.ndarray:
+        actions = np.asarray(actions)
+        if len(actions) != self.num_envs:
+            raise ValueError(f"{self.num_envs} environments need {self.num_envs} actions, got {len(actions)}")
+        return actions
+
+    def _check_open(self) -> None:
+        if self.closed:
+            raise VecEnvError("this vectorised environment is closed")
+
+
+class DummyVecEnv(VecEnv):
+    """``N`` environments in this process, stepped one after the other.
+
+    Args:
+        env_fns: ``N`` functions without arguments, each returning an environment.
+
+    Raises:
+        EnvironmentFailedError: an environment could not be made.
+        TypeError: its spaces are not supported (Dict, Tuple, ...).
+    """
+
+    def __init__(self, env_fns: Sequence[Callable[[], Any]]):
+        env_fns = _check_env_fns(env_fns)
+        envs = [_make_env(env_fn, index) for index, env_fn in enumerate(env_fns)]
+        super().__init__(len(envs), envs[0].observation_space, envs[0].action_space)
+        self.envs = envs
+        self._observations = np.zeros((self.num_envs, *self.observation_space.shape), self.observation_space.dtype)
+        self._rewards = np.zeros(self.num_envs, np.float32)
+        self._dones = np.zeros(self.num_envs, np.bool_)
+        self._group = _EnvGroup(envs, 0, self._observations, self._rewards, self._dones)
+        self._actions: np.ndarray | None = None
+
+    def reset(self) -> np.ndarray:
+        self._check_open()
+        self.reset_infos = self._group.reset()
+        return self._observations.copy()
+
+    def step_async(self, actions: np.ndarray) -> None:
+        self._check_open()
+        self._actions = self._check_actions(actions)
+
+    def step_wait(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[dict]]:
+        if self._actions is None:
+            raise VecEnvError("step_wait() without a step_async() before it")
+        actions, self._actions = self._actions, None
+        infos = self._group.step(actions)
+        return self._observations.copy(), self._rewards.copy(), self._dones.copy(), infos
+
+    def close(self) -> None:
+        if not self.closed:
+            self.closed = True
+            self._group.close()
+
+    def _call(self, operation: str, arguments: Sequence[tuple], indices: Sequence[int]) -> list:
+        self._check_open()
+        return [self._group.call(operation, index, *args) for index, args in zip(indices, arguments, strict=True)]
+
+
+class SubprocVecEnv(VecEnv):
+    """``N`` environments in worker processes.
+
+    Observations, rewards and dones come back through shared memory; actions and infos travel through pipes. The
+    memory has no name in the file system, so that nothing of it is left behind however the processes end.
+
+    Args:
+        env_fns: ``N`` functions without arguments, each returning an environment. Closures, lambdas and functions
+            defined in a notebook are fine: they travel by cloudpickle.
+        spaces: ``(observation_space, action_space)``; by default one environment is made and closed in this process
+            to learn them.
+        context: ``"spawn"`` or ``"forkserver"``. Workers do not import the ``__main__`` module of the parent, so a
+            script needs no ``if __name__ == "__main__":``.
+        in_series: environments in one worker; must divide ``N``.
+        step_timeout: seconds that a worker may take for one answer (``reset``, ``step``, ...), ``None`` for no limit.
+
+    Raises:
+        ValueError: no environments, ``in_series`` that does not divide ``N``, or another start method.
+        TypeError: spaces that are not supported (Dict, Tuple, ...).
+        EnvironmentFailedError: an environment could not be made.
+    """
+
+    def __init__(
+        self,
+        env_fns: Sequence[Callable[[], Any]],
+        spaces: tuple[Any, Any] | None = None,
+        context: str = "spawn",
+        in_series: int = 1,
+        step_timeout: float | None = None,
+    ):
+        env_fns = _check_env_fns(env_fns)
+        if context not in ("spawn", "forkserver"):
+            raise ValueError(f'context must be "spawn" or "forkserver", not {context!r}')
+        if in_series < 1 or len(env_fns) % in_series:
+            raise ValueError(f"in_series={in_series} must divide the number of environments, {len(env_fns)}")
+        self._workers: list[_Worker] = []
+        self._in_series = in_series
+        self._waiting = False
+        self.step_timeout = step_timeout
+        super().__init__(len(env_fns), *(spaces or _probe_spaces(env_fns[0])))
+
+        process_context = multiprocessing.get_context(context)
+        if context == "forkserver":
+            process_context.set_forkserver_preload([__name__, "gymnasium"])
+        observations = _SharedArray((self.num_envs, *self.observation_space.shape), self.observation_space.dtype)
+        rewards = _SharedArray((self.num_envs,), np.float32)
+        dones = _SharedArray((self.num_envs,), np.bool_)
+        self._observations, self._rewards, self._dones = observations.array, rewards.array, dones.array
+        try:
+            for first in range(0, self.num_envs, in_series):
+                chosen = slice(first, first + in_series)
+                self._workers.append(
+                    _Worker(process_context, env_fns[chosen], chosen, (observations, rewards, dones))
+                )
+            for worker in self._workers:
+                self._receive(worker, None)
+        except BaseException:
+            self._kill()
+            raise
+
+    def reset(self) -> np.ndarray:
+        self.reset_infos = [info for infos in self._ask_all("reset", ()) for info in infos]
+        return self._observations.copy()
+
+    def step_async(self, actions: np.ndarray) -> None:
+        self._check_open()
+        if self._waiting:
+            raise VecEnvError("step_async() while a step is under way: call step_wait() first")
+        actions = self._check_actions(actions)
+        for worker in self._workers:
+            self._send(worker, ("step", (actions[worker.chosen],)))
+        self._waiting = True
+
+    def step_wait(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[dict]]:
+        self._check_open()
+        if not self._waiting:
+            raise VecEnvError("step_wait() without a step_async() before it")
+        infos: list[dict] = []
+        for worker in self._workers:
+            infos.extend(self._receive(worker, self.step_timeout))
+        self._waiting = False
+        return self._observations.copy(), self._rewards.copy(), self._dones.copy(), infos
+
+    def close(self) -> None:
+        if self.closed:
+            return
+        self.closed = True
+        for worker in self._workers:
+            with contextlib.suppress(OSError):  # it has gone already
+                worker.connection.send(("close", ()))
+        for worker in self._workers:
+            worker.end(patience=2.0)
+
+    def __del__(self) -> None:
+        if not getattr(self, "closed", True):
+            self._kill()
+
+    def _call(self, operation: str, arguments: Sequence[tuple], indices: Sequence[int]) -> list:
+        self._check_open()
+        results = []
+        for index, args in zip(indices, arguments, strict=True):
+            worker = self._workers[index // self._in_series]
+            self._send(worker, ("call", (operation, index % self._in_series, *args)))
+            results.append(self._receive(worker, self.step_timeout))
+        return results
+
+    def _ask_all(self, command: str, arguments: tuple) -> list:
+        self._check_open()
+        for worker in self._workers:
+            self._send(worker, (command, arguments))
+        return [self._receive(worker, self.step_timeout) for worker in self._workers]
+
+    def _send(self, worker: _Worker, message: tuple) -> None:
+        try:
+            worker.connection.send(message)
+        except OSError:
+            self._worker_died(worker)
+
+    def _receive(self, worker: _Worker, timeout: float | None) -> Any:
+        try:
+            if timeout is not None and not worker.connection.poll(timeout):
+                self._kill()
+                raise WorkerTimeoutError(
+                    f"{worker} gave no answer within {timeout:g} s (step_timeout); the other workers were stopped"
+                )
+            succeeded, result = worker.connection.recv()
+        except (EOFError, OSError):
+            self._worker_died(worker)
+        if succeeded:
+            return result
+        self._kill()
+        raise EnvironmentFailedError(*result)
+
+    def _worker_died(self, worker: _Worker) -> NoReturn:
+        worker.process.join(5.0)
+        exit_code = worker.process.exitcode
+        self._kill()
+        if exit_code is not None and exit_code < 0:
+            how = f"was killed by {signal.Signals(-exit_code).name}"
+        else:
+            how = f"ended with exit code {exit_code}"
+        raise WorkerDiedError(f"{worker} {how}; the other workers were stopped")
+
+    def _kill(self) -> None:
+        self.closed = True
+        for worker in self._workers:
+            worker.process.kill()
+        for worker in self._workers:
+            worker.end(patience=5.0)
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# A worker process, seen from its parent and from inside
+# --------------------------------------------------------------------------------------------------------------------
+
+
+class _SharedArray:
+    """An array in memory that the parent and its workers share; it can be handed to a process as it is started."""
+
+    def __init__(self, shape: tuple[int, ...], dtype: Any):
+        self.shape, self.dtype = shape, np.dtype(dtype)
+        num_bytes = int(np.prod(shape)) * self.dtype.itemsize
+        self.memory = multiprocessing.get_context("spawn").RawArray(ctypes.c_byte, max(num_bytes, 1))
+
+    @property
+    def array(self) -> np.ndarray:
+        count = int(np.prod(self.shape))
+        return np.frombuffer(self.memory, self.dtype, count).reshape(self.shape)
+
+
+class _Worker:
+    """The parent's end of a worker process: the process, the pipe, and which environments it holds."""
+
+    def __init__(
+        self,
+        process_context: Any,
+        env_fns: Sequence[Callable],
+        chosen: slice,
+        shared_arrays: tuple[_SharedArray, _SharedArray, _SharedArray],
+    ):
+        self.chosen = chosen
+        self.connection, workers_end = process_context.Pipe()
+        self.process = process_context.Process(
+            target=_run_worker,
+            args=(workers_end, cloudpickle.dumps(list(env_fns)), chosen, shared_arrays),
+            name=str(self),
+            daemon=True,
+        )
+        with _without_main_module(), _without_interrupts():
+            self.process.start()
+        workers_end.close()
+
+    def __str__(self) -> str:
+        first, last = self.chosen.start, self.chosen.stop - 1
+        held = f"environment {first}" if first == last else f"environments {first} to {last}"
+        return f"worker {first // (self.chosen.stop - first)} ({held})"
+
+    def end(self, patience: float) -> None:
+        """Wait ``patience`` seconds for the process to end by itself, then end it."""
+        self.process.join(patience)
+        if self.process.is_alive():
+            self.process.kill()
+            self.process.join()
+        self.connection.close()
+
+
+def _run_worker(
+    connection: multiprocessing.connection.Connection,
+    pickled_env_fns: bytes,
+    chosen: slice,
+    shared_arrays: tuple[_SharedArray, _SharedArray, _SharedArray],
+) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole terminal; the parent decides what follows
+    _end_with_parent()
+    _silence_gym_notice()
+    group = None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the parent has shown what making such an environment warns of
+            envs = [
+                _make_env(env_fn, index) for index, env_fn in enumerate(cloudpickle.loads(pickled_env_fns), chosen.start)
+            ]
+        group = _EnvGroup(envs, chosen.start, *(shared.array[chosen] for shared in shared_arrays))
+        connection.send((True, None))
+        while True:
+            command, arguments = connection.recv()
+            if command == "close":
+                break
+            connection.send((True, getattr(group, command)(*arguments)))
+    except EnvironmentFailedError as failure:
+        connection.send((False, failure.args))
+    except Exception:  # such as an info that cannot be pickled, or a function that cannot be loaded
+        with contextlib.suppress(OSError):
+            connection.send((False, (chosen.start, "its worker", None, traceback.format_exc())))
+    except (EOFError, KeyboardInterrupt):
+        pass
+    finally:
+        if group is not None:
+            group.close()
+
+
+def _end_with_parent() -> None:
+    """End this process when the parent is gone, even while an environment is stuck in ``step``."""
+    parent = multiprocessing.parent_process()
+
+    def watch() -> None:
+        multiprocessing.connection.wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, name="end-with-parent", daemon=True).start()
+
+
+@contextlib.contextmanager
+def _without_main_module() -> Iterator[None]:
+    """Keep a process that is being started from importing the parent's ``__main__``, and with it the training code."""
+    main_module = sys.modules["__main__"]
+    sys.modules["__main__"] = types.ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main_module
+
+
+@contextlib.contextmanager
+def _without_interrupts() -> Iterator[None]:
+    """A process started here never sees Ctrl-C, not even while its interpreter starts; the parent sees it afterwards."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# The environments that one process holds
+# --------------------------------------------------------------------------------------------------------------------
+
+
+class _EnvGroup:
+    """Environments that one process steps one after the other, writing into rows of the arrays that it is given.
+
+    Both vectorised environments run this same code, so that they cannot differ in what an environment sees.
+    """
+
+    def __init__(
+        self, envs: list, first_index: int, observations: np.ndarray, rewards: np.ndarray, dones: np.ndarray
+    ):
+        self.envs = envs
+        self.first_index = first_index
+        self.observations = observations
+        self.rewards = rewards
+        self.dones = dones
+        self.observation_shape = observations.shape[1:]
+        self.seeds: list[int | None] = [None] * len(envs)
+
+    def reset(self) -> list[dict]:
+        infos = []
+        for position in range(len(self.envs)):
+            try:
+                observation, info = self._reset_env(position)
+                self._write_observation(position, observation)
+            except Exception as error:
+                raise self._failure(position, "reset") from error
+            infos.append(info)
+        return infos
+
+    def step(self, actions: np.ndarray) -> list[dict]:
+        infos = []
+        for position, env in enumerate(self.envs):
+            action = actions[position]
+            try:
+                result = env.step(action)
+                if len(result) == 5:
+                    observation, reward, terminated, truncated, info = result
+                else:  # classic gym before 0.26: four results, and the time limit told in the info
+                    observation, reward, done, info = result
+                    truncated = done and info.get("TimeLimit.truncated", False)
+                    terminated = done and not truncated
+                done = bool(terminated or truncated)
+                if done:
+                    info = dict(info)
+                    info["terminal_observation"] = np.array(observation)
+                    info["TimeLimit.truncated"] = not terminated
+                    observation, _ = self._reset_env(position)
+                self._write_observation(position, observation)
+                self.rewards[position] = reward
+                self.dones[position] = done
+            except Exception as error:
+                raise self._failure(position, "step", action) from error
+            infos.append(info)
+        return infos
+
+    def call(self, operation: str, position: int, *arguments: Any) -> Any:
+        try:
+            return getattr(self, f"_{operation}")(position, *arguments)
+        except Exception as error:
+            name = arguments[0] if operation == "env_method" else operation
+            raise self._failure(position, name) from error
+
+    def close(self) -> None:
+        for env in self.envs:
+            env.close()
+
+    def _reset_env(self, position: int) -> tuple[Any, dict]:
+        seed, self.seeds[position] = self.seeds[position], None
+        return reset_env(self.envs[position], seed)
+
+    def _write_observation(self, position: int, observation: Any) -> None:
+        if np.shape(observation) != self.observation_shape:  # assignment would broadcast it without a word
+            raise ValueError(
+                f"an observation of shape {np.shape(observation)} where the space says {self.observation_shape}"
+            )
+        self.observations[position] = observation
+
+    def _failure(self, position: int, operation: str, action: Any = None) -> EnvironmentFailedError:
+        action = action.tolist() if isinstance(action, (np.ndarray, np.generic)) else action
+        return EnvironmentFailedError(self.first_index + position, operation, action, traceback.format_exc())
+
+    # What ``call`` may be asked for, one environment at a time.
+
+    def _seed(self, position: int, seed: int) -> None:
+        self.seeds[position] = seed
+
+    def _get_attr(self, position: int, name: str) -> Any:
+        env = self.envs[position]
+        return env.get_wrapper_attr(name) if hasattr(env, "get_wrapper_attr") else getattr(env, name)
+
+    def _set_attr(self, position: int, name: str, value: Any) -> None:
+        env = self.envs[position]
+        if hasattr(env, "set_wrapper_attr"):
+            env.set_wrapper_attr(name, value)
+        else:
+            setattr(env.unwrapped, name, value)
+
+    def _env_method(self, position: int, name: str, args: tuple, kwargs: dict) -> Any:
+        return self._get_attr(position, name)(*args, **kwargs)
+
+    def _render(self, position: int) -> Any:
+        return self.envs[position].render()
+
+
+def reset_env(env: Any, seed: int | None = None) -> tuple[Any, dict]:
+    """Begin an episode of one environment, whichever of the three generations its interface is of.
+
+    Args:
+        env: a Gymnasium environment, or a classic gym one (``reset(seed=...)`` in 0.26, ``seed(...)`` before it).
+        seed: of the environment's randomness from here on; ``None`` leaves it as it is.
+
+    Returns:
+        the first observation and the info dictionary (empty where the environment gives none).
+    """
+    if seed is None:
+        result = env.reset()
+    elif _reset_takes_seed(env):
+        result = env.reset(seed=seed)
+    else:
+        env.seed(seed)
+        result = env.reset()
+    if isinstance(result, tuple) and len(result) == 2 and isinstance(result[1], dict):
+        return result
+    return result, {}
+
+
+def check_space(space: Any, role: str) -> None:
+    """Raise ``TypeError`` unless a space (Gymnasium's or classic gym's) is one that arrays can hold."""
+    kinds = {kind.__name__ for kind in type(space).__mro__}
+    if kinds.isdisjoint(SUPPORTED_SPACES):
+        raise TypeError(
+            f"{role} space {space} is not supported: it must be {', '.join(SUPPORTED_SPACES[:-1])} or "
+            f"{SUPPORTED_SPACES[-1]} (gymnasium.wrappers.FlattenObservation turns Dict and Tuple observations into a Box)"
+        )
+
+
+def tile_images(images: Sequence[np.ndarray]) -> np.ndarray:
+    """``N`` pictures ``[H, W, C]`` as one, in a grid as near to a square as can be; empty places are black."""
+    stacked = np.asarray(images)
+    num_images, height, width, channels = stacked.shape
+    rows = int(np.ceil(np.sqrt(num_images)))
+    columns = int(np.ceil(num_images / rows))
+    grid = np.zeros((rows * columns, height, width, channels), stacked.dtype)
+    grid[:num_images] = stacked
+    return grid.reshape(rows, columns, height, width, channels).swapaxes(1, 2).reshape(rows * height, columns * width, -1)
+
+
+def _check_env_fns(env_fns: Sequence[Callable[[], Any]]) -> list[Callable[[], Any]]:
+    env_fns = list(env_fns)
+    if not env_fns:
+        raise ValueError("env_fns is empty: at least one environment is needed")
+    for index, env_fn in enumerate(env_fns):
+        if not callable(env_fn):
+            raise ValueError(f"env_fns[{index}] is {env_fn!r}: a function that makes an environment is needed")
+    return env_fns
+
+
+def _make_env(env_fn: Callable[[], Any], index: int) -> Any:
+    try:
+        env = env_fn()
+    except Exception as error:
+        raise EnvironmentFailedError(index, "__init__", None, traceback.format_exc()) from error
+    if any(kind.__module__.partition(".")[0] == "gym" for kind in type(getattr(env, "unwrapped", env)).__mro__):
+        _restore_numpy_names_used_by_gym()
+    return env
+
+
+def _probe_spaces(env_fn: Callable[[], Any]) -> tuple[Any, Any]:
+    env = _make_env(env_fn, 0)
+    spaces = env.observation_space, env.action_space
+    env.close()
+    return spaces
+
+
+def _reset_takes_seed(env: Any) -> bool:
+    code = type(getattr(env, "unwrapped", env)).reset.__code__
+    return "seed" in code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+
+
+def _restore_numpy_names_used_by_gym() -> None:
+    """gym 0.26.2 is the last gym and was written for NumPy 1: its checker and its Acrobot use names that are gone."""
+    for name, replacement in (("bool8", np.bool_), ("float_", np.float64)):
+        if name not in vars(np):
+            setattr(np, name, replacement)
+
+
+def _silence_gym_notice() -> None:
+    """gym prints a notice at each import; once, in the parent, is enough."""
+    with contextlib.suppress(ImportError):
+        import gym_notices.notices
+
+        gym_notices.notices.notices.clear()

@@ -1,0 +1,174 @@
+"""A2C: N environments in step, one learner."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import paddle
+
+from multiprocessing_env import VecEnv
+from paddle_ac.config import A2CConfig, ConfigError
+from paddle_ac.learning.losses import actor_critic_loss
+from paddle_ac.learning.returns import explained_variance, n_step_returns
+from paddle_ac.learning.rollout import NonFiniteError, Rollout, RolloutCollector
+from paddle_ac.learning.schedules import scheduled_learning_rate
+from paddle_ac.nn.networks import ActorCritic
+from paddle_ac.nn.optimizers import Adam, Optimizer, RMSProp, clip_by_norm
+from paddle_ac.nn.parameters import FlatParameters
+
+
+class A2C:
+    """Synchronous advantage actor-critic with n-step returns (Mnih et al. 2016, arXiv:1602.01783).
+
+    An update plays T steps in N environments, estimates returns that bootstrap at the rollout's end and through time
+    limits, and takes one step along the gradient of the actor-critic loss over the ``T * N`` transitions.
+
+    Args:
+        config: hyper-parameters.
+        envs: N environments, closed by ``close``.
+
+    Attributes:
+        policy: the network; ``policy.act(observations)`` chooses actions.
+        env_steps: steps of single environments so far.
+        num_updates: gradient steps so far.
+
+    Raises:
+        ConfigError: an action space that is not Discrete.
+    """
+
+    def __init__(self, config: A2CConfig, envs: VecEnv):
+        self.config = config
+        self.envs = envs
+        paddle.seed(config.seed)
+        self.policy = make_policy(config, envs.observation_space, envs.action_space)
+        self.parameters = FlatParameters(self.policy)
+        self.optimizer = _make_optimizer(config, self.parameters.vector)
+        self.generator = np.random.default_rng((config.seed, 1))
+        self.collector = RolloutCollector(envs, config.num_steps)
+        self.env_steps = 0
+        self.num_updates = 0
+
+    def update(self) -> dict[str, Any]:
+        """Play one rollout and learn from it.
+
+        Returns:
+            metrics by tag; the tags of episodes hold a list with an entry for each that finished in the rollout.
+
+        Raises:
+            NonFiniteError: a NaN or an infinity in an observation, a reward or the loss; nothing was learned from it.
+            VecEnvError: an environment or its worker failed.
+        """
+        config = self.config
+        learning_rate = scheduled_learning_rate(
+            config.lr_schedule, config.learning_rate, self.env_steps, config.lr_decay_steps, config.lr_decay_factor
+        )
+        rollout = self.collector.collect(self._act)
+        returns = self._returns(rollout).reshape(-1)
+
+        batch_size = len(returns)
+        logits, values = self.policy(rollout.observations.reshape(batch_size, *rollout.observations.shape[2:]))
+        loss = actor_critic_loss(
+            logits,
+            values,
+            paddle.to_tensor(rollout.actions.reshape(batch_size)),
+            paddle.to_tensor(returns),
+            config.value_coef,
+            config.entropy_coef,
+        )
+        loss.total.backward()
+        gradient, grad_norm = clip_by_norm(self.parameters.take_gradient(), config.max_grad_norm)
+        total = loss.total.item()
+        if not np.isfinite(total) or not np.isfinite(grad_norm):
+            raise NonFiniteError(f"the loss or its gradient is not finite: loss {total}, gradient norm {grad_norm}")
+        self.optimizer.step(gradient, learning_rate)
+        self.env_steps += batch_size
+        self.num_updates += 1
+        return {
+            "charts/episode_return": rollout.episode_returns,
+            "charts/episode_length": rollout.episode_lengths,
+            "charts/learning_rate": learning_rate,
+            "losses/actor": loss.actor.item(),
+            "losses/critic": loss.critic.item(),
+            "losses/entropy": loss.entropy.item(),
+            "losses/total": total,
+            "diagnostics/grad_norm": grad_norm,
+            "diagnostics/explained_variance": explained_variance(values.numpy(), returns),
+        }
+
+    def _act(self, observations: np.ndarray) -> np.ndarray:
+        return self.policy.act(observations, self.generator)
+
+    def _returns(self, rollout: Rollout) -> np.ndarray:
+        num_envs = self.envs.num_envs
+        values = self.policy.values(np.concatenate([rollout.last_observations, *_rows(rollout.truncation_observations)]))
+        truncation_values = np.zeros_like(rollout.rewards)
+        for place, value in zip(rollout.truncation_places, values[num_envs:], strict=True):
+            truncation_values[place] = value
+        return n_step_returns(
+            rollout.rewards,
+            rollout.terminated,
+            rollout.truncated,
+            truncation_values,
+            values[:num_envs],
+            self.config.gamma,
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that it takes to go on exactly from here: arrays, numbers and texts in nested dictionaries."""
+        return {
+            "env_steps": self.env_steps,
+            "num_updates": self.num_updates,
+            "parameters": dict(self.parameters.views),
+            "optimizer": dict(self.optimizer.statistics),
+            "generator": self.generator.bit_generator.state,
+            "collector": self.collector.state_dict(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a state that ``state_dict`` gave.
+
+        Raises:
+            ValueError: the state of another network, optimiser or environment.
+        """
+        self.parameters.load(state["parameters"])
+        if state["optimizer"].keys() != self.optimizer.statistics.keys():
+            raise ValueError(f"the checkpoint's optimiser is not {self.config.optimizer}")
+        for name, statistic in self.optimizer.statistics.items():
+            statistic[...] = state["optimizer"][name]
+        self.generator.bit_generator.state = state["generator"]
+        self.collector.load_state_dict(state["collector"])
+        self.env_steps = state["env_steps"]
+        self.num_updates = state["num_updates"]
+
+    def close(self) -> None:
+        """Close the environments and end their workers."""
+        self.envs.close()
+
+
+def make_policy(config: A2CConfig, observation_space: Any, action_space: Any) -> ActorCritic:
+    """The network of a configuration for the spaces of its environment.
+
+    Raises:
+        ConfigError: an action space that is not Discrete.
+    """
+    if type(action_space).__name__ != "Discrete":
+        raise ConfigError(f"{config.algo} takes Discrete action spaces; that of {config.env} is {action_space}")
+    return ActorCritic(
+        observation_space,
+        int(action_space.n),
+        config.hidden_sizes,
+        config.activation,
+        config.shared_torso,
+        config.initialization,
+    )
+
+
+def _make_optimizer(config: A2CConfig, parameters: np.ndarray) -> Optimizer:
+    if config.optimizer == "rmsprop":
+        return RMSProp(parameters, config.rmsprop_decay, config.optimizer_epsilon)
+    return Adam(parameters, config.optimizer_epsilon)
+
+
+def _rows(observations: list[np.ndarray]) -> list[np.ndarray]:
+    return [observation[np.newaxis] for observation in observations]

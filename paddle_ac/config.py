@@ -1,0 +1,175 @@
+"""Every hyper-parameter: its type, default, range, meaning and source.
+
+A field's description is the help of its command-line flag; a YAML file and the flags are checked against the same
+fields. Nothing here imports Paddle, so that a mistake on the command line is told at once.
+"""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt, ValidationError, model_validator
+
+
+class ConfigError(ValueError):
+    """A hyper-parameter, or a file of them, that cannot be used; the message is one line."""
+
+
+def _split_commas(value: Any) -> Any:
+    """``"64,64"`` as the command line gives it, into parts; an empty text is no layer at all."""
+    if isinstance(value, str):
+        return [part for part in value.split(",") if part.strip()]
+    return value
+
+
+LayerSizes = Annotated[tuple[PositiveInt, ...], BeforeValidator(_split_commas)]
+
+# What `--resume` may change: how long, how watched and on which processes; never what is learned or from which numbers.
+CHANGEABLE_ON_RESUME = {
+    "total_steps",
+    "lr_decay_steps",
+    "vec",
+    "num_workers",
+    "step_timeout",
+    "eval_interval",
+    "eval_episodes",
+    "checkpoint_interval",
+}
+
+
+def _field(group: str, default: Any, description: str, **constraints: Any) -> Any:
+    return Field(default, description=description, json_schema_extra={"group": group}, **constraints)
+
+
+class RunConfig(BaseModel):
+    """What every algorithm's run has. Steps are steps of single environments, summed over all of them."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    algo: str
+    env: str = _field(
+        "run", "CartPole-v1", "environment: a Gymnasium id, module:id, or gym:id for one of classic gym", min_length=1
+    )
+    seed: int = _field("run", 0, "seed of parameters, actions and environments", ge=0, lt=2**31)
+    total_steps: int = _field("run", 500_000, "steps to train for", ge=1)
+    num_envs: int = _field("run", 8, "environments side by side", ge=1)
+    vec: Literal["serial", "subproc"] = _field(
+        "run", "serial", "environments in this process, or in worker processes (for those slower than about 0.2 ms a step)"
+    )
+    num_workers: int | None = _field(
+        "run", None, "worker processes with --vec subproc; must divide num_envs (default: as many as cores allow)", ge=1
+    )
+    step_timeout: float = _field("run", 60.0, "seconds after which a worker that gives no answer is stuck", gt=0)
+
+    eval_interval: int = _field("watching", 25_000, "steps between two evaluations", ge=1)
+    eval_episodes: int = _field("watching", 20, "episodes in an evaluation, greedy, on environments of its own", ge=1)
+    log_interval: int = _field("watching", 2_000, "steps between two points of a curve", ge=1)
+    checkpoint_interval: int = _field("watching", 50_000, "steps between two checkpoints", ge=1)
+
+    @model_validator(mode="after")
+    def _workers_divide_environments(self) -> RunConfig:
+        if self.num_workers is not None and self.num_envs % self.num_workers:
+            raise ValueError(f"num_workers={self.num_workers} must divide num_envs={self.num_envs}")
+        return self
+
+
+class A2CConfig(RunConfig):
+    """Synchronous advantage actor-critic (Mnih et al. 2016, arXiv:1602.01783, without the asynchrony)."""
+
+    algo: Literal["a2c"] = "a2c"
+
+    num_steps: int = _field("algorithm", 5, "rollout length T: steps of each environment between two updates", ge=1)
+    gamma: float = _field("algorithm", 0.99, "discount factor", ge=0, le=1)
+    value_coef: float = _field("algorithm", 0.5, "weight of the critic's loss in the total", ge=0)
+    entropy_coef: float = _field("algorithm", 0.01, "weight of the entropy bonus in the total", ge=0)
+
+    hidden_sizes: LayerSizes = _field("network", (64, 64), "units of each hidden layer, as in 64,64")
+    activation: Literal["tanh", "relu"] = _field("network", "tanh", "activation of the hidden layers")
+    shared_torso: bool = _field("network", False, "actor and critic share their hidden layers")
+    initialization: Literal["orthogonal", "xavier"] = _field(
+        "network", "orthogonal", "initial weights (orthogonal: gain sqrt 2 hidden, 0.01 policy, 1 value, as baselines)"
+    )
+
+    optimizer: Literal["rmsprop", "adam"] = _field(
+        "optimizer", "rmsprop", "TF-style RMSProp (mean square starts at 1, epsilon inside the root) or Adam"
+    )
+    learning_rate: float = _field("optimizer", 7e-4, "initial learning rate (baselines A2C: 7e-4)", gt=0)
+    lr_schedule: Literal["constant", "linear", "step"] = _field(
+        "optimizer", "constant", "constant, linear to 0 over lr_decay_steps, or times lr_decay_factor every lr_decay_steps"
+    )
+    lr_decay_steps: int = _field("optimizer", 500_000, "steps that the schedule counts in", ge=1)
+    lr_decay_factor: float = _field("optimizer", 0.92, "factor of the step schedule (0.92 in the tutorial)", gt=0, le=1)
+    optimizer_epsilon: float = _field("optimizer", 1e-5, "epsilon of the optimiser (baselines: 1e-5)", gt=0)
+    rmsprop_decay: float = _field("optimizer", 0.99, "decay of RMSProp's mean square (A3C, baselines: 0.99)", ge=0, lt=1)
+    max_grad_norm: float = _field("optimizer", 0.5, "largest norm of the gradient (baselines: 0.5)", gt=0)
+
+    @model_validator(mode="after")
+    def _linear_schedule_covers_the_run(self) -> A2CConfig:
+        if self.lr_schedule == "linear" and self.lr_decay_steps < self.total_steps:
+            raise ValueError(
+                f"lr_decay_steps={self.lr_decay_steps} is less than total_steps={self.total_steps}: "
+                "the linear schedule would leave a learning rate of 0 from there; set both"
+            )
+        return self
+
+
+CONFIGS: dict[str, type[RunConfig]] = {"a2c": A2CConfig}
+
+
+def make_config(values: dict[str, Any]) -> RunConfig:
+    """The checked configuration of the algorithm named by ``values["algo"]``.
+
+    Args:
+        values: hyper-parameters by name; texts are converted (``"8"``, ``"64,64"``, ``"1e-3"``).
+
+    Raises:
+        ConfigError: an unknown algorithm or name (with the nearest right one), a wrong type, a value out of range.
+    """
+    algo = values.get("algo")
+    if algo not in CONFIGS:
+        raise ConfigError(f"unknown algorithm {algo!r}{nearest(str(algo), CONFIGS)}; known: {', '.join(CONFIGS)}")
+    config_class = CONFIGS[algo]
+    for name in values:
+        if name not in config_class.model_fields:
+            raise ConfigError(f"unknown hyper-parameter {name!r} of {algo}{nearest(name, config_class.model_fields)}")
+    try:
+        return config_class(**values)
+    except ValidationError as error:
+        raise ConfigError("; ".join(_one_line(problem) for problem in error.errors())) from None
+
+
+def read_yaml(path: str | Path) -> dict[str, Any]:
+    """The hyper-parameters in a YAML file.
+
+    Raises:
+        ConfigError: no such file, or not a mapping of names to values.
+    """
+    try:
+        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"cannot read configuration {path}: {error.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path} is not a configuration: it must hold lines of `name: value`")
+    return values
+
+
+def write_yaml(config: RunConfig, path: str | Path) -> None:
+    """Write the complete configuration, so that ``--config`` runs it again."""
+    Path(path).write_text(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False), encoding="utf-8")
+
+
+def nearest(name: str, known: Any) -> str:
+    """``" (did you mean 'gamma'?)"``, or nothing when no known name is near."""
+    matches = difflib.get_close_matches(name, list(known), n=1)
+    return f" (did you mean {matches[0]!r}?)" if matches else ""
+
+
+def _one_line(problem: Any) -> str:
+    place = ".".join(str(part) for part in problem["loc"])
+    message = problem["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
+    return f"{place}: {message}, got {problem['input']!r}" if place else message

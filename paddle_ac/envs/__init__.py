@@ -1,0 +1,1 @@
+"""Environments by name, ready to be checkpointed. Worker processes import this: it must never import Paddle."""

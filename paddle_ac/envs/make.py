@@ -1,0 +1,85 @@
+"""From an environment's id to environments, seeded so that a run can be repeated and resumed."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import os
+from collections.abc import Callable
+from typing import Any
+
+import gymnasium
+
+from multiprocessing_env import DummyVecEnv, EnvironmentFailedError, SubprocVecEnv, VecEnv
+from paddle_ac.config import ConfigError, RunConfig
+from paddle_ac.envs.single import import_classic_gym, make_classic_gym, make_gymnasium, make_replayable
+from paddle_ac.envs.wrappers import EpisodeReplay
+
+# What environments are made for; each has episodes of its own that no other one ever sees.
+TRAINING, EVALUATION, FINAL_EVALUATION = 0, 1, 2
+
+
+def make_training_envs(config: RunConfig) -> VecEnv:
+    """The environments to learn in, as the configuration says.
+
+    Raises:
+        ConfigError: an unknown environment, a package that it lacks, or spaces that are not supported.
+        EnvironmentFailedError: an environment raised while being made.
+    """
+    env_fns = _env_fns(config.env, (config.seed, TRAINING), config.num_envs)
+    try:
+        if config.vec == "serial":
+            return DummyVecEnv(env_fns)
+        num_workers = config.num_workers or default_num_workers(config.num_envs)
+        return SubprocVecEnv(env_fns, in_series=config.num_envs // num_workers, step_timeout=config.step_timeout)
+    except TypeError as error:
+        raise ConfigError(f"environment {config.env!r}: {error}") from None
+    except EnvironmentFailedError as error:
+        if isinstance(error.__cause__, (gymnasium.error.Error, ImportError)):
+            raise ConfigError(f"environment {config.env!r}: {_one_line(error.__cause__)}") from None
+        raise
+
+
+def make_evaluation_envs(env_id: str, seed: int, num_envs: int, purpose: int = EVALUATION) -> VecEnv:
+    """Environments to be tried in, in this process: each time the same episodes for the same seed and purpose.
+
+    Args:
+        env_id: as in the configuration.
+        seed: of the run.
+        num_envs: environments side by side.
+        purpose: ``EVALUATION`` or ``FINAL_EVALUATION``.
+    """
+    return DummyVecEnv(_env_fns(env_id, (seed, purpose), num_envs))
+
+
+def default_num_workers(num_envs: int) -> int:
+    """The largest number of workers that divides the environments and is no more than the cores."""
+    cores = os.cpu_count() or 1
+    return max(workers for workers in range(1, min(cores, num_envs) + 1) if num_envs % workers == 0)
+
+
+def _env_fns(env_id: str, key: tuple[int, int], num_envs: int) -> list[Callable[[], EpisodeReplay]]:
+    make_env = _env_maker(env_id)
+    return [functools.partial(make_replayable, make_env, (*key, index)) for index in range(num_envs)]
+
+
+def _env_maker(env_id: str) -> Callable[[], Any]:
+    module_name, _, plain_id = env_id.rpartition(":")
+    try:
+        if module_name == "gym":
+            gym = import_classic_gym()
+            try:
+                gym.spec(plain_id)
+            except gym.error.Error as error:
+                raise ConfigError(f"environment {env_id!r}: {_one_line(error)}") from None
+            return functools.partial(make_classic_gym, plain_id)
+        if module_name:
+            importlib.import_module(module_name)
+        # The specification, not the id: a worker has not run the registrations of this process.
+        return functools.partial(make_gymnasium, gymnasium.spec(plain_id))
+    except (ImportError, gymnasium.error.Error) as error:
+        raise ConfigError(f"environment {env_id!r}: {_one_line(error)}") from None
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())

@@ -1,0 +1,38 @@
+"""One environment, as a worker process makes it: this is all of the package that a worker imports."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import gymnasium
+
+from paddle_ac.envs.wrappers import EpisodeReplay
+
+
+def make_replayable(make_env: Callable[[], Any], key: tuple[int, ...]) -> EpisodeReplay:
+    """An environment whose episodes are seeded from ``key`` and can be played again."""
+    return EpisodeReplay(make_env(), key)
+
+
+def make_gymnasium(spec: gymnasium.envs.registration.EnvSpec) -> gymnasium.Env:
+    """A Gymnasium environment, without its checker: that one looks for mistakes of whoever writes an environment."""
+    return gymnasium.make(spec, disable_env_checker=True)
+
+
+def make_classic_gym(env_id: str) -> Any:
+    """An environment of classic gym, without its checker, which fails on NumPy 2."""
+    gym = import_classic_gym()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*is out of date")  # a configuration that says v0 means v0
+        return gym.make(env_id, disable_env_checker=True)
+
+
+def import_classic_gym() -> Any:
+    """The ``gym`` module, without the notice that it prints at its import."""
+    with contextlib.redirect_stderr(io.StringIO()):
+        import gym
+    return gym

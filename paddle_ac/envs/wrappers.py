@@ -1,0 +1,79 @@
+"""Wrappers around one environment of any generation of the gym interface."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from multiprocessing_env import reset_env
+
+
+class EpisodeReplay:
+    """An environment that can be brought back to where it stood.
+
+    Every episode is seeded from a key of its own, the run's key and its number, and its actions are kept until it
+    ends: to go back, the episode is begun again and the actions are played again. No environment needs to know how to
+    save itself. The time to go back and the memory grow with the length of an episode.
+
+    Args:
+        env: a Gymnasium or classic gym environment that repeats itself from the same seed and actions.
+        key: whole numbers that no other environment of the run has, such as (run's seed, purpose, index).
+    """
+
+    def __init__(self, env: Any, key: tuple[int, ...]):
+        self.env = env
+        self.key = key
+        self.episode = -1
+        self.actions: list[Any] = []
+
+    def reset(self, *, seed: int | None = None) -> tuple[Any, dict]:
+        """Begin the next episode; a ``seed`` begins another row of episodes, from number 0."""
+        if seed is not None:
+            self.key, self.episode = (seed,), -1
+        self.episode += 1
+        self.actions = []
+        entropy = np.random.SeedSequence((*self.key, self.episode)).generate_state(1)[0]
+        return reset_env(self.env, int(entropy) % 2**31)  # old environments take no more than 31 bits
+
+    def step(self, action: Any) -> tuple:
+        """The environment's own results, four or five."""
+        self.actions.append(action)
+        return self.env.step(action)
+
+    def episode_state(self) -> dict[str, Any]:
+        """The number of the episode under way, and its actions so far ``[t, *action_space.shape]``."""
+        return {"episode": self.episode, "actions": np.array(self.actions, self.action_space.dtype)}
+
+    def replay_episode(self, state: dict[str, Any]) -> Any:
+        """Play an episode again as far as ``episode_state`` told; returns the observation that it had come to."""
+        self.episode = state["episode"] - 1
+        observation, _ = self.reset()
+        for action in state["actions"]:
+            observation = self.step(action)[0]
+        return observation
+
+    @property
+    def observation_space(self) -> Any:
+        return self.env.observation_space
+
+    @property
+    def action_space(self) -> Any:
+        return self.env.action_space
+
+    @property
+    def unwrapped(self) -> Any:
+        return getattr(self.env, "unwrapped", self.env)
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "env":  # not there yet: while being unpickled
+            raise AttributeError(name)
+        if hasattr(self.env, "get_wrapper_attr"):
+            return self.env.get_wrapper_attr(name)
+        return getattr(self.env, name)
+
+    def render(self) -> Any:
+        return self.env.render()
+
+    def close(self) -> None:
+        self.env.close()

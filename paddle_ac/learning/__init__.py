@@ -1,0 +1,1 @@
+"""From experience to a loss: rollouts, returns, losses and schedules."""

@@ -1,0 +1,48 @@
+"""The one loss of the on-policy family."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import paddle
+
+from paddle_ac.nn.distributions import Categorical
+
+
+@dataclass(frozen=True)
+class ActorCriticLoss:
+    """Scalars: ``total = actor + value_coef * critic - entropy_coef * entropy``."""
+
+    total: paddle.Tensor
+    actor: paddle.Tensor
+    critic: paddle.Tensor
+    entropy: paddle.Tensor
+
+
+def actor_critic_loss(
+    logits: paddle.Tensor,
+    values: paddle.Tensor,
+    actions: paddle.Tensor,
+    returns: paddle.Tensor,
+    value_coef: float,
+    entropy_coef: float,
+) -> ActorCriticLoss:
+    """The advantage actor-critic loss (Mnih et al. 2016, algorithm S3), averaged over the batch.
+
+    The actor's part is the mean of ``-log pi(a|s) * (R - V(s))`` with the advantage held constant, the critic's the mean
+    of ``(R - V(s))^2``.
+
+    Args:
+        logits: ``[B, A]`` float32.
+        values: ``[B]`` float32.
+        actions: ``[B]`` int64.
+        returns: ``[B]`` float32.
+        value_coef: weight of the critic's part.
+        entropy_coef: weight of the entropy bonus.
+    """
+    policy = Categorical(logits)
+    errors = returns - values
+    actor = -(policy.log_prob(actions) * errors.detach()).mean()
+    critic = errors.square().mean()
+    entropy = policy.entropy().mean()
+    return ActorCriticLoss(actor + value_coef * critic - entropy_coef * entropy, actor, critic, entropy)

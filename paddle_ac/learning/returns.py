@@ -1,0 +1,47 @@
+"""What the critic should have said: return estimates of a rollout."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def n_step_returns(
+    rewards: np.ndarray,
+    terminated: np.ndarray,
+    truncated: np.ndarray,
+    truncation_values: np.ndarray,
+    last_values: np.ndarray,
+    gamma: float,
+) -> np.ndarray:
+    """Discounted returns that bootstrap from the critic at the rollout's end and through time limits.
+
+    ``R_t = r_t + gamma * R_{t+1}`` (Mnih et al. 2016, algorithm S2), where the return after ``t`` is 0 if the episode
+    terminated there, the value of its last observation if it was cut by a time limit there (Pardo et al. 2018,
+    arXiv:1712.00378), and the value of the observation after the rollout for its last step.
+
+    Args:
+        rewards: ``[T, N]`` float32.
+        terminated: ``[T, N]`` bool, the episode ended in this step; it wins over ``truncated``.
+        truncated: ``[T, N]`` bool, the episode was cut in this step.
+        truncation_values: ``[T, N]`` float32, V(last observation of the episode) where truncated; unread elsewhere.
+        last_values: ``[N]`` float32, V(observation after the rollout).
+        gamma: discount factor.
+
+    Returns:
+        returns ``[T, N]`` float32.
+    """
+    returns = np.empty_like(rewards)
+    following = last_values
+    for step in reversed(range(len(rewards))):
+        following = np.where(truncated[step], truncation_values[step], following)
+        following = np.where(terminated[step], np.float32(0), following)
+        following = rewards[step] + np.float32(gamma) * following
+        returns[step] = following
+    return returns
+
+
+def explained_variance(predictions: np.ndarray, targets: np.ndarray) -> float:
+    """``1 - Var(targets - predictions) / Var(targets)``: 1 is perfect, 0 no better than a constant; 0 if targets are one
+    constant."""
+    variance = float(np.var(targets))
+    return 1.0 - float(np.var(targets - predictions)) / variance if variance > 0 else 0.0

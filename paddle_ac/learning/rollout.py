@@ -1,0 +1,146 @@
+"""Experience of N environments over T steps, time-major."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from multiprocessing_env import VecEnv
+
+
+class NonFiniteError(ArithmeticError):
+    """A NaN or an infinity where training cannot go on; the message says where it was found."""
+
+
+@dataclass
+class Rollout:
+    """T steps of N environments.
+
+    Attributes:
+        observations: ``[T, N, *observation_space.shape]``, what the actions were chosen from.
+        actions: ``[T, N, *action_space.shape]``.
+        rewards: ``[T, N]`` float32.
+        terminated: ``[T, N]`` bool, the episode ended in this step.
+        truncated: ``[T, N]`` bool, the episode was cut in this step by a time limit.
+        last_observations: ``[N, *observation_space.shape]``, after the rollout.
+        truncation_places: ``(t, n)`` of every truncation, in order.
+        truncation_observations: the last observation of each of these episodes.
+        episode_returns: undiscounted return of every episode that finished in the rollout.
+        episode_lengths: their lengths, in steps.
+    """
+
+    observations: np.ndarray
+    actions: np.ndarray
+    rewards: np.ndarray
+    terminated: np.ndarray
+    truncated: np.ndarray
+    last_observations: np.ndarray
+    truncation_places: list[tuple[int, int]] = field(default_factory=list)
+    truncation_observations: list[np.ndarray] = field(default_factory=list)
+    episode_returns: list[float] = field(default_factory=list)
+    episode_lengths: list[int] = field(default_factory=list)
+
+    def check_finite(self) -> None:
+        """Raise ``NonFiniteError`` naming the environment and step of the first observation or reward that is not finite."""
+        for name, values in (("reward", self.rewards), ("observation", self.observations)):
+            if not np.isfinite(values).all():
+                step, env = np.argwhere(~np.isfinite(values))[0][:2]
+                raise NonFiniteError(f"{name} of environment {env} is not finite: {values[step, env]}")
+        for name, values in (("observation", self.last_observations), ("last observation", self.truncation_observations)):
+            for index, value in enumerate(values):
+                if not np.isfinite(value).all():
+                    env = index if name == "observation" else self.truncation_places[index][1]
+                    raise NonFiniteError(f"{name} of environment {env} is not finite: {value}")
+
+
+class RolloutCollector:
+    """Steps environments and keeps what happened; an episode may span many rollouts.
+
+    Args:
+        envs: N environments; their episodes are begun here.
+        num_steps: T.
+    """
+
+    def __init__(self, envs: VecEnv, num_steps: int):
+        self.envs = envs
+        self.num_steps = num_steps
+        self.observations = envs.reset()
+        self.episode_returns = np.zeros(envs.num_envs, np.float64)
+        self.episode_lengths = np.zeros(envs.num_envs, np.int64)
+
+    def collect(self, act: Callable[[np.ndarray], np.ndarray]) -> Rollout:
+        """Play T steps.
+
+        Args:
+            act: from observations ``[N, ...]`` to actions ``[N, ...]``.
+
+        Raises:
+            NonFiniteError: an observation or a reward is NaN or infinite.
+            VecEnvError: an environment or its worker failed.
+        """
+        envs, shape = self.envs, (self.num_steps, self.envs.num_envs)
+        rollout = Rollout(
+            observations=np.empty((*shape, *envs.observation_space.shape), envs.observation_space.dtype),
+            actions=np.empty((*shape, *envs.action_space.shape), envs.action_space.dtype),
+            rewards=np.empty(shape, np.float32),
+            terminated=np.zeros(shape, np.bool_),
+            truncated=np.zeros(shape, np.bool_),
+            last_observations=self.observations,
+        )
+        for step in range(self.num_steps):
+            actions = act(self.observations)
+            rollout.observations[step] = self.observations
+            rollout.actions[step] = actions
+            self.observations, rewards, dones, infos = envs.step(actions)
+            rollout.rewards[step] = rewards
+            self.episode_returns += rewards
+            self.episode_lengths += 1
+            if dones.any():
+                self._finish_episodes(rollout, step, dones, infos)
+        rollout.last_observations = self.observations
+        rollout.check_finite()
+        return rollout
+
+    def _finish_episodes(self, rollout: Rollout, step: int, dones: np.ndarray, infos: list[dict]) -> None:
+        for env in np.flatnonzero(dones):
+            if infos[env].get("TimeLimit.truncated", False):
+                rollout.truncated[step, env] = True
+                rollout.truncation_places.append((step, int(env)))
+                rollout.truncation_observations.append(infos[env]["terminal_observation"])
+            else:
+                rollout.terminated[step, env] = True
+            rollout.episode_returns.append(float(self.episode_returns[env]))
+            rollout.episode_lengths.append(int(self.episode_lengths[env]))
+        self.episode_returns[dones] = 0
+        self.episode_lengths[dones] = 0
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where every environment stands; environments must be made with ``paddle_ac.envs.make`` (``EpisodeReplay``)."""
+        return {
+            "observations": self.observations,
+            "episode_returns": self.episode_returns,
+            "episode_lengths": self.episode_lengths,
+            "episodes": {str(env): state for env, state in enumerate(self.envs.env_method("episode_state"))},
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Bring every environment back to where it stood.
+
+        Raises:
+            ValueError: another number of environments, or one that does not repeat itself from the same seed and actions.
+        """
+        if len(state["episodes"]) != self.envs.num_envs:
+            raise ValueError(f"the checkpoint has {len(state['episodes'])} environments, this run {self.envs.num_envs}")
+        for env, episode_state in state["episodes"].items():
+            (observation,) = self.envs.env_method("replay_episode", episode_state, indices=int(env))
+            if not np.array_equal(observation, state["observations"][int(env)]):
+                raise ValueError(
+                    f"environment {env} does not repeat itself: the same seed and actions led to {observation}, "
+                    f"in the checkpoint to {state['observations'][int(env)]}; it cannot be resumed where it stood"
+                )
+        self.observations = state["observations"].copy()
+        self.episode_returns = state["episode_returns"].copy()
+        self.episode_lengths = state["episode_lengths"].copy()

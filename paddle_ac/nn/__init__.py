@@ -1,0 +1,1 @@
+"""Networks, distributions and optimisers: what is learned, with no idea of environments."""

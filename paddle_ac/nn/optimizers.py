@@ -1,0 +1,78 @@
+"""Optimisers on one flat vector of parameters, in place."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+
+
+class Optimizer(Protocol):
+    """Takes a step along a gradient; ``statistics`` holds all that it remembers, as arrays that a checkpoint keeps."""
+
+    statistics: dict[str, np.ndarray]
+
+    def step(self, gradient: np.ndarray, learning_rate: float) -> None:
+        """Change the parameters in place; ``gradient`` is ``[P]`` float32."""
+        ...
+
+
+class RMSProp:
+    """TF-style RMSProp, as OpenAI baselines and the A3C paper use it (Mnih et al. 2016, equation S2-S3).
+
+    The running mean square starts at 1, so that the first steps are small, and epsilon stands inside the root.
+
+    Args:
+        parameters: ``[P]`` float32, changed in place.
+        decay: of the running mean square.
+        epsilon: added to the mean square before the root.
+    """
+
+    def __init__(self, parameters: np.ndarray, decay: float = 0.99, epsilon: float = 1e-5):
+        self.parameters = parameters
+        self.decay = np.float32(decay)
+        self.epsilon = np.float32(epsilon)
+        self.mean_square = np.ones_like(parameters)
+        self.statistics = {"mean_square": self.mean_square}
+
+    def step(self, gradient: np.ndarray, learning_rate: float) -> None:
+        self.mean_square += (1 - self.decay) * (gradient * gradient - self.mean_square)
+        self.parameters -= np.float32(learning_rate) * gradient / np.sqrt(self.mean_square + self.epsilon)
+
+
+class Adam:
+    """Adam (Kingma and Ba 2015, arXiv:1412.6980, algorithm 1), with its decay rates of 0.9 and 0.999.
+
+    Args:
+        parameters: ``[P]`` float32, changed in place.
+        epsilon: added to the root of the mean square.
+    """
+
+    def __init__(self, parameters: np.ndarray, epsilon: float = 1e-8):
+        self.parameters = parameters
+        self.epsilon = np.float32(epsilon)
+        self.mean = np.zeros_like(parameters)
+        self.mean_square = np.zeros_like(parameters)
+        self.num_steps = np.zeros(1, np.int64)
+        self.statistics = {"mean": self.mean, "mean_square": self.mean_square, "num_steps": self.num_steps}
+
+    def step(self, gradient: np.ndarray, learning_rate: float) -> None:
+        self.num_steps += 1
+        num_steps = int(self.num_steps[0])
+        self.mean += np.float32(0.1) * (gradient - self.mean)
+        self.mean_square += np.float32(0.001) * (gradient * gradient - self.mean_square)
+        step_size = np.float32(learning_rate / (1 - 0.9**num_steps))
+        root = np.sqrt(self.mean_square * np.float32(1 / (1 - 0.999**num_steps)))
+        self.parameters -= step_size * self.mean / (root + self.epsilon)
+
+
+def clip_by_norm(gradient: np.ndarray, max_norm: float) -> tuple[np.ndarray, float]:
+    """Scale a gradient down to a norm of ``max_norm`` where it is longer (Pascanu et al. 2013).
+
+    Returns:
+        the gradient ``[P]`` float32, and the norm that it had.
+    """
+    norm = float(np.sqrt(np.dot(gradient, gradient)))
+    if norm > max_norm:
+        gradient = gradient * np.float32(max_norm / norm)
+    return gradient, norm

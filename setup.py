@@ -1,0 +1,29 @@
+from setuptools import find_packages, setup
+
+setup(
+    name="paddle-ac",
+    version="0.1.0",
+    description="The actor-critic family on PaddlePaddle",
+    license="Apache-2.0",
+    python_requires=">=3.10",
+    packages=find_packages(include=["paddle_ac", "paddle_ac.*"]),
+    py_modules=["multiprocessing_env"],
+    install_requires=[
+        "paddlepaddle>=3.0",
+        "gymnasium>=1.0",
+        "gym==0.26.2",
+        "numpy>=1.26",
+        "cloudpickle>=3.0",
+        "visualdl>=2.5",
+        "matplotlib>=3.8",
+        "pydantic>=2.7",
+        "PyYAML>=6.0",
+        "safetensors>=0.4",
+        "setuptools",  # paddle and visualdl import it without asking for it
+        "tqdm>=4.66",
+    ],
+    extras_require={
+        "test": ["mypy", "psutil", "pytest>=8", "pytest-timeout", "ruff", "scipy", "types-PyYAML", "types-tqdm"],
+        "render": ["gymnasium[classic-control]"],
+    },
+)
