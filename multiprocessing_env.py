@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import inspect
 import multiprocessing
 import multiprocessing.connection
 import os
@@ -629,15 +630,10 @@ class _EnvGroup:
         self.seeds[position] = seed
 
     def _get_attr(self, position: int, name: str) -> Any:
-        env = self.envs[position]
-        return env.get_wrapper_attr(name) if hasattr(env, "get_wrapper_attr") else getattr(env, name)
+        return get_env_attr(self.envs[position], name)
 
     def _set_attr(self, position: int, name: str, value: Any) -> None:
-        env = self.envs[position]
-        if hasattr(env, "set_wrapper_attr"):
-            env.set_wrapper_attr(name, value)
-        else:
-            setattr(env.unwrapped, name, value)
+        set_env_attr(self.envs[position], name, value)
 
     def _env_method(self, position: int, name: str, args: tuple, kwargs: dict) -> Any:
         return self._get_attr(position, name)(*args, **kwargs)
@@ -666,6 +662,19 @@ def reset_env(env: Any, seed: int | None = None) -> tuple[Any, dict]:
     if isinstance(result, tuple) and len(result) == 2 and isinstance(result[1], dict):
         return result
     return result, {}
+
+
+def get_env_attr(env: Any, name: str) -> Any:
+    """An attribute of one environment, looked up through its wrappers."""
+    return env.get_wrapper_attr(name) if hasattr(env, "get_wrapper_attr") else getattr(env, name)
+
+
+def set_env_attr(env: Any, name: str, value: Any) -> None:
+    """Set an attribute of one environment: where its wrappers have it, or on the environment inside them."""
+    if hasattr(env, "set_wrapper_attr"):
+        env.set_wrapper_attr(name, value)
+    else:
+        setattr(env.unwrapped, name, value)
 
 
 def check_space(space: Any, role: str) -> None:
@@ -717,8 +726,8 @@ def _probe_spaces(env_fn: Callable[[], Any]) -> tuple[Any, Any]:
 
 
 def _reset_takes_seed(env: Any) -> bool:
-    code = type(getattr(env, "unwrapped", env)).reset.__code__
-    return "seed" in code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+    parameters = inspect.signature(getattr(env, "unwrapped", env).reset).parameters.values()
+    return any(parameter.name == "seed" or parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
 
 
 def _restore_numpy_names_used_by_gym() -> None:

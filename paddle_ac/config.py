@@ -13,9 +13,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt, ValidationError, model_validator
 
-
-class ConfigError(ValueError):
-    """A hyper-parameter, or a file of them, that cannot be used; the message is one line."""
+from paddle_ac.errors import ConfigError
 
 
 def _split_commas(value: Any) -> Any:
@@ -119,6 +117,13 @@ class A2CConfig(RunConfig):
 CONFIGS: dict[str, type[RunConfig]] = {"a2c": A2CConfig}
 
 
+def find_config_class(algo: Any) -> type[RunConfig]:
+    """The hyper-parameters of an algorithm; ``ConfigError`` if there is no such algorithm."""
+    if algo not in CONFIGS:
+        raise ConfigError(f"unknown algorithm {algo!r}{nearest(str(algo), CONFIGS)}; known: {', '.join(CONFIGS)}")
+    return CONFIGS[algo]
+
+
 def make_config(values: dict[str, Any]) -> RunConfig:
     """The checked configuration of the algorithm named by ``values["algo"]``.
 
@@ -128,13 +133,10 @@ def make_config(values: dict[str, Any]) -> RunConfig:
     Raises:
         ConfigError: an unknown algorithm or name (with the nearest right one), a wrong type, a value out of range.
     """
-    algo = values.get("algo")
-    if algo not in CONFIGS:
-        raise ConfigError(f"unknown algorithm {algo!r}{nearest(str(algo), CONFIGS)}; known: {', '.join(CONFIGS)}")
-    config_class = CONFIGS[algo]
+    config_class = find_config_class(values.get("algo"))
     for name in values:
         if name not in config_class.model_fields:
-            raise ConfigError(f"unknown hyper-parameter {name!r} of {algo}{nearest(name, config_class.model_fields)}")
+            raise ConfigError(f"unknown hyper-parameter {name!r}{nearest(str(name), config_class.model_fields)}")
     try:
         return config_class(**values)
     except ValidationError as error:

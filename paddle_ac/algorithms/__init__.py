@@ -1,1 +1,5 @@
 """The members of the family; each knows how to learn and nothing of files, logs or command lines."""
+
+from paddle_ac.algorithms.a2c import A2C
+
+ALGORITHMS = {"a2c": A2C}

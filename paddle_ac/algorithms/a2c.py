@@ -8,10 +8,11 @@ import numpy as np
 import paddle
 
 from multiprocessing_env import VecEnv
-from paddle_ac.config import A2CConfig, ConfigError
+from paddle_ac.config import A2CConfig
+from paddle_ac.errors import ConfigError, NonFiniteError
 from paddle_ac.learning.losses import actor_critic_loss
 from paddle_ac.learning.returns import explained_variance, n_step_returns
-from paddle_ac.learning.rollout import NonFiniteError, Rollout, RolloutCollector
+from paddle_ac.learning.rollout import Rollout, RolloutCollector
 from paddle_ac.learning.schedules import scheduled_learning_rate
 from paddle_ac.nn.networks import ActorCritic
 from paddle_ac.nn.optimizers import Adam, Optimizer, RMSProp, clip_by_norm
@@ -41,13 +42,31 @@ class A2C:
         self.config = config
         self.envs = envs
         paddle.seed(config.seed)
-        self.policy = make_policy(config, envs.observation_space, envs.action_space)
+        self.policy = self.make_policy(config, envs.observation_space, envs.action_space)
         self.parameters = FlatParameters(self.policy)
         self.optimizer = _make_optimizer(config, self.parameters.vector)
         self.generator = np.random.default_rng((config.seed, 1))
         self.collector = RolloutCollector(envs, config.num_steps)
         self.env_steps = 0
         self.num_updates = 0
+
+    @staticmethod
+    def make_policy(config: A2CConfig, observation_space: Any, action_space: Any) -> ActorCritic:
+        """The network of a configuration for the spaces of its environment.
+
+        Raises:
+            ConfigError: an action space that is not Discrete.
+        """
+        if type(action_space).__name__ != "Discrete":
+            raise ConfigError(f"{config.algo} takes Discrete action spaces; that of {config.env} is {action_space}")
+        return ActorCritic(
+            observation_space,
+            int(action_space.n),
+            config.hidden_sizes,
+            config.activation,
+            config.shared_torso,
+            config.initialization,
+        )
 
     def update(self) -> dict[str, Any]:
         """Play one rollout and learn from it.
@@ -144,24 +163,6 @@ class A2C:
     def close(self) -> None:
         """Close the environments and end their workers."""
         self.envs.close()
-
-
-def make_policy(config: A2CConfig, observation_space: Any, action_space: Any) -> ActorCritic:
-    """The network of a configuration for the spaces of its environment.
-
-    Raises:
-        ConfigError: an action space that is not Discrete.
-    """
-    if type(action_space).__name__ != "Discrete":
-        raise ConfigError(f"{config.algo} takes Discrete action spaces; that of {config.env} is {action_space}")
-    return ActorCritic(
-        observation_space,
-        int(action_space.n),
-        config.hidden_sizes,
-        config.activation,
-        config.shared_torso,
-        config.initialization,
-    )
 
 
 def _make_optimizer(config: A2CConfig, parameters: np.ndarray) -> Optimizer:

@@ -11,9 +11,10 @@ from typing import Any
 import gymnasium
 
 from multiprocessing_env import DummyVecEnv, EnvironmentFailedError, SubprocVecEnv, VecEnv
-from paddle_ac.config import ConfigError, RunConfig
+from paddle_ac.config import RunConfig
 from paddle_ac.envs.single import import_classic_gym, make_classic_gym, make_gymnasium, make_replayable
 from paddle_ac.envs.wrappers import EpisodeReplay
+from paddle_ac.errors import ConfigError
 
 # What environments are made for; each has episodes of its own that no other one ever sees.
 TRAINING, EVALUATION, FINAL_EVALUATION = 0, 1, 2

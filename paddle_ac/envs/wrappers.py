@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from multiprocessing_env import reset_env
+from multiprocessing_env import get_env_attr, reset_env, set_env_attr
 
 
 class EpisodeReplay:
@@ -68,9 +68,15 @@ class EpisodeReplay:
     def __getattr__(self, name: str) -> Any:
         if name == "env":  # not there yet: while being unpickled
             raise AttributeError(name)
-        if hasattr(self.env, "get_wrapper_attr"):
-            return self.env.get_wrapper_attr(name)
-        return getattr(self.env, name)
+        return get_env_attr(self.env, name)
+
+    def get_wrapper_attr(self, name: str) -> Any:
+        """An attribute of this wrapper or of what it wraps, as Gymnasium looks it up."""
+        return getattr(self, name)
+
+    def set_wrapper_attr(self, name: str, value: Any) -> None:
+        """Set an attribute of what this wraps, as Gymnasium does."""
+        set_env_attr(self.env, name, value)
 
     def render(self) -> Any:
         return self.env.render()

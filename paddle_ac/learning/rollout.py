@@ -9,10 +9,7 @@ from typing import Any
 import numpy as np
 
 from multiprocessing_env import VecEnv
-
-
-class NonFiniteError(ArithmeticError):
-    """A NaN or an infinity where training cannot go on; the message says where it was found."""
+from paddle_ac.errors import NonFiniteError
 
 
 @dataclass

@@ -1,0 +1,87 @@
+"""Command lines: flags from the fields of a configuration, and exit codes that scripts can rely on."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Literal, NoReturn, get_args, get_origin
+
+from multiprocessing_env import VecEnvError
+from paddle_ac.config import RunConfig, nearest
+from paddle_ac.errors import CheckpointError, ConfigError, NonFiniteError
+
+
+class ArgumentParser(argparse.ArgumentParser):
+    """Tells a mistake in one line, with the nearest right flag, as ``ConfigError``."""
+
+    def __init__(self, **options: Any):
+        super().__init__(allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter, **options)
+
+    def error(self, message: str) -> NoReturn:
+        raise ConfigError(message)
+
+    def parse(self, arguments: list[str]) -> dict[str, Any]:
+        """The flags given, by name with underscores; defaults of hyper-parameters are left to the configuration."""
+        namespace, unknown = self.parse_known_args(arguments)
+        if unknown:
+            flags = [flag for action in self._actions for flag in action.option_strings]
+            raise ConfigError(f"unknown argument {unknown[0]}{nearest(unknown[0].partition('=')[0], flags)}")
+        return vars(namespace)
+
+    def add_hyper_parameters(self, config_class: type[RunConfig]) -> None:
+        """A flag for every field, in the groups that the fields name."""
+        groups: dict[str, Any] = {}
+        for name, field in config_class.model_fields.items():
+            if not isinstance(field.json_schema_extra, dict):  # algo: it chose this class
+                continue
+            title = str(field.json_schema_extra["group"])
+            group = groups.setdefault(title, None) or self.add_argument_group(title)
+            groups[title] = group
+            default = ",".join(map(str, field.default)) if isinstance(field.default, tuple) else field.default
+            told = "" if default is None else f" [{default}]"
+            group.add_argument(
+                f"--{name.replace('_', '-')}",
+                dest=name,
+                default=argparse.SUPPRESS,
+                help=f"{field.description}{told}".replace("%", "%%"),
+                **_how_to_read(field.annotation, name),
+            )
+
+
+def whole_number(at_least: int) -> Callable[[str], int]:
+    """Reads a flag's value as a whole number of at least so much."""
+
+    def read(text: str) -> int:
+        if not text.lstrip("-").isdigit() or int(text) < at_least:
+            raise argparse.ArgumentTypeError(f"must be a whole number of at least {at_least}, got {text!r}")
+        return int(text)
+
+    return read
+
+
+@contextmanager
+def exit_codes() -> Iterator[None]:
+    """Exit 2 with one line after bad input, 1 after a fault that has a name, 130 after Ctrl-C."""
+    try:
+        yield
+    except (ConfigError, CheckpointError) as error:
+        _exit(2, error)
+    except (VecEnvError, NonFiniteError) as error:
+        _exit(1, error)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _how_to_read(annotation: Any, name: str) -> dict[str, Any]:
+    if annotation is bool:
+        return {"action": argparse.BooleanOptionalAction}
+    if get_origin(annotation) is Literal:
+        return {"metavar": "|".join(get_args(annotation))}
+    return {"metavar": name.rpartition("_")[2].upper()}
+
+
+def _exit(code: int, error: Exception) -> NoReturn:
+    print(f"error: {error}", file=sys.stderr)
+    sys.exit(code)

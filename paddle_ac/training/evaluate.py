@@ -1,0 +1,131 @@
+"""How good a policy is: whole episodes in environments of their own."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+
+from multiprocessing_env import VecEnv
+from paddle_ac.algorithms import ALGORITHMS
+from paddle_ac.config import RunConfig
+from paddle_ac.envs.make import FINAL_EVALUATION, make_evaluation_envs
+from paddle_ac.errors import CheckpointError
+from paddle_ac.nn.parameters import FlatParameters
+from paddle_ac.training.checkpoint import load_checkpoint
+from paddle_ac.training.run_folder import RunFolder
+
+MAX_ENVS = 20  # side by side: enough for the network's cost to be shared, few enough to be made in no time
+
+
+class Policy(Protocol):
+    """What can be evaluated."""
+
+    def act(self, observations: np.ndarray, generator: np.random.Generator | None = None) -> np.ndarray:
+        """Actions for observations ``[N, ...]``, drawn with a generator or the most probable ones without."""
+        ...
+
+
+def load_policy(folder: RunFolder, config: RunConfig, checkpoint: str, envs: VecEnv) -> tuple[Policy, int]:
+    """The policy of a run as it was saved, and the steps that it had learned from.
+
+    Args:
+        folder: the run's.
+        config: the run's.
+        checkpoint: ``"best"`` or ``"latest"``.
+        envs: of the run's environment.
+
+    Raises:
+        CheckpointError: there is none, or it is damaged or of another network.
+    """
+    path = folder.best if checkpoint == "best" else folder.latest
+    state = load_checkpoint(path)
+    state = state if checkpoint == "best" else state.get("algorithm", {})
+    if not {"parameters", "env_steps"} <= state.keys():
+        raise CheckpointError(f"{path} holds no policy")
+    policy = ALGORITHMS[config.algo].make_policy(config, envs.observation_space, envs.action_space)
+    try:
+        FlatParameters(policy).load(state["parameters"])
+    except ValueError as error:
+        raise CheckpointError(f"{path}: {error}") from None
+    return policy, state["env_steps"]
+
+
+def evaluate_run(
+    run_dir: str, checkpoint: str = "best", episodes: int = 100, seed: int | None = None, sampled: bool = False
+) -> dict[str, Any]:
+    """Evaluate a policy of a run, in episodes that it never saw while it was trained or chosen.
+
+    Args:
+        run_dir: the run's folder.
+        checkpoint: ``"best"`` or ``"latest"``.
+        episodes: how many.
+        seed: of the environments; the run's own by default.
+        sampled: draw the actions, rather than take the most probable ones.
+
+    Returns:
+        ``mean_return, std_return, min_return, max_return, episodes`` and what was evaluated.
+
+    Raises:
+        ConfigError: not a run folder.
+        CheckpointError: no such checkpoint, or a damaged one.
+    """
+    folder = RunFolder.open(run_dir)
+    config = folder.read_config()
+    seed = config.seed if seed is None else seed
+    with make_evaluation_envs(config.env, seed, num_evaluation_envs(episodes), FINAL_EVALUATION) as envs:
+        policy, env_steps = load_policy(folder, config, checkpoint, envs)
+        returns = evaluate(policy, envs, episodes, np.random.default_rng(seed) if sampled else None)
+    return {
+        "run_dir": str(run_dir),
+        "checkpoint": checkpoint,
+        "env": config.env,
+        "env_steps": env_steps,
+        "seed": seed,
+        "sampled": sampled,
+        **summarize(returns),
+    }
+
+
+def num_evaluation_envs(episodes: int) -> int:
+    """Environments that an evaluation of so many episodes runs in."""
+    return min(episodes, MAX_ENVS)
+
+
+def evaluate(policy: Policy, envs: VecEnv, episodes: int, generator: np.random.Generator | None = None) -> np.ndarray:
+    """Play whole episodes.
+
+    Every environment plays its share, fixed beforehand: to take the episodes that finish first would favour short ones.
+
+    Args:
+        policy: chooses the actions.
+        envs: at most ``episodes`` environments.
+        episodes: how many.
+        generator: draws the actions; without one the most probable are taken.
+
+    Returns:
+        undiscounted returns ``[episodes]`` float64.
+    """
+    num_envs = envs.num_envs
+    shares = [len(share) for share in np.array_split(np.arange(episodes), num_envs)]
+    finished: list[list[float]] = [[] for _ in range(num_envs)]
+    episode_returns = np.zeros(num_envs, np.float64)
+    observations = envs.reset()
+    while any(len(returns) < share for returns, share in zip(finished, shares, strict=True)):
+        observations, rewards, dones, _ = envs.step(policy.act(observations, generator))
+        episode_returns += rewards
+        for env in np.flatnonzero(dones):
+            finished[env].append(float(episode_returns[env]))
+        episode_returns[dones] = 0
+    return np.array([value for returns, share in zip(finished, shares, strict=True) for value in returns[:share]])
+
+
+def summarize(returns: np.ndarray) -> dict[str, Any]:
+    """Mean, standard deviation (over the population), minimum and maximum of returns, as plain numbers."""
+    return {
+        "episodes": len(returns),
+        "mean_return": float(returns.mean()),
+        "std_return": float(returns.std()),
+        "min_return": float(returns.min()),
+        "max_return": float(returns.max()),
+    }

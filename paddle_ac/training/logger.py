@@ -1,0 +1,112 @@
+"""What a run writes down as it goes: curves for VisualDL, and the same as a table."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import io
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from visualdl import LogWriter
+
+from paddle_ac.training.run_folder import RunFolder
+
+COLUMNS = (
+    "env_steps",
+    "train_seconds",
+    "charts/episode_return",
+    "charts/episode_length",
+    "charts/steps_per_second",
+    "charts/learning_rate",
+    "losses/actor",
+    "losses/critic",
+    "losses/entropy",
+    "losses/total",
+    "diagnostics/grad_norm",
+    "diagnostics/explained_variance",
+    "eval/mean_return",
+    "eval/std_return",
+)
+
+
+class Logger:
+    """Averages metrics between two points of the curves, and writes the points.
+
+    A point holds the mean over all that was recorded since the point before; a tag of which nothing was recorded (no
+    episode finished, no evaluation was due) has no point, and an empty cell in the table.
+
+    Args:
+        folder: where ``progress.csv`` and the VisualDL file lie; both are appended to.
+    """
+
+    def __init__(self, folder: RunFolder):
+        self.folder = folder
+        self.pending: dict[str, list[float]] = {}  # tag to [sum, count]
+        self._table = folder.progress.open("a", newline="", encoding="utf-8")
+        self._rows = csv.DictWriter(self._table, COLUMNS)
+        if self._table.tell() == 0:
+            self._rows.writeheader()
+        self._visualdl = _open_visualdl(folder.visualdl)
+
+    def record(self, metrics: dict[str, Any]) -> None:
+        """Take note of metrics by tag: a number, or a list of any length."""
+        for tag, value in metrics.items():
+            values = value if isinstance(value, list) else [value]
+            if values:
+                total = self.pending.setdefault(tag, [0.0, 0])
+                total[0] += math.fsum(values)
+                total[1] += len(values)
+
+    def write(self, env_steps: int, train_seconds: float) -> None:
+        """Write a point of every tag that something was recorded of, at ``env_steps``."""
+        means = {tag: total / count for tag, (total, count) in self.pending.items()}
+        self.pending = {}
+        self._rows.writerow({"env_steps": env_steps, "train_seconds": f"{train_seconds:.3f}", **means})
+        self._table.flush()
+        for tag, mean in means.items():
+            self._visualdl.add_scalar(tag=tag, value=mean, step=env_steps)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What is still to be averaged, and how long the files are at this moment."""
+        self._table.flush()
+        self._visualdl._get_file_writer().flush()
+        return {
+            "pending": {tag: list(total) for tag, total in self.pending.items()},
+            "progress_bytes": self.folder.progress.stat().st_size,
+            "visualdl_bytes": self.folder.visualdl.stat().st_size,
+        }
+
+    @classmethod
+    def resume(cls, folder: RunFolder, state: dict[str, Any]) -> Logger:
+        """Go on from ``state_dict``; what the files hold beyond that moment is cut off, for it comes again."""
+        _cut(folder.progress, state["progress_bytes"])
+        _cut(folder.visualdl, state["visualdl_bytes"])
+        logger = cls(folder)
+        logger.pending = {tag: list(total) for tag, total in state["pending"].items()}
+        return logger
+
+    def close(self) -> None:
+        """Write all out and close the files."""
+        self._table.close()
+        self._visualdl.close()
+
+
+def read_progress(path: Path) -> dict[str, np.ndarray]:
+    """The table's columns as float64 arrays, one entry a point; NaN where a tag has no point."""
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    return {column: np.array([float(row[column] or "nan") for row in rows]) for column in COLUMNS}
+
+
+def _open_visualdl(path: Path) -> LogWriter:
+    with contextlib.redirect_stdout(io.StringIO()):  # it announces that it appends, which is what is wanted
+        return LogWriter(logdir=str(path.parent), file_name=path.name)
+
+
+def _cut(path: Path, num_bytes: int) -> None:
+    if path.exists() and path.stat().st_size > num_bytes:
+        os.truncate(path, num_bytes)

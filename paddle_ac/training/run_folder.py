@@ -1,0 +1,106 @@
+"""Where everything of a run lies."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from paddle_ac.config import RunConfig, make_config, read_yaml, write_yaml
+from paddle_ac.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The files of one run.
+
+    Attributes:
+        path: the folder.
+    """
+
+    path: Path
+
+    @classmethod
+    def new(cls, config: RunConfig, path: str | Path | None = None) -> RunFolder:
+        """A folder for a new run; ``runs/<env>-<algo>-seed<seed>-<time>`` unless named. Nothing is written yet.
+
+        Raises:
+            ConfigError: the folder holds something already, or is a file.
+        """
+        if path is None:
+            env = config.env.replace(":", "-").replace("/", "-")
+            path = Path("runs") / f"{env}-{config.algo}-seed{config.seed}-{datetime.now():%Y%m%d-%H%M%S-%f}"
+        folder = cls(Path(path))
+        if folder.path.exists() and (not folder.path.is_dir() or any(folder.path.iterdir())):
+            raise ConfigError(f"{path} is in use: give --run-dir a new folder, or go on with --resume {path}")
+        return folder
+
+    def begin(self, config: RunConfig) -> None:
+        """Make the folder and write the configuration into it.
+
+        Raises:
+            ConfigError: it cannot be made, or another run has begun in it.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            self.latest.parent.mkdir()
+            self.best.parent.mkdir()
+            write_yaml(config, self.config)
+        except OSError as error:
+            raise ConfigError(f"cannot begin a run in {self.path}: {error.strerror}") from None
+
+    @classmethod
+    def open(cls, path: str | Path) -> RunFolder:
+        """The folder of an earlier run.
+
+        Raises:
+            ConfigError: it is not one.
+        """
+        folder = cls(Path(path))
+        if not folder.path.is_dir():
+            raise ConfigError(f"there is no run folder {path}")
+        if not folder.config.is_file():
+            raise ConfigError(f"{path} is not a run folder: it has no {folder.config.name}")
+        return folder
+
+    def read_config(self) -> RunConfig:
+        """The run's configuration; raises ``ConfigError`` where it cannot be used."""
+        try:
+            return make_config(read_yaml(self.config))
+        except ConfigError as error:
+            raise ConfigError(f"{self.config}: {error}") from None
+
+    @property
+    def config(self) -> Path:
+        """The complete configuration, which ``--config`` runs again."""
+        return self.path / "config.yaml"
+
+    @property
+    def latest(self) -> Path:
+        """The checkpoint that a run is taken up from."""
+        return self.path / "checkpoints" / "latest.safetensors"
+
+    @property
+    def best(self) -> Path:
+        """The parameters that did best in an evaluation."""
+        return self.path / "best" / "model.safetensors"
+
+    @property
+    def progress(self) -> Path:
+        """The curves as a table."""
+        return self.path / "progress.csv"
+
+    @property
+    def visualdl(self) -> Path:
+        """The curves for VisualDL, which shows one file of a folder: a run keeps to this one however often resumed."""
+        return self.path / "vdlrecords.run.log"
+
+    @property
+    def curves(self) -> Path:
+        """The curves as a picture."""
+        return self.path / "curves.png"
+
+    @property
+    def summary(self) -> Path:
+        """What came of the run, as JSON."""
+        return self.path / "summary.json"

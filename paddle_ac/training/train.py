@@ -1,0 +1,282 @@
+"""The one training loop: it drives every algorithm, and all of a run's files are written from here."""
+
+from __future__ import annotations
+
+import json
+import platform
+import signal
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import gymnasium
+import numpy as np
+import paddle
+from tqdm import tqdm
+
+from paddle_ac.algorithms import ALGORITHMS
+from paddle_ac.config import CHANGEABLE_ON_RESUME, RunConfig, make_config, write_yaml
+from paddle_ac.envs.make import FINAL_EVALUATION, make_evaluation_envs, make_training_envs
+from paddle_ac.errors import CheckpointError, ConfigError
+from paddle_ac.training.checkpoint import load_checkpoint, save_checkpoint, write_atomically
+from paddle_ac.training.evaluate import evaluate, num_evaluation_envs
+from paddle_ac.training.logger import Logger
+from paddle_ac.training.plotting import plot_run
+from paddle_ac.training.run_folder import RunFolder
+
+
+def train(config: RunConfig, run_dir: str | None = None, progress: bool = True) -> dict[str, Any]:
+    """Train from the beginning.
+
+    Args:
+        config: hyper-parameters.
+        run_dir: a new or empty folder; named after the run under ``runs/`` by default.
+        progress: show a progress bar, if this is a terminal.
+
+    Returns:
+        the summary, as in ``summary.json``.
+
+    Raises:
+        ConfigError: a run folder in use, an unknown environment, spaces that the algorithm does not take.
+        VecEnvError: an environment or its worker failed.
+        NonFiniteError: a NaN or an infinity in an observation, a reward or the loss.
+    """
+    folder = RunFolder.new(config, run_dir)
+    algorithm = _make_algorithm(config)
+    try:
+        folder.begin(config)
+        run = _Run(config, folder, algorithm, Logger(folder))
+        run.save()
+        return run.finish(progress)
+    finally:
+        algorithm.close()
+
+
+def resume(run_dir: str, changes: dict[str, Any] | None = None, progress: bool = True) -> dict[str, Any]:
+    """Go on from a run's latest checkpoint, in the same folder and with the same numbers as if it had never stopped.
+
+    Args:
+        run_dir: the run's folder.
+        changes: hyper-parameters to change from here on, of ``CHANGEABLE_ON_RESUME``.
+        progress: show a progress bar, if this is a terminal.
+
+    Returns:
+        the summary, as in ``summary.json``.
+
+    Raises:
+        ConfigError: not a run folder, a change that is not possible, or a run that is over.
+        CheckpointError: the checkpoint is damaged or belongs to another network or environment.
+        VecEnvError, NonFiniteError: as ``train``.
+    """
+    folder = RunFolder.open(run_dir)
+    before = folder.read_config().model_dump()
+    config = make_config({**before, **(changes or {})})
+    for name, value in config.model_dump().items():
+        if value != before[name] and name not in CHANGEABLE_ON_RESUME:
+            raise ConfigError(f"{name} cannot change on resume: {run_dir} has {before[name]!r}, not {value!r}")
+    state = load_checkpoint(folder.latest)
+    if state.keys() != _Run.STATE_KEYS:
+        raise CheckpointError(f"{folder.latest} is not the checkpoint of a run")
+    if state["algorithm"]["env_steps"] >= config.total_steps and _stopped_by(folder) == "total_steps":
+        raise ConfigError(f"{run_dir} has reached its {config.total_steps:,} steps: go on with a larger --total-steps")
+    algorithm = _make_algorithm(config)
+    try:
+        try:
+            algorithm.load_state_dict(state["algorithm"])
+        except ValueError as error:
+            raise CheckpointError(f"{folder.latest} cannot be resumed: {error}") from None
+        write_yaml(config, folder.config)
+        run = _Run(config, folder, algorithm, Logger.resume(folder, state["logger"]))
+        run.load_state_dict(state)
+        return run.finish(progress)
+    finally:
+        algorithm.close()
+
+
+class _Run:
+    """A run under way: the counters and files around an algorithm."""
+
+    STATE_KEYS = frozenset({"algorithm", "logger", "train_seconds", "episodes", "recent_returns", "last_point", "best"})
+
+    def __init__(self, config: RunConfig, folder: RunFolder, algorithm: Any, logger: Logger):
+        self.config = config
+        self.folder = folder
+        self.algorithm = algorithm
+        self.logger = logger
+        self.train_seconds = 0.0
+        self.episodes = 0
+        self.recent_returns: deque[float] = deque(maxlen=100)
+        self.last_point = [0, 0.0]  # env_steps and train_seconds of the last point of the curves
+        self.best: dict[str, Any] | None = None
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "algorithm": self.algorithm.state_dict(),
+            "logger": self.logger.state_dict(),
+            "train_seconds": self.train_seconds,
+            "episodes": self.episodes,
+            "recent_returns": list(self.recent_returns),
+            "last_point": self.last_point,
+            "best": self.best,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """All but the algorithm and the logger, which are restored before there is a run."""
+        self.train_seconds = state["train_seconds"]
+        self.episodes = state["episodes"]
+        self.recent_returns.extend(state["recent_returns"])
+        self.last_point = state["last_point"]
+        self.best = state["best"]
+
+    def save(self) -> None:
+        save_checkpoint(self.folder.latest, self.state_dict())
+
+    def finish(self, progress: bool) -> dict[str, Any]:
+        """Train to the end, or until Ctrl-C; write the summary and the picture whatever happens."""
+        final_returns = None
+        try:
+            stopped_by = self._train(progress)
+            self.save()  # before the curves' last point: a run that goes on from here writes that one with more in it
+            if stopped_by == "total_steps":
+                final_returns = self._evaluate(FINAL_EVALUATION)
+                if self.best is None:
+                    self._keep_as_best(final_returns)
+        except Exception as error:
+            self._write_down("error", None, f"{type(error).__name__}: {error}")
+            raise
+        return self._write_down(stopped_by, final_returns)
+
+    def _train(self, progress: bool) -> str:
+        config, algorithm = self.config, self.algorithm
+        bar = tqdm(
+            desc=f"{config.algo} {config.env}",
+            initial=algorithm.env_steps,
+            total=config.total_steps,
+            unit=" steps",
+            unit_scale=True,
+            disable=not progress or not sys.stderr.isatty(),
+        )
+        with bar, _interrupt_noted() as interrupt:
+            while algorithm.env_steps < config.total_steps and not interrupt.is_set():
+                steps_before = algorithm.env_steps
+                started = time.perf_counter()
+                metrics = algorithm.update()
+                self.logger.record(metrics)
+                self.train_seconds += time.perf_counter() - started
+
+                self.episodes += len(metrics["charts/episode_return"])
+                self.recent_returns.extend(metrics["charts/episode_return"])
+                evaluation_due = self._crossed(steps_before, config.eval_interval)
+                if evaluation_due:
+                    self._evaluate_and_keep_best()
+                if evaluation_due or self._crossed(steps_before, config.log_interval):
+                    self._write_point()
+                    if self.recent_returns:
+                        bar.set_postfix_str(f"return {np.mean(self.recent_returns):.1f}", refresh=False)
+                if self._crossed(steps_before, config.checkpoint_interval):
+                    self.save()
+                bar.update(algorithm.env_steps - steps_before)
+            return "interrupt" if interrupt.is_set() else "total_steps"
+
+    def _crossed(self, steps_before: int, interval: int) -> bool:
+        """Whether the last update reached a multiple of an interval: due times depend on the steps alone."""
+        return steps_before // interval < self.algorithm.env_steps // interval
+
+    def _evaluate(self, *purpose: int) -> np.ndarray:
+        episodes = self.config.eval_episodes
+        num_envs = num_evaluation_envs(episodes)
+        with make_evaluation_envs(self.config.env, self.config.seed, num_envs, *purpose) as envs:
+            return evaluate(self.algorithm.policy, envs, episodes)
+
+    def _evaluate_and_keep_best(self) -> None:
+        returns = self._evaluate()
+        self.logger.record({"eval/mean_return": float(returns.mean()), "eval/std_return": float(returns.std())})
+        if self.best is None or returns.mean() >= self.best["mean_return"]:  # of equals the later: it has learned more
+            self._keep_as_best(returns)
+
+    def _keep_as_best(self, returns: np.ndarray) -> None:
+        self.best = {"mean_return": float(returns.mean()), "env_steps": self.algorithm.env_steps}
+        save_checkpoint(self.folder.best, {**self.best, "parameters": self.algorithm.state_dict()["parameters"]})
+
+    def _write_point(self) -> None:
+        steps, seconds = self.last_point
+        if self.train_seconds > seconds:
+            speed = (self.algorithm.env_steps - steps) / (self.train_seconds - seconds)
+            self.logger.record({"charts/steps_per_second": speed})
+        self.last_point = [self.algorithm.env_steps, self.train_seconds]
+        self.logger.write(self.algorithm.env_steps, self.train_seconds)
+
+    def _write_down(
+        self, stopped_by: str, final_returns: np.ndarray | None, error: str | None = None
+    ) -> dict[str, Any]:
+        if self.logger.pending:
+            self._write_point()
+        self.logger.close()
+        config, steps = self.config, self.algorithm.env_steps
+        summary = {
+            "run_dir": str(self.folder.path),
+            "algo": config.algo,
+            "env": config.env,
+            "seed": config.seed,
+            "env_steps": steps,
+            "updates": self.algorithm.num_updates,
+            "episodes": self.episodes,
+            "train_seconds": self.train_seconds,
+            "steps_per_second": steps / self.train_seconds if self.train_seconds else None,
+            "mean_return_last_100": float(np.mean(self.recent_returns)) if self.recent_returns else None,
+            "eval_mean_return": None if final_returns is None else float(final_returns.mean()),
+            "eval_std_return": None if final_returns is None else float(final_returns.std()),
+            "eval_episodes": None if final_returns is None else len(final_returns),
+            "best_eval_mean_return": self.best["mean_return"] if self.best else None,
+            "best_env_steps": self.best["env_steps"] if self.best else None,
+            "stopped_by": stopped_by,
+            "error": error,
+            "versions": {
+                "python": platform.python_version(),
+                "paddle": paddle.__version__,
+                "numpy": np.__version__,
+                "gymnasium": gymnasium.__version__,
+            },
+        }
+        write_atomically(self.folder.summary, (json.dumps(summary, indent=2) + "\n").encode())
+        plot_run(self.folder.progress, self.folder.curves, f"{config.algo} on {config.env}, seed {config.seed}")
+        return summary
+
+
+def _make_algorithm(config: RunConfig) -> Any:
+    envs = make_training_envs(config)
+    try:
+        return ALGORITHMS[config.algo](config, envs)
+    except BaseException:
+        envs.close()
+        raise
+
+
+def _stopped_by(folder: RunFolder) -> str | None:
+    if not folder.summary.is_file():
+        return None
+    return json.loads(folder.summary.read_text(encoding="utf-8"))["stopped_by"]
+
+
+@contextmanager
+def _interrupt_noted() -> Iterator[threading.Event]:
+    """Ctrl-C sets the event, so that a run stops between two updates; a second Ctrl-C interrupts at once."""
+    noted = threading.Event()
+    if threading.current_thread() is not threading.main_thread():  # only there can signals be handled
+        yield noted
+        return
+    handler_before = signal.getsignal(signal.SIGINT)
+
+    def note(*_: object) -> None:
+        noted.set()
+        signal.signal(signal.SIGINT, handler_before)
+
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield noted
+    finally:
+        signal.signal(signal.SIGINT, handler_before)

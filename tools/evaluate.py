@@ -1,0 +1,39 @@
+"""Try a trained policy: `python tools/evaluate.py --run-dir runs/... --episodes 100`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+from paddle_ac.command_line import ArgumentParser, exit_codes, whole_number
+
+
+def main(arguments: list[str]) -> None:
+    with exit_codes():
+        flags = _parse(arguments)
+        from paddle_ac.training.evaluate import evaluate_run
+
+        result = evaluate_run(flags["run_dir"], flags["checkpoint"], flags["episodes"], flags["seed"], flags["sampled"])
+        if flags["json"]:
+            print(json.dumps(result, indent=2))
+            return
+        print(f"{result['checkpoint']} checkpoint of {result['run_dir']}, after {result['env_steps']:,} training steps")
+        print(f"{result['episodes']} episodes of {result['env']}, {'sampled' if result['sampled'] else 'greedy'} actions")
+        print(f"mean return {result['mean_return']:.2f} +/- {result['std_return']:.2f} (standard deviation)")
+        print(f"from {result['min_return']:.2f} to {result['max_return']:.2f}")
+
+
+def _parse(arguments: list[str]) -> dict[str, Any]:
+    parser = ArgumentParser(description=__doc__)
+    parser.add_argument("--run-dir", metavar="DIR", required=True, help="folder of the run")
+    parser.add_argument("--checkpoint", choices=("best", "latest"), default="best", help="which of its policies [best]")
+    parser.add_argument("--episodes", type=whole_number(1), default=100, metavar="M", help="how many [100]")
+    parser.add_argument("--seed", type=whole_number(0), metavar="S", help="of the environments [the run's seed]")
+    parser.add_argument("--sampled", action="store_true", help="draw actions from the policy, not the most probable ones")
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    return parser.parse(arguments)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
