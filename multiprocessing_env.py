@@ -153,7 +153,7 @@ class VecEnv(ABC):
 
     @abstractmethod
     def _call(self, operation: str, arguments: Sequence[tuple], indices: Sequence[int]) -> list:
-        """Run an operation of ``_EnvGroup`` on some environments, each with its own arguments; results in their order."""
+        """Run an operation of ``_EnvGroup`` on some environments, each with arguments of its own."""
 
     def seed(self, seed: int) -> list[int]:
         """Seed environment ``i`` with ``seed + i`` at its next reset; returns these seeds."""
@@ -314,9 +314,7 @@ class SubprocVecEnv(VecEnv):
         try:
             for first in range(0, self.num_envs, in_series):
                 chosen = slice(first, first + in_series)
-                self._workers.append(
-                    _Worker(process_context, env_fns[chosen], chosen, (observations, rewards, dones))
-                )
+                self._workers.append(_Worker(process_context, env_fns[chosen], chosen, (observations, rewards, dones)))
             for worker in self._workers:
                 self._receive(worker, None)
         except BaseException:
@@ -430,7 +428,7 @@ class _SharedArray:
     @property
     def array(self) -> np.ndarray:
         count = int(np.prod(self.shape))
-        return np.frombuffer(self.memory, self.dtype, count).reshape(self.shape)
+        return np.frombuffer(memoryview(self.memory), self.dtype, count).reshape(self.shape)
 
 
 class _Worker:
@@ -483,7 +481,8 @@ def _run_worker(
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the parent has shown what making such an environment warns of
             envs = [
-                _make_env(env_fn, index) for index, env_fn in enumerate(cloudpickle.loads(pickled_env_fns), chosen.start)
+                _make_env(env_fn, index)
+                for index, env_fn in enumerate(cloudpickle.loads(pickled_env_fns), chosen.start)
             ]
         group = _EnvGroup(envs, chosen.start, *(shared.array[chosen] for shared in shared_arrays))
         connection.send((True, None))
@@ -507,9 +506,11 @@ def _run_worker(
 def _end_with_parent() -> None:
     """End this process when the parent is gone, even while an environment is stuck in ``step``."""
     parent = multiprocessing.parent_process()
+    assert parent is not None, "only a worker watches over its parent"
+    sentinel = parent.sentinel
 
     def watch() -> None:
-        multiprocessing.connection.wait([parent.sentinel])
+        multiprocessing.connection.wait([sentinel])
         os._exit(1)
 
     threading.Thread(target=watch, name="end-with-parent", daemon=True).start()
@@ -528,7 +529,7 @@ def _without_main_module() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _without_interrupts() -> Iterator[None]:
-    """A process started here never sees Ctrl-C, not even while its interpreter starts; the parent sees it afterwards."""
+    """A process started here never sees Ctrl-C, not even as its interpreter starts; the parent sees it afterwards."""
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return
@@ -550,9 +551,7 @@ class _EnvGroup:
     Both vectorised environments run this same code, so that they cannot differ in what an environment sees.
     """
 
-    def __init__(
-        self, envs: list, first_index: int, observations: np.ndarray, rewards: np.ndarray, dones: np.ndarray
-    ):
+    def __init__(self, envs: list, first_index: int, observations: np.ndarray, rewards: np.ndarray, dones: np.ndarray):
         self.envs = envs
         self.first_index = first_index
         self.observations = observations
@@ -683,7 +682,7 @@ def check_space(space: Any, role: str) -> None:
     if kinds.isdisjoint(SUPPORTED_SPACES):
         raise TypeError(
             f"{role} space {space} is not supported: it must be {', '.join(SUPPORTED_SPACES[:-1])} or "
-            f"{SUPPORTED_SPACES[-1]} (gymnasium.wrappers.FlattenObservation turns Dict and Tuple observations into a Box)"
+            f"{SUPPORTED_SPACES[-1]} (gymnasium.wrappers.FlattenObservation makes a Box of a Dict or a Tuple)"
         )
 
 
@@ -695,7 +694,9 @@ def tile_images(images: Sequence[np.ndarray]) -> np.ndarray:
     columns = int(np.ceil(num_images / rows))
     grid = np.zeros((rows * columns, height, width, channels), stacked.dtype)
     grid[:num_images] = stacked
-    return grid.reshape(rows, columns, height, width, channels).swapaxes(1, 2).reshape(rows * height, columns * width, -1)
+    return (
+        grid.reshape(rows, columns, height, width, channels).swapaxes(1, 2).reshape(rows * height, columns * width, -1)
+    )
 
 
 def _check_env_fns(env_fns: Sequence[Callable[[], Any]]) -> list[Callable[[], Any]]:

@@ -1,3 +1,5 @@
+"""What is installed, and what it needs."""
+
 from setuptools import find_packages, setup
 
 setup(

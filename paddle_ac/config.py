@@ -55,7 +55,9 @@ class RunConfig(BaseModel):
     total_steps: int = _field("run", 500_000, "steps to train for", ge=1)
     num_envs: int = _field("run", 8, "environments side by side", ge=1)
     vec: Literal["serial", "subproc"] = _field(
-        "run", "serial", "environments in this process, or in worker processes (for those slower than about 0.2 ms a step)"
+        "run",
+        "serial",
+        "environments in this process, or in worker processes (for those slower than about 0.2 ms a step)",
     )
     num_workers: int | None = _field(
         "run", None, "worker processes with --vec subproc; must divide num_envs (default: as many as cores allow)", ge=1
@@ -96,12 +98,16 @@ class A2CConfig(RunConfig):
     )
     learning_rate: float = _field("optimizer", 7e-4, "initial learning rate (baselines A2C: 7e-4)", gt=0)
     lr_schedule: Literal["constant", "linear", "step"] = _field(
-        "optimizer", "constant", "constant, linear to 0 over lr_decay_steps, or times lr_decay_factor every lr_decay_steps"
+        "optimizer",
+        "constant",
+        "constant, linear to 0 over lr_decay_steps, or times lr_decay_factor every lr_decay_steps",
     )
     lr_decay_steps: int = _field("optimizer", 500_000, "steps that the schedule counts in", ge=1)
     lr_decay_factor: float = _field("optimizer", 0.92, "factor of the step schedule (0.92 in the tutorial)", gt=0, le=1)
     optimizer_epsilon: float = _field("optimizer", 1e-5, "epsilon of the optimiser (baselines: 1e-5)", gt=0)
-    rmsprop_decay: float = _field("optimizer", 0.99, "decay of RMSProp's mean square (A3C, baselines: 0.99)", ge=0, lt=1)
+    rmsprop_decay: float = _field(
+        "optimizer", 0.99, "decay of RMSProp's mean square (A3C, baselines: 0.99)", ge=0, lt=1
+    )
     max_grad_norm: float = _field("optimizer", 0.5, "largest norm of the gradient (baselines: 0.5)", gt=0)
 
     @model_validator(mode="after")

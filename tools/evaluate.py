@@ -18,8 +18,9 @@ def main(arguments: list[str]) -> None:
         if flags["json"]:
             print(json.dumps(result, indent=2))
             return
+        actions = "sampled" if result["sampled"] else "greedy"
         print(f"{result['checkpoint']} checkpoint of {result['run_dir']}, after {result['env_steps']:,} training steps")
-        print(f"{result['episodes']} episodes of {result['env']}, {'sampled' if result['sampled'] else 'greedy'} actions")
+        print(f"{result['episodes']} episodes of {result['env']}, {actions} actions")
         print(f"mean return {result['mean_return']:.2f} +/- {result['std_return']:.2f} (standard deviation)")
         print(f"from {result['min_return']:.2f} to {result['max_return']:.2f}")
 
@@ -30,7 +31,7 @@ def _parse(arguments: list[str]) -> dict[str, Any]:
     parser.add_argument("--checkpoint", choices=("best", "latest"), default="best", help="which of its policies [best]")
     parser.add_argument("--episodes", type=whole_number(1), default=100, metavar="M", help="how many [100]")
     parser.add_argument("--seed", type=whole_number(0), metavar="S", help="of the environments [the run's seed]")
-    parser.add_argument("--sampled", action="store_true", help="draw actions from the policy, not the most probable ones")
+    parser.add_argument("--sampled", action="store_true", help="draw the actions, rather than take the most probable")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     return parser.parse(arguments)
 

@@ -25,7 +25,9 @@ def main(arguments: list[str]) -> None:
         config_file = flags.pop("config")
         if resumed is not None:
             if run_dir is not None or config_file is not None:
-                raise ConfigError("--resume takes the run's own folder and configuration: leave out --run-dir and --config")
+                raise ConfigError(
+                    "--resume has the run's own folder and configuration: leave out --run-dir and --config"
+                )
             from paddle_ac.training.train import resume
 
             summary = resume(resumed, flags, progress)
@@ -52,7 +54,7 @@ def _parse(arguments: list[str]) -> dict[str, Any]:
 def _add_run_flags(parser: ArgumentParser) -> None:
     parser.add_argument("--algo", default=argparse.SUPPRESS, metavar="|".join(CONFIGS), help="algorithm [a2c]")
     parser.add_argument("--config", metavar="FILE", help="hyper-parameters in YAML; flags win over it")
-    parser.add_argument("--run-dir", metavar="DIR", help="folder for the run, new or empty [runs/ENV-ALGO-seedSEED-TIME]")
+    parser.add_argument("--run-dir", metavar="DIR", help="the run's folder, new or empty [runs/ENV-ALGO-seedSEED-TIME]")
     parser.add_argument("--resume", metavar="DIR", help="go on with the run in this folder from its latest checkpoint")
     parser.add_argument("--no-progress", action="store_true", help="no progress bar")
 

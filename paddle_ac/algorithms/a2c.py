@@ -120,7 +120,9 @@ class A2C:
 
     def _returns(self, rollout: Rollout) -> np.ndarray:
         num_envs = self.envs.num_envs
-        values = self.policy.values(np.concatenate([rollout.last_observations, *_rows(rollout.truncation_observations)]))
+        values = self.policy.values(
+            np.concatenate([rollout.last_observations, *_rows(rollout.truncation_observations)])
+        )
         truncation_values = np.zeros_like(rollout.rewards)
         for place, value in zip(rollout.truncation_places, values[num_envs:], strict=True):
             truncation_values[place] = value

@@ -29,8 +29,8 @@ def actor_critic_loss(
 ) -> ActorCriticLoss:
     """The advantage actor-critic loss (Mnih et al. 2016, algorithm S3), averaged over the batch.
 
-    The actor's part is the mean of ``-log pi(a|s) * (R - V(s))`` with the advantage held constant, the critic's the mean
-    of ``(R - V(s))^2``.
+    The actor's part is the mean of ``-log pi(a|s) * (R - V(s))`` with the advantage held constant, the critic's is the
+    mean of ``(R - V(s))^2``.
 
     Args:
         logits: ``[B, A]`` float32.

@@ -41,7 +41,9 @@ def n_step_returns(
 
 
 def explained_variance(predictions: np.ndarray, targets: np.ndarray) -> float:
-    """``1 - Var(targets - predictions) / Var(targets)``: 1 is perfect, 0 no better than a constant; 0 if targets are one
-    constant."""
+    """``1 - Var(targets - predictions) / Var(targets)``: 1 is perfect, 0 no better than a constant.
+
+    It is 0 where all targets are the same.
+    """
     variance = float(np.var(targets))
     return 1.0 - float(np.var(targets - predictions)) / variance if variance > 0 else 0.0

@@ -41,16 +41,15 @@ class Rollout:
     episode_lengths: list[int] = field(default_factory=list)
 
     def check_finite(self) -> None:
-        """Raise ``NonFiniteError`` naming the environment and step of the first observation or reward that is not finite."""
-        for name, values in (("reward", self.rewards), ("observation", self.observations)):
+        """Raise ``NonFiniteError`` naming the first environment whose observation or reward is not finite."""
+        after = self.last_observations[np.newaxis]
+        for name, values in (("reward", self.rewards), ("observation", self.observations), ("observation", after)):
             if not np.isfinite(values).all():
                 step, env = np.argwhere(~np.isfinite(values))[0][:2]
                 raise NonFiniteError(f"{name} of environment {env} is not finite: {values[step, env]}")
-        for name, values in (("observation", self.last_observations), ("last observation", self.truncation_observations)):
-            for index, value in enumerate(values):
-                if not np.isfinite(value).all():
-                    env = index if name == "observation" else self.truncation_places[index][1]
-                    raise NonFiniteError(f"{name} of environment {env} is not finite: {value}")
+        for (_, env), observation in zip(self.truncation_places, self.truncation_observations, strict=True):
+            if not np.isfinite(observation).all():
+                raise NonFiniteError(f"last observation of environment {env} is not finite: {observation}")
 
 
 class RolloutCollector:
@@ -115,7 +114,7 @@ class RolloutCollector:
         self.episode_lengths[dones] = 0
 
     def state_dict(self) -> dict[str, Any]:
-        """Where every environment stands; environments must be made with ``paddle_ac.envs.make`` (``EpisodeReplay``)."""
+        """Where every environment stands; they must be wrapped in ``paddle_ac.envs.wrappers.EpisodeReplay``."""
         return {
             "observations": self.observations,
             "episode_returns": self.episode_returns,
@@ -127,7 +126,7 @@ class RolloutCollector:
         """Bring every environment back to where it stood.
 
         Raises:
-            ValueError: another number of environments, or one that does not repeat itself from the same seed and actions.
+            ValueError: another number of environments, or one that does not repeat itself.
         """
         if len(state["episodes"]) != self.envs.num_envs:
             raise ValueError(f"the checkpoint has {len(state['episodes'])} environments, this run {self.envs.num_envs}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -115,14 +116,12 @@ class ObservationEncoder:
 
 def _hidden_layers(sizes: Sequence[int], activation: str, initialization: str) -> nn.Sequential:
     layers: list[nn.Layer] = []
-    for num_inputs, num_outputs in zip(sizes[:-1], sizes[1:], strict=True):
+    for num_inputs, num_outputs in itertools.pairwise(sizes):
         layers += [_linear(num_inputs, num_outputs, initialization, gain=math.sqrt(2)), ACTIVATIONS[activation]()]
     return nn.Sequential(*layers)
 
 
 def _linear(num_inputs: int, num_outputs: int, initialization: str, gain: float) -> nn.Linear:
-    if initialization == "orthogonal":
-        weight_initializer = nn.initializer.Orthogonal(gain)
-    else:
-        weight_initializer = nn.initializer.XavierUniform()
+    orthogonal = initialization == "orthogonal"
+    weight_initializer = nn.initializer.Orthogonal(gain) if orthogonal else nn.initializer.XavierUniform()
     return nn.Linear(num_inputs, num_outputs, weight_attr=paddle.ParamAttr(initializer=weight_initializer))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import numpy as np
 import paddle
 from paddle import nn
@@ -36,10 +38,10 @@ class FlatParameters:
 
     def take_gradient(self) -> np.ndarray:
         """The gradient ``[P]`` float32 that the last ``backward`` left at the parameters; it is cleared there."""
-        gradient = np.concatenate([parameter.grad.numpy().ravel() for _, parameter in self._parameters])
+        gradients = [cast(paddle.Tensor, parameter.grad).numpy().ravel() for _, parameter in self._parameters]
         for _, parameter in self._parameters:
             parameter.clear_gradient(set_to_zero=False)
-        return gradient
+        return np.concatenate(gradients)
 
     def load(self, values: dict[str, np.ndarray]) -> None:
         """Give every parameter the value of its name.

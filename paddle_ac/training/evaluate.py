@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from multiprocessing_env import VecEnv
 from paddle_ac.algorithms import ALGORITHMS
+from paddle_ac.algorithms.algorithm import Policy
 from paddle_ac.config import RunConfig
 from paddle_ac.envs.make import FINAL_EVALUATION, make_evaluation_envs
 from paddle_ac.errors import CheckpointError
@@ -16,14 +17,6 @@ from paddle_ac.training.checkpoint import load_checkpoint
 from paddle_ac.training.run_folder import RunFolder
 
 MAX_ENVS = 20  # side by side: enough for the network's cost to be shared, few enough to be made in no time
-
-
-class Policy(Protocol):
-    """What can be evaluated."""
-
-    def act(self, observations: np.ndarray, generator: np.random.Generator | None = None) -> np.ndarray:
-        """Actions for observations ``[N, ...]``, drawn with a generator or the most probable ones without."""
-        ...
 
 
 def load_policy(folder: RunFolder, config: RunConfig, checkpoint: str, envs: VecEnv) -> tuple[Policy, int]:

@@ -19,6 +19,7 @@ import paddle
 from tqdm import tqdm
 
 from paddle_ac.algorithms import ALGORITHMS
+from paddle_ac.algorithms.algorithm import Algorithm
 from paddle_ac.config import CHANGEABLE_ON_RESUME, RunConfig, make_config, write_yaml
 from paddle_ac.envs.make import FINAL_EVALUATION, make_evaluation_envs, make_training_envs
 from paddle_ac.errors import CheckpointError, ConfigError
@@ -102,7 +103,7 @@ class _Run:
 
     STATE_KEYS = frozenset({"algorithm", "logger", "train_seconds", "episodes", "recent_returns", "last_point", "best"})
 
-    def __init__(self, config: RunConfig, folder: RunFolder, algorithm: Any, logger: Logger):
+    def __init__(self, config: RunConfig, folder: RunFolder, algorithm: Algorithm, logger: Logger):
         self.config = config
         self.folder = folder
         self.algorithm = algorithm
@@ -247,7 +248,7 @@ class _Run:
         return summary
 
 
-def _make_algorithm(config: RunConfig) -> Any:
+def _make_algorithm(config: RunConfig) -> Algorithm:
     envs = make_training_envs(config)
     try:
         return ALGORITHMS[config.algo](config, envs)

@@ -1,0 +1,50 @@
+"""The contract of every algorithm: all that the training loop knows of one."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+
+
+class Policy(Protocol):
+    """What chooses actions."""
+
+    def act(self, observations: np.ndarray, generator: np.random.Generator | None = None) -> np.ndarray:
+        """Actions for observations ``[N, ...]``, drawn with a generator or the most probable ones without."""
+        ...
+
+
+class Algorithm(Protocol):
+    """Learns, update by update, and knows nothing of files, logs, progress bars or command lines."""
+
+    env_steps: int  # steps of single environments so far
+    num_updates: int  # gradient steps so far
+
+    @property
+    def policy(self) -> Policy:
+        """Chooses actions as far as it has been learned."""
+        ...
+
+    def __init__(self, config: Any, envs: Any): ...
+
+    @staticmethod
+    def make_policy(config: Any, observation_space: Any, action_space: Any) -> Any:
+        """An untrained policy, which saved parameters can be loaded into."""
+        ...
+
+    def update(self) -> dict[str, Any]:
+        """Collect experience and learn from it; returns metrics by tag, numbers or lists of them."""
+        ...
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that it takes to go on exactly from here: arrays, numbers and texts in nested dictionaries."""
+        ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a state that ``state_dict`` gave; ``ValueError`` if it is of something else."""
+        ...
+
+    def close(self) -> None:
+        """End every process and close every environment."""
+        ...

@@ -1,0 +1,192 @@
+"""Small environments whose every answer is known, and some that misbehave."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import time
+
+import gymnasium
+import numpy as np
+from gymnasium.spaces import Box, Dict, Discrete, MultiDiscrete
+
+FAULTS_OF_A_RUN = (
+    "raise in __init__",
+    "raise in reset",
+    "raise in step",
+    "killed",
+    "interrupt",
+    "stuck",
+    "nan observation",
+    "nan reward",
+    "huge reward",
+)
+
+
+def misbehaving_id(fault: str) -> str:
+    return f"test/{fault.title().replace(' ', '').replace('_', '')}-v0"
+
+
+class Counting(gymnasium.Env):
+    """Observes [seed or -1, step of the episode]; terminates or is cut at a given step; the reward is the action."""
+
+    def __init__(self, terminate_at=None, truncate_at=None, dtype=np.float32, shape=(2,)):
+        self.observation_space = Box(0, 255, shape, dtype)
+        self.action_space = Discrete(5)
+        self.terminate_at, self.truncate_at = terminate_at, truncate_at
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.seed_given = -1 if seed is None else seed
+        self.count = 0
+        return self._observe(), {"seed_given": self.seed_given}
+
+    def step(self, action):
+        self.count += 1
+        terminated, truncated = self.count == self.terminate_at, self.count == self.truncate_at
+        return self._observe(), float(action), terminated, truncated, {"count": self.count}
+
+    def _observe(self):
+        observation = np.zeros(self.observation_space.shape, self.observation_space.dtype)
+        observation.flat[:2] = max(self.seed_given, 0) % 256, self.count
+        return observation
+
+    def render(self):
+        return np.full((2, 3, 3), self.count, np.uint8)
+
+    def reset_task(self):
+        return self._observe() + 7
+
+
+class RandomWalk(gymnasium.Env):
+    """Noise from the environment's own generator, with ends at random: any slip in seeding shows."""
+
+    def __init__(self, dtype=np.float32, shape=(3,), spaces="box"):
+        self.observation_space = Box(0, 255, shape, dtype)
+        self.action_space = {"box": Discrete(4), "multi": MultiDiscrete([3, 4]), "continuous": Box(-1, 1, (2,))}[spaces]
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        return self._observe(), {}
+
+    def step(self, action):
+        end = self.np_random.random()
+        reward = float(np.sum(action) + self.np_random.normal())
+        return self._observe(), reward, end < 0.1, end > 0.9, {"noise": self.np_random.random()}
+
+    def _observe(self):
+        values = self.np_random.uniform(0, 255, self.observation_space.shape)
+        return values.astype(self.observation_space.dtype)
+
+
+class Identity(gymnasium.Env):
+    """The right action is the observation; an episode is cut after 20 steps."""
+
+    def __init__(self, observation_space=None, num_actions=3):
+        self.observation_space = observation_space or Discrete(num_actions)
+        self.action_space = Discrete(num_actions)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.count = 0
+        return self._draw(), {}
+
+    def step(self, action):
+        reward = float(action == self.wanted)
+        self.count += 1
+        return self._draw(), reward, False, self.count == 20, {}
+
+    def _draw(self):
+        self.wanted = int(self.np_random.integers(self.action_space.n))
+        if isinstance(self.observation_space, Box):
+            return np.eye(self.action_space.n, dtype=np.float32)[self.wanted]
+        return self.wanted
+
+
+class Misbehaving(Counting):
+    """Does what ``fault`` says at a step of its first episode, if the environment variable FAULTS is not ``off``."""
+
+    def __init__(self, fault, at_step=3):
+        super().__init__(truncate_at=10)
+        self.fault = "" if os.environ.get("FAULTS") == "off" else fault
+        self.at_step, self.steps_in_all = at_step, 0
+        if self.fault == "raise in __init__":
+            raise RuntimeError("no display here")
+
+    def reset(self, *, seed=None, options=None):
+        if self.fault == "raise in reset":
+            raise RuntimeError("lost the level file")
+        return super().reset(seed=seed, options=options)
+
+    def step(self, action):
+        observation, reward, terminated, truncated, info = super().step(action)
+        self.steps_in_all += 1
+        if self.steps_in_all == self.at_step:
+            if self.fault == "raise in step":
+                raise RuntimeError("the wheel came off")
+            if self.fault == "killed":
+                os.kill(os.getpid(), signal.SIGKILL)
+            if self.fault == "interrupt" and Misbehaving.is_first_to_interrupt():
+                os.kill(os.getppid() if multiprocessing.parent_process() else os.getpid(), signal.SIGINT)
+            if self.fault == "stuck":
+                time.sleep(3600)
+            if self.fault == "nan observation":
+                observation = observation * np.nan
+            if self.fault == "nan reward":
+                reward = float("nan")
+            if self.fault == "huge reward":
+                reward = 1e38
+            if self.fault == "unpicklable info":
+                info = {"lock": (lambda: 0)}
+            if self.fault == "wrong shape":
+                observation = observation[:1]
+        return observation, reward, terminated, truncated, info
+
+    interrupted = False
+
+    @classmethod
+    def is_first_to_interrupt(cls):
+        """True once in a training: in the training's own process, or in its first worker."""
+        first = not cls.interrupted and not multiprocessing.current_process().name.startswith("worker 1")
+        cls.interrupted = True
+        return first
+
+
+class OldGym:
+    """An environment as gym before 0.26 had them: four results, ``seed``, and observations alone from ``reset``."""
+
+    def __init__(self):
+        self.observation_space = Box(0, 255, (2,), np.float32)
+        self.action_space = Discrete(2)
+        self.given = -1
+
+    def seed(self, seed):
+        self.given = seed
+
+    def reset(self):
+        self.count = 0
+        return np.array([max(self.given, 0), 0], np.float32)
+
+    def step(self, action):
+        self.count += 1
+        info = {"TimeLimit.truncated": True} if self.count == 4 else {}
+        return np.array([max(self.given, 0), self.count], np.float32), 1.0, self.count == 4, info
+
+    def close(self):
+        pass
+
+
+class Asking(gymnasium.Env):
+    """Has a Dict observation, which no array can hold."""
+
+    observation_space = Dict({"position": Box(0, 1, (2,)), "goal": Discrete(3)})
+    action_space = Discrete(2)
+
+
+gymnasium.register("test/Identity-v0", Identity)
+gymnasium.register("test/Walk-v0", RandomWalk)
+gymnasium.register("test/Asking-v0", Asking)
+gymnasium.register("test/Continuous-v0", RandomWalk, kwargs={"spaces": "continuous"})
+for fault in FAULTS_OF_A_RUN:
+    gymnasium.register(misbehaving_id(fault), Misbehaving, kwargs={"fault": fault, "at_step": 503})

@@ -1,0 +1,385 @@
+"""Whole runs: repeatable and resumable to the last bit, watched, and safe from accidents."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+from visualdl import LogReader
+
+from multiprocessing_env import EnvironmentFailedError, WorkerDiedError, WorkerTimeoutError
+from paddle_ac.config import make_config
+from paddle_ac.errors import CheckpointError, ConfigError, NonFiniteError
+from paddle_ac.training.checkpoint import load_checkpoint, save_checkpoint
+from paddle_ac.training.evaluate import evaluate_run
+from paddle_ac.training.run_folder import RunFolder
+from paddle_ac.training.train import resume, train
+from tests.conftest import shared_memory
+from tests.environments import misbehaving_id
+
+ROOT = Path(__file__).parent.parent
+QUICK = {
+    "algo": "a2c",
+    "num_envs": 4,
+    "hidden_sizes": (16,),
+    "log_interval": 300,
+    "eval_interval": 1000,
+    "eval_episodes": 3,
+    "checkpoint_interval": 700,
+}
+PARALLEL = {"vec": "subproc", "num_workers": 2}
+TIMES = ("train_seconds", "charts/steps_per_second", "last_point")
+
+
+def quick_run(folder: Path, total_steps: int, **changes) -> dict:
+    return train(make_config({**QUICK, "total_steps": total_steps, **changes}), str(folder))
+
+
+def assert_same_run(one: Path, other: Path) -> None:
+    """The same curves, parameters, optimiser, random states and best model, but for the times."""
+    tables = []
+    for folder in (one, other):
+        with (folder / "progress.csv").open() as file:
+            tables.append([{k: v for k, v in row.items() if k not in TIMES} for row in csv.DictReader(file)])
+    assert tables[0] == tables[1] and len(tables[0]) > 5
+    assert visualdl_curves(one) == visualdl_curves(other)
+    for name in ("latest", "best"):
+        states = [load_checkpoint(getattr(RunFolder(folder), name)) for folder in (one, other)]
+        assert flat(states[0]) == flat(states[1])
+
+
+def visualdl_curves(folder: Path) -> dict:
+    """Tag to (step, value) of every point, from the one VisualDL file of a run."""
+    assert [path.name for path in folder.glob("*vdlrecords*")] == ["vdlrecords.run.log"]
+    reader = LogReader(file_path=str(folder / "vdlrecords.run.log"))
+    tags = [tag for tag in reader.get_tags().get("scalar", []) if tag not in TIMES]
+    return {tag: [(point.id, point.value) for point in reader.get_data("scalar", tag)] for tag in tags}
+
+
+def flat(state: dict, prefix: str = "") -> dict:
+    leaves = {}
+    for key, value in state.items():
+        if isinstance(value, dict):
+            leaves.update(flat(value, f"{prefix}{key}/"))
+        elif (
+            key not in (*TIMES, "progress_bytes", "visualdl_bytes") and "pending/charts/steps_per_second" not in prefix
+        ):
+            leaves[prefix + key] = (value.dtype, value.shape, value.tobytes()) if hasattr(value, "dtype") else value
+    return leaves
+
+
+# ------------------------------------------------------------------------------------------------- the same numbers
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "uninterrupted"
+    quick_run(folder, 3020)
+    return folder
+
+
+def test_the_same_seed_gives_the_same_run_in_worker_processes(uninterrupted, tmp_path):
+    quick_run(tmp_path / "parallel", 3020, **PARALLEL)
+    assert_same_run(uninterrupted, tmp_path / "parallel")
+
+
+def test_another_seed_gives_another_run(uninterrupted, tmp_path):
+    quick_run(tmp_path / "other", 3020, seed=1)
+    with pytest.raises(AssertionError):
+        assert_same_run(uninterrupted, tmp_path / "other")
+
+
+@pytest.mark.parametrize("options", [{}, PARALLEL], ids=["serial", "workers"])
+def test_stopping_and_going_on_gives_the_same_run_as_never_stopping(uninterrupted, tmp_path, options):
+    quick_run(tmp_path / "run", 1510, **options)
+    resume(str(tmp_path / "run"), {"total_steps": 2200})
+    summary = resume(str(tmp_path / "run"), {"total_steps": 3020})
+    assert_same_run(uninterrupted, tmp_path / "run")
+    assert summary["env_steps"] == 3020 and summary["stopped_by"] == "total_steps"
+    assert RunFolder.open(tmp_path / "run").read_config().total_steps == 3020
+    expected = json.loads((uninterrupted / "summary.json").read_text())
+    for name in ("updates", "episodes", "mean_return_last_100", "eval_mean_return", "best_env_steps"):
+        assert summary[name] == expected[name]
+
+
+@pytest.mark.parametrize("options", [{}, PARALLEL], ids=["serial", "workers"])
+def test_ctrl_c_saves_a_checkpoint_and_resume_loses_nothing(tmp_path, options):
+    """The environment itself interrupts the training, at a step in the middle of an update."""
+    env = f"tests.environments:{misbehaving_id('interrupt')}"
+    flags = [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
+    ended = run_tool("train.py", *flags, env=env, run_dir=tmp_path / "run")
+    assert ended.returncode == 130, ended.stderr
+    assert "interrupted" in ended.stdout and "--resume" in ended.stdout
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert summary["stopped_by"] == "interrupt" and 2012 <= summary["env_steps"] <= 2020
+    ended = run_tool("train.py", "--resume", str(tmp_path / "run"), faults="off")
+    assert ended.returncode == 0, ended.stderr
+    ended = run_tool("train.py", env=env, run_dir=tmp_path / "uninterrupted", faults="off")
+    assert ended.returncode == 0, ended.stderr
+    assert_same_run(tmp_path / "run", tmp_path / "uninterrupted")
+
+
+def test_a_killed_training_is_resumed_from_its_last_checkpoint_with_the_same_numbers(tmp_path):
+    env = f"tests.environments:{misbehaving_id('killed')}"
+    ended = run_tool("train.py", env=env, run_dir=tmp_path / "run")
+    assert ended.returncode == -signal.SIGKILL
+    assert load_checkpoint(RunFolder(tmp_path / "run").latest)["algorithm"]["env_steps"] == 1400
+    (tmp_path / "run" / "checkpoints" / ".latest.safetensors.1.tmp").write_bytes(b"half a checkpoint")
+    assert run_tool("train.py", "--resume", str(tmp_path / "run"), faults="off").returncode == 0
+    assert run_tool("train.py", env=env, run_dir=tmp_path / "uninterrupted", faults="off").returncode == 0
+    assert_same_run(tmp_path / "run", tmp_path / "uninterrupted")
+
+
+def test_when_the_training_is_killed_its_workers_end(tmp_path):
+    env = f"tests.environments:{misbehaving_id('stuck')}"
+    memory_before = shared_memory()
+    process = start_tool("train.py", "--vec=subproc", "--num-workers=2", env=env, run_dir=tmp_path / "run")
+    training = psutil.Process(process.pid)
+    progress = tmp_path / "run" / "progress.csv"
+    wait_until(lambda: progress.exists() and len(progress.read_text().splitlines()) > 5)
+    workers = training.children(recursive=True)
+    assert len(workers) >= 2
+    process.kill()
+    process.communicate()
+    assert not psutil.wait_procs(workers, timeout=5)[1]
+    assert shared_memory() <= memory_before
+
+
+# ------------------------------------------------------------------------------------------------------ what is seen
+
+
+def test_a_run_folder_holds_all_of_a_run(uninterrupted):
+    names = {str(path.relative_to(uninterrupted)) for path in uninterrupted.rglob("*") if path.is_file()}
+    assert names == {
+        "config.yaml",
+        "progress.csv",
+        "vdlrecords.run.log",
+        "summary.json",
+        "curves.png",
+        "checkpoints/latest.safetensors",
+        "best/model.safetensors",
+    }
+    summary = json.loads((uninterrupted / "summary.json").read_text())
+    names = "algo env seed env_steps updates episodes train_seconds steps_per_second mean_return_last_100"
+    for name in names.split():
+        assert summary[name] is not None, name
+    assert summary["env_steps"] == 3020 == summary["updates"] * 20
+    assert summary["eval_episodes"] == 3 and summary["stopped_by"] == "total_steps"
+    assert summary["versions"].keys() == {"python", "paddle", "numpy", "gymnasium"}
+    assert (uninterrupted / "curves.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_visualdl_has_every_tag_at_rising_steps(uninterrupted):
+    curves = visualdl_curves(uninterrupted)
+    assert curves.keys() >= {
+        "charts/episode_return",
+        "charts/episode_length",
+        "charts/learning_rate",
+        "losses/actor",
+        "losses/critic",
+        "losses/entropy",
+        "losses/total",
+        "diagnostics/grad_norm",
+        "diagnostics/explained_variance",
+        "eval/mean_return",
+    }
+    for points in curves.values():
+        steps = [step for step, _ in points]
+        assert steps == sorted(set(steps))
+    assert [step for step, _ in curves["eval/mean_return"]] == [1000, 2000, 3000]
+
+
+def test_the_configuration_of_a_run_runs_it_again(uninterrupted, tmp_path):
+    ended = run_tool("train.py", "--config", str(uninterrupted / "config.yaml"), "--run-dir", str(tmp_path / "again"))
+    assert ended.returncode == 0, ended.stderr
+    assert_same_run(uninterrupted, tmp_path / "again")
+
+
+def test_evaluating_is_repeatable_and_in_unseen_episodes(uninterrupted):
+    first, second = (evaluate_run(str(uninterrupted), "latest", 3) for _ in range(2))
+    assert first == second and first["episodes"] == 3 and first["env_steps"] == 3020
+    assert first["mean_return"] == json.loads((uninterrupted / "summary.json").read_text())["eval_mean_return"]
+    assert evaluate_run(str(uninterrupted), "latest", 3, seed=9)["mean_return"] != first["mean_return"]
+    best = evaluate_run(str(uninterrupted), "best", 3, sampled=True)
+    assert best["env_steps"] == load_checkpoint(RunFolder(uninterrupted).best)["env_steps"]
+
+
+def test_nothing_is_printed_but_the_outcome_when_not_in_a_terminal(tmp_path):
+    ended = run_tool("train.py", "--total-steps=100", run_dir=tmp_path / "run")
+    assert ended.stderr == ""
+    assert "tools/evaluate.py --run-dir" in ended.stdout
+
+
+# --------------------------------------------------------------------------------------------------------- accidents
+
+
+@pytest.mark.parametrize(
+    "fault,error,message",
+    [
+        ("nan observation", NonFiniteError, "observation of environment 0 .*nan"),
+        ("nan reward", NonFiniteError, "reward of environment 0 .*nan"),
+        ("huge reward", NonFiniteError, "loss"),
+        (
+            "raise in step",
+            EnvironmentFailedError,
+            "environment 0 failed in step with action [0-4]:(.|\n)*wheel came off",
+        ),
+    ],
+)
+def test_a_fault_stops_the_run_and_leaves_the_last_good_checkpoint(tmp_path, fault, error, message):
+    with pytest.raises(error, match=message):
+        quick_run(tmp_path / "run", 3020, env=misbehaving_id(fault))
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert summary["stopped_by"] == "error" and error.__name__ in summary["error"]
+    state = load_checkpoint(RunFolder(tmp_path / "run").latest)
+    assert state["algorithm"]["env_steps"] == 1400
+    assert all(np.isfinite(parameter).all() for parameter in state["algorithm"]["parameters"].values())
+
+
+@pytest.mark.parametrize(
+    "fault,error,message",
+    [
+        ("raise in __init__", EnvironmentFailedError, "environment 0 failed in __init__(.|\n)*no display"),
+        ("raise in reset", EnvironmentFailedError, "environment 0 failed in reset(.|\n)*level file"),
+        ("killed", WorkerDiedError, r"worker 0 \(environments 0 to 1\) was killed by SIGKILL"),
+        ("stuck", WorkerTimeoutError, r"worker 0 \(environments 0 to 1\) gave no answer within 1 s"),
+    ],
+)
+def test_a_fault_in_a_worker_is_named(tmp_path, fault, error, message):
+    started = time.monotonic()
+    with pytest.raises(error, match=message):
+        quick_run(tmp_path / "run", 3020, env=misbehaving_id(fault), step_timeout=1, **PARALLEL)
+    assert time.monotonic() - started < 20
+
+
+def test_a_fault_ends_the_command_with_exit_code_1_and_no_traceback_of_ours(tmp_path):
+    env = f"tests.environments:{misbehaving_id('nan reward')}"
+    ended = run_tool("train.py", env=env, run_dir=tmp_path / "run")
+    assert ended.returncode == 1
+    assert ended.stderr == "error: reward of environment 0 is not finite: nan\n"
+
+
+# --------------------------------------------------------------------------------------------------------- bad input
+
+
+def test_a_new_run_never_writes_into_an_old_one(uninterrupted):
+    before = {path: path.read_bytes() for path in uninterrupted.rglob("*") if path.is_file()}
+    with pytest.raises(ConfigError, match="is in use: give --run-dir a new folder"):
+        quick_run(uninterrupted, 100)
+    assert {path: path.read_bytes() for path in uninterrupted.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize(
+    "env,message",
+    [
+        ("CartPol-v1", "CartPol-v1.*(?i:did you mean).*CartPole"),
+        ("nowhere:Maze-v0", "No module named 'nowhere'"),
+        ("gym:Maze-v0", "Maze"),
+        ("test/Asking-v0", "observation space Dict.* is not supported"),
+        ("test/Continuous-v0", "a2c takes Discrete action spaces"),
+    ],
+)
+def test_an_environment_that_cannot_be_used_is_one_line_and_leaves_no_folder(tmp_path, env, message):
+    with pytest.raises(ConfigError, match=message) as raised:
+        quick_run(tmp_path / "run", 100, env=env)
+    assert "\n" not in str(raised.value)
+    assert not (tmp_path / "run").exists()
+
+
+def test_going_on_with_what_is_no_run_is_refused(tmp_path, uninterrupted):
+    with pytest.raises(ConfigError, match="there is no run folder"):
+        resume(str(tmp_path / "nowhere"))
+    with pytest.raises(ConfigError, match="is not a run folder"):
+        resume(str(tmp_path))
+    with pytest.raises(ConfigError, match="has reached its 3,020 steps"):
+        resume(str(uninterrupted))
+    with pytest.raises(ConfigError, match="env cannot change on resume"):
+        resume(str(uninterrupted), {"env": "Acrobot-v1"})
+
+
+@pytest.mark.parametrize("damage", ["truncated", "a byte changed", "missing", "the best model's", "another network's"])
+def test_a_checkpoint_that_cannot_be_used_is_refused_and_nothing_is_overwritten(tmp_path, uninterrupted, damage):
+    folder = RunFolder(tmp_path / "run")
+    shutil.copytree(uninterrupted, folder.path)
+    content = bytearray(folder.latest.read_bytes())
+    if damage == "truncated":
+        folder.latest.write_bytes(content[: len(content) // 2])
+    elif damage == "a byte changed":
+        content[-9] ^= 1
+        folder.latest.write_bytes(content)
+    elif damage == "missing":
+        folder.latest.unlink()
+    elif damage == "the best model's":
+        shutil.copy(folder.best, folder.latest)
+    else:
+        state = load_checkpoint(folder.latest)
+        parameters = state["algorithm"]["parameters"]
+        parameters["actor_head.weight"] = np.zeros((32, 2), np.float32)
+        save_checkpoint(folder.latest, state)
+    before = {path: path.read_bytes() for path in folder.path.rglob("*") if path.is_file()}
+    with pytest.raises(CheckpointError) as raised:
+        resume(str(folder.path), {"total_steps": 4000})
+    assert "\n" not in str(raised.value) and "latest.safetensors" in str(raised.value)
+    assert {path: path.read_bytes() for path in folder.path.rglob("*") if path.is_file()} == before
+    if damage in ("truncated", "a byte changed", "another network's"):
+        with pytest.raises(CheckpointError):
+            evaluate_run(str(folder.path), "latest", 1)
+
+
+def test_an_environment_that_does_not_repeat_itself_cannot_be_resumed_without_a_word(tmp_path):
+    quick_run(tmp_path / "run", 1000)
+    folder = RunFolder(tmp_path / "run")
+    state = load_checkpoint(folder.latest)
+    state["algorithm"]["collector"]["observations"][2] += 1
+    save_checkpoint(folder.latest, state)
+    with pytest.raises(CheckpointError, match="environment 2 does not repeat itself"):
+        resume(str(tmp_path / "run"), {"total_steps": 2000})
+
+
+# ------------------------------------------------------------------------------------------------------- the helpers
+
+
+def start_tool(tool: str, *flags: str, env: str | None = None, run_dir: Path | None = None, faults: str = "on"):
+    if run_dir is not None and "--config" not in flags:
+        quick = {**QUICK, "total_steps": 3020, **({"env": env} if env else {})}
+        given = {flag.partition("=")[0] for flag in flags}
+        flags = (
+            *(f"--{name.replace('_', '-')}={as_text(value)}" for name, value in quick.items()),
+            f"--run-dir={run_dir}",
+            *flags,
+        )
+        assert given <= {flag.partition("=")[0] for flag in flags}
+    return subprocess.Popen(
+        [sys.executable, str(ROOT / "tools" / tool), *flags],
+        env={**os.environ, "FAULTS": faults, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def run_tool(*arguments, **options) -> subprocess.CompletedProcess:
+    process = start_tool(*arguments, **options)
+    output, errors = process.communicate(timeout=120)
+    return subprocess.CompletedProcess(process.args, process.returncode, output, errors)
+
+
+def as_text(value) -> str:
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def wait_until(condition, timeout: float = 60.0) -> None:
+    deadline = time.monotonic() + timeout
+    while not condition():
+        assert time.monotonic() < deadline, "it never came"
+        time.sleep(0.02)
