@@ -81,11 +81,13 @@ class RandomWalk(gymnasium.Env):
 
 
 class Identity(gymnasium.Env):
-    """The right action is the observation; an episode is cut after 20 steps."""
+    """The right action is the number of the observation among ``codes``; an episode is cut after 20 steps."""
 
-    def __init__(self, observation_space=None, num_actions=3):
-        self.observation_space = observation_space or Discrete(num_actions)
-        self.action_space = Discrete(num_actions)
+    codes = np.arange(3)
+
+    def __init__(self, observation_space=None):
+        self.observation_space = observation_space or Discrete(3)
+        self.action_space = Discrete(3)
 
     def reset(self, *, seed=None, options=None):
         super().reset(seed=seed)
@@ -99,9 +101,23 @@ class Identity(gymnasium.Env):
 
     def _draw(self):
         self.wanted = int(self.np_random.integers(self.action_space.n))
-        if isinstance(self.observation_space, Box):
-            return np.eye(self.action_space.n, dtype=np.float32)[self.wanted]
-        return self.wanted
+        return self.codes[self.wanted]
+
+
+class OneStepChain(gymnasium.Env):
+    """One state, a reward of 1, and an episode of one step that is ``"terminated"`` or ``"truncated"``."""
+
+    observation_space = Box(0, 1, (1,))
+    action_space = Discrete(2)
+
+    def __init__(self, how_it_ends):
+        self.how_it_ends = how_it_ends
+
+    def reset(self, *, seed=None, options=None):
+        return np.zeros(1, np.float32), {}
+
+    def step(self, action):
+        return np.zeros(1, np.float32), 1.0, self.how_it_ends == "terminated", self.how_it_ends == "truncated", {}
 
 
 class Misbehaving(Counting):

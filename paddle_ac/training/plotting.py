@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter
 
 from paddle_ac.training.logger import read_progress
 
@@ -42,6 +43,7 @@ def plot_run(progress: Path, picture: Path, title: str) -> None:
         axes.set_title(name)
         axes.set_ylabel(unit)
         axes.grid(alpha=0.3)
+        axes.xaxis.set_major_formatter(EngFormatter(sep=""))
         if len(curves) > 1:
             axes.legend()
     figure.supxlabel("steps")

@@ -1,0 +1,78 @@
+"""Learning, tested by learning: environments whose best policy is known are solved in seconds."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from gymnasium.spaces import Box, Discrete, MultiBinary, MultiDiscrete
+
+from multiprocessing_env import DummyVecEnv
+from paddle_ac.algorithms.a2c import A2C
+from paddle_ac.config import make_config
+from tests.environments import Identity, OneStepChain
+
+
+def trained(env_fn, total_steps: int, **changes) -> A2C:
+    values = {
+        "algo": "a2c",
+        "learning_rate": 5e-3,
+        "optimizer": "adam",
+        "lr_schedule": "constant",
+        "gamma": 0.5,
+        **changes,
+    }
+    agent = A2C(make_config(values), DummyVecEnv([env_fn] * 8))
+    while agent.env_steps < total_steps:
+        agent.update()
+    agent.close()
+    return agent
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"optimizer": "rmsprop"},
+        {"shared_torso": True, "activation": "relu"},
+        {"initialization": "xavier", "hidden_sizes": ()},
+    ],
+    ids=lambda changes: "-".join(map(str, changes.values())) or "default",
+)
+def test_the_observation_is_learned_to_be_the_action(changes):
+    agent = trained(Identity, 8000, **changes)
+    assert agent.policy.act(np.arange(3)).tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    "space,observations",
+    [
+        (Box(0, 1, (3,)), np.eye(3, dtype=np.float32)),
+        (Discrete(3), np.arange(3)),
+        (Discrete(3, start=5), np.arange(5, 8)),
+        (MultiDiscrete([2, 3]), np.array([[1, 0], [1, 1], [1, 2]])),
+        (MultiBinary(3), np.eye(3, dtype=np.int8)),
+    ],
+    ids=lambda value: type(value).__name__ if not isinstance(value, np.ndarray) else "",
+)
+def test_observations_of_every_kind_are_learned_from(space, observations):
+    class Encoded(Identity):
+        def __init__(self):
+            super().__init__(space)
+            self.codes = observations
+
+    agent = trained(Encoded, 8000)
+    assert agent.policy.act(observations).tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize("how_it_ends,value", [("terminated", 1.0), ("truncated", 2.0)])
+def test_the_critic_sees_through_a_time_limit_and_not_through_an_end(how_it_ends, value):
+    """A reward of 1 a step, gamma 1/2: worth 1 where the episode ends after one step, 1 + 1/2 + ... where it is cut."""
+    agent = trained(lambda: OneStepChain(how_it_ends), 8000)
+    assert agent.policy.values(np.zeros((1, 1), np.float32))[0] == pytest.approx(value, abs=0.05)
+
+
+def test_more_entropy_is_kept_where_it_is_paid_for():
+    observations = np.arange(3)
+    paid, unpaid = (trained(Identity, 3000, entropy_coef=coef).policy for coef in (1.0, 0.0))
+    logits = [policy(observations)[0].numpy() for policy in (paid, unpaid)]
+    assert np.ptp(logits[0]) < 2 < 4 < np.ptp(logits[1])

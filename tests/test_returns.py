@@ -1,0 +1,121 @@
+"""Returns: what the definition says, whatever ends in whichever step."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+
+from paddle_ac.learning.returns import explained_variance, n_step_returns
+
+
+def discounted_sum(rewards, terminated, truncated, truncation_values, last_value, gamma):
+    """The return of the first step of one environment: its rewards to the end of its episode, or the value there."""
+    total, discount = 0.0, 1.0
+    for reward, ended, cut, value in zip(rewards, terminated, truncated, truncation_values, strict=True):
+        total += discount * float(reward)
+        discount *= gamma
+        if ended:
+            return total
+        if cut:
+            return total + discount * float(value)
+    return total + discount * float(last_value)
+
+
+def reference(rewards, terminated, truncated, truncation_values, last_values, gamma):
+    returns = np.empty(rewards.shape)
+    for step, env in np.ndindex(rewards.shape):
+        rest = [array[step:, env] for array in (rewards, terminated, truncated, truncation_values)]
+        returns[step, env] = discounted_sum(*rest, last_values[env], gamma)
+    return returns
+
+
+def random_rollout(generator, terminated, truncated):
+    """Random numbers around given ends, with a NaN for every value that is not to be read."""
+    rewards, values = generator.normal(size=(2, *terminated.shape)).astype(np.float32)
+    values[terminated | ~truncated] = np.nan
+    return rewards, terminated, truncated, values, generator.normal(size=terminated.shape[1]).astype(np.float32)
+
+
+def without_ends(rewards, last_values, gamma):
+    rewards, never = np.asarray(rewards, np.float32), np.zeros(np.shape(rewards), np.bool_)
+    unread = np.full(rewards.shape, np.nan, np.float32)
+    return n_step_returns(rewards, never, never, unread, np.asarray(last_values, np.float32), gamma)
+
+
+def test_constant_rewards_add_up_to_the_geometric_series():
+    gamma, steps_left = 0.9, np.arange(6, 0, -1)
+    expected = (1 - gamma**steps_left) / (1 - gamma) + gamma**steps_left * 5
+    np.testing.assert_allclose(without_ends(np.ones((6, 1)), [5], gamma)[:, 0], expected, rtol=1e-6)
+
+
+def test_the_true_value_is_its_own_return():
+    np.testing.assert_allclose(without_ends(np.ones((7, 2)), [20, 20], 0.95), 20, rtol=1e-6)
+
+
+def test_without_discount_returns_are_sums_and_with_full_discount_they_are_the_rewards():
+    rewards = np.array([[1, -2], [3, 4], [5, 0.5]])
+    np.testing.assert_array_equal(without_ends(rewards, [10, 20], 1.0), [[19, 22.5], [18, 24.5], [15, 20.5]])
+    np.testing.assert_array_equal(without_ends(rewards, [10, 20], 0.0), rewards)
+
+
+def test_a_termination_ends_the_sum_and_a_truncation_goes_on_with_the_value_there():
+    rewards = np.ones((3, 3), np.float32)
+    terminated, truncated = np.zeros((2, 3, 3), np.bool_)
+    terminated[1, [0, 2]] = truncated[1, [1, 2]] = True
+    values = np.full((3, 3), 8, np.float32)
+    returns = n_step_returns(rewards, terminated, truncated, values, np.full(3, 4, np.float32), 0.5)
+    np.testing.assert_array_equal(returns, [[1.5, 3.5, 1.5], [1, 5, 1], [3, 3, 3]])
+
+
+@pytest.mark.parametrize("num_steps", [1, 2, 3, 4])
+def test_every_combination_of_ends_agrees_with_the_definition(num_steps):
+    generator = np.random.default_rng(num_steps)
+    ends = [(False, False), (True, False), (False, True), (True, True)]
+    for ends_of_steps in itertools.product(ends, repeat=num_steps):
+        terminated, truncated = np.array(ends_of_steps).T[:, :, np.newaxis]
+        rollout = random_rollout(generator, terminated, truncated)
+        expected = reference(*rollout, 0.9)
+        assert np.isfinite(expected).all()
+        np.testing.assert_allclose(n_step_returns(*rollout, 0.9), expected, rtol=1e-5, atol=1e-6, err_msg=str(ends))
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_random_rollouts_of_many_environments_agree_with_the_definition(seed):
+    generator = np.random.default_rng(seed)
+    shape = (int(generator.integers(1, 30)), int(generator.integers(1, 12)))
+    rollout = random_rollout(generator, *(generator.random((2, *shape)) < 0.15))
+    gamma = generator.random()
+    returns = n_step_returns(*rollout, gamma)
+    assert returns.dtype == np.float32
+    np.testing.assert_allclose(returns, reference(*rollout, gamma), rtol=1e-5, atol=1e-5)
+
+
+def test_what_goes_in_stays_as_it_is():
+    generator = np.random.default_rng(0)
+    rollout = random_rollout(generator, *(generator.random((2, 5, 4)) < 0.3))
+    before = [array.copy() for array in rollout]
+    n_step_returns(*rollout, 0.9)
+    np.testing.assert_equal(list(rollout), before)
+
+
+def test_explained_variance_is_1_for_the_truth_with_any_offset_and_0_for_a_constant():
+    targets = np.random.default_rng(0).normal(size=50).astype(np.float32)
+    assert explained_variance(targets, targets) == 1
+    assert explained_variance(targets + np.float32(3), targets) == pytest.approx(1, abs=1e-6)
+    assert explained_variance(np.full_like(targets, 2), targets) == pytest.approx(0, abs=1e-6)
+    assert explained_variance(-targets, targets) == pytest.approx(-3, abs=1e-5)
+
+
+def test_explained_variance_follows_its_formula():
+    predictions, targets = np.random.default_rng(1).normal(size=(2, 30))
+    errors = targets - predictions
+    squares = [sum((x - x.mean()) ** 2) for x in (errors, targets)]
+    assert explained_variance(predictions, targets) == pytest.approx(1 - squares[0] / squares[1])
+
+
+@pytest.mark.parametrize("constant,size", [(0, 5), (1, 40), (0.1, 40), (693.88135, 114)])
+def test_explained_variance_of_one_constant_is_0(constant, size):
+    predictions = np.linspace(-1, 1, size, dtype=np.float32)
+    assert explained_variance(predictions, np.full(size, constant, np.float32)) == 0
