@@ -32,8 +32,8 @@ def reference(logits, values, actions, returns, advantages):
 def loss_of(logits, values, actions, returns, value_coef, entropy_coef, dtype="float64"):
     """The library's loss, and the tensors that its gradient goes to."""
     logits, values = (paddle.to_tensor(array, dtype, stop_gradient=False) for array in (logits, values))
-    returns = paddle.to_tensor(returns, dtype)
-    return actor_critic_loss(logits, values, paddle.to_tensor(actions), returns, value_coef, entropy_coef), logits, values
+    actions, returns = paddle.to_tensor(actions), paddle.to_tensor(returns, dtype)
+    return actor_critic_loss(logits, values, actions, returns, value_coef, entropy_coef), logits, values
 
 
 def differences(function, point, step=1e-6):

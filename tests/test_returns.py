@@ -78,7 +78,8 @@ def test_every_combination_of_ends_agrees_with_the_definition(num_steps):
         rollout = random_rollout(generator, terminated, truncated)
         expected = reference(*rollout, 0.9)
         assert np.isfinite(expected).all()
-        np.testing.assert_allclose(n_step_returns(*rollout, 0.9), expected, rtol=1e-5, atol=1e-6, err_msg=str(ends))
+        returns = n_step_returns(*rollout, 0.9)
+        np.testing.assert_allclose(returns, expected, rtol=1e-5, atol=1e-6, err_msg=str(ends_of_steps))
 
 
 @pytest.mark.parametrize("seed", range(20))

@@ -9,6 +9,7 @@ from typing import Any
 from paddle_ac.command_line import ArgumentParser, exit_codes
 from paddle_ac.config import CONFIGS, find_config_class, make_config, read_yaml
 from paddle_ac.errors import ConfigError
+from paddle_ac.training.run_folder import RunFolder
 
 EXAMPLES = """\
 examples:
@@ -24,10 +25,6 @@ def main(arguments: list[str]) -> None:
         run_dir, resumed, progress = flags.pop("run_dir"), flags.pop("resume"), not flags.pop("no_progress")
         config_file = flags.pop("config")
         if resumed is not None:
-            if run_dir is not None or config_file is not None:
-                raise ConfigError(
-                    "--resume has the run's own folder and configuration: leave out --run-dir and --config"
-                )
             from paddle_ac.training.train import resume
 
             summary = resume(resumed, flags, progress)
@@ -44,7 +41,10 @@ def _parse(arguments: list[str]) -> dict[str, Any]:
     chooser = ArgumentParser(add_help=False)
     _add_run_flags(chooser)
     chosen = vars(chooser.parse_known_args(arguments)[0])
-    algo = chosen.get("algo") or (read_yaml(chosen["config"]).get("algo") if chosen["config"] else None) or "a2c"
+    if chosen["resume"] and (chosen["run_dir"] or chosen["config"]):
+        raise ConfigError("--resume has the run's own folder and configuration: leave out --run-dir and --config")
+    config_file = RunFolder.open(chosen["resume"]).config if chosen["resume"] else chosen["config"]
+    algo = chosen.get("algo") or (read_yaml(config_file).get("algo") if config_file else None) or "a2c"
     parser = ArgumentParser(description=__doc__, epilog=EXAMPLES)
     _add_run_flags(parser)
     parser.add_hyper_parameters(find_config_class(algo))
