@@ -84,7 +84,7 @@ class A2CConfig(RunConfig):
     num_steps: int = _field("algorithm", 5, "rollout length T: steps of each environment between two updates", ge=1)
     gamma: float = _field("algorithm", 0.99, "discount factor", ge=0, le=1)
     value_coef: float = _field("algorithm", 0.5, "weight of the critic's loss in the total", ge=0)
-    entropy_coef: float = _field("algorithm", 0.01, "weight of the entropy bonus in the total", ge=0)
+    entropy_coef: float = _field("algorithm", 0.001, "weight of the entropy bonus in the total", ge=0)
 
     hidden_sizes: LayerSizes = _field("network", (64, 64), "units of each hidden layer, as in 64,64")
     activation: Literal["tanh", "relu"] = _field("network", "tanh", "activation of the hidden layers")
@@ -99,10 +99,10 @@ class A2CConfig(RunConfig):
     learning_rate: float = _field("optimizer", 7e-4, "initial learning rate (baselines A2C: 7e-4)", gt=0)
     lr_schedule: Literal["constant", "linear", "step"] = _field(
         "optimizer",
-        "constant",
+        "step",
         "constant, linear to 0 over lr_decay_steps, or times lr_decay_factor every lr_decay_steps",
     )
-    lr_decay_steps: int = _field("optimizer", 500_000, "steps that the schedule counts in", ge=1)
+    lr_decay_steps: int = _field("optimizer", 25_000, "steps that the schedule counts in", ge=1)
     lr_decay_factor: float = _field("optimizer", 0.92, "factor of the step schedule (0.92 in the tutorial)", gt=0, le=1)
     optimizer_epsilon: float = _field("optimizer", 1e-5, "epsilon of the optimiser (baselines: 1e-5)", gt=0)
     rmsprop_decay: float = _field(

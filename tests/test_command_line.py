@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from paddle_ac.config import make_config, read_yaml
+
 TOOLS = Path(__file__).parent.parent / "tools"
 
 
@@ -92,3 +94,8 @@ def test_help_tells_every_flag_with_its_default(capsys, tool):
 def test_a_mistake_is_told_without_waiting_for_paddle():
     script = f"import runpy, sys; runpy.run_path({str(TOOLS / 'train.py')!r}); print('paddle' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True).stdout == "False\n"
+
+
+def test_the_default_configuration_is_the_algorithms_own():
+    values = read_yaml(TOOLS.parent / "configs" / "a2c_cartpole.yaml")
+    assert make_config(values) == make_config({"algo": "a2c"})

@@ -137,9 +137,10 @@ SPACES = [
     MultiBinary(4),
     MultiBinary((2, 3)),
 ]
+EVERY_SPACE = pytest.mark.parametrize("space", SPACES, ids=lambda space: " ".join(str(space).split()))
 
 
-@pytest.mark.parametrize("space", SPACES, ids=str)
+@EVERY_SPACE
 def test_observations_are_encoded_as_gymnasium_flattens_them(space):
     space.seed(0)
     observations = np.array([space.sample() for _ in range(30)])
@@ -162,7 +163,7 @@ def test_a_box_without_dimensions_is_one_feature():
     assert encode(np.array([0.5, -1], np.float32)).tolist() == [[0.5], [-1]]
 
 
-@pytest.mark.parametrize("space", SPACES, ids=str)
+@EVERY_SPACE
 def test_a_network_takes_every_space_it_is_made_for(space):
     space.seed(0)
     logits, values = ActorCritic(space, 3, (8,))(np.array([space.sample() for _ in range(5)]))

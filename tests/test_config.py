@@ -1,0 +1,266 @@
+"""Configurations: what is wrong is told in one line that names it, and what is right comes back from its file."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+
+from paddle_ac.config import CHANGEABLE_ON_RESUME, CONFIGS, A2CConfig, make_config, read_yaml, write_yaml
+from paddle_ac.errors import ConfigError
+
+CONFIG_FILES = sorted((Path(__file__).parent.parent / "configs").glob("*.yaml"))
+
+
+def message_of(function, *arguments):
+    """The one line of the ConfigError that a call ends in."""
+    with pytest.raises(ConfigError) as caught:
+        function(*arguments)
+    message = str(caught.value)
+    assert message and message.isprintable(), repr(message)
+    return message
+
+
+@pytest.mark.parametrize(
+    "name,wrong_values",
+    [
+        ("env", ["", None, 3, ["CartPole-v1"]]),
+        ("seed", [-1, 2**31, 0.5, "zero"]),
+        ("total_steps", [0, -5, 1.5, "many", None]),
+        ("num_envs", [0, -1, 2.5, "eight", "", "8\n8 8", None, [8], {"n": 8}]),
+        ("vec", ["threads", "Serial", "", None, 1]),
+        ("num_workers", [0, -2, 1.5, "two"]),
+        ("step_timeout", [0, -1, math.nan, math.inf, "long"]),
+        ("eval_interval", [0, -1, 0.5]),
+        ("eval_episodes", [0, -1, 0.5]),
+        ("log_interval", [0, -1, 0.5]),
+        ("checkpoint_interval", [0, -1, 0.5]),
+        ("num_steps", [0, -1, 0.5, "five"]),
+        ("gamma", [1.5, -0.1, math.nan, math.inf, "most", None]),
+        ("value_coef", [-0.1, math.nan, math.inf]),
+        ("entropy_coef", [-0.1, math.nan, math.inf]),
+        ("hidden_sizes", ["64,x", "64,0", [64, -1], [1.5], [None], 64, None, "64;64"]),
+        ("activation", ["gelu", "", None]),
+        ("shared_torso", ["perhaps", 2, None]),
+        ("initialization", ["zeros", None]),
+        ("optimizer", ["sgd", "Adam", None]),
+        ("learning_rate", [-1, 0, math.nan, math.inf, "nan", "inf", "fast", None, [1e-3]]),
+        ("lr_schedule", ["cosine", None]),
+        ("lr_decay_steps", [0, -1, 0.5]),
+        ("lr_decay_factor", [0, -0.5, 1.5, math.nan]),
+        ("optimizer_epsilon", [0, -1e-5, math.nan, math.inf]),
+        ("rmsprop_decay", [1, -0.1, math.nan]),
+        ("max_grad_norm", [0, -1, math.nan, math.inf]),
+    ],
+)
+def test_every_wrong_value_is_refused_in_one_line_that_names_its_field(name, wrong_values):
+    for value in wrong_values:
+        assert message_of(make_config, {"algo": "a2c", name: value}).startswith(name)
+
+
+def test_the_table_of_wrong_values_has_every_field():
+    (table,) = test_every_wrong_value_is_refused_in_one_line_that_names_its_field.pytestmark
+    assert {name for name, _ in table.args[1]} == A2CConfig.model_fields.keys() - {"algo"}
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"gamma": 0, "num_steps": 1, "entropy_coef": 0, "value_coef": 0, "rmsprop_decay": 0, "seed": 0},
+        {"gamma": 1, "lr_decay_factor": 1, "seed": 2**31 - 1, "num_envs": 1, "num_workers": 1},
+        {"num_envs": 6, "num_workers": 3},
+        {"num_workers": None},
+        {"lr_schedule": "linear", "total_steps": 500, "lr_decay_steps": 500},
+        {"hidden_sizes": []},
+    ],
+)
+def test_the_ends_of_the_ranges_are_taken(values):
+    config = make_config({"algo": "a2c", **values})
+    for name, value in values.items():
+        assert getattr(config, name) == (tuple(value) if isinstance(value, list) else value)
+
+
+def test_the_value_refused_and_its_limit_are_told():
+    message = message_of(make_config, {"algo": "a2c", "gamma": 1.5})
+    assert "1.5" in message and "less than or equal to 1" in message
+
+
+def test_several_mistakes_are_told_together():
+    message = message_of(make_config, {"algo": "a2c", "gamma": 1.5, "num_envs": 0})
+    assert "gamma" in message and "num_envs" in message
+
+
+def test_workers_that_do_not_divide_the_environments_are_refused():
+    message = message_of(make_config, {"algo": "a2c", "num_envs": 8, "num_workers": 3})
+    assert "num_workers=3" in message and "num_envs=8" in message
+
+
+def test_a_linear_schedule_that_ends_before_the_run_is_refused():
+    values = {"algo": "a2c", "lr_schedule": "linear", "total_steps": 501, "lr_decay_steps": 500}
+    message = message_of(make_config, values)
+    assert "lr_decay_steps=500" in message and "total_steps=501" in message
+    make_config({**values, "lr_schedule": "step"})
+
+
+@pytest.mark.parametrize(
+    "wrong,right",
+    [("gama", "gamma"), ("num-envs", "num_envs"), ("lr_shedule", "lr_schedule"), ("Hidden_Sizes", "hidden_sizes")],
+)
+def test_an_unknown_name_is_told_with_the_nearest_right_one(wrong, right):
+    message = message_of(make_config, {"algo": "a2c", wrong: 1})
+    assert repr(wrong) in message and f"did you mean {right!r}?" in message
+
+
+@pytest.mark.parametrize("name", ["xyzzy", 7, None, "two\nlines"])
+def test_an_unknown_name_that_is_near_to_none_is_refused_too(name):
+    assert repr(name) in message_of(make_config, {"algo": "a2c", name: 1})
+
+
+@pytest.mark.parametrize("algo", ["sac", "", None, 3, ["sac"], {"name": "sac"}], ids=repr)
+def test_an_unknown_algorithm_is_told_with_the_known_ones(algo):
+    message = message_of(make_config, {"algo": algo})
+    assert repr(algo) in message and "known: a2c" in message
+
+
+def test_a_configuration_without_an_algorithm_is_refused():
+    assert "known: a2c" in message_of(make_config, {"num_envs": 8})
+
+
+def test_a_misspelt_algorithm_is_told_with_the_nearest_one():
+    assert "did you mean 'a2c'?" in message_of(make_config, {"algo": "a3c"})
+
+
+def test_texts_are_converted_as_a_command_line_gives_them():
+    texts = {
+        "num_envs": "16",
+        "learning_rate": "1e-3",
+        "gamma": "0.5",
+        "hidden_sizes": "64, 32",
+        "shared_torso": "true",
+        "num_workers": "4",
+    }
+    config = make_config({"algo": "a2c", **texts})
+    assert {name: getattr(config, name) for name in texts} == {
+        "num_envs": 16,
+        "learning_rate": 1e-3,
+        "gamma": 0.5,
+        "hidden_sizes": (64, 32),
+        "shared_torso": True,
+        "num_workers": 4,
+    }
+    assert [type(getattr(config, name)) for name in ("num_envs", "learning_rate")] == [int, float]
+
+
+@pytest.mark.parametrize("text,sizes", [("64,64", (64, 64)), ("256", (256,)), ("", ()), ("8,4,", (8, 4))])
+def test_hidden_sizes_are_read_from_a_text_with_commas(text, sizes):
+    assert make_config({"algo": "a2c", "hidden_sizes": text}).hidden_sizes == sizes
+
+
+def test_a_configuration_does_not_change():
+    with pytest.raises(ValueError, match="frozen"):
+        make_config({"algo": "a2c"}).gamma = 0.5
+
+
+DIFFERENT = {
+    "env": "module:id-v0",
+    "seed": 2**31 - 1,
+    "total_steps": 123_456_789,
+    "num_envs": 6,
+    "vec": "subproc",
+    "num_workers": 3,
+    "step_timeout": 0.1,
+    "eval_interval": 7,
+    "eval_episodes": 3,
+    "log_interval": 11,
+    "checkpoint_interval": 13,
+    "num_steps": 17,
+    "gamma": 0.1 + 0.2,
+    "value_coef": 1e-300,
+    "entropy_coef": 0.0,
+    "hidden_sizes": (3, 2, 1),
+    "activation": "relu",
+    "shared_torso": True,
+    "initialization": "xavier",
+    "optimizer": "adam",
+    "learning_rate": 1e-05,
+    "lr_schedule": "step",
+    "lr_decay_steps": 19,
+    "lr_decay_factor": 1 / 3,
+    "optimizer_epsilon": 1e-08,
+    "rmsprop_decay": 0.5,
+    "max_grad_norm": 1e9,
+}
+
+
+@pytest.mark.parametrize("values", [{}, DIFFERENT, {"hidden_sizes": ()}], ids=["defaults", "all different", "no layer"])
+def test_a_configuration_comes_back_from_its_file(values, tmp_path):
+    config = make_config({"algo": "a2c", **values})
+    write_yaml(config, tmp_path / "config.yaml")
+    values_read = read_yaml(tmp_path / "config.yaml")
+    assert list(values_read) == list(A2CConfig.model_fields)
+    assert make_config(values_read) == config
+
+
+def test_the_different_configuration_differs_in_every_field():
+    default = A2CConfig()
+    assert DIFFERENT.keys() == A2CConfig.model_fields.keys() - {"algo"}
+    assert all(getattr(default, name) != value for name, value in DIFFERENT.items())
+
+
+def test_numbers_that_yaml_takes_for_texts_are_converted(tmp_path):
+    (tmp_path / "config.yaml").write_text("algo: a2c\nlearning_rate: 1e-3\nhidden_sizes: 64,32\n")
+    config = make_config(read_yaml(tmp_path / "config.yaml"))
+    assert config.learning_rate == 1e-3 and config.hidden_sizes == (64, 32)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"# a comment alone\n",
+        b"a2c",
+        b"- algo\n- env\n",
+        b"3",
+        b"algo: [a2c\n",
+        b"algo: a2c\n\tenv: x\n",
+        b"algo: a2c\n env: x\n",
+        b"algo: !!python/object/apply:os.getcwd []\n",
+        b"{[1]: 2}\n",
+        b"\xff\xfe\x00binary",
+        b"\x89PNG\r\n\x1a\n\x00\x00",
+        b"env: 2020-13-45\n",
+    ],
+)
+def test_a_file_that_is_not_a_configuration_is_refused_by_its_name(content, tmp_path):
+    path = tmp_path / "config.yaml"
+    path.write_bytes(content)
+    assert str(path) in message_of(read_yaml, path)
+
+
+def test_a_missing_file_and_a_folder_are_refused_by_their_names(tmp_path):
+    for path in (tmp_path / "absent.yaml", tmp_path):
+        assert str(path) in message_of(read_yaml, path)
+
+
+@pytest.mark.parametrize("path", CONFIG_FILES, ids=lambda path: path.name)
+def test_every_file_in_configs_is_right_and_opens_with_a_comment(path):
+    make_config(read_yaml(path))
+    assert path.read_text(encoding="utf-8").startswith("# ")
+
+
+def test_there_are_files_in_configs():
+    assert CONFIG_FILES
+
+
+@pytest.mark.parametrize("algo", CONFIGS)
+def test_every_field_tells_what_it_is(algo):
+    for name, field in CONFIGS[algo].model_fields.items():
+        if name != "algo":
+            assert field.description and field.description.isprintable(), name
+            assert field.json_schema_extra["group"], name
+
+
+@pytest.mark.parametrize("algo", CONFIGS)
+def test_what_may_change_on_resume_are_fields(algo):
+    assert CONFIGS[algo].model_fields.keys() >= CHANGEABLE_ON_RESUME
