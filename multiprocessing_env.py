@@ -35,10 +35,12 @@ import numpy as np
 __all__ = [
     "DummyVecEnv",
     "EnvironmentFailedError",
+    "SharedArray",
     "SubprocVecEnv",
     "VecEnv",
     "VecEnvError",
     "WorkerDiedError",
+    "WorkerProcess",
     "WorkerTimeoutError",
 ]
 
@@ -298,23 +300,22 @@ class SubprocVecEnv(VecEnv):
             raise ValueError(f'context must be "spawn" or "forkserver", not {context!r}')
         if in_series < 1 or len(env_fns) % in_series:
             raise ValueError(f"in_series={in_series} must divide the number of environments, {len(env_fns)}")
-        self._workers: list[_Worker] = []
-        self._in_series = in_series
+        self._workers: list[WorkerProcess] = []
+        self._chosen = [slice(first, first + in_series) for first in range(0, len(env_fns), in_series)]
         self._waiting = False
         self.step_timeout = step_timeout
         super().__init__(len(env_fns), *(spaces or _probe_spaces(env_fns[0])))
 
-        process_context = multiprocessing.get_context(context)
-        if context == "forkserver":
-            process_context.set_forkserver_preload([__name__, "gymnasium"])
-        observations = _SharedArray((self.num_envs, *self.observation_space.shape), self.observation_space.dtype)
-        rewards = _SharedArray((self.num_envs,), np.float32)
-        dones = _SharedArray((self.num_envs,), np.bool_)
+        observations = SharedArray((self.num_envs, *self.observation_space.shape), self.observation_space.dtype)
+        rewards = SharedArray((self.num_envs,), np.float32)
+        dones = SharedArray((self.num_envs,), np.bool_)
         self._observations, self._rewards, self._dones = observations.array, rewards.array, dones.array
         try:
-            for first in range(0, self.num_envs, in_series):
-                chosen = slice(first, first + in_series)
-                self._workers.append(_Worker(process_context, env_fns[chosen], chosen, (observations, rewards, dones)))
+            for index, chosen in enumerate(self._chosen):
+                last = chosen.stop - 1
+                held = f"environment {last}" if in_series == 1 else f"environments {chosen.start} to {last}"
+                arguments = (cloudpickle.dumps(env_fns[chosen]), chosen, (observations, rewards, dones))
+                self._workers.append(WorkerProcess(f"worker {index} ({held})", _serve_envs, arguments, context))
             for worker in self._workers:
                 self._receive(worker, None)
         except BaseException:
@@ -330,8 +331,8 @@ class SubprocVecEnv(VecEnv):
         if self._waiting:
             raise VecEnvError("step_async() while a step is under way: call step_wait() first")
         actions = self._check_actions(actions)
-        for worker in self._workers:
-            self._send(worker, ("step", (actions[worker.chosen],)))
+        for worker, chosen in zip(self._workers, self._chosen, strict=True):
+            self._send(worker, ("step", (actions[chosen],)))
         self._waiting = True
 
     def step_wait(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[dict]]:
@@ -362,8 +363,9 @@ class SubprocVecEnv(VecEnv):
         self._check_open()
         results = []
         for index, args in zip(indices, arguments, strict=True):
-            worker = self._workers[index // self._in_series]
-            self._send(worker, ("call", (operation, index % self._in_series, *args)))
+            in_series = self._chosen[0].stop
+            worker = self._workers[index // in_series]
+            self._send(worker, ("call", (operation, index % in_series, *args)))
             results.append(self._receive(worker, self.step_timeout))
         return results
 
@@ -373,18 +375,18 @@ class SubprocVecEnv(VecEnv):
             self._send(worker, (command, arguments))
         return [self._receive(worker, self.step_timeout) for worker in self._workers]
 
-    def _send(self, worker: _Worker, message: tuple) -> None:
+    def _send(self, worker: WorkerProcess, message: tuple) -> None:
         try:
             worker.connection.send(message)
         except OSError:
             self._worker_died(worker)
 
-    def _receive(self, worker: _Worker, timeout: float | None) -> Any:
+    def _receive(self, worker: WorkerProcess, timeout: float | None) -> Any:
         try:
             if timeout is not None and not worker.connection.poll(timeout):
                 self._kill()
                 raise WorkerTimeoutError(
-                    f"{worker} gave no answer within {timeout:g} s (step_timeout); the other workers were stopped"
+                    f"{worker.name} gave no answer within {timeout:g} s (step_timeout); the other workers were stopped"
                 )
             succeeded, result = worker.connection.recv()
         except (EOFError, OSError):
@@ -394,15 +396,10 @@ class SubprocVecEnv(VecEnv):
         self._kill()
         raise EnvironmentFailedError(*result)
 
-    def _worker_died(self, worker: _Worker) -> NoReturn:
-        worker.process.join(5.0)
-        exit_code = worker.process.exitcode
+    def _worker_died(self, worker: WorkerProcess) -> NoReturn:
+        how = worker.how_it_ended()
         self._kill()
-        if exit_code is not None and exit_code < 0:
-            how = f"was killed by {signal.Signals(-exit_code).name}"
-        else:
-            how = f"ended with exit code {exit_code}"
-        raise WorkerDiedError(f"{worker} {how}; the other workers were stopped")
+        raise WorkerDiedError(f"{worker.name} {how}; the other workers were stopped")
 
     def _kill(self) -> None:
         self.closed = True
@@ -417,8 +414,13 @@ class SubprocVecEnv(VecEnv):
 # --------------------------------------------------------------------------------------------------------------------
 
 
-class _SharedArray:
-    """An array in memory that the parent and its workers share; it can be handed to a process as it is started."""
+class SharedArray:
+    """An array in memory that a parent and its workers share; it is handed to a worker as the worker is started.
+
+    Args:
+        shape: of the array, which starts at zero.
+        dtype: any NumPy dtype without objects.
+    """
 
     def __init__(self, shape: tuple[int, ...], dtype: Any):
         self.shape, self.dtype = shape, np.dtype(dtype)
@@ -427,36 +429,36 @@ class _SharedArray:
 
     @property
     def array(self) -> np.ndarray:
+        """The memory as an array; each call gives another view of the same."""
         count = int(np.prod(self.shape))
         return np.frombuffer(memoryview(self.memory), self.dtype, count).reshape(self.shape)
 
 
-class _Worker:
-    """The parent's end of a worker process: the process, the pipe, and which environments it holds."""
+class WorkerProcess:
+    """A process started afresh, and the parent's end of the pipe to it.
 
-    def __init__(
-        self,
-        process_context: Any,
-        env_fns: Sequence[Callable],
-        chosen: slice,
-        shared_arrays: tuple[_SharedArray, _SharedArray, _SharedArray],
-    ):
-        self.chosen = chosen
+    It does not import the parent's ``__main__``, never sees Ctrl-C, computes on one thread and ends when its parent is
+    gone, whatever it is doing.
+
+    Args:
+        name: what messages call it.
+        target: a function of a module, called in the new process with the worker's end of the pipe and ``arguments``.
+        arguments: anything that can be pickled, and ``SharedArray``.
+        context: ``"spawn"`` or ``"forkserver"``.
+    """
+
+    def __init__(self, name: str, target: Callable[..., None], arguments: tuple, context: str = "spawn"):
+        process_context: Any = multiprocessing.get_context(context)
+        if context == "forkserver":
+            process_context.set_forkserver_preload([__name__, "gymnasium"])
+        self.name = name
         self.connection, workers_end = process_context.Pipe()
         self.process = process_context.Process(
-            target=_run_worker,
-            args=(workers_end, cloudpickle.dumps(list(env_fns)), chosen, shared_arrays),
-            name=str(self),
-            daemon=True,
+            target=_run_worker, args=(target, workers_end, arguments), name=name, daemon=True
         )
-        with _without_main_module(), _without_interrupts():
+        with _without_main_module(), _without_interrupts(), _with_one_thread():
             self.process.start()
         workers_end.close()
-
-    def __str__(self) -> str:
-        first, last = self.chosen.start, self.chosen.stop - 1
-        held = f"environment {first}" if first == last else f"environments {first} to {last}"
-        return f"worker {first // (self.chosen.stop - first)} ({held})"
 
     def end(self, patience: float) -> None:
         """Wait ``patience`` seconds for the process to end by itself, then end it."""
@@ -466,24 +468,35 @@ class _Worker:
             self.process.join()
         self.connection.close()
 
+    def how_it_ended(self) -> str:
+        """``"was killed by SIGKILL"`` or ``"ended with exit code 1"``, of a process that is gone or about to be."""
+        self.process.join(5.0)
+        exit_code = self.process.exitcode
+        if exit_code is not None and exit_code < 0:
+            return f"was killed by {signal.Signals(-exit_code).name}"
+        return f"ended with exit code {exit_code}"
 
-def _run_worker(
-    connection: multiprocessing.connection.Connection,
-    pickled_env_fns: bytes,
-    chosen: slice,
-    shared_arrays: tuple[_SharedArray, _SharedArray, _SharedArray],
-) -> None:
+
+def _run_worker(target: Callable[..., None], connection: Any, arguments: tuple) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole terminal; the parent decides what follows
     _end_with_parent()
     _silence_gym_notice()
+    target(connection, *arguments)
+
+
+def _serve_envs(
+    connection: multiprocessing.connection.Connection,
+    pickled_env_fns: bytes,
+    chosen: slice,
+    shared_arrays: tuple[SharedArray, SharedArray, SharedArray],
+) -> None:
+    """What a worker of ``SubprocVecEnv`` does: answers commands about its environments until it is told to close."""
     group = None
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the parent has shown what making such an environment warns of
-            envs = [
-                _make_env(env_fn, index)
-                for index, env_fn in enumerate(cloudpickle.loads(pickled_env_fns), chosen.start)
-            ]
+            env_fns = cloudpickle.loads(pickled_env_fns)
+            envs = [_make_env(env_fn, index) for index, env_fn in enumerate(env_fns, chosen.start)]
         group = _EnvGroup(envs, chosen.start, *(shared.array[chosen] for shared in shared_arrays))
         connection.send((True, None))
         while True:
@@ -493,11 +506,10 @@ def _run_worker(
             connection.send((True, getattr(group, command)(*arguments)))
     except EnvironmentFailedError as failure:
         connection.send((False, failure.args))
-    except Exception:  # such as an info that cannot be pickled, or a function that cannot be loaded
-        with contextlib.suppress(OSError):
-            connection.send((False, (chosen.start, "its worker", None, traceback.format_exc())))
-    except (EOFError, KeyboardInterrupt):
+    except (EOFError, BrokenPipeError):  # the parent is gone
         pass
+    except Exception:  # such as an info that cannot be pickled, or a function that cannot be loaded
+        connection.send((False, (chosen.start, "its worker", None, traceback.format_exc())))
     finally:
         if group is not None:
             group.close()
@@ -514,6 +526,22 @@ def _end_with_parent() -> None:
         os._exit(1)
 
     threading.Thread(target=watch, name="end-with-parent", daemon=True).start()
+
+
+@contextlib.contextmanager
+def _with_one_thread() -> Iterator[None]:
+    """A process started here computes on one thread: workers share the cores among themselves, one each."""
+    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+    before = {name: os.environ.get(name) for name in names}
+    os.environ.update(dict.fromkeys(names, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 @contextlib.contextmanager
