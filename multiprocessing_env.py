@@ -40,6 +40,7 @@ __all__ = [
     "VecEnv",
     "VecEnvError",
     "WorkerDiedError",
+    "WorkerFailedError",
     "WorkerProcess",
     "WorkerTimeoutError",
 ]
@@ -75,6 +76,10 @@ class EnvironmentFailedError(VecEnvError):
 
 class WorkerDiedError(VecEnvError):
     """A worker process ended without being asked to."""
+
+
+class WorkerFailedError(VecEnvError):
+    """What a worker process was running raised."""
 
 
 class WorkerTimeoutError(VecEnvError):
@@ -279,7 +284,7 @@ class SubprocVecEnv(VecEnv):
         context: ``"spawn"`` or ``"forkserver"``. Workers do not import the ``__main__`` module of the parent, so a
             script needs no ``if __name__ == "__main__":``.
         in_series: environments in one worker; must divide ``N``.
-        step_timeout: seconds that a worker may take for one answer (``reset``, ``step``, ...), ``None`` for no limit.
+        step_timeout: seconds that a worker may take for a ``reset`` or a ``step``, ``None`` for no limit.
 
     Raises:
         ValueError: no environments, ``in_series`` that does not divide ``N``, or another start method.
@@ -304,7 +309,7 @@ class SubprocVecEnv(VecEnv):
         self._chosen = [slice(first, first + in_series) for first in range(0, len(env_fns), in_series)]
         self._waiting = False
         self.step_timeout = step_timeout
-        super().__init__(len(env_fns), *(spaces or _probe_spaces(env_fns[0])))
+        super().__init__(len(env_fns), *(spaces or probe_spaces(env_fns[0])))
 
         observations = SharedArray((self.num_envs, *self.observation_space.shape), self.observation_space.dtype)
         rewards = SharedArray((self.num_envs,), np.float32)
@@ -366,7 +371,7 @@ class SubprocVecEnv(VecEnv):
             in_series = self._chosen[0].stop
             worker = self._workers[index // in_series]
             self._send(worker, ("call", (operation, index % in_series, *args)))
-            results.append(self._receive(worker, self.step_timeout))
+            results.append(self._receive(worker, None))
         return results
 
     def _ask_all(self, command: str, arguments: tuple) -> list:
@@ -704,10 +709,14 @@ def set_env_attr(env: Any, name: str, value: Any) -> None:
         setattr(env.unwrapped, name, value)
 
 
+def space_kind(space: Any) -> str | None:
+    """Which of ``SUPPORTED_SPACES`` a space (Gymnasium's or classic gym's, or a subclass) is, ``None`` if no one."""
+    return next((kind.__name__ for kind in type(space).__mro__ if kind.__name__ in SUPPORTED_SPACES), None)
+
+
 def check_space(space: Any, role: str) -> None:
     """Raise ``TypeError`` unless a space (Gymnasium's or classic gym's) is one that arrays can hold."""
-    kinds = {kind.__name__ for kind in type(space).__mro__}
-    if kinds.isdisjoint(SUPPORTED_SPACES):
+    if space_kind(space) is None:
         raise TypeError(
             f"{role} space {space} is not supported: it must be {', '.join(SUPPORTED_SPACES[:-1])} or "
             f"{SUPPORTED_SPACES[-1]} (gymnasium.wrappers.FlattenObservation makes a Box of a Dict or a Tuple)"
@@ -747,7 +756,8 @@ def _make_env(env_fn: Callable[[], Any], index: int) -> Any:
     return env
 
 
-def _probe_spaces(env_fn: Callable[[], Any]) -> tuple[Any, Any]:
+def probe_spaces(env_fn: Callable[[], Any]) -> tuple[Any, Any]:
+    """``(observation_space, action_space)`` of an environment that is made and closed for it."""
     env = _make_env(env_fn, 0)
     spaces = env.observation_space, env.action_space
     env.close()

@@ -53,33 +53,15 @@ class RunConfig(BaseModel):
     )
     seed: int = _field("run", 0, "seed of parameters, actions and environments", ge=0, lt=2**31)
     total_steps: int = _field("run", 500_000, "steps to train for", ge=1)
-    num_envs: int = _field("run", 8, "environments side by side", ge=1)
-    vec: Literal["serial", "subproc"] = _field(
-        "run",
-        "serial",
-        "environments in this process, or in worker processes (for those slower than about 0.2 ms a step)",
-    )
-    num_workers: int | None = _field(
-        "run", None, "worker processes with --vec subproc; must divide num_envs (default: as many as cores allow)", ge=1
-    )
-    step_timeout: float = _field("run", 60.0, "seconds after which a worker that gives no answer is stuck", gt=0)
 
     eval_interval: int = _field("watching", 25_000, "steps between two evaluations", ge=1)
     eval_episodes: int = _field("watching", 20, "episodes in an evaluation, greedy, on environments of its own", ge=1)
     log_interval: int = _field("watching", 2_000, "steps between two points of a curve", ge=1)
     checkpoint_interval: int = _field("watching", 50_000, "steps between two checkpoints", ge=1)
 
-    @model_validator(mode="after")
-    def _workers_divide_environments(self) -> RunConfig:
-        if self.num_workers is not None and self.num_envs % self.num_workers:
-            raise ValueError(f"num_workers={self.num_workers} must divide num_envs={self.num_envs}")
-        return self
 
-
-class A2CConfig(RunConfig):
-    """Synchronous advantage actor-critic (Mnih et al. 2016, arXiv:1602.01783, without the asynchrony)."""
-
-    algo: Literal["a2c"] = "a2c"
+class OnPolicyConfig(RunConfig):
+    """What the members of the family that learn from n-step returns share."""
 
     num_steps: int = _field("algorithm", 5, "rollout length T: steps of each environment between two updates", ge=1)
     gamma: float = _field("algorithm", 0.99, "discount factor", ge=0, le=1)
@@ -93,9 +75,6 @@ class A2CConfig(RunConfig):
         "network", "orthogonal", "initial weights (orthogonal: gain sqrt 2 hidden, 0.01 policy, 1 value, as baselines)"
     )
 
-    optimizer: Literal["rmsprop", "adam"] = _field(
-        "optimizer", "rmsprop", "TF-style RMSProp (mean square starts at 1, epsilon inside the root) or Adam"
-    )
     learning_rate: float = _field("optimizer", 7e-4, "initial learning rate (baselines A2C: 7e-4)", gt=0)
     lr_schedule: Literal["constant", "linear", "step"] = _field(
         "optimizer",
@@ -111,7 +90,7 @@ class A2CConfig(RunConfig):
     max_grad_norm: float = _field("optimizer", 0.5, "largest norm of the gradient (baselines: 0.5)", gt=0)
 
     @model_validator(mode="after")
-    def _linear_schedule_covers_the_run(self) -> A2CConfig:
+    def _linear_schedule_covers_the_run(self) -> OnPolicyConfig:
         if self.lr_schedule == "linear" and self.lr_decay_steps < self.total_steps:
             raise ValueError(
                 f"lr_decay_steps={self.lr_decay_steps} is less than total_steps={self.total_steps}: "
@@ -120,12 +99,56 @@ class A2CConfig(RunConfig):
         return self
 
 
-CONFIGS: dict[str, type[RunConfig]] = {"a2c": A2CConfig}
+class A2CConfig(OnPolicyConfig):
+    """Synchronous advantage actor-critic (Mnih et al. 2016, arXiv:1602.01783, without the asynchrony)."""
+
+    algo: Literal["a2c"] = "a2c"
+
+    num_envs: int = _field("run", 8, "environments side by side", ge=1)
+    vec: Literal["serial", "subproc"] = _field(
+        "run",
+        "serial",
+        "environments in this process, or in workers (worth it for those slower than about 0.2 ms a step)",
+    )
+    num_workers: int | None = _field(
+        "run", None, "worker processes with --vec subproc; must divide num_envs (default: as many as cores allow)", ge=1
+    )
+    step_timeout: float = _field("run", 60.0, "seconds after which a worker that gives no answer is stuck", gt=0)
+
+    optimizer: Literal["rmsprop", "adam"] = _field(
+        "optimizer", "rmsprop", "TF-style RMSProp (mean square starts at 1, epsilon inside the root) or Adam"
+    )
+
+    @model_validator(mode="after")
+    def _workers_divide_environments(self) -> A2CConfig:
+        if self.num_workers is not None and self.num_envs % self.num_workers:
+            raise ValueError(f"num_workers={self.num_workers} must divide num_envs={self.num_envs}")
+        return self
+
+
+class A3CConfig(OnPolicyConfig):
+    """Asynchronous advantage actor-critic (Mnih et al. 2016, arXiv:1602.01783, algorithm S3)."""
+
+    algo: Literal["a3c"] = "a3c"
+
+    num_workers: int = _field("run", 2, "worker processes, each with environments and a copy of the network", ge=1)
+    num_envs: int = _field("run", 1, "environments of each worker", ge=1)
+    restart_workers: bool = _field("run", False, "replace a worker that was killed, rather than stop the run")
+    lock: bool = _field("run", False, "let one worker write at a time; without, they write as they come (Hogwild)")
+
+    optimizer: Literal["shared_rmsprop", "rmsprop", "shared_adam"] = _field(
+        "optimizer",
+        "shared_rmsprop",
+        "statistics shared by the workers (RMSProp: the paper's best; Adam), or of each worker's own",
+    )
+
+
+CONFIGS: dict[str, type[RunConfig]] = {"a2c": A2CConfig, "a3c": A3CConfig}
 
 
 def find_config_class(algo: Any) -> type[RunConfig]:
     """The hyper-parameters of an algorithm; ``ConfigError`` if there is no such algorithm."""
-    if algo not in CONFIGS:
+    if not isinstance(algo, str) or algo not in CONFIGS:
         raise ConfigError(f"unknown algorithm {algo!r}{nearest(str(algo), CONFIGS)}; known: {', '.join(CONFIGS)}")
     return CONFIGS[algo]
 
@@ -159,7 +182,7 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
         values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"cannot read configuration {path}: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError) as error:
         raise ConfigError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(values, dict):
         raise ConfigError(f"{path} is not a configuration: it must hold lines of `name: value`")

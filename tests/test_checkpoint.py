@@ -45,7 +45,7 @@ def nested_state():
 
 
 def assert_identical(found, expected):
-    """Equal types, keys in order, dtypes, shapes and bits, where NaN is not equal to NaN and -0.0 is equal to 0."""
+    """Equal types, keys, dtypes, shapes and bits: to compare by value would take -0.0 for 0 and no NaN for another."""
     assert type(found) is type(expected)
     if isinstance(expected, dict):
         assert found.keys() == expected.keys()
@@ -233,6 +233,17 @@ def test_a_write_that_fails_midway_leaves_what_was_there_and_no_temporary(failur
     assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == ({"file": b"old"} if exists else {})
 
 
+def test_a_checkpoint_that_cannot_be_written_leaves_the_old_one(checkpoint, monkeypatch):
+    def fail(_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OSError, match="No space left"):
+        save_checkpoint(checkpoint, {"steps": 2})
+    assert_identical(load_checkpoint(checkpoint), nested_state())
+    assert list(checkpoint.parent.iterdir()) == [checkpoint]
+
+
 def test_the_content_is_on_disk_under_another_name_before_it_takes_the_files_place(tmp_path, monkeypatch):
     path = tmp_path / "file"
     path.write_bytes(b"old")
@@ -243,6 +254,8 @@ def test_the_content_is_on_disk_under_another_name_before_it_takes_the_files_pla
         seen.append((path.read_bytes(), [file.read_bytes() for file in others], os.fstat(descriptor).st_size))
 
     monkeypatch.setattr(os, "fsync", look)
-    write_atomically(path, b"new")
+    with path.open("rb") as earlier:
+        write_atomically(path, b"new")
+        assert earlier.read() == b"old"  # it was renamed over, not written into
     assert seen == [(b"old", [b"new"], 3)]
     assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == {"file": b"new"}

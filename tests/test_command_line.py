@@ -40,7 +40,7 @@ def run_main(capsys, tool: str, *arguments: str) -> tuple[int, str, str]:
         (["--env", "CartPole-v7"], "CartPole-v7"),
         (["--env", "CartPoll-v1"], "Did you mean: `CartPole`"),
         (["--env", "Blackjack-v1"], "observation space Tuple"),
-        (["--env", "Pendulum-v1"], "a2c takes Discrete action spaces"),
+        (["--env", "Pendulum-v1"], "a2c takes Discrete action spaces from 0"),
         (["--config", "nowhere.yaml"], "cannot read configuration nowhere.yaml: No such file or directory"),
         (["--config", "typo.yaml"], "unknown hyper-parameter 'gama' (did you mean 'gamma'?)"),
         (["--config", "broken.yaml"], "broken.yaml is not YAML"),

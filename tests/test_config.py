@@ -128,7 +128,7 @@ def test_a_configuration_without_an_algorithm_is_refused():
 
 
 def test_a_misspelt_algorithm_is_told_with_the_nearest_one():
-    assert "did you mean 'a2c'?" in message_of(make_config, {"algo": "a3c"})
+    assert "did you mean 'a2c'?" in message_of(make_config, {"algo": "a2d"})
 
 
 def test_texts_are_converted_as_a_command_line_gives_them():
@@ -184,8 +184,8 @@ DIFFERENT = {
     "initialization": "xavier",
     "optimizer": "adam",
     "learning_rate": 1e-05,
-    "lr_schedule": "step",
-    "lr_decay_steps": 19,
+    "lr_schedule": "linear",
+    "lr_decay_steps": 987_654_321,
     "lr_decay_factor": 1 / 3,
     "optimizer_epsilon": 1e-08,
     "rmsprop_decay": 0.5,
@@ -261,6 +261,5 @@ def test_every_field_tells_what_it_is(algo):
             assert field.json_schema_extra["group"], name
 
 
-@pytest.mark.parametrize("algo", CONFIGS)
-def test_what_may_change_on_resume_are_fields(algo):
-    assert CONFIGS[algo].model_fields.keys() >= CHANGEABLE_ON_RESUME
+def test_what_may_change_on_resume_are_fields():
+    assert set().union(*(config.model_fields for config in CONFIGS.values())) >= CHANGEABLE_ON_RESUME

@@ -8,7 +8,8 @@ import pytest
 import scipy.special
 import scipy.stats
 
-from paddle_ac.nn.distributions import Categorical, sample_categorical
+from paddle_ac.nn.categorical import sample_categorical
+from paddle_ac.nn.distributions import Categorical
 
 LOGITS = np.array([1.5, -0.5, 0.25, 0.0, -2.0], np.float32)
 EXTREMES = np.array([[1e4, -1e4, 0], [-1e4, -1e4, -1e4], [1e4, 1e4, 1e4], [-1e4, 1e4, 1e4]], np.float32)

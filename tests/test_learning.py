@@ -19,9 +19,12 @@ def trained(env_fn, total_steps: int, **changes) -> A2C:
         "optimizer": "adam",
         "lr_schedule": "constant",
         "gamma": 0.5,
+        "entropy_coef": 0.05,
         **changes,
     }
-    agent = A2C(make_config(values), DummyVecEnv([env_fn] * 8))
+    envs = DummyVecEnv([env_fn] * 8)
+    envs.seed(0)
+    agent = A2C(make_config(values), envs)
     while agent.env_steps < total_steps:
         agent.update()
     agent.close()

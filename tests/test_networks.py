@@ -11,7 +11,8 @@ import pytest
 from gymnasium.spaces import Box, Discrete, MultiBinary, MultiDiscrete
 from gymnasium.spaces.utils import flatten
 
-from paddle_ac.nn.networks import ActorCritic, ObservationEncoder
+from paddle_ac.nn.encoding import ObservationEncoder
+from paddle_ac.nn.networks import ActorCritic
 from paddle_ac.nn.parameters import FlatParameters
 
 BOX = Box(-10, 10, (3,), np.float32)

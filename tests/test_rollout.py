@@ -177,7 +177,8 @@ def test_an_observation_of_many_rows_that_is_not_finite_is_told_in_one_line():
     collector = RolloutCollector(DummyVecEnv([lambda: Image(shape=(40, 40))]), 2)
     with pytest.raises(NonFiniteError) as caught:
         collector.collect(zeros)
-    assert "environment 0" in str(caught.value) and str(caught.value).isprintable()
+    message = str(caught.value)
+    assert "environment 0" in message and message.isprintable()
 
 
 def test_observations_of_whole_numbers_are_finite():
@@ -209,6 +210,7 @@ def test_a_restored_collector_goes_on_as_the_one_that_was_saved(rollouts_before,
     restored = replayable(functools.partial(RandomWalk, dtype))
     restored.collect(acting(seed=5))  # it has been elsewhere meanwhile
     restored.load_state_dict(state)
+    np.testing.assert_equal(restored.state_dict(), state)
     act_saved, act_restored = acting(seed=1), acting(seed=1)
     num_ends = 0
     for _ in range(10):

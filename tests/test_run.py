@@ -38,7 +38,7 @@ QUICK = {
     "checkpoint_interval": 700,
 }
 PARALLEL = {"vec": "subproc", "num_workers": 2}
-TIMES = ("train_seconds", "charts/steps_per_second", "last_point")
+TIMES = ("train_seconds", "charts/steps_per_second", "charts/updates_per_second", "last_point")
 
 
 def quick_run(folder: Path, total_steps: int, **changes) -> dict:
@@ -71,9 +71,7 @@ def flat(state: dict, prefix: str = "") -> dict:
     for key, value in state.items():
         if isinstance(value, dict):
             leaves.update(flat(value, f"{prefix}{key}/"))
-        elif (
-            key not in (*TIMES, "progress_bytes", "visualdl_bytes") and "pending/charts/steps_per_second" not in prefix
-        ):
+        elif key not in (*TIMES, "progress_bytes", "visualdl_bytes"):
             leaves[prefix + key] = (value.dtype, value.shape, value.tobytes()) if hasattr(value, "dtype") else value
     return leaves
 

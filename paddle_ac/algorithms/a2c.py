@@ -8,11 +8,13 @@ import numpy as np
 import paddle
 
 from multiprocessing_env import VecEnv
+from paddle_ac.algorithms.policy import make_actor_critic
 from paddle_ac.config import A2CConfig
-from paddle_ac.errors import ConfigError, NonFiniteError
+from paddle_ac.envs.make import make_training_envs
+from paddle_ac.errors import NonFiniteError
 from paddle_ac.learning.losses import actor_critic_loss
-from paddle_ac.learning.returns import explained_variance, n_step_returns
-from paddle_ac.learning.rollout import Rollout, RolloutCollector
+from paddle_ac.learning.returns import explained_variance
+from paddle_ac.learning.rollout import RolloutCollector
 from paddle_ac.learning.schedules import scheduled_learning_rate
 from paddle_ac.nn.networks import ActorCritic
 from paddle_ac.nn.optimizers import Adam, Optimizer, RMSProp, clip_by_norm
@@ -38,35 +40,39 @@ class A2C:
         ConfigError: an action space that is not Discrete.
     """
 
+    metric_tags: tuple[str, ...] = ()
+    asynchronous = False
+
     def __init__(self, config: A2CConfig, envs: VecEnv):
         self.config = config
         self.envs = envs
         paddle.seed(config.seed)
         self.policy = self.make_policy(config, envs.observation_space, envs.action_space)
         self.parameters = FlatParameters(self.policy)
-        self.optimizer = _make_optimizer(config, self.parameters.vector)
+        self.optimizer: Optimizer
+        if config.optimizer == "rmsprop":
+            self.optimizer = RMSProp(self.parameters.vector, config.rmsprop_decay, config.optimizer_epsilon)
+        else:
+            self.optimizer = Adam(self.parameters.vector, config.optimizer_epsilon)
         self.generator = np.random.default_rng((config.seed, 1))
         self.collector = RolloutCollector(envs, config.num_steps)
         self.env_steps = 0
         self.num_updates = 0
 
+    @classmethod
+    def from_config(cls, config: A2CConfig) -> A2C:
+        """With the environments that the configuration names; ``ConfigError`` if they cannot be had."""
+        envs = make_training_envs(config)
+        try:
+            return cls(config, envs)
+        except BaseException:
+            envs.close()
+            raise
+
     @staticmethod
     def make_policy(config: A2CConfig, observation_space: Any, action_space: Any) -> ActorCritic:
-        """The network of a configuration for the spaces of its environment.
-
-        Raises:
-            ConfigError: an action space that is not Discrete.
-        """
-        if type(action_space).__name__ != "Discrete":
-            raise ConfigError(f"{config.algo} takes Discrete action spaces; that of {config.env} is {action_space}")
-        return ActorCritic(
-            observation_space,
-            int(action_space.n),
-            config.hidden_sizes,
-            config.activation,
-            config.shared_torso,
-            config.initialization,
-        )
+        """The network of a configuration for the spaces of its environment, as ``make_actor_critic``."""
+        return make_actor_critic(config, observation_space, action_space)
 
     def update(self) -> dict[str, Any]:
         """Play one rollout and learn from it.
@@ -83,7 +89,7 @@ class A2C:
             config.lr_schedule, config.learning_rate, self.env_steps, config.lr_decay_steps, config.lr_decay_factor
         )
         rollout = self.collector.collect(self._act)
-        returns = self._returns(rollout).reshape(-1)
+        returns = rollout.n_step_returns(self.policy.values, config.gamma).reshape(-1)
 
         batch_size = len(returns)
         logits, values = self.policy(rollout.observations.reshape(batch_size, *rollout.observations.shape[2:]))
@@ -118,23 +124,6 @@ class A2C:
     def _act(self, observations: np.ndarray) -> np.ndarray:
         return self.policy.act(observations, self.generator)
 
-    def _returns(self, rollout: Rollout) -> np.ndarray:
-        num_envs = self.envs.num_envs
-        values = self.policy.values(
-            np.concatenate([rollout.last_observations, *_rows(rollout.truncation_observations)])
-        )
-        truncation_values = np.zeros_like(rollout.rewards)
-        for place, value in zip(rollout.truncation_places, values[num_envs:], strict=True):
-            truncation_values[place] = value
-        return n_step_returns(
-            rollout.rewards,
-            rollout.terminated,
-            rollout.truncated,
-            truncation_values,
-            values[:num_envs],
-            self.config.gamma,
-        )
-
     def state_dict(self) -> dict[str, Any]:
         """All that it takes to go on exactly from here: arrays, numbers and texts in nested dictionaries."""
         return {
@@ -165,13 +154,3 @@ class A2C:
     def close(self) -> None:
         """Close the environments and end their workers."""
         self.envs.close()
-
-
-def _make_optimizer(config: A2CConfig, parameters: np.ndarray) -> Optimizer:
-    if config.optimizer == "rmsprop":
-        return RMSProp(parameters, config.rmsprop_decay, config.optimizer_epsilon)
-    return Adam(parameters, config.optimizer_epsilon)
-
-
-def _rows(observations: list[np.ndarray]) -> list[np.ndarray]:
-    return [observation[np.newaxis] for observation in observations]

@@ -14,19 +14,28 @@ class Policy(Protocol):
         """Actions for observations ``[N, ...]``, drawn with a generator or the most probable ones without."""
         ...
 
+    def parameter_arrays(self) -> dict[str, np.ndarray]:
+        """The parameters by name."""
+        ...
+
 
 class Algorithm(Protocol):
     """Learns, update by update, and knows nothing of files, logs, progress bars or command lines."""
 
     env_steps: int  # steps of single environments so far
     num_updates: int  # gradient steps so far
+    metric_tags: tuple[str, ...]  # tags of its metrics that not every algorithm has
+    asynchronous: bool  # it learns on between two calls of update(), and its state is sound after an error of update()
 
     @property
     def policy(self) -> Policy:
         """Chooses actions as far as it has been learned."""
         ...
 
-    def __init__(self, config: Any, envs: Any): ...
+    @classmethod
+    def from_config(cls, config: Any) -> Algorithm:
+        """The algorithm with the environments that its configuration names; ``ConfigError`` if they cannot be had."""
+        ...
 
     @staticmethod
     def make_policy(config: Any, observation_space: Any, action_space: Any) -> Any:
@@ -34,7 +43,7 @@ class Algorithm(Protocol):
         ...
 
     def update(self) -> dict[str, Any]:
-        """Collect experience and learn from it; returns metrics by tag, numbers or lists of them."""
+        """Learn for a while; returns metrics by tag, numbers or lists of them, with every episode that finished."""
         ...
 
     def state_dict(self) -> dict[str, Any]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import functools
 import importlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import gymnasium
 
 from multiprocessing_env import DummyVecEnv, EnvironmentFailedError, SubprocVecEnv, VecEnv
-from paddle_ac.config import RunConfig
+from paddle_ac.config import A2CConfig
 from paddle_ac.envs.single import import_classic_gym, make_classic_gym, make_gymnasium, make_replayable
 from paddle_ac.envs.wrappers import EpisodeReplay
 from paddle_ac.errors import ConfigError
@@ -20,24 +21,47 @@ from paddle_ac.errors import ConfigError
 TRAINING, EVALUATION, FINAL_EVALUATION = 0, 1, 2
 
 
-def make_training_envs(config: RunConfig) -> VecEnv:
+def make_training_envs(config: A2CConfig) -> VecEnv:
     """The environments to learn in, as the configuration says.
 
     Raises:
         ConfigError: an unknown environment, a package that it lacks, or spaces that are not supported.
         EnvironmentFailedError: an environment raised while being made.
     """
-    env_fns = _env_fns(config.env, (config.seed, TRAINING), config.num_envs)
-    try:
+    env_fns = training_env_fns(config.env, config.seed, config.num_envs)
+    with one_line_errors(config.env):
         if config.vec == "serial":
             return DummyVecEnv(env_fns)
         num_workers = config.num_workers or default_num_workers(config.num_envs)
         return SubprocVecEnv(env_fns, in_series=config.num_envs // num_workers, step_timeout=config.step_timeout)
-    except TypeError as error:
-        raise ConfigError(f"environment {config.env!r}: {error}") from None
+
+
+def training_env_fns(env_id: str, seed: int, num_envs: int, start: int = 0) -> list[Callable[[], EpisodeReplay]]:
+    """Functions that make the environments to learn in, one each.
+
+    Args:
+        env_id: as in the configuration.
+        seed: of the run.
+        num_envs: how many.
+        start: how many times the run's environments were begun anew before; each time they play other episodes.
+
+    Raises:
+        ConfigError: an unknown environment.
+    """
+    make_env = _env_maker(env_id)
+    return [functools.partial(make_replayable, make_env, (seed, TRAINING, index, start)) for index in range(num_envs)]
+
+
+@contextmanager
+def one_line_errors(env_id: str) -> Iterator[None]:
+    """Turns what making an environment raises into ``ConfigError``, where it is the user's to mend."""
+    try:
+        yield
+    except TypeError as error:  # of check_space
+        raise ConfigError(f"environment {env_id!r}: {error}") from None
     except EnvironmentFailedError as error:
         if isinstance(error.__cause__, (gymnasium.error.Error, ImportError)):
-            raise ConfigError(f"environment {config.env!r}: {_one_line(error.__cause__)}") from None
+            raise ConfigError(f"environment {env_id!r}: {_one_line(error.__cause__)}") from None
         raise
 
 
@@ -50,18 +74,16 @@ def make_evaluation_envs(env_id: str, seed: int, num_envs: int, purpose: int = E
         num_envs: environments side by side.
         purpose: ``EVALUATION`` or ``FINAL_EVALUATION``.
     """
-    return DummyVecEnv(_env_fns(env_id, (seed, purpose), num_envs))
+    make_env = _env_maker(env_id)
+    return DummyVecEnv(
+        [functools.partial(make_replayable, make_env, (seed, purpose, index)) for index in range(num_envs)]
+    )
 
 
 def default_num_workers(num_envs: int) -> int:
     """The largest number of workers that divides the environments and is no more than the cores."""
     cores = os.cpu_count() or 1
     return max(workers for workers in range(1, min(cores, num_envs) + 1) if num_envs % workers == 0)
-
-
-def _env_fns(env_id: str, key: tuple[int, int], num_envs: int) -> list[Callable[[], EpisodeReplay]]:
-    make_env = _env_maker(env_id)
-    return [functools.partial(make_replayable, make_env, (*key, index)) for index in range(num_envs)]
 
 
 def _env_maker(env_id: str) -> Callable[[], Any]:

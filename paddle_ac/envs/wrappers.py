@@ -38,7 +38,7 @@ class EpisodeReplay:
 
     def step(self, action: Any) -> tuple:
         """The environment's own results, four or five."""
-        self.actions.append(action)
+        self.actions.append(np.copy(action))  # the caller may use its array again
         return self.env.step(action)
 
     def episode_state(self) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from multiprocessing_env import VecEnv
 from paddle_ac.errors import NonFiniteError
+from paddle_ac.learning.returns import n_step_returns
 
 
 @dataclass
@@ -46,10 +47,30 @@ class Rollout:
         for name, values in (("reward", self.rewards), ("observation", self.observations), ("observation", after)):
             if not np.isfinite(values).all():
                 step, env = np.argwhere(~np.isfinite(values))[0][:2]
-                raise NonFiniteError(f"{name} of environment {env} is not finite: {values[step, env]}")
+                raise NonFiniteError(f"{name} of environment {env} is not finite: {_brief(values[step, env])}")
         for (_, env), observation in zip(self.truncation_places, self.truncation_observations, strict=True):
             if not np.isfinite(observation).all():
-                raise NonFiniteError(f"last observation of environment {env} is not finite: {observation}")
+                raise NonFiniteError(f"last observation of environment {env} is not finite: {_brief(observation)}")
+
+    def n_step_returns(self, values: Callable[[np.ndarray], np.ndarray], gamma: float) -> np.ndarray:
+        """``learning.returns.n_step_returns`` of this rollout, with a critic.
+
+        Args:
+            values: from observations ``[B, ...]`` to estimates ``[B]`` float32.
+            gamma: discount factor.
+
+        Returns:
+            returns ``[T, N]`` float32.
+        """
+        num_envs = len(self.last_observations)
+        last_of_episodes = [observation[np.newaxis] for observation in self.truncation_observations]
+        bootstrap = values(np.concatenate([self.last_observations, *last_of_episodes]))
+        truncation_values = np.zeros_like(self.rewards)
+        for place, value in zip(self.truncation_places, bootstrap[num_envs:], strict=True):
+            truncation_values[place] = value
+        return n_step_returns(
+            self.rewards, self.terminated, self.truncated, truncation_values, bootstrap[:num_envs], gamma
+        )
 
 
 class RolloutCollector:
@@ -116,9 +137,9 @@ class RolloutCollector:
     def state_dict(self) -> dict[str, Any]:
         """Where every environment stands; they must be wrapped in ``paddle_ac.envs.wrappers.EpisodeReplay``."""
         return {
-            "observations": self.observations,
-            "episode_returns": self.episode_returns,
-            "episode_lengths": self.episode_lengths,
+            "observations": self.observations.copy(),
+            "episode_returns": self.episode_returns.copy(),
+            "episode_lengths": self.episode_lengths.copy(),
             "episodes": {str(env): state for env, state in enumerate(self.envs.env_method("episode_state"))},
         }
 
@@ -132,11 +153,17 @@ class RolloutCollector:
             raise ValueError(f"the checkpoint has {len(state['episodes'])} environments, this run {self.envs.num_envs}")
         for env, episode_state in state["episodes"].items():
             (observation,) = self.envs.env_method("replay_episode", episode_state, indices=int(env))
-            if not np.array_equal(observation, state["observations"][int(env)]):
+            expected = state["observations"][int(env)]
+            if not np.array_equal(np.asarray(observation, expected.dtype), expected):
                 raise ValueError(
-                    f"environment {env} does not repeat itself: the same seed and actions led to {observation}, "
-                    f"in the checkpoint to {state['observations'][int(env)]}; it cannot be resumed where it stood"
+                    f"environment {env} does not repeat itself: the same seed and actions led to "
+                    f"{_brief(observation)}, before to {_brief(expected)}; it cannot be resumed where it stood"
                 )
         self.observations = state["observations"].copy()
         self.episode_returns = state["episode_returns"].copy()
         self.episode_lengths = state["episode_lengths"].copy()
+
+
+def _brief(value: np.ndarray) -> str:
+    """An array in one line, whatever its size."""
+    return " ".join(np.array2string(np.asarray(value), threshold=20, edgeitems=2).split())

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import paddle
 import paddle.nn.functional as F
 
@@ -29,16 +28,3 @@ class Categorical:
     def entropy(self) -> paddle.Tensor:
         """Entropy ``[B]``, in nats."""
         return -(self.log_probabilities.exp() * self.log_probabilities).sum(axis=-1)
-
-
-def sample_categorical(logits: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """Draw an action for each row by the Gumbel-max trick (Gumbel 1954): argmax of logits plus Gumbel noise.
-
-    Args:
-        logits: ``[B, A]`` float32.
-        generator: the source of randomness; its state is part of a checkpoint.
-
-    Returns:
-        actions ``[B]`` int64.
-    """
-    return np.argmax(logits + generator.gumbel(size=logits.shape), axis=-1)

@@ -8,7 +8,11 @@ import numpy as np
 
 
 class Optimizer(Protocol):
-    """Takes a step along a gradient; ``statistics`` holds all that it remembers, as arrays that a checkpoint keeps."""
+    """Takes steps along gradients.
+
+    Attributes:
+        statistics: all that it remembers, arrays by name; a checkpoint keeps them, and processes may share them.
+    """
 
     statistics: dict[str, np.ndarray]
 
@@ -18,7 +22,7 @@ class Optimizer(Protocol):
 
 
 class RMSProp:
-    """TF-style RMSProp, as OpenAI baselines and the A3C paper use it (Mnih et al. 2016, equation S2-S3).
+    """TF-style RMSProp, as OpenAI baselines and the A3C paper use it (Mnih et al. 2016, equations S2 and S3).
 
     The running mean square starts at 1, so that the first steps are small, and epsilon stands inside the root.
 
@@ -26,18 +30,30 @@ class RMSProp:
         parameters: ``[P]`` float32, changed in place.
         decay: of the running mean square.
         epsilon: added to the mean square before the root.
+        statistics: arrays to go on with, in place; as at the beginning by default.
     """
 
-    def __init__(self, parameters: np.ndarray, decay: float = 0.99, epsilon: float = 1e-5):
+    def __init__(
+        self,
+        parameters: np.ndarray,
+        decay: float = 0.99,
+        epsilon: float = 1e-5,
+        statistics: dict[str, np.ndarray] | None = None,
+    ):
         self.parameters = parameters
         self.decay = np.float32(decay)
         self.epsilon = np.float32(epsilon)
-        self.mean_square = np.ones_like(parameters)
-        self.statistics = {"mean_square": self.mean_square}
+        self.statistics = statistics or self.initial_statistics(len(parameters))
+
+    @staticmethod
+    def initial_statistics(size: int) -> dict[str, np.ndarray]:
+        """The statistics of P parameters before the first step."""
+        return {"mean_square": np.ones(size, np.float32)}
 
     def step(self, gradient: np.ndarray, learning_rate: float) -> None:
-        self.mean_square += (1 - self.decay) * (gradient * gradient - self.mean_square)
-        self.parameters -= np.float32(learning_rate) * gradient / np.sqrt(self.mean_square + self.epsilon)
+        mean_square = self.statistics["mean_square"]
+        mean_square += (1 - self.decay) * (gradient * gradient - mean_square)
+        self.parameters -= np.float32(learning_rate) * gradient / np.sqrt(mean_square + self.epsilon)
 
 
 class Adam:
@@ -46,24 +62,32 @@ class Adam:
     Args:
         parameters: ``[P]`` float32, changed in place.
         epsilon: added to the root of the mean square.
+        statistics: arrays to go on with, in place; as at the beginning by default.
     """
 
-    def __init__(self, parameters: np.ndarray, epsilon: float = 1e-8):
+    def __init__(self, parameters: np.ndarray, epsilon: float = 1e-8, statistics: dict[str, np.ndarray] | None = None):
         self.parameters = parameters
         self.epsilon = np.float32(epsilon)
-        self.mean = np.zeros_like(parameters)
-        self.mean_square = np.zeros_like(parameters)
-        self.num_steps = np.zeros(1, np.int64)
-        self.statistics = {"mean": self.mean, "mean_square": self.mean_square, "num_steps": self.num_steps}
+        self.statistics = statistics or self.initial_statistics(len(parameters))
+
+    @staticmethod
+    def initial_statistics(size: int) -> dict[str, np.ndarray]:
+        """The statistics of P parameters before the first step."""
+        return {
+            "mean": np.zeros(size, np.float32),
+            "mean_square": np.zeros(size, np.float32),
+            "num_steps": np.zeros(1, np.int64),
+        }
 
     def step(self, gradient: np.ndarray, learning_rate: float) -> None:
-        self.num_steps += 1
-        num_steps = int(self.num_steps[0])
-        self.mean += np.float32(0.1) * (gradient - self.mean)
-        self.mean_square += np.float32(0.001) * (gradient * gradient - self.mean_square)
+        mean, mean_square = self.statistics["mean"], self.statistics["mean_square"]
+        self.statistics["num_steps"] += 1
+        num_steps = int(self.statistics["num_steps"][0])
+        mean += np.float32(0.1) * (gradient - mean)
+        mean_square += np.float32(0.001) * (gradient * gradient - mean_square)
         step_size = np.float32(learning_rate / (1 - 0.9**num_steps))
-        root = np.sqrt(self.mean_square * np.float32(1 / (1 - 0.999**num_steps)))
-        self.parameters -= step_size * self.mean / (root + self.epsilon)
+        root = np.sqrt(mean_square * np.float32(1 / (1 - 0.999**num_steps)))
+        self.parameters -= step_size * mean / (root + self.epsilon)
 
 
 def clip_by_norm(gradient: np.ndarray, max_norm: float) -> tuple[np.ndarray, float]:

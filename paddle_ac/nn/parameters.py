@@ -1,4 +1,4 @@
-"""All parameters of a network as one vector."""
+"""All parameters of a Paddle network as one vector."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import cast
 import numpy as np
 import paddle
 from paddle import nn
+
+from paddle_ac.nn.layout import ParameterLayout
 
 
 class FlatParameters:
@@ -19,27 +21,25 @@ class FlatParameters:
         network: its parameters move into the vector and keep their values.
 
     Attributes:
+        layout: where each parameter lies.
         vector: ``[P]`` float32, all parameters.
         views: name to the parameter's part of ``vector``, in the parameter's shape.
     """
 
     def __init__(self, network: nn.Layer):
-        self._parameters = list(network.named_parameters())
-        self.vector = np.empty(sum(int(parameter.size) for _, parameter in self._parameters), np.float32)
-        self.views: dict[str, np.ndarray] = {}
-        first = 0
-        for name, parameter in self._parameters:
-            view = self.vector[first : first + int(parameter.size)].reshape(parameter.shape)
-            view[...] = parameter.numpy()
+        self._parameters: dict[str, paddle.Tensor] = dict(network.named_parameters())
+        self.layout = ParameterLayout((name, tuple(value.shape)) for name, value in self._parameters.items())
+        self.vector = np.empty(self.layout.size, np.float32)
+        self.views = self.layout.views(self.vector)
+        for name, parameter in self._parameters.items():
+            self.views[name][...] = parameter.numpy()
             # Private in Paddle 3, and the only way to put a parameter onto given memory; tests watch over it.
-            paddle.utils.dlpack.from_dlpack(view)._share_buffer_to(parameter)
-            self.views[name] = view
-            first += int(parameter.size)
+            paddle.utils.dlpack.from_dlpack(self.views[name])._share_buffer_to(parameter)
 
     def take_gradient(self) -> np.ndarray:
         """The gradient ``[P]`` float32 that the last ``backward`` left at the parameters; it is cleared there."""
-        gradients = [cast(paddle.Tensor, parameter.grad).numpy().ravel() for _, parameter in self._parameters]
-        for _, parameter in self._parameters:
+        gradients = [cast(paddle.Tensor, parameter.grad).numpy().ravel() for parameter in self._parameters.values()]
+        for parameter in self._parameters.values():
             parameter.clear_gradient(set_to_zero=False)
         return np.concatenate(gradients)
 

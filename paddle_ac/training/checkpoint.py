@@ -75,7 +75,7 @@ def _take_out_arrays(state: dict[str, Any], prefix: str, arrays: dict[str, np.nd
     plain: dict[str, Any] = {}
     for key, value in state.items():
         if isinstance(value, np.ndarray):
-            arrays[prefix + key] = np.ascontiguousarray(value)
+            arrays[prefix + key] = np.asarray(value, order="C")
         elif isinstance(value, dict):
             plain[key] = _take_out_arrays(value, f"{prefix}{key}/", arrays)
         else:
@@ -86,5 +86,7 @@ def _take_out_arrays(state: dict[str, Any], prefix: str, arrays: dict[str, np.nd
 def _checksum(plain: str, arrays: dict[str, np.ndarray]) -> str:
     checksum = zlib.crc32(plain.encode())
     for name in sorted(arrays):
-        checksum = zlib.crc32(arrays[name].tobytes(), zlib.crc32(name.encode(), checksum))
+        array = arrays[name]
+        checksum = zlib.crc32(f"{name} {array.dtype.str} {array.shape}".encode(), checksum)
+        checksum = zlib.crc32(array.tobytes(), checksum)
     return f"{checksum:08x}"

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from multiprocessing_env import VecEnv
-from paddle_ac.algorithms import ALGORITHMS
 from paddle_ac.algorithms.algorithm import Policy
+from paddle_ac.algorithms.registry import ALGORITHMS
 from paddle_ac.config import RunConfig
 from paddle_ac.envs.make import FINAL_EVALUATION, make_evaluation_envs
 from paddle_ac.errors import CheckpointError

@@ -15,12 +15,11 @@ from visualdl import LogWriter
 
 from paddle_ac.training.run_folder import RunFolder
 
-COLUMNS = (
-    "env_steps",
-    "train_seconds",
+COMMON_TAGS = (
     "charts/episode_return",
     "charts/episode_length",
     "charts/steps_per_second",
+    "charts/updates_per_second",
     "charts/learning_rate",
     "losses/actor",
     "losses/critic",
@@ -36,18 +35,20 @@ COLUMNS = (
 class Logger:
     """Averages metrics between two points of the curves, and writes the points.
 
-    A point holds the mean over all that was recorded since the point before; a tag of which nothing was recorded (no
+    A point holds the mean over all that was recorded since the point before; of tags that end in ``_max`` it holds the
+    largest, of those that begin with ``workers/`` (totals so far) the last. A tag of which nothing was recorded (no
     episode finished, no evaluation was due) has no point, and an empty cell in the table.
 
     Args:
         folder: where ``progress.csv`` and the VisualDL file lie; both are appended to.
+        tags: of the algorithm's own metrics, beside ``COMMON_TAGS``.
     """
 
-    def __init__(self, folder: RunFolder):
+    def __init__(self, folder: RunFolder, tags: tuple[str, ...]):
         self.folder = folder
-        self.pending: dict[str, list[float]] = {}  # tag to [sum, count]
+        self.pending: dict[str, list[float]] = {}  # tag to [sum, largest or last; count]
         self._table = folder.progress.open("a", newline="", encoding="utf-8")
-        self._rows = csv.DictWriter(self._table, COLUMNS)
+        self._rows = csv.DictWriter(self._table, ("env_steps", "train_seconds", *COMMON_TAGS, *tags))
         if self._table.tell() == 0:
             self._rows.writeheader()
         self._visualdl = _open_visualdl(folder.visualdl)
@@ -56,10 +57,15 @@ class Logger:
         """Take note of metrics by tag: a number, or a list of any length."""
         for tag, value in metrics.items():
             values = value if isinstance(value, list) else [value]
-            if values:
-                total = self.pending.setdefault(tag, [0.0, 0])
-                total[0] += math.fsum(values)
-                total[1] += len(values)
+            if not values:
+                continue
+            total, count = self.pending.get(tag, (0.0, 0))
+            if tag.startswith("workers/"):
+                self.pending[tag] = [values[-1], 1]
+            elif tag.endswith("_max"):
+                self.pending[tag] = [max(total, *values), 1] if count else [max(values), 1]
+            else:
+                self.pending[tag] = [total + math.fsum(values), count + len(values)]
 
     def write(self, env_steps: int, train_seconds: float) -> None:
         """Write a point of every tag that something was recorded of, at ``env_steps``."""
@@ -81,11 +87,11 @@ class Logger:
         }
 
     @classmethod
-    def resume(cls, folder: RunFolder, state: dict[str, Any]) -> Logger:
+    def resume(cls, folder: RunFolder, tags: tuple[str, ...], state: dict[str, Any]) -> Logger:
         """Go on from ``state_dict``; what the files hold beyond that moment is cut off, for it comes again."""
         _cut(folder.progress, state["progress_bytes"])
         _cut(folder.visualdl, state["visualdl_bytes"])
-        logger = cls(folder)
+        logger = cls(folder, tags)
         logger.pending = {tag: list(total) for tag, total in state["pending"].items()}
         return logger
 
@@ -98,8 +104,9 @@ class Logger:
 def read_progress(path: Path) -> dict[str, np.ndarray]:
     """The table's columns as float64 arrays, one entry a point; NaN where a tag has no point."""
     with path.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    return {column: np.array([float(row[column] or "nan") for row in rows]) for column in COLUMNS}
+        rows = csv.DictReader(file)
+        cells = list(rows)
+    return {column: np.array([float(row[column] or "nan") for row in cells]) for column in rows.fieldnames or ()}
 
 
 def _open_visualdl(path: Path) -> LogWriter:

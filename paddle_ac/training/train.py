@@ -18,10 +18,10 @@ import numpy as np
 import paddle
 from tqdm import tqdm
 
-from paddle_ac.algorithms import ALGORITHMS
-from paddle_ac.algorithms.algorithm import Algorithm
+from paddle_ac.algorithms.algorithm import Algorithm, Policy
+from paddle_ac.algorithms.registry import ALGORITHMS
 from paddle_ac.config import CHANGEABLE_ON_RESUME, RunConfig, make_config, write_yaml
-from paddle_ac.envs.make import FINAL_EVALUATION, make_evaluation_envs, make_training_envs
+from paddle_ac.envs.make import FINAL_EVALUATION, make_evaluation_envs
 from paddle_ac.errors import CheckpointError, ConfigError
 from paddle_ac.training.checkpoint import load_checkpoint, save_checkpoint, write_atomically
 from paddle_ac.training.evaluate import evaluate, num_evaluation_envs
@@ -47,10 +47,10 @@ def train(config: RunConfig, run_dir: str | None = None, progress: bool = True) 
         NonFiniteError: a NaN or an infinity in an observation, a reward or the loss.
     """
     folder = RunFolder.new(config, run_dir)
-    algorithm = _make_algorithm(config)
+    algorithm = ALGORITHMS[config.algo].from_config(config)
     try:
         folder.begin(config)
-        run = _Run(config, folder, algorithm, Logger(folder))
+        run = _Run(config, folder, algorithm, Logger(folder, algorithm.metric_tags))
         run.save()
         return run.finish(progress)
     finally:
@@ -84,14 +84,14 @@ def resume(run_dir: str, changes: dict[str, Any] | None = None, progress: bool =
         raise CheckpointError(f"{folder.latest} is not the checkpoint of a run")
     if state["algorithm"]["env_steps"] >= config.total_steps and _stopped_by(folder) == "total_steps":
         raise ConfigError(f"{run_dir} has reached its {config.total_steps:,} steps: go on with a larger --total-steps")
-    algorithm = _make_algorithm(config)
+    algorithm = ALGORITHMS[config.algo].from_config(config)
     try:
         try:
             algorithm.load_state_dict(state["algorithm"])
         except ValueError as error:
             raise CheckpointError(f"{folder.latest} cannot be resumed: {error}") from None
         write_yaml(config, folder.config)
-        run = _Run(config, folder, algorithm, Logger.resume(folder, state["logger"]))
+        run = _Run(config, folder, algorithm, Logger.resume(folder, algorithm.metric_tags, state["logger"]))
         run.load_state_dict(state)
         return run.finish(progress)
     finally:
@@ -111,7 +111,7 @@ class _Run:
         self.train_seconds = 0.0
         self.episodes = 0
         self.recent_returns: deque[float] = deque(maxlen=100)
-        self.last_point = [0, 0.0]  # env_steps and train_seconds of the last point of the curves
+        self.last_point = [0, 0, 0.0]  # env_steps, updates and train_seconds of the last point of the curves
         self.best: dict[str, Any] | None = None
 
     def state_dict(self) -> dict[str, Any]:
@@ -143,10 +143,13 @@ class _Run:
             stopped_by = self._train(progress)
             self.save()  # before the curves' last point: a run that goes on from here writes that one with more in it
             if stopped_by == "total_steps":
-                final_returns = self._evaluate(FINAL_EVALUATION)
+                policy = self.algorithm.policy
+                final_returns = self._evaluate(policy, FINAL_EVALUATION)
                 if self.best is None:
-                    self._keep_as_best(final_returns)
+                    self._keep_as_best(policy, final_returns)
         except Exception as error:
+            if self.algorithm.asynchronous:
+                self.save()
             self._write_down("error", None, f"{type(error).__name__}: {error}")
             raise
         return self._write_down(stopped_by, final_returns)
@@ -161,13 +164,19 @@ class _Run:
             unit_scale=True,
             disable=not progress or not sys.stderr.isatty(),
         )
+        # An asynchronous algorithm learns on through evaluations; its first update starts its workers and is left out.
+        learning_since: float | None = None
         with bar, _interrupt_noted() as interrupt:
             while algorithm.env_steps < config.total_steps and not interrupt.is_set():
                 steps_before = algorithm.env_steps
-                started = time.perf_counter()
+                if not algorithm.asynchronous:
+                    learning_since = time.perf_counter()
                 metrics = algorithm.update()
                 self.logger.record(metrics)
-                self.train_seconds += time.perf_counter() - started
+                now = time.perf_counter()
+                if learning_since is not None:
+                    self.train_seconds += now - learning_since
+                learning_since = now
 
                 self.episodes += len(metrics["charts/episode_return"])
                 self.recent_returns.extend(metrics["charts/episode_return"])
@@ -187,28 +196,30 @@ class _Run:
         """Whether the last update reached a multiple of an interval: due times depend on the steps alone."""
         return steps_before // interval < self.algorithm.env_steps // interval
 
-    def _evaluate(self, *purpose: int) -> np.ndarray:
+    def _evaluate(self, policy: Policy, *purpose: int) -> np.ndarray:
         episodes = self.config.eval_episodes
         num_envs = num_evaluation_envs(episodes)
         with make_evaluation_envs(self.config.env, self.config.seed, num_envs, *purpose) as envs:
-            return evaluate(self.algorithm.policy, envs, episodes)
+            return evaluate(policy, envs, episodes)
 
     def _evaluate_and_keep_best(self) -> None:
-        returns = self._evaluate()
+        policy = self.algorithm.policy
+        returns = self._evaluate(policy)
         self.logger.record({"eval/mean_return": float(returns.mean()), "eval/std_return": float(returns.std())})
         if self.best is None or returns.mean() >= self.best["mean_return"]:  # of equals the later: it has learned more
-            self._keep_as_best(returns)
+            self._keep_as_best(policy, returns)
 
-    def _keep_as_best(self, returns: np.ndarray) -> None:
+    def _keep_as_best(self, policy: Policy, returns: np.ndarray) -> None:
         self.best = {"mean_return": float(returns.mean()), "env_steps": self.algorithm.env_steps}
-        save_checkpoint(self.folder.best, {**self.best, "parameters": self.algorithm.state_dict()["parameters"]})
+        save_checkpoint(self.folder.best, {**self.best, "parameters": policy.parameter_arrays()})
 
     def _write_point(self) -> None:
-        steps, seconds = self.last_point
+        steps, updates, seconds = self.last_point
         if self.train_seconds > seconds:
-            speed = (self.algorithm.env_steps - steps) / (self.train_seconds - seconds)
-            self.logger.record({"charts/steps_per_second": speed})
-        self.last_point = [self.algorithm.env_steps, self.train_seconds]
+            passed = self.train_seconds - seconds
+            self.logger.record({"charts/steps_per_second": (self.algorithm.env_steps - steps) / passed})
+            self.logger.record({"charts/updates_per_second": (self.algorithm.num_updates - updates) / passed})
+        self.last_point = [self.algorithm.env_steps, self.algorithm.num_updates, self.train_seconds]
         self.logger.write(self.algorithm.env_steps, self.train_seconds)
 
     def _write_down(
@@ -246,15 +257,6 @@ class _Run:
         write_atomically(self.folder.summary, (json.dumps(summary, indent=2) + "\n").encode())
         plot_run(self.folder.progress, self.folder.curves, f"{config.algo} on {config.env}, seed {config.seed}")
         return summary
-
-
-def _make_algorithm(config: RunConfig) -> Algorithm:
-    envs = make_training_envs(config)
-    try:
-        return ALGORITHMS[config.algo](config, envs)
-    except BaseException:
-        envs.close()
-        raise
 
 
 def _stopped_by(folder: RunFolder) -> str | None:

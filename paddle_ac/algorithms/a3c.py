@@ -1,0 +1,208 @@
+"""A3C: each worker its own environments, each updates the shared parameters."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing.connection
+from typing import Any
+
+import cloudpickle
+import paddle
+
+from multiprocessing_env import WorkerDiedError, WorkerFailedError, WorkerProcess, check_space, probe_spaces
+from paddle_ac.algorithms.a3c_worker import Failure, Report, initial_statistics, run_worker
+from paddle_ac.algorithms.policy import make_actor_critic
+from paddle_ac.algorithms.shared_parameters import ProcessLock, SharedParameters
+from paddle_ac.config import A3CConfig
+from paddle_ac.envs.make import one_line_errors, training_env_fns
+from paddle_ac.errors import NonFiniteError
+from paddle_ac.nn.networks import ActorCritic
+from paddle_ac.nn.parameters import FlatParameters
+
+SECONDS_WITHOUT_REPORT = 0.5  # after which update() returns with nothing, so that Ctrl-C is not kept waiting
+
+
+class A3C:
+    """Asynchronous advantage actor-critic (Mnih et al. 2016, arXiv:1602.01783, algorithm S3).
+
+    Workers are processes. Each copies the shared parameters, plays up to t_max (``num_steps``) steps, and applies its
+    gradient to the shared parameters, without a lock unless ``config.lock``. This process plays nothing: it hears what
+    the workers did.
+
+    Args:
+        config: hyper-parameters.
+        observation_space: of one environment.
+        action_space: of one environment.
+
+    Attributes:
+        shared: parameters, statistics and counters; the workers write into them at any moment.
+        env_steps: steps of single environments that were reported so far.
+        num_updates: updates that were reported so far.
+
+    Raises:
+        ConfigError: an action space that is not Discrete.
+    """
+
+    asynchronous = True
+
+    def __init__(self, config: A3CConfig, observation_space: Any, action_space: Any):
+        self.config = config
+        paddle.seed(config.seed)
+        self._network = make_actor_critic(config, observation_space, action_space)
+        self._snapshot = FlatParameters(self._network)
+        layout = self._snapshot.layout
+        self.shared = SharedParameters(layout, initial_statistics(config, layout.size), config.num_workers)
+        self.shared.vector[:] = self._snapshot.vector
+        self.lock = ProcessLock() if config.lock else None
+        self.env_steps = 0
+        self.num_updates = 0
+        self._starts = [0] * config.num_workers  # of each worker, over the whole run: a number of its episodes' seeds
+        self.metric_tags = (
+            "diagnostics/policy_lag",
+            "diagnostics/policy_lag_max",
+            *(f"workers/steps_{index}" for index in range(config.num_workers)),
+        )
+        self._workers: list[WorkerProcess] = []
+        self._finished: set[int] = set()
+
+    @classmethod
+    def from_config(cls, config: A3CConfig) -> A3C:
+        """For the environment that the configuration names; ``ConfigError`` if it cannot be had."""
+        env_fns = training_env_fns(config.env, config.seed, 1)
+        with one_line_errors(config.env):
+            observation_space, action_space = probe_spaces(env_fns[0])
+            check_space(observation_space, "observation")
+            check_space(action_space, "action")
+        return cls(config, observation_space, action_space)
+
+    @staticmethod
+    def make_policy(config: A3CConfig, observation_space: Any, action_space: Any) -> ActorCritic:
+        """The network of a configuration for the spaces of its environment, as ``make_actor_critic``."""
+        return make_actor_critic(config, observation_space, action_space)
+
+    @property
+    def policy(self) -> ActorCritic:
+        """A network with the shared parameters as they are now; the same network at each call, filled anew."""
+        self._snapshot.vector[:] = self.shared.vector
+        return self._network
+
+    def update(self) -> dict[str, Any]:
+        """Hear what a worker did since its last report; the first call starts the workers and returns when all play.
+
+        Returns:
+            metrics by tag; nothing but empty lists of episodes where no worker had anything to report for a while.
+
+        Raises:
+            WorkerDiedError: a worker was killed, and ``config.restart_workers`` is off.
+            WorkerFailedError: an environment raised in a worker.
+            NonFiniteError: a worker met a NaN or an infinity; it was not written.
+        """
+        if not self._workers:
+            self._start_all()
+            return _nothing()
+        report = self._next_report()
+        if report is None:
+            return _nothing()
+        metrics = report.metrics
+        while self.env_steps >= self.config.total_steps and len(self._finished) < len(self._workers):
+            report = self._next_report()
+            if report is not None:
+                for tag, value in report.metrics.items():
+                    metrics[tag] = metrics[tag] + value if isinstance(value, list) else value
+        return metrics
+
+    def state_dict(self) -> dict[str, Any]:
+        """Parameters, statistics and counters as they are now; episodes under way are not part of it."""
+        return {
+            "env_steps": self.env_steps,
+            "num_updates": self.num_updates,
+            "parameters": {name: view.copy() for name, view in self.shared.views.items()},
+            "optimizer": {name: value.copy() for name, value in self.shared.statistics.items()},
+            "worker_steps": self.shared.worker_steps.copy(),
+            "worker_updates": self.shared.worker_updates.copy(),
+            "starts": list(self._starts),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a state that ``state_dict`` gave; every worker begins new episodes.
+
+        Raises:
+            ValueError: the state of another network, optimiser or number of workers.
+        """
+        if len(state["starts"]) != self.config.num_workers:
+            raise ValueError(f"the checkpoint has {len(state['starts'])} workers, this run {self.config.num_workers}")
+        if state["optimizer"].keys() != self.shared.statistics.keys():
+            raise ValueError(f"the checkpoint's optimiser is not {self.config.optimizer}")
+        self._snapshot.load(state["parameters"])
+        self.shared.vector[:] = self._snapshot.vector
+        for name, statistic in self.shared.statistics.items():
+            statistic[...] = state["optimizer"][name]
+        self.shared.worker_steps[:] = state["worker_steps"]
+        self.shared.worker_updates[:] = state["worker_updates"]
+        self._starts = list(state["starts"])
+        self.env_steps = state["env_steps"]
+        self.num_updates = state["num_updates"]
+
+    def close(self) -> None:
+        """End every worker."""
+        self.shared.stop()
+        for worker in self._workers:
+            worker.end(patience=1.0)
+        self._workers = []
+
+    def _start_all(self) -> None:
+        for index in range(self.config.num_workers):
+            self._workers.append(self._start(index))
+        for worker in self._workers:
+            self._receive(worker)
+        for worker in self._workers:
+            worker.connection.send("go")
+
+    def _start(self, index: int) -> WorkerProcess:
+        config = self.config
+        first = index * config.num_envs
+        env_fns = training_env_fns(config.env, config.seed, first + config.num_envs, self._starts[index])[first:]
+        arguments = (index, self._starts[index], config, cloudpickle.dumps(env_fns), self.shared, self.lock)
+        self._starts[index] += 1
+        return WorkerProcess(f"worker {index}", run_worker, arguments)
+
+    def _next_report(self) -> Report | None:
+        """The next report of any worker; ``None`` if there was none for a while, or a worker was replaced."""
+        playing = {
+            worker.connection: index for index, worker in enumerate(self._workers) if index not in self._finished
+        }
+        ready = multiprocessing.connection.wait(list(playing), SECONDS_WITHOUT_REPORT)
+        if not ready:
+            return None
+        index = playing[ready[0]]
+        try:
+            report = self._receive(self._workers[index])
+        except WorkerDiedError as death:
+            if not self.config.restart_workers:
+                raise
+            logging.getLogger(__name__).warning("%s; another takes its place", death)
+            self._workers[index].end(patience=0)
+            self._workers[index] = self._start(index)
+            self._receive(self._workers[index])
+            self._workers[index].connection.send("go")
+            return None
+        assert isinstance(report, Report)
+        self.env_steps += report.env_steps
+        self.num_updates += report.num_updates
+        if report.last:
+            self._finished.add(index)
+        return report
+
+    def _receive(self, worker: WorkerProcess) -> Any:
+        try:
+            message = worker.connection.recv()
+        except (EOFError, OSError):
+            raise WorkerDiedError(f"{worker.name} {worker.how_it_ended()}") from None
+        if isinstance(message, Failure):
+            error = NonFiniteError if message.is_non_finite else WorkerFailedError
+            raise error(f"{worker.name}: {message.message}")
+        return message
+
+
+def _nothing() -> dict[str, Any]:
+    return {"charts/episode_return": [], "charts/episode_length": []}

@@ -1,0 +1,214 @@
+"""A worker of A3C: all that runs in its process. It imports no Paddle, which takes a second and 300 MB."""
+
+from __future__ import annotations
+
+import contextlib
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import cloudpickle
+import numpy as np
+
+from multiprocessing_env import DummyVecEnv, EnvironmentFailedError, VecEnv
+from paddle_ac.algorithms.shared_parameters import ProcessLock, SharedParameters
+from paddle_ac.config import A3CConfig
+from paddle_ac.errors import NonFiniteError
+from paddle_ac.learning.returns import explained_variance
+from paddle_ac.learning.rollout import RolloutCollector
+from paddle_ac.learning.schedules import scheduled_learning_rate
+from paddle_ac.nn.encoding import ObservationEncoder
+from paddle_ac.nn.numpy_network import NumpyActorCritic
+from paddle_ac.nn.optimizers import Adam, Optimizer, RMSProp, clip_by_norm
+
+UPDATES_PER_REPORT = 100  # often enough for a curve, seldom enough to cost nothing
+
+
+@dataclass
+class Report:
+    """What a worker did since its last report.
+
+    Attributes:
+        env_steps: steps of single environments.
+        num_updates: writes to the shared parameters.
+        metrics: by tag; the tags of episodes hold a list with an entry for each that finished.
+        last: whether the worker ends with it, having reached the total.
+    """
+
+    env_steps: int
+    num_updates: int
+    metrics: dict[str, Any]
+    last: bool
+
+
+@dataclass
+class Failure:
+    """Why a worker ends before it should."""
+
+    message: str
+    is_non_finite: bool = False
+
+
+class A3CWorker:
+    """Plays with a copy of the shared parameters, and writes its gradients' steps into them.
+
+    Args:
+        index: of the worker, 0 to W - 1.
+        start: how many workers of this index there were before, for it must not play their episodes again.
+        config: hyper-parameters.
+        envs: of this worker alone.
+        shared: parameters and counters.
+        lock: held while writing.
+    """
+
+    def __init__(
+        self,
+        index: int,
+        start: int,
+        config: A3CConfig,
+        envs: VecEnv,
+        shared: SharedParameters,
+        lock: contextlib.AbstractContextManager[None],
+    ):
+        self.index = index
+        self.config = config
+        self.shared = shared
+        self.lock = lock
+        self.vector = np.empty_like(shared.vector)
+        self.gradient = np.empty_like(shared.vector)
+        self.gradient_views = shared.layout.views(self.gradient)
+        encode = ObservationEncoder(envs.observation_space)
+        self.network = NumpyActorCritic(shared.layout.views(self.vector), encode, config.activation)
+        self.optimizer = make_shared_optimizer(config, shared, index)
+        self.generator = np.random.default_rng((config.seed, 1, index, start))
+        self.collector = RolloutCollector(envs, config.num_steps)
+        self._begin_report()
+
+    def run(self, send: Callable[[Report], None]) -> None:
+        """Learn until the total of steps is reached or everyone is asked to stop."""
+        while self.shared.env_steps < self.config.total_steps and not self.shared.stopping:
+            self.update()
+            if self.num_updates == UPDATES_PER_REPORT:
+                send(self._end_report(last=False))
+        send(self._end_report(last=True))
+
+    def update(self) -> None:
+        """One round of the paper's loop: copy, play up to t_max steps, differentiate, write.
+
+        Raises:
+            NonFiniteError: a NaN or an infinity in an observation, a reward or the loss; nothing was written.
+            EnvironmentFailedError: an environment raised.
+        """
+        config, shared = self.config, self.shared
+        updates_before = shared.num_updates
+        np.copyto(self.vector, shared.vector)
+        rollout = self.collector.collect(self._act)
+        returns = rollout.n_step_returns(self.network.values, config.gamma).reshape(-1)
+
+        batch_size = len(returns)
+        loss = self.network.loss_gradient(
+            rollout.observations.reshape(batch_size, *rollout.observations.shape[2:]),
+            rollout.actions.reshape(batch_size),
+            returns,
+            config.value_coef,
+            config.entropy_coef,
+            self.gradient_views,
+        )
+        gradient, grad_norm = clip_by_norm(self.gradient, config.max_grad_norm)
+        if not np.isfinite(loss.total) or not np.isfinite(grad_norm):
+            raise NonFiniteError(f"the loss or its gradient is not finite: loss {loss.total}, norm {grad_norm}")
+        learning_rate = scheduled_learning_rate(
+            config.lr_schedule, config.learning_rate, shared.env_steps, config.lr_decay_steps, config.lr_decay_factor
+        )
+        with self.lock:
+            self.optimizer.step(gradient, learning_rate)
+        policy_lag = shared.num_updates - updates_before
+        shared.worker_updates[self.index] += 1
+        shared.worker_steps[self.index] += batch_size
+
+        self.env_steps += batch_size
+        self.num_updates += 1
+        self.episode_returns += rollout.episode_returns
+        self.episode_lengths += rollout.episode_lengths
+        self.scalars.append((learning_rate, loss.actor, loss.critic, loss.entropy, loss.total, grad_norm, policy_lag))
+        self.predictions.append(loss.values)
+        self.targets.append(returns)
+
+    def _act(self, observations: np.ndarray) -> np.ndarray:
+        return self.network.act(observations, self.generator)
+
+    def _begin_report(self) -> None:
+        self.env_steps = 0
+        self.num_updates = 0
+        self.episode_returns: list[float] = []
+        self.episode_lengths: list[int] = []
+        self.scalars: list[tuple[float, ...]] = []
+        self.predictions: list[np.ndarray] = []
+        self.targets: list[np.ndarray] = []
+
+    def _end_report(self, last: bool) -> Report:
+        metrics: dict[str, Any] = {
+            "charts/episode_return": self.episode_returns,
+            "charts/episode_length": self.episode_lengths,
+        }
+        if self.scalars:
+            means = np.mean(self.scalars, axis=0)
+            names = ("charts/learning_rate", "losses/actor", "losses/critic", "losses/entropy", "losses/total")
+            metrics.update(zip(names, means[:5].tolist(), strict=True))
+            metrics["diagnostics/grad_norm"] = float(means[5])
+            metrics["diagnostics/policy_lag"] = float(means[6])
+            metrics["diagnostics/policy_lag_max"] = max(lag for *_, lag in self.scalars)
+            metrics["diagnostics/explained_variance"] = explained_variance(
+                np.concatenate(self.predictions), np.concatenate(self.targets)
+            )
+        metrics[f"workers/steps_{self.index}"] = int(self.shared.worker_steps[self.index])
+        report = Report(self.env_steps, self.num_updates, metrics, last)
+        self._begin_report()
+        return report
+
+
+def make_shared_optimizer(config: A3CConfig, shared: SharedParameters, index: int) -> Optimizer:
+    """The optimiser of a worker: on the shared parameters, with the shared statistics or its own row of them."""
+    if config.optimizer == "shared_adam":
+        return Adam(shared.vector, config.optimizer_epsilon, shared.statistics)
+    statistics = shared.statistics
+    if config.optimizer == "rmsprop":
+        statistics = {name: rows[index] for name, rows in statistics.items()}
+    return RMSProp(shared.vector, config.rmsprop_decay, config.optimizer_epsilon, statistics)
+
+
+def initial_statistics(config: A3CConfig, size: int) -> dict[str, np.ndarray]:
+    """The statistics that the workers' optimisers begin with, for P parameters."""
+    if config.optimizer == "shared_adam":
+        return Adam.initial_statistics(size)
+    statistics = RMSProp.initial_statistics(size)
+    if config.optimizer == "rmsprop":
+        return {name: np.stack([value] * config.num_workers) for name, value in statistics.items()}
+    return statistics
+
+
+def run_worker(
+    connection: Any,
+    index: int,
+    start: int,
+    config: A3CConfig,
+    pickled_env_fns: bytes,
+    shared: SharedParameters,
+    lock: ProcessLock | None,
+) -> None:
+    """The process of a worker: says that it is ready, waits for the word to go, reports, and tells what went wrong."""
+    try:
+        with DummyVecEnv(cloudpickle.loads(pickled_env_fns)) as envs:
+            worker = A3CWorker(index, start, config, envs, shared, lock or contextlib.nullcontext())
+            connection.send("ready")
+            connection.recv()
+            worker.run(connection.send)
+    except (EOFError, BrokenPipeError):  # the parent is gone
+        pass
+    except NonFiniteError as error:
+        connection.send(Failure(str(error), is_non_finite=True))
+    except EnvironmentFailedError as error:
+        connection.send(Failure(str(error)))
+    except Exception:
+        connection.send(Failure(traceback.format_exc()))
