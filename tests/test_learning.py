@@ -19,7 +19,7 @@ def trained(env_fn, total_steps: int, **changes) -> A2C:
         "optimizer": "adam",
         "lr_schedule": "constant",
         "gamma": 0.5,
-        "entropy_coef": 0.05,
+        "entropy_coef": 0.01,
         **changes,
     }
     envs = DummyVecEnv([env_fn] * 8)
@@ -37,7 +37,7 @@ def trained(env_fn, total_steps: int, **changes) -> A2C:
         {},
         {"optimizer": "rmsprop"},
         {"shared_torso": True, "activation": "relu"},
-        {"initialization": "xavier", "hidden_sizes": ()},
+        {"initialization": "xavier", "hidden_sizes": (16,)},
     ],
     ids=lambda changes: "-".join(map(str, changes.values())) or "default",
 )
