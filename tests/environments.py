@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 import time
 
 import gymnasium
@@ -200,7 +201,16 @@ class Asking(gymnasium.Env):
     action_space = Discrete(2)
 
 
+class NoPaddle(RandomWalk):
+    """Refuses to be played in a process that has imported Paddle."""
+
+    def step(self, action):
+        assert "paddle" not in sys.modules
+        return super().step(action)
+
+
 gymnasium.register("test/Identity-v0", Identity)
+gymnasium.register("test/NoPaddle-v0", NoPaddle)
 gymnasium.register("test/Walk-v0", RandomWalk)
 gymnasium.register("test/Asking-v0", Asking)
 gymnasium.register("test/Continuous-v0", RandomWalk, kwargs={"spaces": "continuous"})

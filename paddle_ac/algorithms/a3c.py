@@ -36,8 +36,6 @@ class A3C:
 
     Attributes:
         shared: parameters, statistics and counters; the workers write into them at any moment.
-        env_steps: steps of single environments that were reported so far.
-        num_updates: updates that were reported so far.
 
     Raises:
         ConfigError: an action space that is not Discrete.
@@ -54,8 +52,8 @@ class A3C:
         self.shared = SharedParameters(layout, initial_statistics(config, layout.size), config.num_workers)
         self.shared.vector[:] = self._snapshot.vector
         self.lock = ProcessLock() if config.lock else None
-        self.env_steps = 0
-        self.num_updates = 0
+        self._reported_steps = [0] * config.num_workers
+        self._reported_updates = [0] * config.num_workers
         self._starts = [0] * config.num_workers  # of each worker, over the whole run: a number of its episodes' seeds
         self.metric_tags = (
             "diagnostics/policy_lag",
@@ -79,6 +77,16 @@ class A3C:
     def make_policy(config: A3CConfig, observation_space: Any, action_space: Any) -> ActorCritic:
         """The network of a configuration for the spaces of its environment, as ``make_actor_critic``."""
         return make_actor_critic(config, observation_space, action_space)
+
+    @property
+    def env_steps(self) -> int:
+        """Steps of single environments that were reported so far."""
+        return sum(self._reported_steps)
+
+    @property
+    def num_updates(self) -> int:
+        """Updates that were reported so far."""
+        return sum(self._reported_updates)
 
     @property
     def policy(self) -> ActorCritic:
@@ -114,8 +122,7 @@ class A3C:
     def state_dict(self) -> dict[str, Any]:
         """Parameters, statistics and counters as they are now; episodes under way are not part of it."""
         return {
-            "env_steps": self.env_steps,
-            "num_updates": self.num_updates,
+            "env_steps": self.shared.env_steps,
             "parameters": {name: view.copy() for name, view in self.shared.views.items()},
             "optimizer": {name: value.copy() for name, value in self.shared.statistics.items()},
             "worker_steps": self.shared.worker_steps.copy(),
@@ -140,8 +147,8 @@ class A3C:
         self.shared.worker_steps[:] = state["worker_steps"]
         self.shared.worker_updates[:] = state["worker_updates"]
         self._starts = list(state["starts"])
-        self.env_steps = state["env_steps"]
-        self.num_updates = state["num_updates"]
+        for index in range(self.config.num_workers):
+            self._count(index)
 
     def close(self) -> None:
         """End every worker."""
@@ -182,16 +189,22 @@ class A3C:
                 raise
             logging.getLogger(__name__).warning("%s; another takes its place", death)
             self._workers[index].end(patience=0)
+            self._count(index)
             self._workers[index] = self._start(index)
             self._receive(self._workers[index])
             self._workers[index].connection.send("go")
             return None
         assert isinstance(report, Report)
-        self.env_steps += report.env_steps
-        self.num_updates += report.num_updates
+        self._reported_steps[index] = report.worker_steps
+        self._reported_updates[index] = report.worker_updates
         if report.last:
             self._finished.add(index)
         return report
+
+    def _count(self, index: int) -> None:
+        """Take note of all that a worker did, where it will not report it itself."""
+        self._reported_steps[index] = int(self.shared.worker_steps[index])
+        self._reported_updates[index] = int(self.shared.worker_updates[index])
 
     def _receive(self, worker: WorkerProcess) -> Any:
         try:

@@ -30,14 +30,14 @@ class Report:
     """What a worker did since its last report.
 
     Attributes:
-        env_steps: steps of single environments.
-        num_updates: writes to the shared parameters.
+        worker_steps: steps of single environments that it has learned from in the whole run.
+        worker_updates: its writes to the shared parameters in the whole run.
         metrics: by tag; the tags of episodes hold a list with an entry for each that finished.
         last: whether the worker ends with it, having reached the total.
     """
 
-    env_steps: int
-    num_updates: int
+    worker_steps: int
+    worker_updates: int
     metrics: dict[str, Any]
     last: bool
 
@@ -89,7 +89,7 @@ class A3CWorker:
         """Learn until the total of steps is reached or everyone is asked to stop."""
         while self.shared.env_steps < self.config.total_steps and not self.shared.stopping:
             self.update()
-            if self.num_updates == UPDATES_PER_REPORT:
+            if len(self.scalars) == UPDATES_PER_REPORT:
                 send(self._end_report(last=False))
         send(self._end_report(last=True))
 
@@ -127,8 +127,6 @@ class A3CWorker:
         shared.worker_updates[self.index] += 1
         shared.worker_steps[self.index] += batch_size
 
-        self.env_steps += batch_size
-        self.num_updates += 1
         self.episode_returns += rollout.episode_returns
         self.episode_lengths += rollout.episode_lengths
         self.scalars.append((learning_rate, loss.actor, loss.critic, loss.entropy, loss.total, grad_norm, policy_lag))
@@ -139,8 +137,6 @@ class A3CWorker:
         return self.network.act(observations, self.generator)
 
     def _begin_report(self) -> None:
-        self.env_steps = 0
-        self.num_updates = 0
         self.episode_returns: list[float] = []
         self.episode_lengths: list[int] = []
         self.scalars: list[tuple[float, ...]] = []
@@ -162,8 +158,9 @@ class A3CWorker:
             metrics["diagnostics/explained_variance"] = explained_variance(
                 np.concatenate(self.predictions), np.concatenate(self.targets)
             )
-        metrics[f"workers/steps_{self.index}"] = int(self.shared.worker_steps[self.index])
-        report = Report(self.env_steps, self.num_updates, metrics, last)
+        worker_steps = int(self.shared.worker_steps[self.index])
+        metrics[f"workers/steps_{self.index}"] = worker_steps
+        report = Report(worker_steps, int(self.shared.worker_updates[self.index]), metrics, last)
         self._begin_report()
         return report
 

@@ -22,10 +22,18 @@ class Policy(Protocol):
 class Algorithm(Protocol):
     """Learns, update by update, and knows nothing of files, logs, progress bars or command lines."""
 
-    env_steps: int  # steps of single environments so far
-    num_updates: int  # gradient steps so far
     metric_tags: tuple[str, ...]  # tags of its metrics that not every algorithm has
     asynchronous: bool  # it learns on between two calls of update(), and its state is sound after an error of update()
+
+    @property
+    def env_steps(self) -> int:
+        """Steps of single environments so far."""
+        ...
+
+    @property
+    def num_updates(self) -> int:
+        """Gradient steps so far."""
+        ...
 
     @property
     def policy(self) -> Policy:

@@ -110,7 +110,7 @@ class NumpyActorCritic:
         outputs = [features]
         for layer in layers:
             output = self._linear(layer, outputs[-1])
-            outputs.append(np.tanh(output, output) if self.activation == "tanh" else np.maximum(output, 0, output))
+            outputs.append(np.tanh(output, output) if self.activation == "tanh" else np.maximum(output, 0, out=output))
         return outputs
 
     def _linear(self, layer: str, inputs: np.ndarray) -> np.ndarray:

@@ -1,0 +1,276 @@
+"""A3C: what is shared, what one worker and many do to it, and what happens when one is lost."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+
+import numpy as np
+import psutil
+import pytest
+
+from multiprocessing_env import DummyVecEnv, WorkerDiedError, WorkerFailedError, WorkerProcess
+from paddle_ac.algorithms.a2c import A2C
+from paddle_ac.algorithms.a3c import A3C
+from paddle_ac.algorithms.a3c_worker import A3CWorker, initial_statistics
+from paddle_ac.algorithms.shared_parameters import ProcessLock, SharedParameters
+from paddle_ac.config import make_config
+from paddle_ac.envs.make import training_env_fns
+from paddle_ac.errors import CheckpointError, ConfigError, NonFiniteError
+from paddle_ac.nn.layout import ParameterLayout
+from paddle_ac.training.checkpoint import load_checkpoint
+from paddle_ac.training.run_folder import RunFolder
+from paddle_ac.training.train import resume, train
+from tests.conftest import shared_memory
+from tests.environments import misbehaving_id
+from tests.test_run import QUICK, run_tool, start_tool, visualdl_curves, wait_until
+
+QUICK_A3C = {**QUICK, "algo": "a3c", "num_envs": 1, "num_workers": 2, "checkpoint_interval": 1000}
+
+
+def quick_config(**changes):
+    return make_config({**QUICK_A3C, "total_steps": 3020, **changes})
+
+
+def worker_in_this_process(agent: A3C, index: int) -> A3CWorker:
+    envs = DummyVecEnv(training_env_fns(agent.config.env, agent.config.seed, index + 1)[index:])
+    return A3CWorker(index, 0, agent.config, envs, agent.shared, ProcessLock())
+
+
+# ------------------------------------------------------------------------------------------------------- the numbers
+
+
+@pytest.mark.parametrize("optimizer", ["shared_rmsprop", "rmsprop", "shared_adam"])
+def test_one_workers_first_step_is_that_of_a2c_with_one_environment(optimizer):
+    changes = {"num_envs": 1, "hidden_sizes": (16,), "seed": 4, "entropy_coef": 0.02}
+    a3c = A3C.from_config(quick_config(num_workers=1, optimizer=optimizer, **changes))
+    a2c = A2C.from_config(make_config({"algo": "a2c", "optimizer": optimizer.removeprefix("shared_"), **changes}))
+    np.testing.assert_array_equal(a3c.shared.vector, a2c.parameters.vector)
+    before = a2c.parameters.vector.copy()
+    worker_in_this_process(a3c, 0).update()
+    metrics = a2c.update()
+    assert metrics["diagnostics/grad_norm"] > 0
+    assert not np.array_equal(before, a2c.parameters.vector)
+    np.testing.assert_allclose(a3c.shared.vector, a2c.parameters.vector, atol=2e-7)
+    assert (a3c.shared.env_steps, a3c.shared.num_updates) == (5, 1)
+
+
+@pytest.mark.parametrize("optimizer", ["shared_rmsprop", "rmsprop"])
+def test_updates_of_workers_that_do_not_conflict_add_up_to_the_sequential_result(optimizer):
+    """Three workers in turn, against RMSProp written out for the gradients that they computed."""
+    agent = A3C.from_config(quick_config(num_workers=3, optimizer=optimizer, max_grad_norm=0.3))
+    workers = [worker_in_this_process(agent, index) for index in range(3)]
+    expected = agent.shared.vector.astype(np.float64)
+    mean_squares = np.ones((3, len(expected)))
+    for turn in range(30):
+        index = turn * 7 % 3
+        workers[index].update()
+        gradient = workers[index].gradient.astype(np.float64)
+        gradient *= min(1, 0.3 / np.linalg.norm(gradient))
+        mean_square = mean_squares[index if optimizer == "rmsprop" else 0]
+        mean_square += 0.01 * (gradient**2 - mean_square)
+        expected -= 7e-4 * gradient / np.sqrt(mean_square + 1e-5)
+    np.testing.assert_allclose(agent.shared.vector, expected, atol=1e-6)
+    assert agent.shared.worker_updates.tolist() == [10, 10, 10] and agent.shared.env_steps == 150
+
+
+def test_the_learning_rate_falls_with_the_steps_of_all_workers_together():
+    agent = A3C.from_config(quick_config(num_workers=2, lr_schedule="linear", lr_decay_steps=4000))
+    workers = [worker_in_this_process(agent, index) for index in range(2)]
+    workers[0].update(), workers[1].update(), workers[0].update()
+    rates = [worker._end_report(last=False).metrics["charts/learning_rate"] for worker in workers]
+    assert rates == pytest.approx([7e-4 * (1 + 1 - 10 / 4000) / 2, 7e-4 * (1 - 5 / 4000)])
+
+
+def test_one_worker_gives_the_same_bits_twice(tmp_path):
+    states = []
+    for name in ("one", "other"):
+        train(quick_config(num_workers=1), str(tmp_path / name))
+        states.append(load_checkpoint(RunFolder(tmp_path / name).latest)["algorithm"])
+    for group in ("parameters", "optimizer"):
+        for name, value in states[0][group].items():
+            np.testing.assert_array_equal(value, states[1][group][name])
+    assert states[0]["env_steps"] == states[1]["env_steps"] == 3020
+
+
+def add_ones(connection, shared, lock, times):
+    connection.recv()
+    for _ in range(times):
+        with lock:
+            shared.vector += 1
+        shared.worker_updates[0] += 0
+    connection.send("done")
+
+
+def test_the_lock_lets_no_update_be_lost():
+    shared, lock = SharedParameters(ParameterLayout([("weight", (50, 40))]), {}, 1), ProcessLock()
+    workers = [WorkerProcess(f"adder {index}", add_ones, (shared, lock, 2000)) for index in range(3)]
+    for worker in workers:
+        worker.connection.send("go")
+    for worker in workers:
+        assert worker.connection.recv() == "done"
+        worker.end(patience=5)
+    assert (shared.vector == 6000).all()
+
+
+def die_with_the_lock(connection, lock):
+    lock.__enter__()
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_holder_that_is_killed_loses_the_lock():
+    lock = ProcessLock()
+    worker = WorkerProcess("holder", die_with_the_lock, (lock,))
+    assert worker.how_it_ended() == "was killed by SIGKILL"
+    with lock:
+        worker.end(patience=1)
+
+
+def test_statistics_are_shared_or_of_each_worker():
+    assert initial_statistics(quick_config(optimizer="shared_rmsprop"), 5)["mean_square"].shape == (5,)
+    assert initial_statistics(quick_config(optimizer="rmsprop"), 5)["mean_square"].shape == (2, 5)
+    assert initial_statistics(quick_config(optimizer="shared_adam"), 5).keys() == {"mean", "mean_square", "num_steps"}
+
+
+# ------------------------------------------------------------------------------------------------------------ the run
+
+
+def test_a_run_counts_watches_and_writes_as_every_other_one(tmp_path):
+    summary = train(quick_config(lock=True), str(tmp_path / "run"))
+    assert 3020 <= summary["env_steps"] < 3020 + 2 * 5
+    assert summary["updates"] * 5 == summary["env_steps"] and summary["stopped_by"] == "total_steps"
+    state = load_checkpoint(RunFolder(tmp_path / "run").latest)["algorithm"]
+    assert state["worker_steps"].sum() == summary["env_steps"] and (state["worker_steps"] > 0).all()
+    curves = visualdl_curves(tmp_path / "run")
+    assert curves.keys() >= {
+        "charts/episode_return",
+        "losses/actor",
+        "diagnostics/policy_lag",
+        "diagnostics/policy_lag_max",
+        "workers/steps_0",
+        "workers/steps_1",
+        "eval/mean_return",
+    }
+    assert sum(curve[-1][1] for tag, curve in curves.items() if tag.startswith("workers/")) <= summary["env_steps"]
+
+
+def test_a_run_goes_on_to_a_larger_total_with_other_episodes(tmp_path):
+    train(quick_config(num_workers=1), str(tmp_path / "run"))
+    first = load_checkpoint(RunFolder(tmp_path / "run").latest)["algorithm"]
+    summary = resume(str(tmp_path / "run"), {"total_steps": 5000})
+    then = load_checkpoint(RunFolder(tmp_path / "run").latest)["algorithm"]
+    assert summary["env_steps"] == 5000 == then["worker_steps"].sum()
+    assert (first["starts"], then["starts"]) == ([1], [2])
+    with pytest.raises(CheckpointError, match="the checkpoint has 1 workers, this run 3"):
+        resume(str(tmp_path / "run"), {"total_steps": 6000, "num_workers": 3})
+
+
+def test_workers_import_no_paddle():
+    agent = A3C.from_config(quick_config(env="tests.environments:test/NoPaddle-v0"))
+    play(agent, 500)
+    agent.close()
+
+
+def test_spaces_that_it_cannot_take_are_named(tmp_path):
+    for env, message in (("test/Asking-v0", "Dict"), ("test/Continuous-v0", "a3c takes Discrete action spaces")):
+        with pytest.raises(ConfigError, match=message):
+            train(quick_config(env=env), str(tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
+
+
+# ---------------------------------------------------------------------------------------------------------- accidents
+
+
+def play(agent: A3C, steps: int) -> None:
+    while agent.env_steps < steps:
+        agent.update()
+
+
+@pytest.mark.parametrize("lock", [False, True], ids=["without lock", "with lock"])
+def test_a_worker_killed_while_it_writes_is_named_and_leaves_finite_parameters(lock):
+    """With two layers of 700, writing takes most of the time, and a kill falls into it."""
+    agent = A3C.from_config(quick_config(hidden_sizes=(700, 700), total_steps=10**9, lock=lock))
+    play(agent, 500)
+    started = time.monotonic()
+    os.kill(agent._workers[1].process.pid, signal.SIGKILL)
+    with pytest.raises(WorkerDiedError, match="worker 1 was killed by SIGKILL"):
+        play(agent, 10**9)
+    assert time.monotonic() - started < 5
+    state = agent.state_dict()
+    agent.close()
+    assert all(np.isfinite(value).all() for group in ("parameters", "optimizer") for value in state[group].values())
+
+
+def test_a_killed_worker_is_replaced_and_training_goes_on(caplog):
+    agent = A3C.from_config(quick_config(hidden_sizes=(300, 300), total_steps=10**9, restart_workers=True, lock=True))
+    play(agent, 500)
+    for index in (0, 1, 1):
+        os.kill(agent._workers[index].process.pid, signal.SIGKILL)
+        steps = agent.shared.worker_steps[index]
+        while agent._starts[index] < 2 or agent.shared.worker_steps[index] < steps + 500:
+            agent.update()
+        assert f"worker {index} was killed by SIGKILL; another takes its place" in caplog.text
+    state = agent.state_dict()
+    agent.close()
+    assert state["starts"][1] >= 2
+    assert all(np.isfinite(value).all() for value in state["parameters"].values())
+
+
+@pytest.mark.parametrize(
+    "fault,error,message",
+    [
+        (
+            "raise in step",
+            WorkerFailedError,
+            "worker [01]: environment 0 failed in step with action [0-4]:(.|\n)*wheel",
+        ),
+        ("raise in reset", WorkerFailedError, "worker [01]: environment 0 failed in reset:(.|\n)*level file"),
+        ("killed", WorkerDiedError, "worker [01] was killed by SIGKILL"),
+        ("nan reward", NonFiniteError, "worker [01]: reward of environment 0 is not finite: nan"),
+        ("huge reward", NonFiniteError, "worker [01]: the loss or its gradient is not finite"),
+    ],
+)
+def test_a_fault_stops_the_run_with_a_checkpoint_that_goes_on(tmp_path, monkeypatch, fault, error, message):
+    with pytest.raises(error, match=message):
+        train(quick_config(env=misbehaving_id(fault)), str(tmp_path / "run"))
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert summary["stopped_by"] == "error" and error.__name__ in summary["error"]
+    state = load_checkpoint(RunFolder(tmp_path / "run").latest)["algorithm"]
+    assert all(np.isfinite(value).all() for value in state["parameters"].values())
+    monkeypatch.setenv("FAULTS", "off")
+    assert resume(str(tmp_path / "run"))["stopped_by"] == "total_steps"
+
+
+@pytest.mark.parametrize("fault,code", [("killed", 1), ("interrupt", 130)])
+def test_the_command_ends_with_the_right_code_and_goes_on(tmp_path, fault, code):
+    quick = {
+        **QUICK_A3C,
+        "total_steps": 20000,
+        "log_interval": 500,
+        "env": f"tests.environments:{misbehaving_id(fault)}",
+    }
+    flags = [f"--{name.replace('_', '-')}={value}" for name, value in quick.items() if name != "hidden_sizes"]
+    ended = run_tool("train.py", *flags, f"--run-dir={tmp_path / 'run'}")
+    assert ended.returncode == code, ended.stderr
+    assert ended.stderr.count("\n") == (1 if code == 1 else 0)
+    ended = run_tool("train.py", "--resume", str(tmp_path / "run"), faults="off")
+    assert ended.returncode == 0, ended.stderr
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert summary["env_steps"] >= 20000 and summary["stopped_by"] == "total_steps"
+
+
+def test_when_the_training_is_killed_its_workers_end_and_the_run_goes_on(tmp_path):
+    memory_before = shared_memory()
+    process = start_tool("train.py", "--algo=a3c", "--total-steps=1000000", f"--run-dir={tmp_path / 'run'}")
+    progress = tmp_path / "run" / "progress.csv"
+    wait_until(lambda: progress.exists() and len(progress.read_text().splitlines()) > 3)
+    workers = psutil.Process(process.pid).children(recursive=True)
+    assert len(workers) >= 2
+    process.kill()
+    process.communicate()
+    assert not psutil.wait_procs(workers, timeout=5)[1]
+    assert shared_memory() <= memory_before
+    summary = resume(str(tmp_path / "run"), {"total_steps": 5000, "eval_episodes": 2})
+    assert summary["stopped_by"] == "total_steps"

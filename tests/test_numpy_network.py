@@ -1,0 +1,67 @@
+"""The network in NumPy is the network in Paddle: the same actions, values, loss and gradient."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import paddle
+import pytest
+import scipy.special
+from gymnasium.spaces import Box, Discrete, MultiDiscrete
+
+from paddle_ac.learning.losses import actor_critic_loss
+from paddle_ac.nn.categorical import log_softmax
+from paddle_ac.nn.networks import ActorCritic
+from paddle_ac.nn.numpy_network import NumpyActorCritic
+from paddle_ac.nn.parameters import FlatParameters
+
+SPACES = {
+    "box": (Box(-1, 1, (2, 3)), np.random.default_rng(0).normal(size=(7, 2, 3)).astype(np.float32)),
+    "discrete": (Discrete(5), np.random.default_rng(0).integers(5, size=7)),
+    "multi": (MultiDiscrete([2, 3]), np.random.default_rng(0).integers(2, size=(7, 2))),
+}
+NETWORKS = list(itertools.product(SPACES, [(), (8,), (8, 16)], ["tanh", "relu"], [False, True]))
+
+
+@pytest.fixture(params=NETWORKS, ids=lambda network: "-".join(map(str, network)))
+def networks(request):
+    """A Paddle network with weights large enough for its outputs to matter, its NumPy twin, and observations."""
+    space_name, hidden_sizes, activation, shared_torso = request.param
+    space, observations = SPACES[space_name]
+    paddle.seed(3)
+    network = ActorCritic(space, 4, hidden_sizes, activation, shared_torso, "xavier")
+    flat = FlatParameters(network)
+    flat.vector += np.random.default_rng(1).normal(scale=0.3, size=flat.vector.shape).astype(np.float32)
+    return network, flat, NumpyActorCritic(flat.views, network.encode, activation), observations
+
+
+def test_actions_and_values_are_the_same(networks):
+    network, flat, twin, observations = networks
+    np.testing.assert_allclose(twin.values(observations), network.values(observations), atol=1e-5)
+    np.testing.assert_array_equal(twin.act(observations), network.act(observations))
+    drawn = [policy.act(observations, np.random.default_rng(5)) for policy in (twin, network)]
+    np.testing.assert_array_equal(*drawn)
+    flat.vector *= -1
+    np.testing.assert_allclose(twin.values(observations), network.values(observations), atol=1e-5)
+
+
+def test_the_loss_and_its_gradient_are_those_of_automatic_differentiation(networks):
+    network, flat, twin, observations = networks
+    generator = np.random.default_rng(2)
+    actions, returns = generator.integers(4, size=7), generator.normal(size=7).astype(np.float32)
+    gradient = np.full_like(flat.vector, np.nan)
+    found = twin.loss_gradient(observations, actions, returns, 0.4, 0.3, flat.layout.views(gradient))
+
+    logits, values = network(observations)
+    loss = actor_critic_loss(logits, values, paddle.to_tensor(actions), paddle.to_tensor(returns), 0.4, 0.3)
+    loss.total.backward()
+    for name in ("total", "actor", "critic", "entropy"):
+        assert getattr(found, name) == pytest.approx(getattr(loss, name).item(), rel=1e-5, abs=1e-6), name
+    np.testing.assert_allclose(found.values, values.numpy(), atol=1e-5)
+    np.testing.assert_allclose(gradient, flat.take_gradient(), rtol=1e-4, atol=2e-6)
+
+
+def test_log_softmax_is_scipys_however_large_the_logits():
+    logits = np.array([[0, 1, 2], [1e4, 0, -1e4], [-1e4, -1e4, -1e4]], np.float32)
+    np.testing.assert_allclose(log_softmax(logits), scipy.special.log_softmax(logits, axis=-1), rtol=1e-6)
