@@ -131,6 +131,8 @@ class A3CConfig(OnPolicyConfig):
 
     algo: Literal["a3c"] = "a3c"
 
+    num_steps: int = _field("algorithm", 20, "t_max: steps of each environment between two updates", ge=1)
+    learning_rate: float = _field("optimizer", 2e-3, "initial learning rate (measured on CartPole-v1)", gt=0)
     num_workers: int = _field("run", 2, "worker processes, each with environments and a copy of the network", ge=1)
     num_envs: int = _field("run", 1, "environments of each worker", ge=1)
     restart_workers: bool = _field("run", False, "replace a worker that was killed, rather than stop the run")

@@ -1,0 +1,77 @@
+"""Steps per second of A3C: one and two workers, and a PyTorch A3C beside them in the same run.
+
+    python benchmarks/a3c_throughput.py --peer-python DIR/bin/python
+
+CartPole-v1, t_max 5, one hidden layer of 256 with ReLU for the actor and one for the critic. The programs are run in turn,
+`--rounds` times each, and the ratios are taken within a round, for a machine's speed drifts. `--peer-python` is the
+interpreter of an environment with `torch` and `gymnasium`; without it only paddle_ac is measured.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import time
+from pathlib import Path
+from statistics import median
+
+from paddle_ac.algorithms.a3c import A3C
+from paddle_ac.config import make_config
+
+PEER = Path(__file__).parent / "peers" / "pytorch_a3c.py"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--peer-python", metavar="FILE", help="interpreter with torch")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=5.0)
+    arguments = parser.parse_args()
+    rounds: list[dict[str, float]] = []
+    for _ in range(arguments.rounds):
+        programs = {
+            "paddle_ac 1 worker": measure_ours(1, arguments.seconds),
+            "paddle_ac 2 workers": measure_ours(2, arguments.seconds),
+        }
+        if arguments.peer_python:
+            for workers in (1, 2):
+                name = f"PyTorch {workers} worker{'s' * (workers > 1)}"
+                programs[name] = measure_peer(arguments.peer_python, workers, arguments.seconds)
+        rounds.append(programs)
+    for name in rounds[0]:
+        tell(name, [programs[name] for programs in rounds], "steps/s")
+    tell("2 workers / 1", [r["paddle_ac 2 workers"] / r["paddle_ac 1 worker"] for r in rounds])
+    if arguments.peer_python:
+        tell("paddle_ac / PyTorch, 1", [r["paddle_ac 1 worker"] / r["PyTorch 1 worker"] for r in rounds])
+        tell("paddle_ac / PyTorch, 2", [r["paddle_ac 2 workers"] / r["PyTorch 2 workers"] for r in rounds])
+
+
+def measure_ours(num_workers: int, seconds: float) -> float:
+    """Steps per second once every worker plays."""
+    values = {"algo": "a3c", "num_workers": num_workers, "num_steps": 5, "hidden_sizes": (256,), "activation": "relu"}
+    agent = A3C.from_config(make_config({**values, "total_steps": 10**12}))
+    while agent.env_steps < 1000 * num_workers:
+        agent.update()
+    steps_before, started = agent.shared.env_steps, time.perf_counter()
+    while time.perf_counter() - started < seconds:
+        agent.update()
+    speed = (agent.shared.env_steps - steps_before) / (time.perf_counter() - started)
+    agent.close()
+    return speed
+
+
+def measure_peer(python: str, num_workers: int, seconds: float) -> float:
+    """The same of the PyTorch program."""
+    command = [python, str(PEER), f"--num-workers={num_workers}", f"--seconds={seconds}"]
+    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+
+def tell(name: str, values: list[float], unit: str = "x") -> None:
+    """A row: minimum, median and maximum."""
+    form = "{:10,.0f}" if unit == "steps/s" else "{:10.2f}"
+    cells = "".join(form.format(value) for value in (min(values), median(values), max(values)))
+    print(f"{name:24}{cells}  {unit}")
+
+
+if __name__ == "__main__":
+    main()
