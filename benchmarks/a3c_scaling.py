@@ -4,13 +4,13 @@
 
 It measures, on this machine:
   the time of each phase of an update, of one worker alone (copy, act, environment, gradient, write, and the rest);
-  the time of an update with one worker and with two (each on a core of its own): what a second one costs the first is
-  the price of reading parameters that another core has just written;
+  the time of an update with one worker and with two, each on a core of its own: what a second one costs the first is the
+  price of reading parameters that another core has just written;
   the time that the main process spends on a report of 100 updates.
 
 The model: a worker that shares its parameters finds all of them written by another core at every copy and every write,
-whether there is one other or many, so that an update costs with any number of workers what it costs with two. What grows
-with their number is the main process, which takes time from one of the cores.
+whether there is one other or many, so that an update costs with any number of workers what it costs with two. What
+grows with their number is the main process, which takes time from one of the cores.
     updates per second with W workers on W cores = (W - W * report / update) / update(2)
     speed-up = that, over 1 / update(1)
 A lock would add a bound of (update / write), for writes then come one after the other.

@@ -32,6 +32,8 @@ CHANGEABLE_ON_RESUME = {
     "vec",
     "num_workers",
     "step_timeout",
+    "lock",
+    "restart_workers",
     "eval_interval",
     "eval_episodes",
     "checkpoint_interval",

@@ -27,7 +27,15 @@ from tests.conftest import shared_memory
 from tests.environments import misbehaving_id
 from tests.test_run import QUICK, run_tool, start_tool, visualdl_curves, wait_until
 
-QUICK_A3C = {**QUICK, "algo": "a3c", "num_envs": 1, "num_workers": 2, "checkpoint_interval": 1000}
+QUICK_A3C = {
+    **QUICK,
+    "algo": "a3c",
+    "num_envs": 1,
+    "num_workers": 2,
+    "num_steps": 5,
+    "learning_rate": 7e-4,
+    "checkpoint_interval": 1000,
+}
 
 
 def quick_config(**changes):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from paddle_ac.config import make_config, read_yaml
+from paddle_ac.config import CONFIGS, make_config, read_yaml
 
 TOOLS = Path(__file__).parent.parent / "tools"
 
@@ -96,6 +96,7 @@ def test_a_mistake_is_told_without_waiting_for_paddle():
     assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True).stdout == "False\n"
 
 
-def test_the_default_configuration_is_the_algorithms_own():
-    values = read_yaml(TOOLS.parent / "configs" / "a2c_cartpole.yaml")
-    assert make_config(values) == make_config({"algo": "a2c"})
+@pytest.mark.parametrize("algo", CONFIGS)
+def test_the_default_configuration_is_the_algorithms_own(algo):
+    values = read_yaml(TOOLS.parent / "configs" / f"{algo}_cartpole.yaml")
+    assert make_config(values) == make_config({"algo": algo})

@@ -1,8 +1,8 @@
 """A3C in PyTorch as it is usually written, to be measured beside paddle_ac: processes, a shared model, Hogwild.
 
 It stands for the many programs of about 100 lines that teach A3C (pytorch-a3c, minimalRL): a worker copies the shared
-model with `load_state_dict`, plays t_max steps one observation at a time, computes the loss by automatic differentiation and
-steps a shared RMSProp on the shared model.
+model with `load_state_dict`, plays t_max steps one observation at a time, computes the loss by automatic
+differentiation and steps a shared RMSProp on the shared model.
 
     python benchmarks/peers/pytorch_a3c.py --num-workers 2 --seconds 10
 
