@@ -3,9 +3,9 @@
     python benchmarks/a3c_scaling.py
 
 It measures, on this machine:
-  the time of each phase of an update, of one worker alone (copy, act, environment, gradient, write, and the rest);
-  the time of an update with one worker and with two, each on a core of its own: what a second one costs the first is the
-  price of reading parameters that another core has just written;
+  the time of each phase of an update, of one worker alone (copy, act, environment, gradient, write, the rest);
+  the time of an update with one worker and with two, each on a core of its own: what a second one costs the first
+  is the price of reading parameters that another core has just written;
   the time that the main process spends on a report of 100 updates.
 
 The model: a worker that shares its parameters finds all of them written by another core at every copy and every write,

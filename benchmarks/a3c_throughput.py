@@ -3,8 +3,8 @@
     python benchmarks/a3c_throughput.py --peer-python DIR/bin/python
 
 CartPole-v1, t_max 5, one hidden layer of 256 with ReLU for the actor and one for the critic. The programs are run in
-turn, `--rounds` times each, and the ratios are taken within a round, for a machine's speed drifts. `--peer-python` is the
-interpreter of an environment with `torch` and `gymnasium`; without it only paddle_ac is measured.
+turn, `--rounds` times each, and the ratios are taken within a round, for a machine's speed drifts. `--peer-python` is
+the interpreter of an environment with `torch` and `gymnasium`; without it only paddle_ac is measured.
 """
 
 from __future__ import annotations
