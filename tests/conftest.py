@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import uuid
 from pathlib import Path
 
 import psutil
@@ -10,12 +11,13 @@ import pytest
 
 
 @pytest.fixture(autouse=True)
-def nothing_is_left_behind():
-    """No process and no shared memory outlives a test."""
+def nothing_is_left_behind(monkeypatch):
+    """No process that a test started, however indirectly, and no shared memory outlives it."""
+    marker = uuid.uuid4().hex
+    monkeypatch.setenv("STARTED_BY_TEST", marker)
     memory_before = shared_memory()
     yield
-    children = [child for child in psutil.Process().children(recursive=True) if not is_multiprocessing_helper(child)]
-    _, alive = psutil.wait_procs(children, timeout=5)
+    _, alive = psutil.wait_procs(processes_started_by(marker), timeout=5)
     assert not alive, f"left running: {alive}"
     assert shared_memory() <= memory_before
 
@@ -24,10 +26,20 @@ def shared_memory() -> set[str]:
     return set(os.listdir("/dev/shm")) if Path("/dev/shm").is_dir() else set()
 
 
-def is_multiprocessing_helper(process: psutil.Process) -> bool:
-    """Python's own resource tracker and fork server, which live as long as their process."""
-    try:
-        command = " ".join(process.cmdline())
-    except psutil.Error:
-        return True
+def processes_started_by(marker: str) -> list[psutil.Process]:
+    """Children and grandchildren, also those whose parent is gone: they inherit the environment of the test."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            started_here = process.environ().get("STARTED_BY_TEST") == marker and process.pid != os.getpid()
+            command = " ".join(process.cmdline())
+            if started_here and not (process.ppid() == os.getpid() and is_multiprocessing_helper(command)):
+                found.append(process)
+        except psutil.Error:  # it has gone, or is somebody else's
+            continue
+    return found
+
+
+def is_multiprocessing_helper(command: str) -> bool:
+    """Python's own resource tracker and fork server, which live as long as the process that needed them."""
     return "resource_tracker" in command or "forkserver" in command

@@ -175,6 +175,17 @@ def test_a_run_goes_on_to_a_larger_total_with_other_episodes(tmp_path):
         resume(str(tmp_path / "run"), {"total_steps": 6000, "num_workers": 3})
 
 
+def test_every_workers_reports_are_heard_in_turn():
+    """While nobody listens all workers go on to the end; then no one must be heard out before the rest."""
+    agent = A3C.from_config(quick_config(num_workers=3, total_steps=30000))
+    agent.update()
+    wait_until(lambda: agent.shared.env_steps >= 30000)
+    for _ in range(6):
+        agent.update()
+    assert len(set(agent._reported_updates)) == 1
+    agent.close()
+
+
 def test_workers_import_no_paddle():
     agent = A3C.from_config(quick_config(env="tests.environments:test/NoPaddle-v0"))
     play(agent, 500)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import multiprocessing.connection
+from collections import deque
 from typing import Any
 
 import cloudpickle
@@ -61,6 +62,7 @@ class A3C:
             *(f"workers/steps_{index}" for index in range(config.num_workers)),
         )
         self._workers: list[WorkerProcess] = []
+        self._inbox: deque[int] = deque()  # workers with a report, each once in a round: nobody is kept waiting
         self._finished: set[int] = set()
 
     @classmethod
@@ -175,13 +177,15 @@ class A3C:
 
     def _next_report(self) -> Report | None:
         """The next report of any worker; ``None`` if there was none for a while, or a worker was replaced."""
-        playing = {
-            worker.connection: index for index, worker in enumerate(self._workers) if index not in self._finished
-        }
-        ready = multiprocessing.connection.wait(list(playing), SECONDS_WITHOUT_REPORT)
-        if not ready:
+        if not self._inbox:
+            playing = {
+                worker.connection: index for index, worker in enumerate(self._workers) if index not in self._finished
+            }
+            ready = multiprocessing.connection.wait(list(playing), SECONDS_WITHOUT_REPORT)
+            self._inbox.extend(playing[connection] for connection in ready)
+        if not self._inbox:
             return None
-        index = playing[ready[0]]
+        index = self._inbox.popleft()
         try:
             report = self._receive(self._workers[index])
         except WorkerDiedError as death:
