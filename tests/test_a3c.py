@@ -75,7 +75,7 @@ def test_updates_of_workers_that_do_not_conflict_add_up_to_the_sequential_result
     for turn in range(30):
         index = turn * 7 % 3
         workers[index].update()
-        gradient = workers[index].gradient.astype(np.float64)
+        gradient = workers[index].gradient_of._gradient.astype(np.float64)
         gradient *= min(1, 0.3 / np.linalg.norm(gradient))
         mean_square = mean_squares[index if optimizer == "rmsprop" else 0]
         mean_square += 0.01 * (gradient**2 - mean_square)
@@ -131,6 +131,8 @@ def die_with_the_lock(connection, lock):
 def test_a_holder_that_is_killed_loses_the_lock():
     lock = ProcessLock()
     worker = WorkerProcess("holder", die_with_the_lock, (lock,))
+    with pytest.raises(EOFError):
+        worker.connection.recv()
     assert worker.how_it_ended() == "was killed by SIGKILL"
     with lock:
         worker.end(patience=1)

@@ -11,13 +11,13 @@ from multiprocessing_env import VecEnv
 from paddle_ac.algorithms.policy import make_actor_critic
 from paddle_ac.config import A2CConfig
 from paddle_ac.envs.make import make_training_envs
-from paddle_ac.errors import NonFiniteError
-from paddle_ac.learning.losses import actor_critic_loss
+from paddle_ac.learning.gradient import GradientOfRollout
 from paddle_ac.learning.returns import explained_variance
 from paddle_ac.learning.rollout import RolloutCollector
 from paddle_ac.learning.schedules import scheduled_learning_rate
 from paddle_ac.nn.networks import ActorCritic
-from paddle_ac.nn.optimizers import Adam, Optimizer, RMSProp, clip_by_norm
+from paddle_ac.nn.numpy_network import NumpyActorCritic
+from paddle_ac.nn.optimizers import Adam, Optimizer, RMSProp
 from paddle_ac.nn.parameters import FlatParameters
 
 
@@ -33,6 +33,7 @@ class A2C:
 
     Attributes:
         policy: the network; ``policy.act(observations)`` chooses actions.
+        network: the same network in NumPy, on the same memory, which plays and learns at less cost.
         env_steps: steps of single environments so far.
         num_updates: gradient steps so far.
 
@@ -49,6 +50,8 @@ class A2C:
         paddle.seed(config.seed)
         self.policy = self.make_policy(config, envs.observation_space, envs.action_space)
         self.parameters = FlatParameters(self.policy)
+        self.network = NumpyActorCritic(self.parameters.views, self.policy.encode, config.activation)
+        self.gradient_of = GradientOfRollout(config, self.network, self.parameters.layout)
         self.optimizer: Optimizer
         if config.optimizer == "rmsprop":
             self.optimizer = RMSProp(self.parameters.vector, config.rmsprop_decay, config.optimizer_epsilon)
@@ -89,40 +92,24 @@ class A2C:
             config.lr_schedule, config.learning_rate, self.env_steps, config.lr_decay_steps, config.lr_decay_factor
         )
         rollout = self.collector.collect(self._act)
-        returns = rollout.n_step_returns(self.policy.values, config.gamma).reshape(-1)
-
-        batch_size = len(returns)
-        logits, values = self.policy(rollout.observations.reshape(batch_size, *rollout.observations.shape[2:]))
-        loss = actor_critic_loss(
-            logits,
-            values,
-            paddle.to_tensor(rollout.actions.reshape(batch_size)),
-            paddle.to_tensor(returns),
-            config.value_coef,
-            config.entropy_coef,
-        )
-        loss.total.backward()
-        gradient, grad_norm = clip_by_norm(self.parameters.take_gradient(), config.max_grad_norm)
-        total = loss.total.item()
-        if not np.isfinite(total) or not np.isfinite(grad_norm):
-            raise NonFiniteError(f"the loss or its gradient is not finite: loss {total}, gradient norm {grad_norm}")
-        self.optimizer.step(gradient, learning_rate)
-        self.env_steps += batch_size
+        learned = self.gradient_of(rollout)
+        self.optimizer.step(learned.gradient, learning_rate)
+        self.env_steps += len(learned.returns)
         self.num_updates += 1
         return {
             "charts/episode_return": rollout.episode_returns,
             "charts/episode_length": rollout.episode_lengths,
             "charts/learning_rate": learning_rate,
-            "losses/actor": loss.actor.item(),
-            "losses/critic": loss.critic.item(),
-            "losses/entropy": loss.entropy.item(),
-            "losses/total": total,
-            "diagnostics/grad_norm": grad_norm,
-            "diagnostics/explained_variance": explained_variance(values.numpy(), returns),
+            "losses/actor": learned.loss.actor,
+            "losses/critic": learned.loss.critic,
+            "losses/entropy": learned.loss.entropy,
+            "losses/total": learned.loss.total,
+            "diagnostics/grad_norm": learned.norm,
+            "diagnostics/explained_variance": explained_variance(learned.loss.values, learned.returns),
         }
 
     def _act(self, observations: np.ndarray) -> np.ndarray:
-        return self.policy.act(observations, self.generator)
+        return self.network.act(observations, self.generator)
 
     def state_dict(self) -> dict[str, Any]:
         """All that it takes to go on exactly from here: arrays, numbers and texts in nested dictionaries."""

@@ -15,12 +15,13 @@ from multiprocessing_env import DummyVecEnv, EnvironmentFailedError, VecEnv
 from paddle_ac.algorithms.shared_parameters import ProcessLock, SharedParameters
 from paddle_ac.config import A3CConfig
 from paddle_ac.errors import NonFiniteError
+from paddle_ac.learning.gradient import GradientOfRollout
 from paddle_ac.learning.returns import explained_variance
 from paddle_ac.learning.rollout import RolloutCollector
 from paddle_ac.learning.schedules import scheduled_learning_rate
 from paddle_ac.nn.encoding import ObservationEncoder
 from paddle_ac.nn.numpy_network import NumpyActorCritic
-from paddle_ac.nn.optimizers import Adam, Optimizer, RMSProp, clip_by_norm
+from paddle_ac.nn.optimizers import Adam, Optimizer, RMSProp
 
 UPDATES_PER_REPORT = 100  # often enough for a curve, seldom enough to cost nothing
 
@@ -76,10 +77,9 @@ class A3CWorker:
         self.shared = shared
         self.lock = lock
         self.vector = np.empty_like(shared.vector)
-        self.gradient = np.empty_like(shared.vector)
-        self.gradient_views = shared.layout.views(self.gradient)
         encode = ObservationEncoder(envs.observation_space)
         self.network = NumpyActorCritic(shared.layout.views(self.vector), encode, config.activation)
+        self.gradient_of = GradientOfRollout(config, self.network, shared.layout)
         self.optimizer = make_shared_optimizer(config, shared, index)
         self.generator = np.random.default_rng((config.seed, 1, index, start))
         self.collector = RolloutCollector(envs, config.num_steps)
@@ -104,34 +104,24 @@ class A3CWorker:
         updates_before = shared.num_updates
         np.copyto(self.vector, shared.vector)
         rollout = self.collector.collect(self._act)
-        returns = rollout.n_step_returns(self.network.values, config.gamma).reshape(-1)
-
-        batch_size = len(returns)
-        loss = self.network.loss_gradient(
-            rollout.observations.reshape(batch_size, *rollout.observations.shape[2:]),
-            rollout.actions.reshape(batch_size),
-            returns,
-            config.value_coef,
-            config.entropy_coef,
-            self.gradient_views,
-        )
-        gradient, grad_norm = clip_by_norm(self.gradient, config.max_grad_norm)
-        if not np.isfinite(loss.total) or not np.isfinite(grad_norm):
-            raise NonFiniteError(f"the loss or its gradient is not finite: loss {loss.total}, norm {grad_norm}")
+        learned = self.gradient_of(rollout)
         learning_rate = scheduled_learning_rate(
             config.lr_schedule, config.learning_rate, shared.env_steps, config.lr_decay_steps, config.lr_decay_factor
         )
         with self.lock:
-            self.optimizer.step(gradient, learning_rate)
+            self.optimizer.step(learned.gradient, learning_rate)
         policy_lag = shared.num_updates - updates_before
         shared.worker_updates[self.index] += 1
-        shared.worker_steps[self.index] += batch_size
+        shared.worker_steps[self.index] += len(learned.returns)
 
         self.episode_returns += rollout.episode_returns
         self.episode_lengths += rollout.episode_lengths
-        self.scalars.append((learning_rate, loss.actor, loss.critic, loss.entropy, loss.total, grad_norm, policy_lag))
+        loss = learned.loss
+        self.scalars.append(
+            (learning_rate, loss.actor, loss.critic, loss.entropy, loss.total, learned.norm, policy_lag)
+        )
         self.predictions.append(loss.values)
-        self.targets.append(returns)
+        self.targets.append(learned.returns)
 
     def _act(self, observations: np.ndarray) -> np.ndarray:
         return self.network.act(observations, self.generator)

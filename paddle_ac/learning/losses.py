@@ -1,4 +1,8 @@
-"""The one loss of the on-policy family."""
+"""The one loss of the on-policy family, as Paddle differentiates it.
+
+The algorithms learn by the same loss in closed form, ``nn.numpy_network.NumpyActorCritic.loss_gradient``, which costs a
+fraction of it; tests hold the two together. This is the one to read, and to build upon with networks of your own.
+"""
 
 from __future__ import annotations
 

@@ -96,8 +96,7 @@ def clip_by_norm(gradient: np.ndarray, max_norm: float) -> tuple[np.ndarray, flo
     Returns:
         the gradient ``[P]`` float32, and the norm that it had.
     """
-    with np.errstate(over="ignore"):  # an overflow is the caller's to name: the norm is infinite then
-        norm = float(np.sqrt(np.dot(gradient, gradient)))
+    norm = float(np.sqrt(np.dot(gradient, gradient)))
     if norm > max_norm:
         gradient = gradient * np.float32(max_norm / norm)
     return gradient, norm

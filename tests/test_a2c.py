@@ -1,0 +1,49 @@
+"""A2C's update in NumPy is the update that Paddle's automatic differentiation gives."""
+
+from __future__ import annotations
+
+import numpy as np
+import paddle
+import pytest
+
+from multiprocessing_env import DummyVecEnv
+from paddle_ac.algorithms.a2c import A2C
+from paddle_ac.config import make_config
+from paddle_ac.learning.losses import actor_critic_loss
+from paddle_ac.nn.parameters import FlatParameters
+from tests.environments import RandomWalk
+
+
+@pytest.mark.parametrize("changes", [{}, {"shared_torso": True, "activation": "relu", "max_grad_norm": 1e9}])
+def test_updates_are_those_of_automatic_differentiation(changes):
+    """Twenty updates over terminations and truncations, each followed on a Paddle network of its own."""
+    config = make_config(
+        {"algo": "a2c", "env": "test/Walk-v0", "num_envs": 3, "entropy_coef": 0.1, "gamma": 0.9, **changes}
+    )
+    agent = A2C(config, DummyVecEnv([RandomWalk] * 3))
+    rollouts = []
+    collect = agent.collector.collect
+    agent.collector.collect = lambda act: rollouts.append(collect(act)) or rollouts[-1]
+
+    reference = A2C.make_policy(config, agent.envs.observation_space, agent.envs.action_space)
+    flat = FlatParameters(reference)
+    flat.vector[:] = agent.parameters.vector
+    mean_square, num_ends = np.ones_like(flat.vector), 0
+    for _ in range(20):
+        metrics = agent.update()
+        rollout = rollouts[-1]
+        num_ends += rollout.terminated.sum() * rollout.truncated.sum()
+        returns = rollout.n_step_returns(reference.values, 0.9).reshape(-1)
+        logits, values = reference(rollout.observations.reshape(15, 3))
+        actions = paddle.to_tensor(rollout.actions.reshape(-1))
+        loss = actor_critic_loss(logits, values, actions, paddle.to_tensor(returns), 0.5, 0.1)
+        loss.total.backward()
+        gradient = flat.take_gradient()
+        norm = np.linalg.norm(gradient)
+        gradient *= min(1, config.max_grad_norm / norm)
+        mean_square = 0.99 * mean_square + 0.01 * gradient**2
+        flat.vector -= 7e-4 * gradient / np.sqrt(mean_square + 1e-5)
+        assert metrics["losses/total"] == pytest.approx(loss.total.item(), rel=1e-3)
+        assert metrics["diagnostics/grad_norm"] == pytest.approx(norm, rel=1e-3)
+    assert num_ends > 5
+    np.testing.assert_allclose(agent.parameters.vector, flat.vector, atol=2e-5)
