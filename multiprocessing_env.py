@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import functools
 import inspect
 import multiprocessing
 import multiprocessing.connection
@@ -606,6 +607,8 @@ class _EnvGroup:
 
     def step(self, actions: np.ndarray) -> list[dict]:
         infos = []
+        if actions.ndim == 1 and actions.dtype.kind == "i":
+            actions = actions.tolist()  # environments check and index with Python's whole numbers much faster
         for position, env in enumerate(self.envs):
             action = actions[position]
             try:
@@ -765,7 +768,12 @@ def probe_spaces(env_fn: Callable[[], Any]) -> tuple[Any, Any]:
 
 
 def _reset_takes_seed(env: Any) -> bool:
-    parameters = inspect.signature(getattr(env, "unwrapped", env).reset).parameters.values()
+    return _has_seed_parameter(type(getattr(env, "unwrapped", env)).reset)
+
+
+@functools.cache
+def _has_seed_parameter(reset: Callable[..., Any]) -> bool:
+    parameters = inspect.signature(reset).parameters.values()
     return any(parameter.name == "seed" or parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
 
 

@@ -38,7 +38,7 @@ class EpisodeReplay:
 
     def step(self, action: Any) -> tuple:
         """The environment's own results, four or five."""
-        self.actions.append(np.copy(action))  # the caller may use its array again
+        self.actions.append(action if isinstance(action, int) else np.copy(action))  # an array may be used again
         return self.env.step(action)
 
     def episode_state(self) -> dict[str, Any]:
