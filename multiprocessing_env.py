@@ -460,7 +460,7 @@ class WorkerProcess:
         self.name = name
         self.connection, workers_end = process_context.Pipe()
         self.process = process_context.Process(
-            target=_run_worker, args=(target, workers_end, arguments), name=name, daemon=True
+            target=_run_worker, args=(target, workers_end, arguments, _in_main_thread()), name=name, daemon=True
         )
         with _without_main_module(), _without_interrupts(), _with_one_thread():
             self.process.start()
@@ -483,9 +483,9 @@ class WorkerProcess:
         return f"ended with exit code {exit_code}"
 
 
-def _run_worker(target: Callable[..., None], connection: Any, arguments: tuple) -> None:
+def _run_worker(target: Callable[..., None], connection: Any, arguments: tuple, from_main_thread: bool) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole terminal; the parent decides what follows
-    _end_with_parent()
+    _end_with_parent(from_main_thread)
     _silence_gym_notice()
     target(connection, *arguments)
 
@@ -521,8 +521,20 @@ def _serve_envs(
             group.close()
 
 
-def _end_with_parent() -> None:
-    """End this process when the parent is gone, even while an environment is stuck in ``step``."""
+def _in_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()
+
+
+def _end_with_parent(from_main_thread: bool) -> None:
+    """End this process when the parent is gone, even while an environment is stuck in ``step``.
+
+    On Linux the kernel does it, which serves even where a stuck environment holds Python's lock; it goes by the thread
+    that started this process, so only the main one will do. Elsewhere, and for a process that a fork server started, a
+    thread of this process waits for the parent.
+    """
+    if sys.platform == "linux" and from_main_thread:
+        set_parent_death_signal = 1  # PR_SET_PDEATHSIG, linux/prctl.h
+        ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)
     parent = multiprocessing.parent_process()
     assert parent is not None, "only a worker watches over its parent"
     sentinel = parent.sentinel

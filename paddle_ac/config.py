@@ -36,6 +36,7 @@ CHANGEABLE_ON_RESUME = {
     "restart_workers",
     "eval_interval",
     "eval_episodes",
+    "eval_max_steps",
     "checkpoint_interval",
 }
 
@@ -58,6 +59,9 @@ class RunConfig(BaseModel):
 
     eval_interval: int = _field("watching", 25_000, "steps between two evaluations", ge=1)
     eval_episodes: int = _field("watching", 20, "episodes in an evaluation, greedy, on environments of its own", ge=1)
+    eval_max_steps: int = _field(
+        "watching", 10_000, "steps after which an evaluation's episode is cut, where an environment has no limit", ge=1
+    )
     log_interval: int = _field("watching", 2_000, "steps between two points of a curve", ge=1)
     checkpoint_interval: int = _field("watching", 50_000, "steps between two checkpoints", ge=1)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import multiprocessing
 import os
 import signal
@@ -58,6 +59,13 @@ class Counting(gymnasium.Env):
 
     def reset_task(self):
         return self._observe() + 7
+
+
+class Paying(Counting):
+    """Pays 1 a step and terminates at a given step, or never."""
+
+    def step(self, action):
+        return super().step(1)
 
 
 class RandomWalk(gymnasium.Env):
@@ -148,6 +156,8 @@ class Misbehaving(Counting):
                 os.kill(os.getppid() if multiprocessing.parent_process() else os.getpid(), signal.SIGINT)
             if self.fault == "stuck":
                 time.sleep(3600)
+            if self.fault == "stuck with Python's lock":
+                ctypes.PyDLL(None).sleep(3600)
             if self.fault == "nan observation":
                 observation = observation * np.nan
             if self.fault == "nan reward":

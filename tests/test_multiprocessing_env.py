@@ -243,15 +243,24 @@ def test_a_stuck_worker_is_named_when_its_time_is_up():
     assert time.monotonic() - started < 5
 
 
-@pytest.mark.parametrize("stuck", [False, True], ids=["waiting", "stuck in a step"])
-def test_workers_end_by_themselves_when_the_parent_is_killed(stuck):
+@pytest.mark.parametrize(
+    ("fault", "context"),
+    [
+        ("", "spawn"),
+        ("", "forkserver"),
+        ("stuck", "spawn"),
+        ("stuck", "forkserver"),
+        ("stuck with Python's lock", "spawn"),
+    ],
+)
+def test_workers_end_by_themselves_when_the_parent_is_killed(fault, context):
     script = f"""
         import functools, numpy
         from multiprocessing_env import SubprocVecEnv
-        from tests.environments import Counting, Misbehaving
-        envs = SubprocVecEnv([functools.partial(Misbehaving, "stuck", at_step=1) if {stuck} else Counting] * 2)
+        from tests.environments import Misbehaving
+        envs = SubprocVecEnv([functools.partial(Misbehaving, {fault!r}, at_step=1)] * 2, context={context!r})
         envs.reset()
-        if {stuck}:
+        if {fault!r}:
             envs.step_async(numpy.zeros(2, int))
         print("ready", *(worker.process.pid for worker in envs._workers), flush=True)
         input()

@@ -17,15 +17,16 @@ import psutil
 import pytest
 from visualdl import LogReader
 
-from multiprocessing_env import EnvironmentFailedError, WorkerDiedError, WorkerTimeoutError
+from multiprocessing_env import DummyVecEnv, EnvironmentFailedError, WorkerDiedError, WorkerTimeoutError
 from paddle_ac.config import make_config
+from paddle_ac.envs.wrappers import EpisodeReplay
 from paddle_ac.errors import CheckpointError, ConfigError, NonFiniteError
 from paddle_ac.training.checkpoint import load_checkpoint, save_checkpoint
-from paddle_ac.training.evaluate import evaluate_run
+from paddle_ac.training.evaluate import evaluate, evaluate_run
 from paddle_ac.training.run_folder import RunFolder
 from paddle_ac.training.train import resume, train
 from tests.conftest import shared_memory
-from tests.environments import misbehaving_id
+from tests.environments import Paying, misbehaving_id
 
 ROOT = Path(__file__).parent.parent
 QUICK = {
@@ -210,6 +211,18 @@ def test_evaluating_is_repeatable_and_in_unseen_episodes(uninterrupted):
     assert evaluate_run(str(uninterrupted), "latest", 3, seed=9)["mean_return"] != first["mean_return"]
     best = evaluate_run(str(uninterrupted), "best", 3, sampled=True)
     assert best["env_steps"] == load_checkpoint(RunFolder(uninterrupted).best)["env_steps"]
+
+
+class AlwaysFirst:
+    def act(self, observations, generator=None):
+        return np.zeros(len(observations), int)
+
+
+def test_an_evaluation_counts_whole_episodes_and_ends_where_an_environment_has_no_limit():
+    for limit, expected in ((None, 7.0), (3, 3.0)):
+        with DummyVecEnv([lambda limit=limit: EpisodeReplay(Paying(limit), (0,))] * 2) as envs:
+            returns = evaluate(AlwaysFirst(), envs, 5, max_steps=7)
+        assert returns.tolist() == [expected] * 5
 
 
 def test_nothing_is_printed_but_the_outcome_when_not_in_a_terminal(tmp_path):

@@ -68,7 +68,9 @@ def evaluate_run(
     seed = config.seed if seed is None else seed
     with make_evaluation_envs(config.env, seed, num_evaluation_envs(episodes), FINAL_EVALUATION) as envs:
         policy, env_steps = load_policy(folder, config, checkpoint, envs)
-        returns = evaluate(policy, envs, episodes, np.random.default_rng(seed) if sampled else None)
+        returns = evaluate(
+            policy, envs, episodes, config.eval_max_steps, np.random.default_rng(seed) if sampled else None
+        )
     return {
         "run_dir": str(run_dir),
         "checkpoint": checkpoint,
@@ -85,7 +87,9 @@ def num_evaluation_envs(episodes: int) -> int:
     return min(episodes, MAX_ENVS)
 
 
-def evaluate(policy: Policy, envs: VecEnv, episodes: int, generator: np.random.Generator | None = None) -> np.ndarray:
+def evaluate(
+    policy: Policy, envs: VecEnv, episodes: int, max_steps: int, generator: np.random.Generator | None = None
+) -> np.ndarray:
     """Play whole episodes.
 
     Every environment plays its share, fixed beforehand: to take the episodes that finish first would favour short ones.
@@ -94,6 +98,8 @@ def evaluate(policy: Policy, envs: VecEnv, episodes: int, generator: np.random.G
         policy: chooses the actions.
         envs: at most ``episodes`` environments.
         episodes: how many.
+        max_steps: of an episode, which is cut there: a greedy policy may go in a circle, and not every environment has
+            a time limit.
         generator: draws the actions; without one the most probable are taken.
 
     Returns:
@@ -103,13 +109,19 @@ def evaluate(policy: Policy, envs: VecEnv, episodes: int, generator: np.random.G
     shares = [len(share) for share in np.array_split(np.arange(episodes), num_envs)]
     finished: list[list[float]] = [[] for _ in range(num_envs)]
     episode_returns = np.zeros(num_envs, np.float64)
+    episode_lengths = np.zeros(num_envs, np.int64)
     observations = envs.reset()
     while any(len(returns) < share for returns, share in zip(finished, shares, strict=True)):
         observations, rewards, dones, _ = envs.step(policy.act(observations, generator))
         episode_returns += rewards
-        for env in np.flatnonzero(dones):
+        episode_lengths += 1
+        cut = (episode_lengths >= max_steps) & ~dones
+        for env in np.flatnonzero(cut):
+            ((observations[env], _),) = envs.env_method("reset", indices=int(env))
+        for env in np.flatnonzero(dones | cut):
             finished[env].append(float(episode_returns[env]))
-        episode_returns[dones] = 0
+        episode_returns[dones | cut] = 0
+        episode_lengths[dones | cut] = 0
     return np.array([value for returns, share in zip(finished, shares, strict=True) for value in returns[:share]])
 
 

@@ -200,7 +200,7 @@ class _Run:
         episodes = self.config.eval_episodes
         num_envs = num_evaluation_envs(episodes)
         with make_evaluation_envs(self.config.env, self.config.seed, num_envs, *purpose) as envs:
-            return evaluate(policy, envs, episodes)
+            return evaluate(policy, envs, episodes, self.config.eval_max_steps)
 
     def _evaluate_and_keep_best(self) -> None:
         policy = self.algorithm.policy
