@@ -34,7 +34,7 @@ def message_of(function, *arguments):
         ("step_timeout", [0, -1, math.nan, math.inf, "long"]),
         ("eval_interval", [0, -1, 0.5]),
         ("eval_episodes", [0, -1, 0.5]),
-        ("eval_max_steps", 0),
+        ("eval_max_steps", [0, -1, 0.5]),
         ("log_interval", [0, -1, 0.5]),
         ("checkpoint_interval", [0, -1, 0.5]),
         ("num_steps", [0, -1, 0.5, "five"]),
