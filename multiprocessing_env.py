@@ -50,7 +50,7 @@ SUPPORTED_SPACES = ("Box", "Discrete", "MultiDiscrete", "MultiBinary")
 
 
 class VecEnvError(RuntimeError):
-    """An environment or a worker process failed; the vectorised environment is closed."""
+    """An environment or a worker process failed, or a call came at the wrong time."""
 
 
 class EnvironmentFailedError(VecEnvError):
@@ -218,6 +218,10 @@ class VecEnv(ABC):
             raise ValueError(f"{self.num_envs} environments need {self.num_envs} actions, got {len(actions)}")
         return actions
 
+    def _check_not_waiting(self, waiting: bool) -> None:
+        if waiting:
+            raise VecEnvError("a step is under way: call step_wait() first")
+
     def _check_open(self) -> None:
         if self.closed:
             raise VecEnvError("this vectorised environment is closed")
@@ -237,7 +241,9 @@ class DummyVecEnv(VecEnv):
     def __init__(self, env_fns: Sequence[Callable[[], Any]]):
         env_fns = _check_env_fns(env_fns)
         envs = [_make_env(env_fn, index) for index, env_fn in enumerate(env_fns)]
-        super().__init__(len(envs), envs[0].observation_space, envs[0].action_space)
+        spaces = envs[0].observation_space, envs[0].action_space
+        super().__init__(len(envs), *spaces)
+        _check_same_spaces(envs, 0, spaces)
         self.envs = envs
         self._observations = np.zeros((self.num_envs, *self.observation_space.shape), self.observation_space.dtype)
         self._rewards = np.zeros(self.num_envs, np.float32)
@@ -247,6 +253,7 @@ class DummyVecEnv(VecEnv):
 
     def reset(self) -> np.ndarray:
         self._check_open()
+        self._check_not_waiting(self._actions is not None)
         self.reset_infos = self._group.reset()
         return self._observations.copy()
 
@@ -268,6 +275,7 @@ class DummyVecEnv(VecEnv):
 
     def _call(self, operation: str, arguments: Sequence[tuple], indices: Sequence[int]) -> list:
         self._check_open()
+        self._check_not_waiting(self._actions is not None)
         return [self._group.call(operation, index, *args) for index, args in zip(indices, arguments, strict=True)]
 
 
@@ -320,7 +328,8 @@ class SubprocVecEnv(VecEnv):
             for index, chosen in enumerate(self._chosen):
                 last = chosen.stop - 1
                 held = f"environment {last}" if in_series == 1 else f"environments {chosen.start} to {last}"
-                arguments = (cloudpickle.dumps(env_fns[chosen]), chosen, (observations, rewards, dones))
+                spaces = self.observation_space, self.action_space
+                arguments = (cloudpickle.dumps((env_fns[chosen], spaces)), chosen, (observations, rewards, dones))
                 self._workers.append(WorkerProcess(f"worker {index} ({held})", _serve_envs, arguments, context))
             for worker in self._workers:
                 self._receive(worker, None)
@@ -334,8 +343,7 @@ class SubprocVecEnv(VecEnv):
 
     def step_async(self, actions: np.ndarray) -> None:
         self._check_open()
-        if self._waiting:
-            raise VecEnvError("step_async() while a step is under way: call step_wait() first")
+        self._check_not_waiting(self._waiting)
         actions = self._check_actions(actions)
         for worker, chosen in zip(self._workers, self._chosen, strict=True):
             self._send(worker, ("step", (actions[chosen],)))
@@ -346,8 +354,12 @@ class SubprocVecEnv(VecEnv):
         if not self._waiting:
             raise VecEnvError("step_wait() without a step_async() before it")
         infos: list[dict] = []
-        for worker in self._workers:
-            infos.extend(self._receive(worker, self.step_timeout))
+        try:
+            for worker in self._workers:
+                infos.extend(self._receive(worker, self.step_timeout))
+        except KeyboardInterrupt:  # a notebook's "interrupt kernel": which answers are still to come is not known
+            self._kill()
+            raise
         self._waiting = False
         return self._observations.copy(), self._rewards.copy(), self._dones.copy(), infos
 
@@ -367,16 +379,18 @@ class SubprocVecEnv(VecEnv):
 
     def _call(self, operation: str, arguments: Sequence[tuple], indices: Sequence[int]) -> list:
         self._check_open()
+        self._check_not_waiting(self._waiting)
         results = []
         for index, args in zip(indices, arguments, strict=True):
             in_series = self._chosen[0].stop
             worker = self._workers[index // in_series]
             self._send(worker, ("call", (operation, index % in_series, *args)))
-            results.append(self._receive(worker, None))
+            results.append(self._receive(worker, None, is_fatal=False))
         return results
 
     def _ask_all(self, command: str, arguments: tuple) -> list:
         self._check_open()
+        self._check_not_waiting(self._waiting)
         for worker in self._workers:
             self._send(worker, (command, arguments))
         return [self._receive(worker, self.step_timeout) for worker in self._workers]
@@ -387,7 +401,7 @@ class SubprocVecEnv(VecEnv):
         except OSError:
             self._worker_died(worker)
 
-    def _receive(self, worker: WorkerProcess, timeout: float | None) -> Any:
+    def _receive(self, worker: WorkerProcess, timeout: float | None, is_fatal: bool = True) -> Any:
         try:
             if timeout is not None and not worker.connection.poll(timeout):
                 self._kill()
@@ -399,7 +413,8 @@ class SubprocVecEnv(VecEnv):
             self._worker_died(worker)
         if succeeded:
             return result
-        self._kill()
+        if is_fatal:
+            self._kill()
         raise EnvironmentFailedError(*result)
 
     def _worker_died(self, worker: WorkerProcess) -> NoReturn:
@@ -501,15 +516,21 @@ def _serve_envs(
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the parent has shown what making such an environment warns of
-            env_fns = cloudpickle.loads(pickled_env_fns)
+            env_fns, spaces = cloudpickle.loads(pickled_env_fns)
             envs = [_make_env(env_fn, index) for index, env_fn in enumerate(env_fns, chosen.start)]
+            _check_same_spaces(envs, chosen.start, spaces)
         group = _EnvGroup(envs, chosen.start, *(shared.array[chosen] for shared in shared_arrays))
         connection.send((True, None))
         while True:
             command, arguments = connection.recv()
             if command == "close":
                 break
-            connection.send((True, getattr(group, command)(*arguments)))
+            try:
+                connection.send((True, getattr(group, command)(*arguments)))
+            except EnvironmentFailedError as failure:
+                if command != "call":
+                    raise
+                connection.send((False, failure.args))  # an attribute that is not there, say: nothing is broken
     except EnvironmentFailedError as failure:
         connection.send((False, failure.args))
     except (EOFError, BrokenPipeError):  # the parent is gone
@@ -633,6 +654,7 @@ class _EnvGroup:
                     terminated = done and not truncated
                 done = bool(terminated or truncated)
                 if done:
+                    self._check_shape(observation)
                     info = dict(info)
                     info["terminal_observation"] = np.array(observation)
                     info["TimeLimit.truncated"] = not terminated
@@ -640,7 +662,7 @@ class _EnvGroup:
                 self._write_observation(position, observation)
                 self.rewards[position] = reward
                 self.dones[position] = done
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 raise self._failure(position, "step", action) from error
             infos.append(info)
         return infos
@@ -661,11 +683,14 @@ class _EnvGroup:
         return reset_env(self.envs[position], seed)
 
     def _write_observation(self, position: int, observation: Any) -> None:
+        self._check_shape(observation)
+        self.observations[position] = observation
+
+    def _check_shape(self, observation: Any) -> None:
         if np.shape(observation) != self.observation_shape:  # assignment would broadcast it without a word
             raise ValueError(
                 f"an observation of shape {np.shape(observation)} where the space says {self.observation_shape}"
             )
-        self.observations[position] = observation
 
     def _failure(self, position: int, operation: str, action: Any = None) -> EnvironmentFailedError:
         action = action.tolist() if isinstance(action, (np.ndarray, np.generic)) else action
@@ -769,6 +794,16 @@ def _make_env(env_fn: Callable[[], Any], index: int) -> Any:
     if any(kind.__module__.partition(".")[0] == "gym" for kind in type(getattr(env, "unwrapped", env)).__mro__):
         _restore_numpy_names_used_by_gym()
     return env
+
+
+def _check_same_spaces(envs: list, first_index: int, spaces: tuple[Any, Any]) -> None:
+    for index, env in enumerate(envs, first_index):
+        for role, expected, found in zip(
+            ("observation", "action"), spaces, (env.observation_space, env.action_space), strict=True
+        ):
+            if found != expected:
+                problem = f"ValueError: its {role} space is {found}, that of environment 0 is {expected}"
+                raise EnvironmentFailedError(index, "__init__", None, problem)
 
 
 def probe_spaces(env_fn: Callable[[], Any]) -> tuple[Any, Any]:

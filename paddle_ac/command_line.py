@@ -68,7 +68,7 @@ def exit_codes() -> Iterator[None]:
         yield
     except (ConfigError, CheckpointError) as error:
         _exit(2, error)
-    except (VecEnvError, NonFiniteError) as error:
+    except (VecEnvError, NonFiniteError, OSError) as error:  # OSError: a full disk, a folder that cannot be written
         _exit(1, error)
     except KeyboardInterrupt:
         sys.exit(130)

@@ -50,6 +50,15 @@ class RunConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _no_bool_is_a_number(cls, values: dict[str, Any]) -> dict[str, Any]:
+        for name, value in values.items():
+            parts = value if isinstance(value, (list, tuple)) else [value]
+            if any(isinstance(part, bool) for part in parts) and cls.model_fields[name].annotation is not bool:
+                raise ValueError(f"{name}: must be no {value!r}")
+        return values
+
     algo: str
     env: str = _field(
         "run", "CartPole-v1", "environment: a Gymnasium id, module:id, or gym:id for one of classic gym", min_length=1
@@ -69,25 +78,31 @@ class RunConfig(BaseModel):
 class OnPolicyConfig(RunConfig):
     """What the members of the family that learn from n-step returns share."""
 
-    num_steps: int = _field("algorithm", 5, "rollout length T: steps of each environment between two updates", ge=1)
-    gamma: float = _field("algorithm", 0.99, "discount factor", ge=0, le=1)
-    value_coef: float = _field("algorithm", 0.5, "weight of the critic's loss in the total", ge=0)
-    entropy_coef: float = _field("algorithm", 0.001, "weight of the entropy bonus in the total", ge=0)
+    num_steps: int = _field(
+        "algorithm", 5, "rollout length T: steps of each environment between two updates (baselines: 5)", ge=1
+    )
+    gamma: float = _field("algorithm", 0.99, "discount factor (Mnih et al. 2016, baselines: 0.99)", ge=0, le=1)
+    value_coef: float = _field("algorithm", 0.5, "weight of the critic's loss in the total (baselines: 0.5)", ge=0)
+    entropy_coef: float = _field(
+        "algorithm", 0.001, "weight of the entropy bonus in the total (baselines: 0.01; measured: 0.001)", ge=0
+    )
 
-    hidden_sizes: LayerSizes = _field("network", (64, 64), "units of each hidden layer, as in 64,64")
-    activation: Literal["tanh", "relu"] = _field("network", "tanh", "activation of the hidden layers")
+    hidden_sizes: LayerSizes = _field("network", (64, 64), "units of each hidden layer, as in 64,64 (baselines)")
+    activation: Literal["tanh", "relu"] = _field("network", "tanh", "activation of the hidden layers (baselines: tanh)")
     shared_torso: bool = _field("network", False, "actor and critic share their hidden layers")
     initialization: Literal["orthogonal", "xavier"] = _field(
         "network", "orthogonal", "initial weights (orthogonal: gain sqrt 2 hidden, 0.01 policy, 1 value, as baselines)"
     )
 
-    learning_rate: float = _field("optimizer", 7e-4, "initial learning rate (baselines A2C: 7e-4)", gt=0)
+    learning_rate: float = _field("optimizer", 7e-4, "initial learning rate (baselines A2C: 7e-4)", gt=0, le=100)
     lr_schedule: Literal["constant", "linear", "step"] = _field(
         "optimizer",
         "step",
         "constant, linear to 0 over lr_decay_steps, or times lr_decay_factor every lr_decay_steps",
     )
-    lr_decay_steps: int = _field("optimizer", 25_000, "steps that the schedule counts in", ge=1)
+    lr_decay_steps: int | None = _field(
+        "optimizer", None, "steps that the schedule counts in [the whole run for linear, 25000 for step]", ge=1
+    )
     lr_decay_factor: float = _field("optimizer", 0.92, "factor of the step schedule (0.92 in the tutorial)", gt=0, le=1)
     optimizer_epsilon: float = _field("optimizer", 1e-5, "epsilon of the optimiser (baselines: 1e-5)", gt=0)
     rmsprop_decay: float = _field(
@@ -97,12 +112,17 @@ class OnPolicyConfig(RunConfig):
 
     @model_validator(mode="after")
     def _linear_schedule_covers_the_run(self) -> OnPolicyConfig:
-        if self.lr_schedule == "linear" and self.lr_decay_steps < self.total_steps:
+        if self.lr_schedule == "linear" and self.decay_steps < self.total_steps:
             raise ValueError(
                 f"lr_decay_steps={self.lr_decay_steps} is less than total_steps={self.total_steps}: "
-                "the linear schedule would leave a learning rate of 0 from there; set both"
+                "the linear schedule would leave a learning rate of 0 from there"
             )
         return self
+
+    @property
+    def decay_steps(self) -> int:
+        """``lr_decay_steps``, or what it is where none are given."""
+        return self.lr_decay_steps or (self.total_steps if self.lr_schedule == "linear" else 25_000)
 
 
 class A2CConfig(OnPolicyConfig):
@@ -110,7 +130,7 @@ class A2CConfig(OnPolicyConfig):
 
     algo: Literal["a2c"] = "a2c"
 
-    num_envs: int = _field("run", 8, "environments side by side", ge=1)
+    num_envs: int = _field("run", 8, "environments side by side (rl-baselines3-zoo: 8)", ge=1)
     vec: Literal["serial", "subproc"] = _field(
         "run",
         "serial",
@@ -137,8 +157,10 @@ class A3CConfig(OnPolicyConfig):
 
     algo: Literal["a3c"] = "a3c"
 
-    num_steps: int = _field("algorithm", 20, "t_max: steps of each environment between two updates", ge=1)
-    learning_rate: float = _field("optimizer", 2e-3, "initial learning rate (measured on CartPole-v1)", gt=0)
+    num_steps: int = _field(
+        "algorithm", 20, "t_max: steps of each environment between two updates (the paper: 5; measured: 20)", ge=1
+    )
+    learning_rate: float = _field("optimizer", 2e-3, "initial learning rate (measured on CartPole-v1)", gt=0, le=100)
     num_workers: int = _field("run", 2, "worker processes, each with environments and a copy of the network", ge=1)
     num_envs: int = _field("run", 1, "environments of each worker", ge=1)
     restart_workers: bool = _field("run", False, "replace a worker that was killed, rather than stop the run")
@@ -190,7 +212,7 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
         values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"cannot read configuration {path}: {error.strerror}") from None
-    except (yaml.YAMLError, ValueError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ConfigError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(values, dict):
         raise ConfigError(f"{path} is not a configuration: it must hold lines of `name: value`")

@@ -171,6 +171,32 @@ def test_lists_that_hold_no_functions_are_named(make_vec_env, env_fns, message):
 
 
 @BOTH
+def test_environments_with_other_spaces_than_the_first_are_refused(make_vec_env):
+    with pytest.raises(EnvironmentFailedError, match=r"environment 1 .*\n.*its observation space is Box"):
+        make_vec_env([Counting, RandomWalk])
+
+
+@BOTH
+def test_nothing_else_is_answered_while_a_step_is_under_way(make_vec_env):
+    with make_vec_env([Counting, Counting]) as envs:
+        envs.reset()
+        envs.step_async([1, 2])
+        for call in (envs.reset, lambda: envs.get_attr("count"), envs.get_images):
+            with pytest.raises(VecEnvError, match=r"call step_wait\(\) first"):
+                call()
+        assert envs.step_wait()[1].tolist() == [1, 2]
+
+
+@BOTH
+def test_an_attribute_that_is_not_there_breaks_nothing(make_vec_env):
+    with make_vec_env([Counting, Counting]) as envs:
+        envs.reset()
+        with pytest.raises(EnvironmentFailedError, match="colour"):
+            envs.get_attr("colour")
+        assert envs.step([1, 2])[1].tolist() == [1, 2]
+
+
+@BOTH
 def test_too_few_actions_are_refused(make_vec_env):
     with make_vec_env([Counting, Counting]) as envs:
         envs.reset()

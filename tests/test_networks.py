@@ -11,6 +11,9 @@ import pytest
 from gymnasium.spaces import Box, Discrete, MultiBinary, MultiDiscrete
 from gymnasium.spaces.utils import flatten
 
+from paddle_ac.algorithms.policy import make_actor_critic
+from paddle_ac.config import make_config
+from paddle_ac.errors import ConfigError
 from paddle_ac.nn.encoding import ObservationEncoder
 from paddle_ac.nn.networks import ActorCritic
 from paddle_ac.nn.parameters import FlatParameters
@@ -295,3 +298,15 @@ def test_load_refuses_another_networks_parameters_by_name_and_changes_nothing(sp
         parameters.load(values)
     assert named in str(caught.value) and "\n" not in str(caught.value)
     np.testing.assert_array_equal(parameters.vector, before)
+
+
+def test_a_configurations_network_is_the_one_that_it_describes():
+    space, actions = Box(-1, 1, (3,)), Discrete(2)
+    changes = {"activation": "relu", "shared_torso": True, "hidden_sizes": (5, 4), "initialization": "xavier"}
+    network = make_actor_critic(make_config({"algo": "a2c", **changes}), space, actions)
+    assert network.critic_torso is network.actor_torso
+    assert [type(layer).__name__ for layer in network.actor_torso] == ["Linear", "ReLU", "Linear", "ReLU"]
+    assert network.actor_torso[0].weight.shape == [3, 5] and network.actor_head.weight.shape == [4, 2]
+    for refused in (Discrete(2, start=1), Box(-1, 1, (2,))):
+        with pytest.raises(ConfigError, match="Discrete action spaces from 0"):
+            make_actor_critic(make_config({"algo": "a2c"}), space, refused)

@@ -19,14 +19,16 @@ from visualdl import LogReader
 
 from multiprocessing_env import DummyVecEnv, EnvironmentFailedError, WorkerDiedError, WorkerTimeoutError
 from paddle_ac.config import make_config
+from paddle_ac.envs.make import EVALUATION, FINAL_EVALUATION, make_evaluation_envs, make_training_envs
 from paddle_ac.envs.wrappers import EpisodeReplay
 from paddle_ac.errors import CheckpointError, ConfigError, NonFiniteError
+from paddle_ac.nn.optimizers import RMSProp
 from paddle_ac.training.checkpoint import load_checkpoint, save_checkpoint
 from paddle_ac.training.evaluate import evaluate, evaluate_run
 from paddle_ac.training.run_folder import RunFolder
 from paddle_ac.training.train import resume, train
 from tests.conftest import shared_memory
-from tests.environments import Paying, misbehaving_id
+from tests.environments import Misbehaving, Paying, misbehaving_id
 
 ROOT = Path(__file__).parent.parent
 QUICK = {
@@ -231,7 +233,90 @@ def test_nothing_is_printed_but_the_outcome_when_not_in_a_terminal(tmp_path):
     assert "tools/evaluate.py --run-dir" in ended.stdout
 
 
+def test_the_best_model_is_the_last_of_those_with_the_highest_evaluation(tmp_path, monkeypatch):
+    means = iter([5.0, 9.0, 9.0, 3.0])
+    monkeypatch.setattr("paddle_ac.training.train.evaluate", lambda *_: np.array([next(means)]))
+    summary = quick_run(tmp_path / "run", 3020)
+    assert (summary["best_eval_mean_return"], summary["best_env_steps"], summary["eval_mean_return"]) == (
+        9.0,
+        3000,
+        3.0,
+    )
+    assert load_checkpoint(RunFolder(tmp_path / "run").best)["env_steps"] == 3000
+
+
+def test_evaluations_are_left_out_of_the_training_time(tmp_path, monkeypatch):
+    def slow_evaluation(*_):
+        time.sleep(0.5)
+        return np.zeros(3)
+
+    monkeypatch.setattr("paddle_ac.training.train.evaluate", slow_evaluation)
+    started = time.perf_counter()
+    summary = quick_run(tmp_path / "run", 3020)
+    assert time.perf_counter() - started - summary["train_seconds"] > 4 * 0.5
+
+
+def test_training_and_the_two_kinds_of_evaluation_play_different_episodes():
+    config = make_config(QUICK)
+    firsts = []
+    for make in (make_training_envs, make_evaluation_envs):
+        for purpose in [()] if make is make_training_envs else [(EVALUATION,), (FINAL_EVALUATION,)]:
+            with make(config, *((0, 4, *purpose) if purpose else ())) as envs:
+                firsts += [envs.reset()]
+    assert len({first.tobytes() for first in firsts}) == 3
+    assert len({row.tobytes() for first in firsts for row in first}) == 12
+
+
+def test_the_learning_rate_falls_as_the_schedule_says(tmp_path):
+    quick_run(tmp_path / "run", 3020, lr_decay_steps=1000, lr_decay_factor=0.5)
+    rates = dict(visualdl_curves(tmp_path / "run")["charts/learning_rate"])
+    assert rates[900] == pytest.approx(7e-4) and rates[2700] == pytest.approx(7e-4 / 4)
+
+
 # --------------------------------------------------------------------------------------------------------- accidents
+
+
+def test_a_nan_in_an_evaluation_is_told():
+    envs = DummyVecEnv([lambda: EpisodeReplay(Misbehaving("nan reward"), (0,))] * 2)
+    with envs, pytest.raises(NonFiniteError, match="reward of evaluation environment 0"):
+        evaluate(AlwaysFirst(), envs, 2, max_steps=100)
+
+
+def test_parameters_that_are_not_finite_never_replace_a_good_checkpoint(tmp_path, monkeypatch):
+    step = RMSProp.step
+
+    def break_one(optimizer, gradient, learning_rate):
+        step(optimizer, gradient, learning_rate)
+        break_one.calls += 1
+        if break_one.calls == 70:  # 1,400 steps: a checkpoint is due
+            optimizer.parameters[3] = np.inf
+
+    break_one.calls = 0
+    monkeypatch.setattr(RMSProp, "step", break_one)
+    with pytest.raises(NonFiniteError, match="parameter actor_torso"):
+        quick_run(tmp_path / "run", 3020)
+    assert load_checkpoint(RunFolder(tmp_path / "run").latest)["algorithm"]["env_steps"] == 700
+
+
+def test_an_interrupt_in_the_final_evaluation_is_written_down_and_made_up_for(tmp_path, monkeypatch):
+    quick_run(tmp_path / "run", 1000)
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("paddle_ac.training.train._Run._evaluate", interrupt)
+        assert resume(str(tmp_path / "run"), {"total_steps": 1900})["stopped_by"] == "interrupt"
+    summary = resume(str(tmp_path / "run"))
+    assert (summary["stopped_by"], summary["env_steps"], summary["eval_episodes"]) == ("total_steps", 1900, 3)
+
+
+def test_a_stuck_evaluation_is_named(tmp_path):
+    envs = make_evaluation_envs(
+        make_config({**QUICK, **PARALLEL, "env": misbehaving_id("stuck"), "step_timeout": 1}), 0, 4
+    )
+    with pytest.raises(WorkerTimeoutError, match="gave no answer within 1 s"):
+        evaluate(AlwaysFirst(), envs, 1000, max_steps=100)
 
 
 @pytest.mark.parametrize(
@@ -312,13 +397,15 @@ def test_going_on_with_what_is_no_run_is_refused(tmp_path, uninterrupted):
         resume(str(tmp_path / "nowhere"))
     with pytest.raises(ConfigError, match="is not a run folder"):
         resume(str(tmp_path))
-    with pytest.raises(ConfigError, match="has reached its 3,020 steps"):
+    with pytest.raises(ConfigError, match="has reached 3,020 steps"):
         resume(str(uninterrupted))
     with pytest.raises(ConfigError, match="env cannot change on resume"):
         resume(str(uninterrupted), {"env": "Acrobot-v1"})
 
 
-@pytest.mark.parametrize("damage", ["truncated", "a byte changed", "missing", "the best model's", "another network's"])
+@pytest.mark.parametrize(
+    "damage", ["truncated", "a byte changed", "missing", "the best model's", "another network's", "another algorithm's"]
+)
 def test_a_checkpoint_that_cannot_be_used_is_refused_and_nothing_is_overwritten(tmp_path, uninterrupted, damage):
     folder = RunFolder(tmp_path / "run")
     shutil.copytree(uninterrupted, folder.path)
@@ -332,6 +419,8 @@ def test_a_checkpoint_that_cannot_be_used_is_refused_and_nothing_is_overwritten(
         folder.latest.unlink()
     elif damage == "the best model's":
         shutil.copy(folder.best, folder.latest)
+    elif damage == "another algorithm's":
+        save_checkpoint(folder.latest, {**load_checkpoint(folder.latest), "algo": "a3c"})
     else:
         state = load_checkpoint(folder.latest)
         parameters = state["algorithm"]["parameters"]
@@ -342,7 +431,7 @@ def test_a_checkpoint_that_cannot_be_used_is_refused_and_nothing_is_overwritten(
         resume(str(folder.path), {"total_steps": 4000})
     assert "\n" not in str(raised.value) and "latest.safetensors" in str(raised.value)
     assert {path: path.read_bytes() for path in folder.path.rglob("*") if path.is_file()} == before
-    if damage in ("truncated", "a byte changed", "another network's"):
+    if damage in ("truncated", "a byte changed", "another network's", "another algorithm's"):
         with pytest.raises(CheckpointError):
             evaluate_run(str(folder.path), "latest", 1)
 

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import signal
+
+if __name__ == "__main__":  # while there is nothing to lose: the imports take a while
+    signal.signal(signal.SIGINT, lambda *_: os._exit(130))
+
 import argparse
 import sys
 from typing import Any
@@ -27,11 +33,13 @@ def main(arguments: list[str]) -> None:
         if resumed is not None:
             from paddle_ac.training.train import resume
 
+            signal.signal(signal.SIGINT, signal.default_int_handler)
             summary = resume(resumed, flags, progress)
         else:
             config = make_config({"algo": "a2c", **(read_yaml(config_file) if config_file else {}), **flags})
             from paddle_ac.training.train import train  # after the checks: Paddle takes a second to import
 
+            signal.signal(signal.SIGINT, signal.default_int_handler)
             summary = train(config, run_dir, progress)
         _report(summary)
         sys.exit(130 if summary["stopped_by"] == "interrupt" else 0)
@@ -45,6 +53,8 @@ def _parse(arguments: list[str]) -> dict[str, Any]:
         raise ConfigError("--resume has the run's own folder and configuration: leave out --run-dir and --config")
     config_file = RunFolder.open(chosen["resume"]).config if chosen["resume"] else chosen["config"]
     algo = chosen.get("algo") or (read_yaml(config_file).get("algo") if config_file else None) or "a2c"
+    if chosen["resume"] and algo != read_yaml(config_file).get("algo"):
+        raise ConfigError(f"--algo {algo}: the run in {chosen['resume']} is of another algorithm")
     parser = ArgumentParser(description=__doc__, epilog=EXAMPLES)
     _add_run_flags(parser)
     parser.add_hyper_parameters(find_config_class(algo))

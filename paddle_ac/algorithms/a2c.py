@@ -89,7 +89,7 @@ class A2C:
         """
         config = self.config
         learning_rate = scheduled_learning_rate(
-            config.lr_schedule, config.learning_rate, self.env_steps, config.lr_decay_steps, config.lr_decay_factor
+            config.lr_schedule, config.learning_rate, self.env_steps, config.decay_steps, config.lr_decay_factor
         )
         rollout = self.collector.collect(self._act)
         learned = self.gradient_of(rollout)

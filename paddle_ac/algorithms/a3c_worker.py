@@ -106,7 +106,7 @@ class A3CWorker:
         rollout = self.collector.collect(self._act)
         learned = self.gradient_of(rollout)
         learning_rate = scheduled_learning_rate(
-            config.lr_schedule, config.learning_rate, shared.env_steps, config.lr_decay_steps, config.lr_decay_factor
+            config.lr_schedule, config.learning_rate, shared.env_steps, config.decay_steps, config.lr_decay_factor
         )
         with self.lock:
             self.optimizer.step(learned.gradient, learning_rate)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import functools
 import importlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import gymnasium
 
 from multiprocessing_env import DummyVecEnv, EnvironmentFailedError, SubprocVecEnv, VecEnv
-from paddle_ac.config import A2CConfig
+from paddle_ac.config import A2CConfig, RunConfig
 from paddle_ac.envs.single import import_classic_gym, make_classic_gym, make_gymnasium, make_replayable
 from paddle_ac.envs.wrappers import EpisodeReplay
 from paddle_ac.errors import ConfigError
@@ -30,10 +30,7 @@ def make_training_envs(config: A2CConfig) -> VecEnv:
     """
     env_fns = training_env_fns(config.env, config.seed, config.num_envs)
     with one_line_errors(config.env):
-        if config.vec == "serial":
-            return DummyVecEnv(env_fns)
-        num_workers = config.num_workers or default_num_workers(config.num_envs)
-        return SubprocVecEnv(env_fns, in_series=config.num_envs // num_workers, step_timeout=config.step_timeout)
+        return _side_by_side(env_fns, config, config.num_workers)
 
 
 def training_env_fns(env_id: str, seed: int, num_envs: int, start: int = 0) -> list[Callable[[], EpisodeReplay]]:
@@ -65,19 +62,28 @@ def one_line_errors(env_id: str) -> Iterator[None]:
         raise
 
 
-def make_evaluation_envs(env_id: str, seed: int, num_envs: int, purpose: int = EVALUATION) -> VecEnv:
-    """Environments to be tried in, in this process: each time the same episodes for the same seed and purpose.
+def make_evaluation_envs(config: RunConfig, seed: int, num_envs: int, purpose: int = EVALUATION) -> VecEnv:
+    """Environments to be tried in: each time the same episodes for the same seed and purpose.
 
     Args:
-        env_id: as in the configuration.
+        config: names the environment, and whether it runs in worker processes.
         seed: of the run.
         num_envs: environments side by side.
         purpose: ``EVALUATION`` or ``FINAL_EVALUATION``.
     """
-    make_env = _env_maker(env_id)
-    return DummyVecEnv(
-        [functools.partial(make_replayable, make_env, (seed, purpose, index)) for index in range(num_envs)]
-    )
+    make_env = _env_maker(config.env)
+    env_fns = [functools.partial(make_replayable, make_env, (seed, purpose, index)) for index in range(num_envs)]
+    with one_line_errors(config.env):
+        return _side_by_side(env_fns, config) if isinstance(config, A2CConfig) else DummyVecEnv(env_fns)
+
+
+def _side_by_side(
+    env_fns: Sequence[Callable[[], EpisodeReplay]], config: A2CConfig, num_workers: int | None = None
+) -> VecEnv:
+    if config.vec == "serial":
+        return DummyVecEnv(env_fns)
+    in_series = len(env_fns) // (num_workers or default_num_workers(len(env_fns)))
+    return SubprocVecEnv(env_fns, in_series=in_series, step_timeout=config.step_timeout)
 
 
 def default_num_workers(num_envs: int) -> int:
@@ -100,7 +106,7 @@ def _env_maker(env_id: str) -> Callable[[], Any]:
             importlib.import_module(module_name)
         # The specification, not the id: a worker has not run the registrations of this process.
         return functools.partial(make_gymnasium, gymnasium.spec(plain_id))
-    except (ImportError, gymnasium.error.Error) as error:
+    except (ImportError, TypeError, ValueError, gymnasium.error.Error) as error:
         raise ConfigError(f"environment {env_id!r}: {_one_line(error)}") from None
 
 

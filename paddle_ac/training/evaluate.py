@@ -11,7 +11,7 @@ from paddle_ac.algorithms.algorithm import Policy
 from paddle_ac.algorithms.registry import ALGORITHMS
 from paddle_ac.config import RunConfig
 from paddle_ac.envs.make import FINAL_EVALUATION, make_evaluation_envs
-from paddle_ac.errors import CheckpointError
+from paddle_ac.errors import CheckpointError, NonFiniteError
 from paddle_ac.nn.parameters import FlatParameters
 from paddle_ac.training.checkpoint import load_checkpoint
 from paddle_ac.training.run_folder import RunFolder
@@ -33,9 +33,12 @@ def load_policy(folder: RunFolder, config: RunConfig, checkpoint: str, envs: Vec
     """
     path = folder.best if checkpoint == "best" else folder.latest
     state = load_checkpoint(path)
+    algo = state.get("algo")
     state = state if checkpoint == "best" else state.get("algorithm", {})
     if not {"parameters", "env_steps"} <= state.keys():
         raise CheckpointError(f"{path} holds no policy")
+    if algo != config.algo:
+        raise CheckpointError(f"{path} is of {algo}, the run of {config.algo}")
     policy = ALGORITHMS[config.algo].make_policy(config, envs.observation_space, envs.action_space)
     try:
         FlatParameters(policy).load(state["parameters"])
@@ -66,7 +69,7 @@ def evaluate_run(
     folder = RunFolder.open(run_dir)
     config = folder.read_config()
     seed = config.seed if seed is None else seed
-    with make_evaluation_envs(config.env, seed, num_evaluation_envs(episodes), FINAL_EVALUATION) as envs:
+    with make_evaluation_envs(config, seed, num_evaluation_envs(episodes), FINAL_EVALUATION) as envs:
         policy, env_steps = load_policy(folder, config, checkpoint, envs)
         returns = evaluate(
             policy, envs, episodes, config.eval_max_steps, np.random.default_rng(seed) if sampled else None
@@ -104,6 +107,9 @@ def evaluate(
 
     Returns:
         undiscounted returns ``[episodes]`` float64.
+
+    Raises:
+        NonFiniteError: an observation or a reward is NaN or infinite.
     """
     num_envs = envs.num_envs
     shares = [len(share) for share in np.array_split(np.arange(episodes), num_envs)]
@@ -113,6 +119,10 @@ def evaluate(
     observations = envs.reset()
     while any(len(returns) < share for returns, share in zip(finished, shares, strict=True)):
         observations, rewards, dones, _ = envs.step(policy.act(observations, generator))
+        for name, values in (("observation", observations), ("reward", rewards)):
+            if not np.isfinite(values).all():
+                env = np.argwhere(~np.isfinite(values))[0][0]
+                raise NonFiniteError(f"{name} of evaluation environment {env} is not finite")
         episode_returns += rewards
         episode_lengths += 1
         cut = (episode_lengths >= max_steps) & ~dones

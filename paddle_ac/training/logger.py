@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from visualdl import LogWriter
 
+from paddle_ac.errors import CheckpointError
 from paddle_ac.training.run_folder import RunFolder
 
 COMMON_TAGS = (
@@ -115,5 +116,8 @@ def _open_visualdl(path: Path) -> LogWriter:
 
 
 def _cut(path: Path, num_bytes: int) -> None:
-    if path.exists() and path.stat().st_size > num_bytes:
+    size = path.stat().st_size if path.exists() else 0
+    if size < num_bytes:
+        raise CheckpointError(f"{path} is damaged: it has {size:,} bytes, and had {num_bytes:,} at the checkpoint")
+    if size > num_bytes:
         os.truncate(path, num_bytes)

@@ -31,7 +31,11 @@ class RunFolder:
             env = config.env.replace(":", "-").replace("/", "-")
             path = Path("runs") / f"{env}-{config.algo}-seed{config.seed}-{datetime.now():%Y%m%d-%H%M%S-%f}"
         folder = cls(Path(path))
-        if folder.path.exists() and (not folder.path.is_dir() or any(folder.path.iterdir())):
+        try:
+            in_use = folder.path.exists() and (not folder.path.is_dir() or any(folder.path.iterdir()))
+        except OSError as error:
+            raise ConfigError(f"{path} cannot be a run folder: {error.strerror}") from None
+        if in_use:
             raise ConfigError(f"{path} is in use: give --run-dir a new folder, or go on with --resume {path}")
         return folder
 

@@ -10,7 +10,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import gymnasium
@@ -22,12 +22,14 @@ from paddle_ac.algorithms.algorithm import Algorithm, Policy
 from paddle_ac.algorithms.registry import ALGORITHMS
 from paddle_ac.config import CHANGEABLE_ON_RESUME, RunConfig, make_config, write_yaml
 from paddle_ac.envs.make import FINAL_EVALUATION, make_evaluation_envs
-from paddle_ac.errors import CheckpointError, ConfigError
+from paddle_ac.errors import CheckpointError, ConfigError, NonFiniteError
 from paddle_ac.training.checkpoint import load_checkpoint, save_checkpoint, write_atomically
 from paddle_ac.training.evaluate import evaluate, num_evaluation_envs
 from paddle_ac.training.logger import Logger
 from paddle_ac.training.plotting import plot_run
 from paddle_ac.training.run_folder import RunFolder
+
+paddle.disable_signal_handler()  # it would answer SIGTERM with a C++ stack trace
 
 
 def train(config: RunConfig, run_dir: str | None = None, progress: bool = True) -> dict[str, Any]:
@@ -82,16 +84,20 @@ def resume(run_dir: str, changes: dict[str, Any] | None = None, progress: bool =
     state = load_checkpoint(folder.latest)
     if state.keys() != _Run.STATE_KEYS:
         raise CheckpointError(f"{folder.latest} is not the checkpoint of a run")
-    if state["algorithm"]["env_steps"] >= config.total_steps and _stopped_by(folder) == "total_steps":
-        raise ConfigError(f"{run_dir} has reached its {config.total_steps:,} steps: go on with a larger --total-steps")
+    if state["algo"] != config.algo:
+        raise CheckpointError(f"{folder.latest} is of {state['algo']}, the run of {config.algo}")
+    if state["algorithm"]["env_steps"] >= config.total_steps and _is_over(folder, config.total_steps):
+        steps = state["algorithm"]["env_steps"]
+        raise ConfigError(f"{run_dir} has reached {steps:,} steps: go on with a larger --total-steps")
     algorithm = ALGORITHMS[config.algo].from_config(config)
     try:
         try:
             algorithm.load_state_dict(state["algorithm"])
         except ValueError as error:
             raise CheckpointError(f"{folder.latest} cannot be resumed: {error}") from None
+        logger = Logger.resume(folder, algorithm.metric_tags, state["logger"])
         write_yaml(config, folder.config)
-        run = _Run(config, folder, algorithm, Logger.resume(folder, algorithm.metric_tags, state["logger"]))
+        run = _Run(config, folder, algorithm, logger)
         run.load_state_dict(state)
         return run.finish(progress)
     finally:
@@ -101,7 +107,9 @@ def resume(run_dir: str, changes: dict[str, Any] | None = None, progress: bool =
 class _Run:
     """A run under way: the counters and files around an algorithm."""
 
-    STATE_KEYS = frozenset({"algorithm", "logger", "train_seconds", "episodes", "recent_returns", "last_point", "best"})
+    STATE_KEYS = frozenset(
+        {"algo", "algorithm", "logger", "train_seconds", "episodes", "recent_returns", "last_point", "best"}
+    )
 
     def __init__(self, config: RunConfig, folder: RunFolder, algorithm: Algorithm, logger: Logger):
         self.config = config
@@ -116,6 +124,7 @@ class _Run:
 
     def state_dict(self) -> dict[str, Any]:
         return {
+            "algo": self.config.algo,
             "algorithm": self.algorithm.state_dict(),
             "logger": self.logger.state_dict(),
             "train_seconds": self.train_seconds,
@@ -134,7 +143,12 @@ class _Run:
         self.best = state["best"]
 
     def save(self) -> None:
-        save_checkpoint(self.folder.latest, self.state_dict())
+        """Write the latest checkpoint; ``NonFiniteError`` if there is nothing good to write."""
+        state = self.state_dict()
+        for name, value in state["algorithm"]["parameters"].items():
+            if not np.isfinite(value).all():
+                raise NonFiniteError(f"parameter {name} is not finite; the last good checkpoint was left as it is")
+        save_checkpoint(self.folder.latest, state)
 
     def finish(self, progress: bool) -> dict[str, Any]:
         """Train to the end, or until Ctrl-C; write the summary and the picture whatever happens."""
@@ -147,9 +161,12 @@ class _Run:
                 final_returns = self._evaluate(policy, FINAL_EVALUATION)
                 if self.best is None:
                     self._keep_as_best(policy, final_returns)
+        except KeyboardInterrupt:  # in the final evaluation, or a second one: what was saved stays
+            return self._write_down("interrupt", None)
         except Exception as error:
             if self.algorithm.asynchronous:
-                self.save()
+                with suppress(NonFiniteError):
+                    self.save()
             self._write_down("error", None, f"{type(error).__name__}: {error}")
             raise
         return self._write_down(stopped_by, final_returns)
@@ -199,7 +216,7 @@ class _Run:
     def _evaluate(self, policy: Policy, *purpose: int) -> np.ndarray:
         episodes = self.config.eval_episodes
         num_envs = num_evaluation_envs(episodes)
-        with make_evaluation_envs(self.config.env, self.config.seed, num_envs, *purpose) as envs:
+        with make_evaluation_envs(self.config, self.config.seed, num_envs, *purpose) as envs:
             return evaluate(policy, envs, episodes, self.config.eval_max_steps)
 
     def _evaluate_and_keep_best(self) -> None:
@@ -211,7 +228,8 @@ class _Run:
 
     def _keep_as_best(self, policy: Policy, returns: np.ndarray) -> None:
         self.best = {"mean_return": float(returns.mean()), "env_steps": self.algorithm.env_steps}
-        save_checkpoint(self.folder.best, {**self.best, "parameters": policy.parameter_arrays()})
+        state = {"algo": self.config.algo, **self.best, "parameters": policy.parameter_arrays()}
+        save_checkpoint(self.folder.best, state)
 
     def _write_point(self) -> None:
         steps, updates, seconds = self.last_point
@@ -259,27 +277,40 @@ class _Run:
         return summary
 
 
-def _stopped_by(folder: RunFolder) -> str | None:
-    if not folder.summary.is_file():
-        return None
-    return json.loads(folder.summary.read_text(encoding="utf-8"))["stopped_by"]
+def _is_over(folder: RunFolder, total_steps: int) -> bool:
+    """Whether the summary tells of a run that came to its end; without a good one, it is still to be written."""
+    try:
+        summary = json.loads(folder.summary.read_text(encoding="utf-8"))
+        return summary["stopped_by"] == "total_steps" and summary["env_steps"] >= total_steps
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 @contextmanager
 def _interrupt_noted() -> Iterator[threading.Event]:
-    """Ctrl-C sets the event, so that a run stops between two updates; a second Ctrl-C interrupts at once."""
+    """Ctrl-C (and SIGTERM) sets the event, so that a run stops between two updates, with a checkpoint.
+
+    Further ones are taken for the same for two seconds; one that comes later interrupts at once.
+    """
     noted = threading.Event()
     if threading.current_thread() is not threading.main_thread():  # only there can signals be handled
         yield noted
         return
-    handler_before = signal.getsignal(signal.SIGINT)
+    handlers_before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    first_seen = 0.0
 
     def note(*_: object) -> None:
-        noted.set()
-        signal.signal(signal.SIGINT, handler_before)
+        nonlocal first_seen
+        if not noted.is_set():
+            first_seen = time.monotonic()
+            noted.set()
+        elif time.monotonic() - first_seen > 2.0:
+            raise KeyboardInterrupt
 
-    signal.signal(signal.SIGINT, note)
+    for number in handlers_before:
+        signal.signal(number, note)
     try:
         yield noted
     finally:
-        signal.signal(signal.SIGINT, handler_before)
+        for number, handler in handlers_before.items():
+            signal.signal(number, handler)
