@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt, ValidationError, model_validator
@@ -25,21 +25,6 @@ def _split_commas(value: Any) -> Any:
 
 LayerSizes = Annotated[tuple[PositiveInt, ...], BeforeValidator(_split_commas)]
 
-# What `--resume` may change: how long, how watched and on which processes; never what is learned or from which numbers.
-CHANGEABLE_ON_RESUME = {
-    "total_steps",
-    "lr_decay_steps",
-    "vec",
-    "num_workers",
-    "step_timeout",
-    "lock",
-    "restart_workers",
-    "eval_interval",
-    "eval_episodes",
-    "eval_max_steps",
-    "checkpoint_interval",
-}
-
 
 def _field(group: str, default: Any, description: str, **constraints: Any) -> Any:
     return Field(default, description=description, json_schema_extra={"group": group}, **constraints)
@@ -49,6 +34,16 @@ class RunConfig(BaseModel):
     """What every algorithm's run has. Steps are steps of single environments, summed over all of them."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    # What `--resume` may change: how long, how watched and on which processes; never what is learned.
+    changeable_on_resume: ClassVar[set[str]] = {
+        "total_steps",
+        "lr_decay_steps",
+        "eval_interval",
+        "eval_episodes",
+        "eval_max_steps",
+        "checkpoint_interval",
+    }
 
     @model_validator(mode="before")
     @classmethod
@@ -128,6 +123,8 @@ class OnPolicyConfig(RunConfig):
 class A2CConfig(OnPolicyConfig):
     """Synchronous advantage actor-critic (Mnih et al. 2016, arXiv:1602.01783, without the asynchrony)."""
 
+    changeable_on_resume: ClassVar[set[str]] = RunConfig.changeable_on_resume | {"vec", "num_workers", "step_timeout"}
+
     algo: Literal["a2c"] = "a2c"
 
     num_envs: int = _field("run", 8, "environments side by side (rl-baselines3-zoo: 8)", ge=1)
@@ -154,6 +151,8 @@ class A2CConfig(OnPolicyConfig):
 
 class A3CConfig(OnPolicyConfig):
     """Asynchronous advantage actor-critic (Mnih et al. 2016, arXiv:1602.01783, algorithm S3)."""
+
+    changeable_on_resume: ClassVar[set[str]] = RunConfig.changeable_on_resume | {"lock", "restart_workers"}
 
     algo: Literal["a3c"] = "a3c"
 

@@ -221,6 +221,7 @@ class NoPaddle(RandomWalk):
 
 gymnasium.register("test/Identity-v0", Identity)
 gymnasium.register("test/NoPaddle-v0", NoPaddle)
+gymnasium.register("test/Deadly-v0", Misbehaving, kwargs={"fault": "killed", "at_step": 50})
 gymnasium.register("test/Walk-v0", RandomWalk)
 gymnasium.register("test/Asking-v0", Asking)
 gymnasium.register("test/Continuous-v0", RandomWalk, kwargs={"spaces": "continuous"})

@@ -18,9 +18,10 @@ from paddle_ac.algorithms.a3c_worker import A3CWorker, initial_statistics
 from paddle_ac.algorithms.shared_parameters import ProcessLock, SharedParameters
 from paddle_ac.config import make_config
 from paddle_ac.envs.make import training_env_fns
-from paddle_ac.errors import CheckpointError, ConfigError, NonFiniteError
+from paddle_ac.errors import ConfigError, NonFiniteError
 from paddle_ac.nn.layout import ParameterLayout
 from paddle_ac.training.checkpoint import load_checkpoint
+from paddle_ac.training.evaluate import evaluate
 from paddle_ac.training.run_folder import RunFolder
 from paddle_ac.training.train import resume, train
 from tests.conftest import shared_memory
@@ -173,7 +174,7 @@ def test_a_run_goes_on_to_a_larger_total_with_other_episodes(tmp_path):
     then = load_checkpoint(RunFolder(tmp_path / "run").latest)["algorithm"]
     assert summary["env_steps"] == 5000 == then["worker_steps"].sum()
     assert (first["starts"], then["starts"]) == ([1], [2])
-    with pytest.raises(CheckpointError, match="the checkpoint has 1 workers, this run 3"):
+    with pytest.raises(ConfigError, match="num_workers cannot change on resume"):
         resume(str(tmp_path / "run"), {"total_steps": 6000, "num_workers": 3})
 
 
@@ -182,9 +183,8 @@ def test_every_workers_reports_are_heard_in_turn():
     agent = A3C.from_config(quick_config(num_workers=3, total_steps=30000))
     agent.update()
     wait_until(lambda: agent.shared.env_steps >= 30000)
-    for _ in range(6):
-        agent.update()
-    assert len(set(agent._reported_updates)) == 1
+    heard = [tag for _ in range(6) for tag in agent.update() if tag.startswith("workers/")]
+    assert sorted(heard) == sorted(2 * [f"workers/steps_{index}" for index in range(3)])
     agent.close()
 
 
@@ -202,6 +202,69 @@ def test_spaces_that_it_cannot_take_are_named(tmp_path):
 
 
 # ---------------------------------------------------------------------------------------------------------- accidents
+
+
+def test_writes_that_race_never_make_a_mean_square_negative():
+    """Many workers, a short memory and a write at every step: what once led to the root of a negative number."""
+    agent = A3C.from_config(
+        quick_config(num_workers=6, rmsprop_decay=0.5, num_steps=1, hidden_sizes=(256,), total_steps=15000)
+    )
+    while not agent.is_done:
+        agent.update()
+    assert (agent.shared.statistics["mean_square"] >= 0).all()
+    agent.close()
+
+
+@pytest.mark.parametrize("restart", [False, True], ids=["stop", "replace"])
+def test_a_worker_killed_before_it_plays_is_named_or_replaced(restart, monkeypatch):
+    agent = A3C.from_config(quick_config(num_workers=3, restart_workers=restart))
+    start = A3C._start
+
+    def start_and_kill_the_first(self, index):
+        worker = start(self, index)
+        if index == 1 and self._starts[1] == 1:
+            os.kill(worker.process.pid, signal.SIGKILL)
+        return worker
+
+    monkeypatch.setattr(A3C, "_start", start_and_kill_the_first)
+    started = time.monotonic()
+    if restart:
+        play(agent, 1000)
+        assert agent._starts == [1, 2, 1]
+    else:
+        with pytest.raises(WorkerDiedError, match="worker 1 was killed by SIGKILL"):
+            agent.update()
+    agent.close()
+    assert time.monotonic() - started < (30 if restart else 5)
+
+
+def test_a_worker_that_dies_again_and_again_is_given_up():
+    agent = A3C.from_config(quick_config(env="tests.environments:test/Deadly-v0", num_workers=1, restart_workers=True))
+    with pytest.raises(WorkerDiedError, match="worker 0 was killed by SIGKILL, the 10th time without a report between"):
+        play(agent, 10**9)
+    agent.close()
+
+
+def test_a_worker_killed_during_an_evaluation_is_named(monkeypatch):
+    agent = A3C.from_config(quick_config(total_steps=10**9))
+    play(agent, 500)
+    with DummyVecEnv(training_env_fns("CartPole-v1", 0, 2)) as envs:
+        os.kill(agent._workers[1].process.pid, signal.SIGKILL)
+        started = time.monotonic()
+        with pytest.raises(WorkerDiedError, match="worker 1 was killed by SIGKILL"):
+            evaluate(agent.policy, envs, 10**6, max_steps=500, check=agent.check)
+    assert time.monotonic() - started < 5
+    agent.close()
+
+
+def test_stopping_hears_what_every_worker_still_has_to_say():
+    agent = A3C.from_config(quick_config(total_steps=10**9))
+    play(agent, 2000)
+    told = list(agent.finish())
+    assert agent.is_done
+    last = {tag: value for metrics in told for tag, value in metrics.items() if tag.startswith("workers/")}
+    assert sum(last.values()) == agent.env_steps == agent.state_dict()["env_steps"]
+    agent.close()
 
 
 def play(agent: A3C, steps: int) -> None:

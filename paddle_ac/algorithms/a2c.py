@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -107,6 +108,18 @@ class A2C:
             "diagnostics/grad_norm": learned.norm,
             "diagnostics/explained_variance": explained_variance(learned.loss.values, learned.returns),
         }
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the total of steps is reached."""
+        return self.env_steps >= self.config.total_steps
+
+    def check(self) -> None:
+        """Nothing happens between two updates that could go wrong."""
+
+    def finish(self) -> Iterator[dict[str, Any]]:
+        """Nothing happens after the last update."""
+        return iter(())
 
     def _act(self, observations: np.ndarray) -> np.ndarray:
         return self.network.act(observations, self.generator)

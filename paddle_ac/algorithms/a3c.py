@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import multiprocessing.connection
+import time
 from collections import deque
+from collections.abc import Iterator
 from typing import Any
 
 import cloudpickle
@@ -20,6 +22,8 @@ from paddle_ac.errors import NonFiniteError
 from paddle_ac.nn.networks import ActorCritic
 from paddle_ac.nn.parameters import FlatParameters
 
+MAX_DEATHS = 10  # of one worker without a report between, after which replacing it is no use
+SECONDS_TO_FINISH = 3.0  # for the workers' last reports, when the run is stopped
 SECONDS_WITHOUT_REPORT = 0.5  # after which update() returns with nothing, so that Ctrl-C is not kept waiting
 
 
@@ -53,8 +57,6 @@ class A3C:
         self.shared = SharedParameters(layout, initial_statistics(config, layout.size), config.num_workers)
         self.shared.vector[:] = self._snapshot.vector
         self.lock = ProcessLock() if config.lock else None
-        self._reported_steps = [0] * config.num_workers
-        self._reported_updates = [0] * config.num_workers
         self._starts = [0] * config.num_workers  # of each worker, over the whole run: a number of its episodes' seeds
         self.metric_tags = (
             "diagnostics/policy_lag",
@@ -62,8 +64,9 @@ class A3C:
             *(f"workers/steps_{index}" for index in range(config.num_workers)),
         )
         self._workers: list[WorkerProcess] = []
-        self._inbox: deque[int] = deque()  # workers with a report, each once in a round: nobody is kept waiting
+        self._inbox: deque[int] = deque()  # workers with a report, in the order in which they came
         self._finished: set[int] = set()
+        self._deaths = [0] * config.num_workers  # since the last report of each
 
     @classmethod
     def from_config(cls, config: A3CConfig) -> A3C:
@@ -82,13 +85,18 @@ class A3C:
 
     @property
     def env_steps(self) -> int:
-        """Steps of single environments that were reported so far."""
-        return sum(self._reported_steps)
+        """Steps of single environments that the workers have learned from so far."""
+        return self.shared.env_steps
 
     @property
     def num_updates(self) -> int:
-        """Updates that were reported so far."""
-        return sum(self._reported_updates)
+        """Writes of all workers so far."""
+        return self.shared.num_updates
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the total of steps is reached, and all that the workers did has been heard."""
+        return len(self._finished) == self.config.num_workers
 
     @property
     def policy(self) -> ActorCritic:
@@ -108,23 +116,34 @@ class A3C:
             NonFiniteError: a worker met a NaN or an infinity; it was not written.
         """
         if not self._workers:
-            self._start_all()
+            self._workers = [self._start(index) for index in range(self.config.num_workers)]
+            for index in range(self.config.num_workers):
+                self._let_go(index)
             return _nothing()
-        report = self._next_report()
-        if report is None:
-            return _nothing()
-        metrics = report.metrics
-        while self.env_steps >= self.config.total_steps and len(self._finished) < len(self._workers):
-            report = self._next_report()
-            if report is not None:
-                for tag, value in report.metrics.items():
-                    metrics[tag] = metrics[tag] + value if isinstance(value, list) else value
-        return metrics
+        return self._next_metrics(SECONDS_WITHOUT_REPORT)
+
+    def check(self) -> None:
+        """Raise ``WorkerDiedError`` if a worker was killed and is not to be replaced."""
+        if self.config.restart_workers:
+            return
+        for index, worker in enumerate(self._workers):
+            if index not in self._finished and worker.process.exitcode not in (None, 0):
+                raise WorkerDiedError(f"{worker.name} {worker.how_it_ended()}")
+
+    def finish(self) -> Iterator[dict[str, Any]]:
+        """Stop the workers and hear what they still have to report; one that is stuck is not waited for."""
+        self.shared.stop()
+        deadline = time.monotonic() + SECONDS_TO_FINISH
+        while self._workers and not self.is_done and time.monotonic() < deadline:
+            try:
+                yield self._next_metrics(0.1)
+            except (WorkerDiedError, WorkerFailedError, NonFiniteError):
+                continue  # why the run ends is known already
 
     def state_dict(self) -> dict[str, Any]:
         """Parameters, statistics and counters as they are now; episodes under way are not part of it."""
         return {
-            "env_steps": self.shared.env_steps,
+            "env_steps": int(self.shared.env_steps),
             "parameters": {name: view.copy() for name, view in self.shared.views.items()},
             "optimizer": {name: value.copy() for name, value in self.shared.statistics.items()},
             "worker_steps": self.shared.worker_steps.copy(),
@@ -149,23 +168,16 @@ class A3C:
         self.shared.worker_steps[:] = state["worker_steps"]
         self.shared.worker_updates[:] = state["worker_updates"]
         self._starts = list(state["starts"])
-        for index in range(self.config.num_workers):
-            self._count(index)
 
     def close(self) -> None:
-        """End every worker."""
+        """End every worker, all within a second."""
         self.shared.stop()
         for worker in self._workers:
-            worker.end(patience=1.0)
+            worker.connection.close()  # whoever waits for a word, or to be heard, wakes up
+        deadline = time.monotonic() + 1.0
+        for worker in self._workers:
+            worker.end(patience=max(deadline - time.monotonic(), 0))
         self._workers = []
-
-    def _start_all(self) -> None:
-        for index in range(self.config.num_workers):
-            self._workers.append(self._start(index))
-        for worker in self._workers:
-            self._receive(worker)
-        for worker in self._workers:
-            worker.connection.send("go")
 
     def _start(self, index: int) -> WorkerProcess:
         config = self.config
@@ -175,40 +187,54 @@ class A3C:
         self._starts[index] += 1
         return WorkerProcess(f"worker {index}", run_worker, arguments)
 
-    def _next_report(self) -> Report | None:
-        """The next report of any worker; ``None`` if there was none for a while, or a worker was replaced."""
+    def _let_go(self, index: int) -> None:
+        """Wait until a worker is ready and let it play; replace it, where that is wanted, if it dies before."""
+        try:
+            self._receive(self._workers[index])
+            self._workers[index].connection.send("go")
+        except (WorkerDiedError, BrokenPipeError):
+            self._replace(index)
+
+    def _replace(self, index: int) -> None:
+        worker = self._workers[index]
+        death = f"{worker.name} {worker.how_it_ended()}"
+        if not self.config.restart_workers:
+            raise WorkerDiedError(death)
+        self._deaths[index] += 1
+        if self._deaths[index] == MAX_DEATHS:
+            raise WorkerDiedError(f"{death}, the {MAX_DEATHS}th time without a report between")
+        logging.getLogger(__name__).warning("%s; another takes its place", death)
+        worker.end(patience=0)
+        self._workers[index] = self._start(index)
+        self._let_go(index)
+
+    def _next_metrics(self, timeout: float) -> dict[str, Any]:
+        """Metrics of the next report of any worker; none if there is none within ``timeout`` seconds."""
         if not self._inbox:
             playing = {
                 worker.connection: index for index, worker in enumerate(self._workers) if index not in self._finished
             }
-            ready = multiprocessing.connection.wait(list(playing), SECONDS_WITHOUT_REPORT)
+            ready = multiprocessing.connection.wait(list(playing), timeout)
             self._inbox.extend(playing[connection] for connection in ready)
         if not self._inbox:
-            return None
+            return _nothing()
         index = self._inbox.popleft()
         try:
             report = self._receive(self._workers[index])
-        except WorkerDiedError as death:
-            if not self.config.restart_workers:
+        except WorkerDiedError:
+            if self.shared.stopping:
+                self._finished.add(index)
                 raise
-            logging.getLogger(__name__).warning("%s; another takes its place", death)
-            self._workers[index].end(patience=0)
-            self._count(index)
-            self._workers[index] = self._start(index)
-            self._receive(self._workers[index])
-            self._workers[index].connection.send("go")
-            return None
+            self._replace(index)
+            return _nothing()
+        except (WorkerFailedError, NonFiniteError):
+            self._finished.add(index)
+            raise
         assert isinstance(report, Report)
-        self._reported_steps[index] = report.worker_steps
-        self._reported_updates[index] = report.worker_updates
+        self._deaths[index] = 0
         if report.last:
             self._finished.add(index)
-        return report
-
-    def _count(self, index: int) -> None:
-        """Take note of all that a worker did, where it will not report it itself."""
-        self._reported_steps[index] = int(self.shared.worker_steps[index])
-        self._reported_updates[index] = int(self.shared.worker_updates[index])
+        return report.metrics
 
     def _receive(self, worker: WorkerProcess) -> Any:
         try:

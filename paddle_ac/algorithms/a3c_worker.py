@@ -31,14 +31,10 @@ class Report:
     """What a worker did since its last report.
 
     Attributes:
-        worker_steps: steps of single environments that it has learned from in the whole run.
-        worker_updates: its writes to the shared parameters in the whole run.
         metrics: by tag; the tags of episodes hold a list with an entry for each that finished.
         last: whether the worker ends with it, having reached the total.
     """
 
-    worker_steps: int
-    worker_updates: int
     metrics: dict[str, Any]
     last: bool
 
@@ -148,9 +144,8 @@ class A3CWorker:
             metrics["diagnostics/explained_variance"] = explained_variance(
                 np.concatenate(self.predictions), np.concatenate(self.targets)
             )
-        worker_steps = int(self.shared.worker_steps[self.index])
-        metrics[f"workers/steps_{self.index}"] = worker_steps
-        report = Report(worker_steps, int(self.shared.worker_updates[self.index]), metrics, last)
+        metrics[f"workers/steps_{self.index}"] = int(self.shared.worker_steps[self.index])
+        report = Report(metrics, last)
         self._begin_report()
         return report
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Protocol
 
 import numpy as np
@@ -23,7 +24,7 @@ class Algorithm(Protocol):
     """Learns, update by update, and knows nothing of files, logs, progress bars or command lines."""
 
     metric_tags: tuple[str, ...]  # tags of its metrics that not every algorithm has
-    asynchronous: bool  # it learns on between two calls of update(), and its state is sound after an error of update()
+    asynchronous: bool  # it learns on between two calls of update(), and can be saved after an error of update()
 
     @property
     def env_steps(self) -> int:
@@ -33,6 +34,11 @@ class Algorithm(Protocol):
     @property
     def num_updates(self) -> int:
         """Gradient steps so far."""
+        ...
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the total of steps is reached, and all metrics of it have been returned."""
         ...
 
     @property
@@ -52,6 +58,14 @@ class Algorithm(Protocol):
 
     def update(self) -> dict[str, Any]:
         """Learn for a while; returns metrics by tag, numbers or lists of them, with every episode that finished."""
+        ...
+
+    def check(self) -> None:
+        """Raise what has gone wrong since the last update; called now and then while no update is."""
+        ...
+
+    def finish(self) -> Iterator[dict[str, Any]]:
+        """Stop learning, and return the metrics that are left; the state is at rest afterwards."""
         ...
 
     def state_dict(self) -> dict[str, Any]:

@@ -51,8 +51,10 @@ class RMSProp:
         return {"mean_square": np.ones(size, np.float32)}
 
     def step(self, gradient: np.ndarray, learning_rate: float) -> None:
-        mean_square = self.statistics["mean_square"]
+        # From one reading of the statistics, which others may write: the difference of two could be negative.
+        mean_square = self.statistics["mean_square"].copy()
         mean_square += (1 - self.decay) * (gradient * gradient - mean_square)
+        self.statistics["mean_square"][...] = mean_square
         self.parameters -= np.float32(learning_rate) * gradient / np.sqrt(mean_square + self.epsilon)
 
 
@@ -80,11 +82,13 @@ class Adam:
         }
 
     def step(self, gradient: np.ndarray, learning_rate: float) -> None:
-        mean, mean_square = self.statistics["mean"], self.statistics["mean_square"]
+        mean, mean_square = self.statistics["mean"].copy(), self.statistics["mean_square"].copy()  # as RMSProp
         self.statistics["num_steps"] += 1
         num_steps = int(self.statistics["num_steps"][0])
         mean += np.float32(0.1) * (gradient - mean)
         mean_square += np.float32(0.001) * (gradient * gradient - mean_square)
+        self.statistics["mean"][...] = mean
+        self.statistics["mean_square"][...] = mean_square
         step_size = np.float32(learning_rate / (1 - 0.9**num_steps))
         root = np.sqrt(mean_square * np.float32(1 / (1 - 0.999**num_steps)))
         self.parameters -= step_size * mean / (root + self.epsilon)

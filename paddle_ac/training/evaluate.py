@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -91,7 +93,12 @@ def num_evaluation_envs(episodes: int) -> int:
 
 
 def evaluate(
-    policy: Policy, envs: VecEnv, episodes: int, max_steps: int, generator: np.random.Generator | None = None
+    policy: Policy,
+    envs: VecEnv,
+    episodes: int,
+    max_steps: int,
+    generator: np.random.Generator | None = None,
+    check: Callable[[], None] | None = None,
 ) -> np.ndarray:
     """Play whole episodes.
 
@@ -104,6 +111,7 @@ def evaluate(
         max_steps: of an episode, which is cut there: a greedy policy may go in a circle, and not every environment has
             a time limit.
         generator: draws the actions; without one the most probable are taken.
+        check: called about once a second, to raise what goes wrong elsewhere meanwhile.
 
     Returns:
         undiscounted returns ``[episodes]`` float64.
@@ -117,12 +125,16 @@ def evaluate(
     episode_returns = np.zeros(num_envs, np.float64)
     episode_lengths = np.zeros(num_envs, np.int64)
     observations = envs.reset()
+    checked = time.monotonic()
     while any(len(returns) < share for returns, share in zip(finished, shares, strict=True)):
         observations, rewards, dones, _ = envs.step(policy.act(observations, generator))
         for name, values in (("observation", observations), ("reward", rewards)):
             if not np.isfinite(values).all():
                 env = np.argwhere(~np.isfinite(values))[0][0]
                 raise NonFiniteError(f"{name} of evaluation environment {env} is not finite")
+        if check is not None and time.monotonic() - checked > 1.0:
+            check()
+            checked = time.monotonic()
         episode_returns += rewards
         episode_lengths += 1
         cut = (episode_lengths >= max_steps) & ~dones

@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from paddle_ac.algorithms.algorithm import Algorithm, Policy
 from paddle_ac.algorithms.registry import ALGORITHMS
-from paddle_ac.config import CHANGEABLE_ON_RESUME, RunConfig, make_config, write_yaml
+from paddle_ac.config import RunConfig, make_config, write_yaml
 from paddle_ac.envs.make import FINAL_EVALUATION, make_evaluation_envs
 from paddle_ac.errors import CheckpointError, ConfigError, NonFiniteError
 from paddle_ac.training.checkpoint import load_checkpoint, save_checkpoint, write_atomically
@@ -64,7 +64,7 @@ def resume(run_dir: str, changes: dict[str, Any] | None = None, progress: bool =
 
     Args:
         run_dir: the run's folder.
-        changes: hyper-parameters to change from here on, of ``CHANGEABLE_ON_RESUME``.
+        changes: hyper-parameters to change from here on, of the configuration's ``changeable_on_resume``.
         progress: show a progress bar, if this is a terminal.
 
     Returns:
@@ -79,7 +79,7 @@ def resume(run_dir: str, changes: dict[str, Any] | None = None, progress: bool =
     before = folder.read_config().model_dump()
     config = make_config({**before, **(changes or {})})
     for name, value in config.model_dump().items():
-        if value != before[name] and name not in CHANGEABLE_ON_RESUME:
+        if value != before[name] and name not in config.changeable_on_resume:
             raise ConfigError(f"{name} cannot change on resume: {run_dir} has {before[name]!r}, not {value!r}")
     state = load_checkpoint(folder.latest)
     if state.keys() != _Run.STATE_KEYS:
@@ -155,21 +155,37 @@ class _Run:
         final_returns = None
         try:
             stopped_by = self._train(progress)
+            self._settle()
             self.save()  # before the curves' last point: a run that goes on from here writes that one with more in it
             if stopped_by == "total_steps":
                 policy = self.algorithm.policy
                 final_returns = self._evaluate(policy, FINAL_EVALUATION)
                 if self.best is None:
-                    self._keep_as_best(policy, final_returns)
+                    self._keep_as_best(policy, final_returns, self.algorithm.env_steps)
         except KeyboardInterrupt:  # in the final evaluation, or a second one: what was saved stays
+            self._save_if_asynchronous()
             return self._write_down("interrupt", None)
         except Exception as error:
-            if self.algorithm.asynchronous:
-                with suppress(NonFiniteError):
-                    self.save()
+            self._save_if_asynchronous()
             self._write_down("error", None, f"{type(error).__name__}: {error}")
             raise
         return self._write_down(stopped_by, final_returns)
+
+    def _save_if_asynchronous(self) -> None:
+        """Save what the workers have learned; a synchronous algorithm may be in the middle of an update."""
+        if self.algorithm.asynchronous:
+            self._settle()
+            with suppress(NonFiniteError, OSError):  # the error at hand is the one to tell
+                self.save()
+
+    def _settle(self) -> None:
+        for metrics in self.algorithm.finish():
+            self._take(metrics)
+
+    def _take(self, metrics: dict[str, Any]) -> None:
+        self.logger.record(metrics)
+        self.episodes += len(metrics["charts/episode_return"])
+        self.recent_returns.extend(metrics["charts/episode_return"])
 
     def _train(self, progress: bool) -> str:
         config, algorithm = self.config, self.algorithm
@@ -184,67 +200,61 @@ class _Run:
         # An asynchronous algorithm learns on through evaluations; its first update starts its workers and is left out.
         learning_since: float | None = None
         with bar, _interrupt_noted() as interrupt:
-            while algorithm.env_steps < config.total_steps and not interrupt.is_set():
-                steps_before = algorithm.env_steps
+            steps = algorithm.env_steps
+            while not algorithm.is_done and not interrupt.is_set():
                 if not algorithm.asynchronous:
                     learning_since = time.perf_counter()
-                metrics = algorithm.update()
-                self.logger.record(metrics)
+                self._take(algorithm.update())
                 now = time.perf_counter()
                 if learning_since is not None:
                     self.train_seconds += now - learning_since
                 learning_since = now
 
-                self.episodes += len(metrics["charts/episode_return"])
-                self.recent_returns.extend(metrics["charts/episode_return"])
-                evaluation_due = self._crossed(steps_before, config.eval_interval)
+                steps_before, steps = steps, algorithm.env_steps
+                evaluation_due = _crossed(steps_before, steps, config.eval_interval)
                 if evaluation_due:
-                    self._evaluate_and_keep_best()
-                if evaluation_due or self._crossed(steps_before, config.log_interval):
-                    self._write_point()
+                    self._evaluate_and_keep_best(steps)
+                if evaluation_due or _crossed(steps_before, steps, config.log_interval):
+                    self._write_point(steps)
                     if self.recent_returns:
                         bar.set_postfix_str(f"return {np.mean(self.recent_returns):.1f}", refresh=False)
-                if self._crossed(steps_before, config.checkpoint_interval):
+                if _crossed(steps_before, steps, config.checkpoint_interval):
                     self.save()
-                bar.update(algorithm.env_steps - steps_before)
+                bar.update(steps - steps_before)
             return "interrupt" if interrupt.is_set() else "total_steps"
-
-    def _crossed(self, steps_before: int, interval: int) -> bool:
-        """Whether the last update reached a multiple of an interval: due times depend on the steps alone."""
-        return steps_before // interval < self.algorithm.env_steps // interval
 
     def _evaluate(self, policy: Policy, *purpose: int) -> np.ndarray:
         episodes = self.config.eval_episodes
         num_envs = num_evaluation_envs(episodes)
         with make_evaluation_envs(self.config, self.config.seed, num_envs, *purpose) as envs:
-            return evaluate(policy, envs, episodes, self.config.eval_max_steps)
+            return evaluate(policy, envs, episodes, self.config.eval_max_steps, check=self.algorithm.check)
 
-    def _evaluate_and_keep_best(self) -> None:
+    def _evaluate_and_keep_best(self, steps: int) -> None:
         policy = self.algorithm.policy
         returns = self._evaluate(policy)
         self.logger.record({"eval/mean_return": float(returns.mean()), "eval/std_return": float(returns.std())})
         if self.best is None or returns.mean() >= self.best["mean_return"]:  # of equals the later: it has learned more
-            self._keep_as_best(policy, returns)
+            self._keep_as_best(policy, returns, steps)
 
-    def _keep_as_best(self, policy: Policy, returns: np.ndarray) -> None:
-        self.best = {"mean_return": float(returns.mean()), "env_steps": self.algorithm.env_steps}
+    def _keep_as_best(self, policy: Policy, returns: np.ndarray, steps: int) -> None:
+        self.best = {"mean_return": float(returns.mean()), "env_steps": steps}
         state = {"algo": self.config.algo, **self.best, "parameters": policy.parameter_arrays()}
         save_checkpoint(self.folder.best, state)
 
-    def _write_point(self) -> None:
-        steps, updates, seconds = self.last_point
+    def _write_point(self, steps: int) -> None:
+        steps_before, updates, seconds = self.last_point
         if self.train_seconds > seconds:
             passed = self.train_seconds - seconds
-            self.logger.record({"charts/steps_per_second": (self.algorithm.env_steps - steps) / passed})
+            self.logger.record({"charts/steps_per_second": (steps - steps_before) / passed})
             self.logger.record({"charts/updates_per_second": (self.algorithm.num_updates - updates) / passed})
-        self.last_point = [self.algorithm.env_steps, self.algorithm.num_updates, self.train_seconds]
-        self.logger.write(self.algorithm.env_steps, self.train_seconds)
+        self.last_point = [steps, self.algorithm.num_updates, self.train_seconds]
+        self.logger.write(steps, self.train_seconds)
 
     def _write_down(
         self, stopped_by: str, final_returns: np.ndarray | None, error: str | None = None
     ) -> dict[str, Any]:
         if self.logger.pending:
-            self._write_point()
+            self._write_point(self.algorithm.env_steps)
         self.logger.close()
         config, steps = self.config, self.algorithm.env_steps
         summary = {
@@ -275,6 +285,11 @@ class _Run:
         write_atomically(self.folder.summary, (json.dumps(summary, indent=2) + "\n").encode())
         plot_run(self.folder.progress, self.folder.curves, f"{config.algo} on {config.env}, seed {config.seed}")
         return summary
+
+
+def _crossed(steps_before: int, steps: int, interval: int) -> bool:
+    """Whether a multiple of an interval lies between: what is due depends on the steps alone."""
+    return steps_before // interval < steps // interval
 
 
 def _is_over(folder: RunFolder, total_steps: int) -> bool:
