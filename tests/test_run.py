@@ -235,7 +235,7 @@ def test_nothing_is_printed_but_the_outcome_when_not_in_a_terminal(tmp_path):
 
 def test_the_best_model_is_the_last_of_those_with_the_highest_evaluation(tmp_path, monkeypatch):
     means = iter([5.0, 9.0, 9.0, 3.0])
-    monkeypatch.setattr("paddle_ac.training.train.evaluate", lambda *_: np.array([next(means)]))
+    monkeypatch.setattr("paddle_ac.training.train.evaluate", lambda *_, **__: np.array([next(means)]))
     summary = quick_run(tmp_path / "run", 3020)
     assert (summary["best_eval_mean_return"], summary["best_env_steps"], summary["eval_mean_return"]) == (
         9.0,
@@ -246,7 +246,7 @@ def test_the_best_model_is_the_last_of_those_with_the_highest_evaluation(tmp_pat
 
 
 def test_evaluations_are_left_out_of_the_training_time(tmp_path, monkeypatch):
-    def slow_evaluation(*_):
+    def slow_evaluation(*_, **__):
         time.sleep(0.5)
         return np.zeros(3)
 
