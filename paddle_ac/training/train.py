@@ -243,7 +243,7 @@ class _Run:
 
     def _write_point(self, steps: int) -> None:
         steps_before, updates, seconds = self.last_point
-        if self.train_seconds > seconds:
+        if self.train_seconds > seconds and steps > steps_before:  # not where the last reports are all that is new
             passed = self.train_seconds - seconds
             self.logger.record({"charts/steps_per_second": (steps - steps_before) / passed})
             self.logger.record({"charts/updates_per_second": (self.algorithm.num_updates - updates) / passed})
