@@ -109,7 +109,6 @@ def add_ones(connection, shared, lock, times):
     for _ in range(times):
         with lock:
             shared.vector += 1
-        shared.worker_updates[0] += 0
     connection.send("done")
 
 
