@@ -10,15 +10,12 @@ the interpreter of an environment with `torch` and `gymnasium`; without it only 
 from __future__ import annotations
 
 import argparse
-import subprocess
 import time
-from pathlib import Path
-from statistics import median
+
+from side_by_side import run_peer, tell
 
 from paddle_ac.algorithms.a3c import A3C
 from paddle_ac.config import make_config
-
-PEER = Path(__file__).parent / "peers" / "pytorch_a3c.py"
 
 
 def main() -> None:
@@ -36,7 +33,8 @@ def main() -> None:
         if arguments.peer_python:
             for workers in (1, 2):
                 name = f"PyTorch {workers} worker{'s' * (workers > 1)}"
-                programs[name] = measure_peer(arguments.peer_python, workers, arguments.seconds)
+                flags = {"num_workers": workers, "seconds": arguments.seconds}
+                programs[name] = run_peer(arguments.peer_python, "pytorch_a3c.py", **flags)
         rounds.append(programs)
     for name in rounds[0]:
         tell(name, [programs[name] for programs in rounds], "steps/s")
@@ -58,19 +56,6 @@ def measure_ours(num_workers: int, seconds: float) -> float:
     speed = (agent.shared.env_steps - steps_before) / (time.perf_counter() - started)
     agent.close()
     return speed
-
-
-def measure_peer(python: str, num_workers: int, seconds: float) -> float:
-    """The same of the PyTorch program."""
-    command = [python, str(PEER), f"--num-workers={num_workers}", f"--seconds={seconds}"]
-    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-
-
-def tell(name: str, values: list[float], unit: str = "x") -> None:
-    """A row: minimum, median and maximum."""
-    form = "{:10,.0f}" if unit == "steps/s" else "{:10.2f}"
-    cells = "".join(form.format(value) for value in (min(values), median(values), max(values)))
-    print(f"{name:24}{cells}  {unit}")
 
 
 if __name__ == "__main__":

@@ -104,26 +104,26 @@ def test_one_worker_gives_the_same_bits_twice(tmp_path):
     assert states[0]["env_steps"] == states[1]["env_steps"] == 3020
 
 
-def add_ones(connection, shared, lock, times):
-    connection.recv()
+def add_ones(channel, shared, lock, times):
+    channel.recv()
     for _ in range(times):
         with lock:
             shared.vector += 1
-    connection.send("done")
+    channel.send("done")
 
 
 def test_the_lock_lets_no_update_be_lost():
     shared, lock = SharedParameters(ParameterLayout([("weight", (50, 40))]), {}, 1), ProcessLock()
     workers = [WorkerProcess(f"adder {index}", add_ones, (shared, lock, 2000)) for index in range(3)]
     for worker in workers:
-        worker.connection.send("go")
+        worker.channel.send("go")
     for worker in workers:
-        assert worker.connection.recv() == "done"
+        assert worker.channel.recv() == "done"
         worker.end(patience=5)
     assert (shared.vector == 6000).all()
 
 
-def die_with_the_lock(connection, lock):
+def die_with_the_lock(channel, lock):
     lock.__enter__()
     os.kill(os.getpid(), signal.SIGKILL)
 
@@ -132,7 +132,7 @@ def test_a_holder_that_is_killed_loses_the_lock():
     lock = ProcessLock()
     worker = WorkerProcess("holder", die_with_the_lock, (lock,))
     with pytest.raises(EOFError):
-        worker.connection.recv()
+        worker.channel.recv()
     assert worker.how_it_ended() == "was killed by SIGKILL"
     with lock:
         worker.end(patience=1)

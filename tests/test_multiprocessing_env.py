@@ -200,8 +200,10 @@ def test_an_attribute_that_is_not_there_breaks_nothing(make_vec_env):
 def test_too_few_actions_are_refused(make_vec_env):
     with make_vec_env([Counting, Counting]) as envs:
         envs.reset()
-        with pytest.raises(ValueError, match="2 environments need 2 actions, got 1"):
+        with pytest.raises(ValueError, match=r"2 environments need actions of shape \(2,\), got \(1,\)"):
             envs.step([0])
+        with pytest.raises(TypeError, match="float64"):
+            envs.step([0.0, 1.0])  # an environment would take them for indices, or not
 
 
 @BOTH

@@ -173,7 +173,7 @@ class A3C:
         """End every worker, all within a second."""
         self.shared.stop()
         for worker in self._workers:
-            worker.connection.close()  # whoever waits for a word, or to be heard, wakes up
+            worker.channel.close()  # whoever waits for a word, or to be heard, wakes up
         deadline = time.monotonic() + 1.0
         for worker in self._workers:
             worker.end(patience=max(deadline - time.monotonic(), 0))
@@ -191,8 +191,8 @@ class A3C:
         """Wait until a worker is ready and let it play; replace it, where that is wanted, if it dies before."""
         try:
             self._receive(self._workers[index])
-            self._workers[index].connection.send("go")
-        except (WorkerDiedError, BrokenPipeError):
+            self._workers[index].channel.send("go")
+        except (WorkerDiedError, ConnectionError):
             self._replace(index)
 
     def _replace(self, index: int) -> None:
@@ -212,10 +212,10 @@ class A3C:
         """Metrics of the next report of any worker; none if there is none within ``timeout`` seconds."""
         if not self._inbox:
             playing = {
-                worker.connection: index for index, worker in enumerate(self._workers) if index not in self._finished
+                worker.channel: index for index, worker in enumerate(self._workers) if index not in self._finished
             }
             ready = multiprocessing.connection.wait(list(playing), timeout)
-            self._inbox.extend(playing[connection] for connection in ready)
+            self._inbox.extend(playing[channel] for channel in ready)
         if not self._inbox:
             return _nothing()
         index = self._inbox.popleft()
@@ -238,7 +238,7 @@ class A3C:
 
     def _receive(self, worker: WorkerProcess) -> Any:
         try:
-            message = worker.connection.recv()
+            message = worker.channel.recv()
         except (EOFError, OSError):
             raise WorkerDiedError(f"{worker.name} {worker.how_it_ended()}") from None
         if isinstance(message, Failure):

@@ -11,7 +11,7 @@ from typing import Any
 import cloudpickle
 import numpy as np
 
-from multiprocessing_env import DummyVecEnv, EnvironmentFailedError, VecEnv
+from multiprocessing_env import Channel, DummyVecEnv, EnvironmentFailedError, VecEnv
 from paddle_ac.algorithms.shared_parameters import ProcessLock, SharedParameters
 from paddle_ac.config import A3CConfig
 from paddle_ac.errors import NonFiniteError
@@ -171,7 +171,7 @@ def initial_statistics(config: A3CConfig, size: int) -> dict[str, np.ndarray]:
 
 
 def run_worker(
-    connection: Any,
+    channel: Channel,
     index: int,
     start: int,
     config: A3CConfig,
@@ -183,14 +183,14 @@ def run_worker(
     try:
         with DummyVecEnv(cloudpickle.loads(pickled_env_fns)) as envs:
             worker = A3CWorker(index, start, config, envs, shared, lock or contextlib.nullcontext())
-            connection.send("ready")
-            connection.recv()
-            worker.run(connection.send)
-    except (EOFError, BrokenPipeError):  # the parent is gone
+            channel.send("ready")
+            channel.recv()
+            worker.run(channel.send)
+    except (EOFError, ConnectionError):  # the parent is gone
         pass
     except NonFiniteError as error:
-        connection.send(Failure(str(error), is_non_finite=True))
+        channel.send(Failure(str(error), is_non_finite=True))
     except EnvironmentFailedError as error:
-        connection.send(Failure(str(error)))
+        channel.send(Failure(str(error)))
     except Exception:
-        connection.send(Failure(traceback.format_exc()))
+        channel.send(Failure(traceback.format_exc()))

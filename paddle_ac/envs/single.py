@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import io
 import warnings
 from collections.abc import Callable
@@ -19,8 +20,8 @@ def make_replayable(make_env: Callable[[], Any], key: tuple[int, ...]) -> Episod
 
 
 def make_gymnasium(spec: gymnasium.envs.registration.EnvSpec) -> gymnasium.Env:
-    """A Gymnasium environment, without its checker: that one looks for mistakes of whoever writes an environment."""
-    return gymnasium.make(spec, disable_env_checker=True)
+    """A Gymnasium environment, without what looks for mistakes: of whoever writes one, or steps it before a reset."""
+    return gymnasium.make(dataclasses.replace(spec, order_enforce=False), disable_env_checker=True)
 
 
 def make_classic_gym(env_id: str) -> Any:

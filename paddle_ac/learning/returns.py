@@ -31,11 +31,11 @@ def n_step_returns(
         returns ``[T, N]`` float32.
     """
     returns = np.empty_like(rewards)
+    done = terminated | truncated
+    after_done = np.where(terminated, np.float32(0), truncation_values)
     following = last_values
     for step in reversed(range(len(rewards))):
-        following = np.where(truncated[step], truncation_values[step], following)
-        following = np.where(terminated[step], np.float32(0), following)
-        following = rewards[step] + np.float32(gamma) * following
+        following = rewards[step] + np.float32(gamma) * np.where(done[step], after_done[step], following)
         returns[step] = following
     return returns
 
@@ -45,6 +45,12 @@ def explained_variance(predictions: np.ndarray, targets: np.ndarray) -> float:
 
     It is 0 where all targets are the same.
     """
-    if np.ptp(targets) == 0:  # the variance of equal numbers is not always 0 in floating point
+    if (targets == targets[0]).all():  # the variance of equal numbers is not always 0 in floating point
         return 0.0
-    return 1.0 - float(np.var(targets - predictions)) / float(np.var(targets))
+    return 1.0 - _sum_of_squares(targets - predictions) / _sum_of_squares(targets)
+
+
+def _sum_of_squares(values: np.ndarray) -> float:
+    """Of the differences from the mean."""
+    centred = values - values.mean()
+    return float(np.dot(centred, centred))

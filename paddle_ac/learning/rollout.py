@@ -109,9 +109,10 @@ class RolloutCollector:
         )
         for step in range(self.num_steps):
             actions = act(self.observations)
-            rollout.observations[step] = self.observations
+            envs.step_async(actions)
+            rollout.observations[step] = self.observations  # while workers take the step
             rollout.actions[step] = actions
-            self.observations, rewards, dones, infos = envs.step(actions)
+            self.observations, rewards, dones, infos = envs.step_wait()
             rollout.rewards[step] = rewards
             self.episode_returns += rewards
             self.episode_lengths += 1

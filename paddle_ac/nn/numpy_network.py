@@ -14,6 +14,9 @@ import numpy as np
 from paddle_ac.nn.categorical import log_softmax, sample_categorical
 from paddle_ac.nn.encoding import ObservationEncoder
 
+# Rows of a batch that are differentiated at a time: what lies between the layers then stays in a core's cache.
+BLOCK_SIZE = 256
+
 
 @dataclass(frozen=True)
 class LossParts:
@@ -75,35 +78,72 @@ class NumpyActorCritic:
             gradient: name to array in the parameter's shape; overwritten.
         """
         batch_size = len(returns)
+        values = np.empty(batch_size, np.float32)
+        sums = np.zeros(3)
+        block_gradient = gradient
+        for first in range(0, batch_size, BLOCK_SIZE):
+            block = slice(first, first + BLOCK_SIZE)
+            if first == BLOCK_SIZE:
+                block_gradient = {name: np.empty_like(array) for name, array in gradient.items()}
+            sums += self._block_gradient(
+                observations[block],
+                actions[block],
+                returns[block],
+                np.float32(2 * value_coef / batch_size),
+                np.float32(entropy_coef),
+                np.float32(batch_size),
+                values[block],
+                block_gradient,
+            )
+            if first:
+                for name, array in gradient.items():
+                    array += block_gradient[name]
+        actor, critic, entropy = (sums / batch_size).tolist()
+        return LossParts(actor + value_coef * critic - entropy_coef * entropy, actor, critic, entropy, values)
+
+    def _block_gradient(
+        self,
+        observations: np.ndarray,
+        actions: np.ndarray,
+        returns: np.ndarray,
+        value_weight: np.float32,
+        entropy_coef: np.float32,
+        batch_size: np.float32,
+        values: np.ndarray,
+        gradient: dict[str, np.ndarray],
+    ) -> tuple[float, float, float]:
+        """One block's part of the gradient; fills in its values, and returns the sums of the parts of its loss."""
         features = self.encode(observations)
         actor_hidden = self._hidden(self._actor, features)
         shared = self._critic is self._actor
         critic_hidden = actor_hidden if shared else self._hidden(self._critic, features)
         log_p = log_softmax(self._linear("actor_head", actor_hidden[-1]))
-        values = self._linear("critic_head", critic_hidden[-1])[:, 0]
+        values[...] = self._linear("critic_head", critic_hidden[-1])[:, 0]
 
-        rows = np.arange(batch_size)
+        rows = np.arange(len(returns))
         advantages = returns - values
         p = np.exp(log_p)
         entropies = -(p * log_p).sum(axis=-1)
-        actor = -float(np.mean(log_p[rows, actions] * advantages))
-        critic = float(np.mean(np.square(advantages)))
-        entropy = float(np.mean(entropies))
+        actor = -float(np.sum(log_p[rows, actions] * advantages))
+        critic = float(np.sum(np.square(advantages)))
+        entropy = float(np.sum(entropies))
 
         at_logits = p * advantages[:, np.newaxis]
         at_logits[rows, actions] -= advantages
-        at_logits += np.float32(entropy_coef) * p * (log_p + entropies[:, np.newaxis])
-        at_logits /= np.float32(batch_size)
-        at_values = (advantages * np.float32(-2 * value_coef / batch_size))[:, np.newaxis]
+        at_logits += entropy_coef * p * (log_p + entropies[:, np.newaxis])
+        at_logits /= batch_size
+        at_values = (advantages * -value_weight)[:, np.newaxis]
 
-        at_actor = self._back_through_linear("actor_head", actor_hidden[-1], at_logits, gradient)
-        at_critic = self._back_through_linear("critic_head", critic_hidden[-1], at_values, gradient)
+        self._back_through_linear("actor_head", actor_hidden[-1], at_logits, gradient)
+        self._back_through_linear("critic_head", critic_hidden[-1], at_values, gradient)
+        at_actor = at_logits @ self.parameters["actor_head.weight"].T
+        at_critic = at_values * self.parameters["critic_head.weight"].T  # a product with one column: no sum to take
         if shared:
             self._back_through_hidden(self._actor, actor_hidden, at_actor + at_critic, gradient)
         else:
             self._back_through_hidden(self._actor, actor_hidden, at_actor, gradient)
             self._back_through_hidden(self._critic, critic_hidden, at_critic, gradient)
-        return LossParts(actor + value_coef * critic - entropy_coef * entropy, actor, critic, entropy, values)
+        return actor, critic, entropy
 
     def _hidden(self, layers: list[str], features: np.ndarray) -> list[np.ndarray]:
         """The features, and what each hidden layer makes of them."""
@@ -114,14 +154,15 @@ class NumpyActorCritic:
         return outputs
 
     def _linear(self, layer: str, inputs: np.ndarray) -> np.ndarray:
-        return inputs @ self.parameters[f"{layer}.weight"] + self.parameters[f"{layer}.bias"]
+        outputs = inputs @ self.parameters[f"{layer}.weight"]
+        outputs += self.parameters[f"{layer}.bias"]
+        return outputs
 
     def _back_through_linear(
         self, layer: str, inputs: np.ndarray, at_outputs: np.ndarray, gradient: dict[str, np.ndarray]
-    ) -> np.ndarray:
+    ) -> None:
         np.matmul(inputs.T, at_outputs, out=gradient[f"{layer}.weight"])
         np.sum(at_outputs, axis=0, out=gradient[f"{layer}.bias"])
-        return at_outputs @ self.parameters[f"{layer}.weight"].T
 
     def _back_through_hidden(
         self, layers: list[str], outputs: list[np.ndarray], at_last: np.ndarray, gradient: dict[str, np.ndarray]
@@ -129,8 +170,10 @@ class NumpyActorCritic:
         at_output = at_last
         for index in reversed(range(len(layers))):
             output = outputs[index + 1]
-            slope = 1 - output * output if self.activation == "tanh" else output > 0
-            at_output = self._back_through_linear(layers[index], outputs[index], at_output * slope, gradient)
+            at_output *= 1 - output * output if self.activation == "tanh" else output > 0
+            self._back_through_linear(layers[index], outputs[index], at_output, gradient)
+            if index:  # nobody asks for the gradient at the features
+                at_output = at_output @ self.parameters[f"{layers[index]}.weight"].T
 
 
 def _layer_names(parameters: dict[str, np.ndarray], torso: str) -> list[str]:
