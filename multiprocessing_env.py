@@ -25,6 +25,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 import traceback
 import types
 import warnings
@@ -50,6 +51,11 @@ __all__ = [
 ]
 
 SUPPORTED_SPACES = ("Box", "Discrete", "MultiDiscrete", "MultiBinary")
+
+# A process that sleeps is woken late, and waking it takes time of whoever wakes it: 20 to 50 us each, longer than many
+# a step. So who waits stays awake this many seconds, as long as messages keep coming so soon, and lets others run.
+SOON = 1e-3
+CAN_YIELD = hasattr(os, "sched_yield") and hasattr(socket, "MSG_DONTWAIT")
 
 # The two messages of every step, for which a Channel needs a byte.
 STEP = None  # to a worker: take a step with the actions in shared memory
@@ -195,6 +201,31 @@ class VecEnv(ABC):
         chosen = self._indices(indices)
         return self._call("env_method", [(name, args, kwargs)] * len(chosen), chosen)
 
+    def reset_one(self, index: int) -> np.ndarray:
+        """Begin a new episode in one environment; returns its first observation."""
+        return self._call("reset_one", [()], [index])[0]
+
+    def get_state(self) -> dict[str, Any]:
+        """Where every environment stands: by its index, what its own method ``get_state`` gives."""
+        return {str(index): state for index, state in enumerate(self.env_method("get_state"))}
+
+    def set_state(self, state: dict[str, Any]) -> np.ndarray | None:
+        """Bring every environment back to where it stood, by its own method ``set_state``.
+
+        Returns:
+            the observations ``[N, *observation_space.shape]`` there; ``None`` if they cannot be brought back and must
+            be reset.
+
+        Raises:
+            ValueError: the state of another number or kind of environments.
+        """
+        if not all(key.isdigit() for key in state):
+            raise ValueError("the state is of environments that their maker vectorised, these are single ones")
+        if len(state) != self.num_envs:
+            raise ValueError(f"the state is of {len(state)} environments, these are {self.num_envs}")
+        observations = [self.env_method("set_state", state[str(index)], indices=index)[0] for index in range(len(self))]
+        return np.stack([np.asarray(observation, self.observation_space.dtype) for observation in observations])
+
     def reset_task(self) -> np.ndarray:
         """Call ``reset_task()`` of every environment; returns the observations it gives, stacked."""
         return np.stack(self.env_method("reset_task"))
@@ -293,9 +324,9 @@ class DummyVecEnv(VecEnv):
 class SubprocVecEnv(VecEnv):
     """``N`` environments in worker processes.
 
-    Actions go and observations, rewards and dones come back through shared memory; a step needs a byte each way through
-    a worker's channel, and infos that are not empty. The memory has no name in the file system, so that nothing of it is
-    left behind however the processes end.
+    Actions go and observations, rewards and dones come back through shared memory, which has no name in the file
+    system, so that nothing of it is left behind however the processes end. Beside it a step needs one byte each way
+    through a worker's channel, and infos that are not empty.
 
     Args:
         env_fns: ``N`` functions without arguments, each returning an environment. Closures, lambdas and functions
@@ -486,6 +517,7 @@ class Channel:
     def __init__(self, end: socket.socket):
         self._socket = end
         self._timeout: float | None = None
+        self._soon = False  # whether the last message came within SOON
 
     @staticmethod
     def pair() -> tuple[Channel, Channel]:
@@ -512,8 +544,7 @@ class Channel:
             TimeoutError: it did not come in time.
             EOFError: the other end is gone; ``ConnectionError`` if it went with messages unread.
         """
-        self._set_timeout(timeout)
-        kind = self._socket.recv(1)
+        kind = self._first_byte(timeout)
         if kind == b"N":
             return None
         if not kind:
@@ -527,6 +558,20 @@ class Channel:
     def close(self) -> None:
         """The other end finds that this one is gone."""
         self._socket.close()
+
+    def _first_byte(self, timeout: float | None) -> bytes:
+        """The beginning of the next message; nothing if the other end is gone."""
+        began = time.perf_counter()
+        try:
+            while self._soon and time.perf_counter() - began < SOON:
+                try:
+                    return self._socket.recv(1, socket.MSG_DONTWAIT)
+                except BlockingIOError:
+                    os.sched_yield()
+            self._set_timeout(timeout)
+            return self._socket.recv(1)
+        finally:
+            self._soon = CAN_YIELD and time.perf_counter() - began < SOON
 
     def _set_timeout(self, timeout: float | None) -> None:
         if timeout != self._timeout:
@@ -793,6 +838,9 @@ class _EnvGroup:
         return EnvironmentFailedError(self.first_index + position, operation, action, traceback.format_exc())
 
     # What ``call`` may be asked for, one environment at a time.
+
+    def _reset_one(self, position: int) -> np.ndarray:
+        return np.array(self._reset_env(position)[0])
 
     def _seed(self, position: int, seed: int) -> None:
         self.seeds[position] = seed

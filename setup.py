@@ -22,10 +22,24 @@ setup(
         "PyYAML>=6.0",
         "safetensors>=0.4",
         "setuptools",  # paddle and visualdl import it without asking for it
+        "threadpoolctl>=3.0",
         "tqdm>=4.66",
     ],
     extras_require={
-        "test": ["mypy", "psutil", "pytest>=8", "pytest-timeout", "ruff", "scipy", "types-PyYAML", "types-tqdm"],
+        "atari": ["ale-py>=0.11"],
+        "envpool": ["envpool>=1.0; sys_platform == 'linux'"],
+        "test": [
+            "ale-py>=0.11",
+            "envpool>=1.0; sys_platform == 'linux'",
+            "mypy",
+            "psutil",
+            "pytest>=8",
+            "pytest-timeout",
+            "ruff",
+            "scipy",
+            "types-PyYAML",
+            "types-tqdm",
+        ],
         "render": ["gymnasium[classic-control]"],
     },
 )

@@ -60,6 +60,9 @@ class RunConfig(BaseModel):
     )
     seed: int = _field("run", 0, "seed of parameters, actions and environments", ge=0, lt=2**31)
     total_steps: int = _field("run", 500_000, "steps to train for", ge=1)
+    num_threads: int = _field(
+        "run", 1, "threads of this process's matrix products: small networks take no more, workers want the cores", ge=1
+    )
 
     eval_interval: int = _field("watching", 25_000, "steps between two evaluations", ge=1)
     eval_episodes: int = _field("watching", 20, "episodes in an evaluation, greedy, on environments of its own", ge=1)
@@ -128,13 +131,17 @@ class A2CConfig(OnPolicyConfig):
     algo: Literal["a2c"] = "a2c"
 
     num_envs: int = _field("run", 8, "environments side by side (rl-baselines3-zoo: 8)", ge=1)
-    vec: Literal["serial", "subproc"] = _field(
+    vec: Literal["auto", "serial", "subproc", "native", "envpool"] = _field(
         "run",
-        "serial",
-        "environments in this process, or in workers (worth it for those slower than about 0.2 ms a step)",
+        "auto",
+        "environments one by one in this process, in worker processes, vectorised by their maker (native) or of "
+        "envpool (ids of its own); auto takes what is fastest, as measured",
     )
     num_workers: int | None = _field(
-        "run", None, "worker processes with --vec subproc; must divide num_envs (default: as many as cores allow)", ge=1
+        "run",
+        None,
+        "worker processes of subproc, threads of envpool; must divide num_envs [as many as cores allow]",
+        ge=1,
     )
     step_timeout: float = _field("run", 60.0, "seconds after which a worker that gives no answer is stuck", gt=0)
 

@@ -225,9 +225,9 @@ def test_episodes_under_way_are_saved_with_their_actions_so_far():
     actions = iter(np.arange(12).reshape(6, 2))
     collector.collect(lambda _: next(actions))
     state = collector.state_dict()
-    assert list(state["episodes"]) == ["0", "1"]
-    assert [episode["episode"] for episode in state["episodes"].values()] == [1, 1]
-    assert [episode["actions"].tolist() for episode in state["episodes"].values()] == [[8, 10], [9, 11]]
+    assert list(state["envs"]) == ["0", "1"]
+    assert [episode["episode"] for episode in state["envs"].values()] == [1, 1]
+    assert [episode["actions"].tolist() for episode in state["envs"].values()] == [[8, 10], [9, 11]]
     assert state["episode_returns"].tolist() == [16 + 32] * 2 and state["episode_lengths"].tolist() == [2, 2]
 
 
@@ -264,7 +264,7 @@ def test_environments_of_another_seed_are_refused():
 
 def test_another_number_of_environments_is_refused():
     state = copy.deepcopy(replayable(RandomWalk, num_envs=3).state_dict())
-    with pytest.raises(ValueError, match="3 environments, this run 2"):
+    with pytest.raises(ValueError, match="of 3 environments, these are 2"):
         replayable(RandomWalk, num_envs=2).load_state_dict(state)
 
 

@@ -9,6 +9,7 @@ if __name__ == "__main__":  # while there is nothing to lose: the imports take a
     signal.signal(signal.SIGINT, lambda *_: os._exit(130))
 
 import argparse
+import logging
 import sys
 from typing import Any
 
@@ -28,6 +29,7 @@ examples:
 def main(arguments: list[str]) -> None:
     with exit_codes():
         flags = _parse(arguments)
+        logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
         run_dir, resumed, progress = flags.pop("run_dir"), flags.pop("resume"), not flags.pop("no_progress")
         config_file = flags.pop("config")
         if resumed is not None:

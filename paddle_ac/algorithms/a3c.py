@@ -211,7 +211,7 @@ class A3C:
     def _next_metrics(self, timeout: float) -> dict[str, Any]:
         """Metrics of the next report of any worker; none if there is none within ``timeout`` seconds."""
         if not self._inbox:
-            playing = {
+            playing: dict[Any, int] = {
                 worker.channel: index for index, worker in enumerate(self._workers) if index not in self._finished
             }
             ready = multiprocessing.connection.wait(list(playing), timeout)

@@ -4,21 +4,32 @@ from __future__ import annotations
 
 import functools
 import importlib
+import logging
 import os
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import gymnasium
+import numpy as np
+from gymnasium.envs.registration import EnvSpec
 
 from multiprocessing_env import DummyVecEnv, EnvironmentFailedError, SubprocVecEnv, VecEnv
 from paddle_ac.config import A2CConfig, RunConfig
+from paddle_ac.envs.native import SAME_STEP, NativeVecEnv, SameStepEnvPool, SameStepEnvs, make_same_step_envs
 from paddle_ac.envs.single import import_classic_gym, make_classic_gym, make_gymnasium, make_replayable
 from paddle_ac.envs.wrappers import EpisodeReplay
 from paddle_ac.errors import ConfigError
 
+AnyConfig = TypeVar("AnyConfig", bound=RunConfig)
+
 # What environments are made for; each has episodes of its own that no other one ever sees.
 TRAINING, EVALUATION, FINAL_EVALUATION = 0, 1, 2
+
+# What `settle_vec` goes by, as measured on 2 cores (docs/performance.md).
+NATIVE_ABOVE = 8  # environments: up to here the ones stepped one by one are about as fast
+SECONDS_OF_A_WORKER = 45e-6  # that a step of all environments takes longer for each worker process
 
 
 def make_training_envs(config: A2CConfig) -> VecEnv:
@@ -28,9 +39,11 @@ def make_training_envs(config: A2CConfig) -> VecEnv:
         ConfigError: an unknown environment, a package that it lacks, or spaces that are not supported.
         EnvironmentFailedError: an environment raised while being made.
     """
-    env_fns = training_env_fns(config.env, config.seed, config.num_envs)
+    config = settle_vec(config)
     with one_line_errors(config.env):
-        return _side_by_side(env_fns, config, config.num_workers)
+        if config.vec in ("native", "envpool"):
+            return _make_native_envs(config, (config.seed, TRAINING), config.num_envs)
+        return _side_by_side(training_env_fns(config.env, config.seed, config.num_envs), config, config.num_workers)
 
 
 def training_env_fns(env_id: str, seed: int, num_envs: int, start: int = 0) -> list[Callable[[], EpisodeReplay]]:
@@ -56,6 +69,8 @@ def one_line_errors(env_id: str) -> Iterator[None]:
         yield
     except TypeError as error:  # of check_space
         raise ConfigError(f"environment {env_id!r}: {error}") from None
+    except (gymnasium.error.Error, ImportError) as error:
+        raise ConfigError(f"environment {env_id!r}: {_one_line(error)}") from None
     except EnvironmentFailedError as error:
         if isinstance(error.__cause__, (gymnasium.error.Error, ImportError)):
             raise ConfigError(f"environment {env_id!r}: {_one_line(error.__cause__)}") from None
@@ -71,10 +86,68 @@ def make_evaluation_envs(config: RunConfig, seed: int, num_envs: int, purpose: i
         num_envs: environments side by side.
         purpose: ``EVALUATION`` or ``FINAL_EVALUATION``.
     """
-    make_env = _env_maker(config.env)
-    env_fns = [functools.partial(make_replayable, make_env, (seed, purpose, index)) for index in range(num_envs)]
     with one_line_errors(config.env):
+        config = settle_vec(config)
+        if isinstance(config, A2CConfig) and config.vec in ("native", "envpool"):
+            return _make_native_envs(config, (seed, purpose), num_envs)
+        make_env = _env_maker(config.env)
+        env_fns = [functools.partial(make_replayable, make_env, (seed, purpose, index)) for index in range(num_envs)]
         return _side_by_side(env_fns, config) if isinstance(config, A2CConfig) else DummyVecEnv(env_fns)
+
+
+def settle_vec(config: AnyConfig) -> AnyConfig:
+    """The configuration with the kind of environments that suits in place of ``vec="auto"``; says so in the log.
+
+    Where an environment has a vectorised version with the same spaces, that is worth it for more than
+    ``NATIVE_ABOVE`` environments. Elsewhere a step is timed, and workers are taken if with them the step of all
+    environments takes less time.
+    """
+    if not isinstance(config, A2CConfig) or config.vec != "auto":
+        return config
+    if config.num_envs > NATIVE_ABOVE and _has_native_version(config.env):
+        vec, reason = "native", f"{config.env} has a vectorised version, worth it above {NATIVE_ABOVE} environments"
+    else:
+        step = _seconds_of_a_step(config.env)
+        serial = step * config.num_envs
+        num_workers = config.num_workers or default_num_workers(config.num_envs)
+        subproc = serial / num_workers + SECONDS_OF_A_WORKER * num_workers
+        vec = "subproc" if subproc < serial else "serial"
+        reason = (
+            f"a step takes {step * 1e6:,.0f} us, of {config.num_envs} environments {serial * 1e6:,.0f} us in this "
+            f"process, about {subproc * 1e6:,.0f} us in {num_workers} worker{'s' * (num_workers > 1)}"
+        )
+    logging.getLogger(__name__).info("environments: %s (%s)", vec, reason)
+    return config.model_copy(update={"vec": vec})
+
+
+def _has_native_version(env_id: str) -> bool:
+    return not env_id.startswith("gym:") and _find_spec(env_id).vector_entry_point in SAME_STEP
+
+
+@functools.cache
+def _seconds_of_a_step(env_id: str) -> float:
+    """The median over some steps with random actions, a tenth of a second at most."""
+    seconds: list[float] = []
+    (env_fn,) = training_env_fns(env_id, 0, 1)
+    with one_line_errors(env_id), DummyVecEnv([env_fn]) as envs:
+        envs.reset()
+        while len(seconds) < 100 and sum(seconds) < 0.1:
+            actions = np.array([envs.action_space.sample()])
+            started = time.perf_counter()
+            envs.step(actions)
+            seconds.append(time.perf_counter() - started)
+    return float(np.median(seconds))
+
+
+def _make_native_envs(config: A2CConfig, key: tuple[int, ...], num_envs: int) -> NativeVecEnv:
+    envs: SameStepEnvs
+    if config.vec == "envpool":
+        envs = SameStepEnvPool(config.env, num_envs, config.num_workers or default_num_workers(num_envs))
+    elif config.env.startswith("gym:"):
+        raise ConfigError("classic gym has no vectorised versions of environments: --vec must be serial or subproc")
+    else:
+        envs = make_same_step_envs(_find_spec(config.env), num_envs)
+    return NativeVecEnv(envs, key)
 
 
 def _side_by_side(
@@ -93,19 +166,23 @@ def default_num_workers(num_envs: int) -> int:
 
 
 def _env_maker(env_id: str) -> Callable[[], Any]:
+    if not env_id.startswith("gym:"):
+        # The specification, not the id: a worker has not run the registrations of this process.
+        return functools.partial(make_gymnasium, _find_spec(env_id))
+    gym, plain_id = import_classic_gym(), env_id.removeprefix("gym:")
+    try:
+        gym.spec(plain_id)
+    except (ImportError, TypeError, ValueError, gym.error.Error) as error:
+        raise ConfigError(f"environment {env_id!r}: {_one_line(error)}") from None
+    return functools.partial(make_classic_gym, plain_id)
+
+
+def _find_spec(env_id: str) -> EnvSpec:
     module_name, _, plain_id = env_id.rpartition(":")
     try:
-        if module_name == "gym":
-            gym = import_classic_gym()
-            try:
-                gym.spec(plain_id)
-            except gym.error.Error as error:
-                raise ConfigError(f"environment {env_id!r}: {_one_line(error)}") from None
-            return functools.partial(make_classic_gym, plain_id)
         if module_name:
             importlib.import_module(module_name)
-        # The specification, not the id: a worker has not run the registrations of this process.
-        return functools.partial(make_gymnasium, gymnasium.spec(plain_id))
+        return gymnasium.spec(plain_id)
     except (ImportError, TypeError, ValueError, gymnasium.error.Error) as error:
         raise ConfigError(f"environment {env_id!r}: {_one_line(error)}") from None
 

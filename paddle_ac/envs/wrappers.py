@@ -41,12 +41,12 @@ class EpisodeReplay:
         self.actions.append(action if isinstance(action, int) else np.copy(action))  # an array may be used again
         return self.env.step(action)
 
-    def episode_state(self) -> dict[str, Any]:
+    def get_state(self) -> dict[str, Any]:
         """The number of the episode under way, and its actions so far ``[t, *action_space.shape]``."""
         return {"episode": self.episode, "actions": np.array(self.actions, self.action_space.dtype)}
 
-    def replay_episode(self, state: dict[str, Any]) -> Any:
-        """Play an episode again as far as ``episode_state`` told; returns the observation that it had come to."""
+    def set_state(self, state: dict[str, Any]) -> Any:
+        """Play an episode again as far as ``get_state`` told; returns the observation that it had come to."""
         self.episode = state["episode"] - 1
         observation, _ = self.reset()
         for action in state["actions"]:

@@ -136,31 +136,32 @@ class RolloutCollector:
         self.episode_lengths[dones] = 0
 
     def state_dict(self) -> dict[str, Any]:
-        """Where every environment stands; they must be wrapped in ``paddle_ac.envs.wrappers.EpisodeReplay``."""
+        """Where every environment stands, as ``VecEnv.get_state`` tells it."""
         return {
             "observations": self.observations.copy(),
             "episode_returns": self.episode_returns.copy(),
             "episode_lengths": self.episode_lengths.copy(),
-            "episodes": {str(env): state for env, state in enumerate(self.envs.env_method("episode_state"))},
+            "envs": self.envs.get_state(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Bring every environment back to where it stood.
+        """Bring every environment back to where it stood; where that cannot be done, begin new episodes.
 
         Raises:
-            ValueError: another number of environments, or one that does not repeat itself.
+            ValueError: other environments, or one that does not repeat itself.
         """
-        if len(state["episodes"]) != self.envs.num_envs:
-            raise ValueError(f"the checkpoint has {len(state['episodes'])} environments, this run {self.envs.num_envs}")
-        for env, episode_state in state["episodes"].items():
-            (observation,) = self.envs.env_method("replay_episode", episode_state, indices=int(env))
-            expected = state["observations"][int(env)]
-            if not np.array_equal(np.asarray(observation, expected.dtype), expected):
+        observations, expected = self.envs.set_state(state["envs"]), state["observations"]
+        if observations is None:
+            self.observations = self.envs.reset()
+            self.episode_returns[:], self.episode_lengths[:] = 0, 0
+            return
+        for env in range(self.envs.num_envs):
+            if not np.array_equal(observations[env], expected[env]):
                 raise ValueError(
-                    f"environment {env} does not repeat itself: the same seed and actions led to "
-                    f"{_brief(observation)}, before to {_brief(expected)}; it cannot be resumed where it stood"
+                    f"environment {env} does not repeat itself and cannot be resumed where it stood: the same seed and "
+                    f"actions led to {_brief(observations[env])}, before to {_brief(expected[env])}"
                 )
-        self.observations = state["observations"].copy()
+        self.observations = observations
         self.episode_returns = state["episode_returns"].copy()
         self.episode_lengths = state["episode_lengths"].copy()
 

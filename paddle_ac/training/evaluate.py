@@ -139,7 +139,7 @@ def evaluate(
         episode_lengths += 1
         cut = (episode_lengths >= max_steps) & ~dones
         for env in np.flatnonzero(cut):
-            ((observations[env], _),) = envs.env_method("reset", indices=int(env))
+            observations[env] = envs.reset_one(int(env))
         for env in np.flatnonzero(dones | cut):
             finished[env].append(float(episode_returns[env]))
         episode_returns[dones | cut] = 0

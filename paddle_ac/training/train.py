@@ -16,12 +16,13 @@ from typing import Any
 import gymnasium
 import numpy as np
 import paddle
+from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from paddle_ac.algorithms.algorithm import Algorithm, Policy
 from paddle_ac.algorithms.registry import ALGORITHMS
 from paddle_ac.config import RunConfig, make_config, write_yaml
-from paddle_ac.envs.make import FINAL_EVALUATION, make_evaluation_envs
+from paddle_ac.envs.make import FINAL_EVALUATION, make_evaluation_envs, settle_vec
 from paddle_ac.errors import CheckpointError, ConfigError, NonFiniteError
 from paddle_ac.training.checkpoint import load_checkpoint, save_checkpoint, write_atomically
 from paddle_ac.training.evaluate import evaluate, num_evaluation_envs
@@ -49,6 +50,7 @@ def train(config: RunConfig, run_dir: str | None = None, progress: bool = True) 
         NonFiniteError: a NaN or an infinity in an observation, a reward or the loss.
     """
     folder = RunFolder.new(config, run_dir)
+    config = settle_vec(config)
     algorithm = ALGORITHMS[config.algo].from_config(config)
     try:
         folder.begin(config)
@@ -152,6 +154,10 @@ class _Run:
 
     def finish(self, progress: bool) -> dict[str, Any]:
         """Train to the end, or until Ctrl-C; write the summary and the picture whatever happens."""
+        with threadpool_limits(self.config.num_threads, user_api="blas"):
+            return self._finish(progress)
+
+    def _finish(self, progress: bool) -> dict[str, Any]:
         final_returns = None
         try:
             stopped_by = self._train(progress)

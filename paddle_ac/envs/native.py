@@ -1,0 +1,243 @@
+"""Environments that come vectorised by their makers, behind the interface of ``VecEnv``."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import logging
+import traceback
+import warnings
+from collections.abc import Sequence
+from typing import Any, NoReturn, Protocol
+
+import gymnasium
+import numpy as np
+from gymnasium.envs.classic_control.cartpole import CartPoleVectorEnv
+from gymnasium.vector import AutoresetMode
+
+from multiprocessing_env import VecEnv, VecEnvError
+from paddle_ac.errors import ConfigError
+
+# Gymnasium's vectorised environments that begin anew in the step after, and ours of the same that do so at once.
+SAME_STEP = {"gymnasium.envs.classic_control.cartpole:CartPoleVectorEnv": "paddle_ac.envs.native:SameStepCartPole"}
+
+
+class SameStepEnvs(Protocol):
+    """What ``NativeVecEnv`` takes: Gymnasium's vector environments with ``AutoresetMode.SAME_STEP`` are so."""
+
+    num_envs: int
+    single_observation_space: Any
+    single_action_space: Any
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict]:
+        """Begin anew, everywhere or where ``options["reset_mask"]`` says; returns all observations."""
+        ...
+
+    def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+        """As ``gymnasium.vector.VectorEnv.step``, with ``final_obs`` in the infos where an episode ended."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class SameStepCartPole(CartPoleVectorEnv):
+    """Gymnasium's vectorised CartPole, in which a finished environment begins anew in the same step.
+
+    Gymnasium's own begins anew in the step after, whose action it ignores: a transition that no policy made, with a
+    reward of 0, that a learner would have to leave out.
+    """
+
+    metadata = {**CartPoleVectorEnv.metadata, "autoreset_mode": AutoresetMode.SAME_STEP}  # noqa: RUF012
+    state: Any  # [4, N] float64
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict]:
+        if options is None:
+            return super().reset(seed=seed)
+        self._begin_anew(options["reset_mask"])
+        return self.state.T.astype(np.float32), {}
+
+    def step(self, action: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+        observations, rewards, terminated, truncated, infos = super().step(action)
+        done, self.prev_done = self.prev_done, np.zeros(self.num_envs, np.bool_)
+        if done.any():
+            infos = {"final_obs": observations.copy()}
+            self._begin_anew(done)
+            observations[done] = self.state.T[done]
+        return observations, rewards, terminated, truncated, infos
+
+    def _begin_anew(self, mask: np.ndarray) -> None:
+        self.state[:, mask] = self.np_random.uniform(self.low, self.high, (4, np.count_nonzero(mask)))
+        self.steps[mask] = 0
+
+    def get_state(self) -> dict[str, Any]:
+        """All that it takes to go on exactly from here."""
+        generator = self.np_random.bit_generator.state
+        return {"state": self.state.copy(), "steps": self.steps.copy(), "generator": generator}
+
+    def set_state(self, state: dict[str, Any]) -> np.ndarray:
+        """Go on from what ``get_state`` gave; returns the observations ``[N, 4]``."""
+        self.reset(seed=0)
+        self.state, self.steps = state["state"].copy(), state["steps"].copy()
+        self.np_random.bit_generator.state = state["generator"]
+        return self.state.T.astype(np.float32)
+
+
+class SameStepEnvPool:
+    """envpool's environments (Weng et al. 2022, arXiv:2206.10558), beginning anew in the same step.
+
+    envpool's own begin anew in the step after; but it can be asked to begin some of them anew at once.
+
+    Args:
+        env_id: one of ``envpool.list_all_envs()``.
+        num_envs: N.
+        num_threads: that step them.
+
+    Raises:
+        ConfigError: envpool is not installed, or does not have the environment.
+    """
+
+    def __init__(self, env_id: str, num_envs: int, num_threads: int):
+        try:
+            import envpool
+        except ImportError:
+            raise ConfigError('--vec envpool needs envpool: pip install "paddle-ac[envpool]"') from None
+        if env_id not in envpool.list_all_envs():
+            raise ConfigError(f"envpool has no environment {env_id!r}: it names its own, see envpool.list_all_envs()")
+        self.num_envs = num_envs
+        self._make = functools.partial(envpool.make_gymnasium, env_id, num_envs=num_envs, num_threads=num_threads)
+        self._begin(seed=0)
+
+    def _begin(self, seed: int) -> None:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*precision lowered")  # of the bounds of its spaces
+            self._envs = self._make(seed=seed)
+            self.single_observation_space = self._envs.single_observation_space
+            self.single_action_space = self._envs.single_action_space
+        self.observations = np.empty((0,))  # until the first reset
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict]:
+        if options is not None:
+            self._begin_anew(options["reset_mask"])
+            return self.observations, {}
+        if seed is not None:  # envpool seeds environments as it makes them, and at no other time
+            self._envs.close()
+            self._begin(seed)
+        self.observations = self._as_in_space(self._envs.reset()[0])
+        return self.observations, {}
+
+    def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+        observations, rewards, terminated, truncated, _ = self._envs.step(actions)
+        self.observations, infos = self._as_in_space(observations), {}
+        done = terminated | truncated
+        if done.any():
+            infos = {"final_obs": self.observations.copy()}
+            self._begin_anew(done)
+        return self.observations, rewards, terminated, truncated, infos
+
+    def _begin_anew(self, mask: np.ndarray) -> None:
+        self.observations[mask] = self._envs.reset(np.flatnonzero(mask).astype(np.int32))[0]
+
+    def _as_in_space(self, observations: np.ndarray) -> np.ndarray:
+        return observations.astype(self.single_observation_space.dtype, copy=False)
+
+    def close(self) -> None:
+        self._envs.close()
+
+
+class NativeVecEnv(VecEnv):
+    """Environments that are stepped by one program of their maker's.
+
+    Args:
+        envs: that begin anew in the same step.
+        key: whole numbers that no other environments of the run have, such as (run's seed, purpose); each ``reset``
+            seeds all environments from it and the number of resets before.
+    """
+
+    def __init__(self, envs: SameStepEnvs, key: tuple[int, ...]):
+        super().__init__(envs.num_envs, envs.single_observation_space, envs.single_action_space)
+        self.envs = envs
+        self.key = key
+        self.num_resets = 0
+        self._actions: np.ndarray | None = None
+
+    def reset(self) -> np.ndarray:
+        self._check_open()
+        self._check_not_waiting(self._actions is not None)
+        entropy = np.random.SeedSequence((*self.key, self.num_resets)).generate_state(1)[0]
+        self.num_resets += 1
+        return np.array(self.envs.reset(seed=int(entropy) % 2**31)[0])
+
+    def step_async(self, actions: np.ndarray) -> None:
+        self._check_open()
+        self._check_not_waiting(self._actions is not None)
+        self._actions = self._check_actions(actions)
+
+    def step_wait(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[dict]]:
+        if self._actions is None:
+            raise VecEnvError("step_wait() without a step_async() before it")
+        actions, self._actions = self._actions, None
+        try:
+            observations, rewards, terminated, truncated, final = self.envs.step(actions)
+        except Exception as error:
+            raise VecEnvError(f"the environments failed in step:\n{traceback.format_exc().rstrip()}") from error
+        dones = terminated | truncated
+        infos: list[dict] = [{} for _ in range(self.num_envs)]
+        for env in np.flatnonzero(dones).tolist():
+            infos[env]["terminal_observation"] = np.array(final["final_obs"][env])
+            infos[env]["TimeLimit.truncated"] = not terminated[env]
+        return np.array(observations), rewards.astype(np.float32), dones, infos
+
+    def reset_one(self, index: int) -> np.ndarray:
+        self._check_open()
+        mask = np.arange(self.num_envs) == index
+        return np.array(self.envs.reset(options={"reset_mask": mask})[0][index])
+
+    def get_state(self) -> dict[str, Any]:
+        state = {"num_resets": self.num_resets}
+        return {**state, "envs": self.envs.get_state()} if hasattr(self.envs, "get_state") else state
+
+    def set_state(self, state: dict[str, Any]) -> np.ndarray | None:
+        if "num_resets" not in state:
+            raise ValueError("the state is of single environments, these are vectorised by their maker")
+        self.num_resets = state["num_resets"]
+        if "envs" in state and hasattr(self.envs, "set_state"):
+            return self.envs.set_state(state["envs"])
+        logging.getLogger(__name__).warning(
+            "these environments cannot be brought back to where they stood: new episodes"
+        )
+        return None
+
+    def close(self) -> None:
+        if not self.closed:
+            self.closed = True
+            self.envs.close()
+
+    def seed(self, seed: int) -> list[int]:
+        self.key, self.num_resets = (int(seed),), 0
+        return [int(seed)] * self.num_envs
+
+    def _call(self, operation: str, arguments: Sequence[tuple], indices: Sequence[int]) -> NoReturn:
+        raise VecEnvError(f"{operation}: environments that their maker vectorised cannot be asked one by one")
+
+
+def make_same_step_envs(spec: gymnasium.envs.registration.EnvSpec, num_envs: int) -> SameStepEnvs:
+    """The vectorised version that an environment's maker registered, with ``AutoresetMode.SAME_STEP``.
+
+    Raises:
+        ConfigError: there is none, or it can only begin anew in the step after.
+    """
+    entry_point = spec.vector_entry_point
+    if entry_point is None:
+        raise ConfigError(
+            f"environment {spec.id!r} has no vectorised version: --vec must be serial, subproc or envpool"
+        )
+    if entry_point in SAME_STEP:
+        spec = dataclasses.replace(spec, vector_entry_point=SAME_STEP[entry_point])
+        return gymnasium.make_vec(spec, num_envs, "vector_entry_point")
+    try:
+        return gymnasium.make_vec(spec, num_envs, "vector_entry_point", autoreset_mode=AutoresetMode.SAME_STEP)
+    except TypeError:
+        raise ConfigError(
+            f"the vectorised version of environment {spec.id!r} cannot begin anew in the same step: "
+            "--vec must be serial or subproc"
+        ) from None
