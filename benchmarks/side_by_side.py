@@ -21,6 +21,6 @@ def run_peer(python: str, program: str, **flags: object) -> float:
 
 def tell(name: str, values: list[float], unit: str = "x") -> None:
     """A row: minimum, median and maximum; ``x`` is the unit of a ratio."""
-    form = "{:10.2f}" if unit == "x" else "{:10,.0f}"
+    form = "{:10,.0f}" if unit == "steps/s" else "{:10.2f}"
     cells = "".join(form.format(value) for value in (min(values), median(values), max(values)))
     print(f"{name:36}{cells}  {unit}", flush=True)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Literal, NoReturn, get_args, get_origin
 
 from multiprocessing_env import VecEnvError
-from paddle_ac.config import RunConfig, nearest
+from paddle_ac.config import RunConfig, nearest, read_yaml
 from paddle_ac.errors import CheckpointError, ConfigError, NonFiniteError
 
 
@@ -50,6 +52,11 @@ class ArgumentParser(argparse.ArgumentParser):
             )
 
 
+def choose_algo(flag: str | None, config_file: str | Path | None) -> str:
+    """The algorithm that a command line names: by ``--algo``, else in its configuration file, else ``"a2c"``."""
+    return flag or (read_yaml(config_file).get("algo") if config_file else None) or "a2c"
+
+
 def whole_number(at_least: int) -> Callable[[str], int]:
     """Reads a flag's value as a whole number of at least so much."""
 
@@ -59,6 +66,11 @@ def whole_number(at_least: int) -> Callable[[str], int]:
         return int(text)
 
     return read
+
+
+def show_log() -> None:
+    """Print what the package says of a run under way; before Paddle and VisualDL are imported, which have their own."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
 
 
 @contextmanager

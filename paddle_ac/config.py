@@ -156,6 +156,30 @@ class A2CConfig(OnPolicyConfig):
         return self
 
 
+class PAACConfig(A2CConfig):
+    """Parallel advantage actor-critic (Clemente et al. 2017, arXiv:1705.04862): A2C with many environments."""
+
+    algo: Literal["paac"] = "paac"  # type: ignore[assignment]
+
+    num_envs: int = _field("run", 32, "environments side by side (n_e in the paper: 32 and up)", ge=1)
+    learning_rate: float = _field(
+        "optimizer", 7e-4 * 32, "initial learning rate; 0.0007 * num_envs if none is given (the paper)", gt=0, le=100
+    )
+    lr_schedule: Literal["constant", "linear", "step"] = _field(
+        "optimizer", "linear", "constant, linear to 0 over lr_decay_steps (the paper), or times lr_decay_factor"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _learning_rate_grows_with_the_environments(cls, values: dict[str, Any]) -> dict[str, Any]:
+        if "learning_rate" in values or "num_envs" not in values:
+            return values
+        try:
+            return {**values, "learning_rate": 7e-4 * int(values["num_envs"])}
+        except (TypeError, ValueError):  # told when the field is checked
+            return values
+
+
 class A3CConfig(OnPolicyConfig):
     """Asynchronous advantage actor-critic (Mnih et al. 2016, arXiv:1602.01783, algorithm S3)."""
 
@@ -179,7 +203,7 @@ class A3CConfig(OnPolicyConfig):
     )
 
 
-CONFIGS: dict[str, type[RunConfig]] = {"a2c": A2CConfig, "a3c": A3CConfig}
+CONFIGS: dict[str, type[RunConfig]] = {"a2c": A2CConfig, "paac": PAACConfig, "a3c": A3CConfig}
 
 
 def find_config_class(algo: Any) -> type[RunConfig]:

@@ -9,11 +9,10 @@ if __name__ == "__main__":  # while there is nothing to lose: the imports take a
     signal.signal(signal.SIGINT, lambda *_: os._exit(130))
 
 import argparse
-import logging
 import sys
 from typing import Any
 
-from paddle_ac.command_line import ArgumentParser, exit_codes
+from paddle_ac.command_line import ArgumentParser, choose_algo, exit_codes, show_log
 from paddle_ac.config import CONFIGS, find_config_class, make_config, read_yaml
 from paddle_ac.errors import ConfigError
 from paddle_ac.training.run_folder import RunFolder
@@ -29,7 +28,7 @@ examples:
 def main(arguments: list[str]) -> None:
     with exit_codes():
         flags = _parse(arguments)
-        logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
+        show_log()
         run_dir, resumed, progress = flags.pop("run_dir"), flags.pop("resume"), not flags.pop("no_progress")
         config_file = flags.pop("config")
         if resumed is not None:
@@ -54,7 +53,7 @@ def _parse(arguments: list[str]) -> dict[str, Any]:
     if chosen["resume"] and (chosen["run_dir"] or chosen["config"]):
         raise ConfigError("--resume has the run's own folder and configuration: leave out --run-dir and --config")
     config_file = RunFolder.open(chosen["resume"]).config if chosen["resume"] else chosen["config"]
-    algo = chosen.get("algo") or (read_yaml(config_file).get("algo") if config_file else None) or "a2c"
+    algo = choose_algo(chosen.get("algo"), config_file)
     if chosen["resume"] and algo != read_yaml(config_file).get("algo"):
         raise ConfigError(f"--algo {algo}: the run in {chosen['resume']} is of another algorithm")
     parser = ArgumentParser(description=__doc__, epilog=EXAMPLES)

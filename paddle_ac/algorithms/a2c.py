@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from paddle_ac.algorithms.policy import make_actor_critic
 from paddle_ac.config import A2CConfig
 from paddle_ac.envs.make import make_training_envs
 from paddle_ac.learning.gradient import GradientOfRollout
+from paddle_ac.learning.phases import phases_of_update
 from paddle_ac.learning.returns import explained_variance
 from paddle_ac.learning.rollout import RolloutCollector
 from paddle_ac.learning.schedules import scheduled_learning_rate
@@ -44,6 +45,7 @@ class A2C:
 
     metric_tags: tuple[str, ...] = ()
     asynchronous = False
+    num_learners = 1
 
     def __init__(self, config: A2CConfig, envs: VecEnv):
         self.config = config
@@ -150,6 +152,10 @@ class A2C:
         self.collector.load_state_dict(state["collector"])
         self.env_steps = state["env_steps"]
         self.num_updates = state["num_updates"]
+
+    def phases(self) -> dict[str, Callable[[], int]]:
+        """The parts of an update, to be timed; see ``Algorithm.phases``."""
+        return phases_of_update(self.collector, self._act, self.gradient_of, self.optimizer)
 
     def close(self) -> None:
         """Close the environments and end their workers."""

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import multiprocessing.connection
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import cloudpickle
 import paddle
 
-from multiprocessing_env import WorkerDiedError, WorkerFailedError, WorkerProcess, check_space, probe_spaces
-from paddle_ac.algorithms.a3c_worker import Failure, Report, initial_statistics, run_worker
+from multiprocessing_env import (
+    DummyVecEnv,
+    WorkerDiedError,
+    WorkerFailedError,
+    WorkerProcess,
+    check_space,
+    probe_spaces,
+)
+from paddle_ac.algorithms.a3c_worker import A3CWorker, Failure, Report, initial_statistics, run_worker
 from paddle_ac.algorithms.policy import make_actor_critic
 from paddle_ac.algorithms.shared_parameters import ProcessLock, SharedParameters
 from paddle_ac.config import A3CConfig
@@ -82,6 +90,11 @@ class A3C:
     def make_policy(config: A3CConfig, observation_space: Any, action_space: Any) -> ActorCritic:
         """The network of a configuration for the spaces of its environment, as ``make_actor_critic``."""
         return make_actor_critic(config, observation_space, action_space)
+
+    @property
+    def num_learners(self) -> int:
+        """The worker processes."""
+        return self.config.num_workers
 
     @property
     def env_steps(self) -> int:
@@ -168,6 +181,11 @@ class A3C:
         self.shared.worker_steps[:] = state["worker_steps"]
         self.shared.worker_updates[:] = state["worker_updates"]
         self._starts = list(state["starts"])
+
+    def phases(self) -> dict[str, Callable[[], int]]:
+        """The parts of an update of one worker, in this process; see ``Algorithm.phases``."""
+        envs = DummyVecEnv(training_env_fns(self.config.env, self.config.seed, self.config.num_envs))
+        return A3CWorker(0, 0, self.config, envs, self.shared, contextlib.nullcontext()).phases()
 
     def close(self) -> None:
         """End every worker, all within a second."""

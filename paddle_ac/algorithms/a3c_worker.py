@@ -16,6 +16,7 @@ from paddle_ac.algorithms.shared_parameters import ProcessLock, SharedParameters
 from paddle_ac.config import A3CConfig
 from paddle_ac.errors import NonFiniteError
 from paddle_ac.learning.gradient import GradientOfRollout
+from paddle_ac.learning.phases import phases_of_update
 from paddle_ac.learning.returns import explained_variance
 from paddle_ac.learning.rollout import RolloutCollector
 from paddle_ac.learning.schedules import scheduled_learning_rate
@@ -88,6 +89,15 @@ class A3CWorker:
             if len(self.scalars) == UPDATES_PER_REPORT:
                 send(self._end_report(last=False))
         send(self._end_report(last=True))
+
+    def phases(self) -> dict[str, Callable[[], int]]:
+        """The parts of an update, to be timed; see ``Algorithm.phases``."""
+
+        def copy() -> int:
+            np.copyto(self.vector, self.shared.vector)
+            return self.config.num_steps * self.config.num_envs
+
+        return {"copying": copy, **phases_of_update(self.collector, self._act, self.gradient_of, self.optimizer)}
 
     def update(self) -> None:
         """One round of the paper's loop: copy, play up to t_max steps, differentiate, write.

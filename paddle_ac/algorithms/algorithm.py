@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 import numpy as np
@@ -25,6 +25,11 @@ class Algorithm(Protocol):
 
     metric_tags: tuple[str, ...]  # tags of its metrics that not every algorithm has
     asynchronous: bool  # it learns on between two calls of update(), and can be saved after an error of update()
+
+    @property
+    def num_learners(self) -> int:
+        """Processes that learn side by side."""
+        ...
 
     @property
     def env_steps(self) -> int:
@@ -74,6 +79,13 @@ class Algorithm(Protocol):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a state that ``state_dict`` gave; ``ValueError`` if it is of something else."""
+        ...
+
+    def phases(self) -> dict[str, Callable[[], int]]:
+        """The parts of an update of one learner, each a function that does it once and returns the steps it is for.
+
+        They are there to be timed: nothing is learned, but the environments are no good for learning afterwards.
+        """
         ...
 
     def close(self) -> None:

@@ -27,7 +27,6 @@ from paddle_ac.errors import CheckpointError, ConfigError, NonFiniteError
 from paddle_ac.training.checkpoint import load_checkpoint, save_checkpoint, write_atomically
 from paddle_ac.training.evaluate import evaluate, num_evaluation_envs
 from paddle_ac.training.logger import Logger
-from paddle_ac.training.plotting import plot_run
 from paddle_ac.training.run_folder import RunFolder
 
 paddle.disable_signal_handler()  # it would answer SIGTERM with a C++ stack trace
@@ -288,6 +287,8 @@ class _Run:
                 "gymnasium": gymnasium.__version__,
             },
         }
+        from paddle_ac.training.plotting import plot_run  # here: Matplotlib would keep the first update waiting
+
         write_atomically(self.folder.summary, (json.dumps(summary, indent=2) + "\n").encode())
         plot_run(self.folder.progress, self.folder.curves, f"{config.algo} on {config.env}, seed {config.seed}")
         return summary

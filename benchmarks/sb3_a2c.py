@@ -1,0 +1,84 @@
+"""A2C beside Stable-Baselines3's, in the same run: `python benchmarks/sb3_a2c.py --peer-python DIR/bin/python`.
+
+CartPole-v1, 5 steps, two hidden layers of 64 with tanh for actor and critic each, one thread for matrix products in
+both. The programs are run in turn, `--rounds` times each, and ratios are taken within a round. `--peer-python` is the
+interpreter of an environment with `stable-baselines3`. With `--until-return 475` it is not the speed that is compared
+but the seconds of training to that mean return over 100 episodes, each with its own hyper-parameters, seed by seed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+
+from side_by_side import run_peer, tell
+from threadpoolctl import threadpool_limits
+from time_to_return import train_until
+
+from paddle_ac.algorithms.a2c import A2C
+from paddle_ac.config import make_config, read_yaml
+
+CASES = {  # title: environments and their kind, ours and the peer's
+    "8 environments, one process": (8, "serial", "serial"),
+    "8 environments, native": (8, "native", "serial"),
+    "16 environments, one process": (16, "serial", "serial"),
+    "16 environments, native": (16, "native", "serial"),
+    "8 environments, 2 workers": (8, "subproc", "subproc"),
+    "8 environments, 8 workers": (8, "subproc 8", "subproc"),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--peer-python", metavar="FILE", required=True, help="interpreter with stable-baselines3")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=3.0)
+    parser.add_argument("--until-return", type=float, metavar="R", help="compare the time to learn")
+    arguments = parser.parse_args()
+    with threadpool_limits(1, user_api="blas"):
+        if arguments.until_return is None:
+            compare_speed(arguments.peer_python, arguments.rounds, arguments.seconds)
+        else:
+            compare_time_to_return(arguments.peer_python, arguments.rounds, arguments.until_return)
+
+
+def compare_speed(peer_python: str, rounds: int, seconds: float) -> None:
+    """Steps of single environments per second, and the ratio."""
+    for title, (num_envs, vec, peer_vec) in CASES.items():
+        ours, peers = [], []
+        for _ in range(rounds):
+            ours.append(measure_ours(num_envs, vec, seconds))
+            peers.append(run_peer(peer_python, "sb3_a2c.py", num_envs=num_envs, vec=peer_vec, seconds=seconds))
+        tell(f"{title}: paddle_ac", ours, "steps/s")
+        tell("Stable-Baselines3", peers, "steps/s")
+        tell("ratio", [one / other for one, other in zip(ours, peers, strict=True)])
+
+
+def measure_ours(num_envs: int, vec: str, seconds: float) -> float:
+    """Steps per second from the 2,000th step on, as the peer counts them."""
+    kind, _, num_workers = vec.partition(" ")
+    values = {"algo": "a2c", "num_envs": num_envs, "vec": kind, "num_workers": num_workers or None}
+    agent = A2C.from_config(make_config(values))
+    while agent.env_steps < 2000:
+        agent.update()
+    steps_before, started = agent.env_steps, time.perf_counter()
+    while time.perf_counter() - started < seconds:
+        agent.update()
+    speed = (agent.env_steps - steps_before) / (time.perf_counter() - started)
+    agent.close()
+    return speed
+
+
+def compare_time_to_return(peer_python: str, num_seeds: int, wanted: float) -> None:
+    """Seconds of training to a mean return, and the ratio."""
+    ours, peers = [], []
+    for seed in range(num_seeds):
+        values = {**read_yaml("configs/a2c_cartpole_fast.yaml"), "seed": seed}
+        ours.append(train_until(wanted, values)[0])
+        peers.append(run_peer(peer_python, "sb3_a2c.py", seed=seed, until_return=wanted))
+        print(f"seed {seed}: paddle_ac {ours[-1]:.1f} s, Stable-Baselines3 {peers[-1]:.1f} s", flush=True)
+    tell("Stable-Baselines3 / paddle_ac", [other / one for one, other in zip(ours, peers, strict=True)])
+
+
+if __name__ == "__main__":
+    main()

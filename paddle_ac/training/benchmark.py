@@ -1,0 +1,105 @@
+"""How fast a configuration is here, part by part, and how near the whole comes to what its parts allow."""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+import paddle
+from threadpoolctl import threadpool_limits
+
+from paddle_ac.algorithms.algorithm import Algorithm
+from paddle_ac.algorithms.registry import ALGORITHMS
+from paddle_ac.config import RunConfig
+from paddle_ac.envs.make import settle_vec
+
+WARM_UP_SECONDS = 0.3
+
+
+def benchmark(config: RunConfig, rounds: int = 5, seconds: float = 1.0) -> dict[str, Any]:
+    """Time the parts of an update alone, and whole updates, in turn.
+
+    Args:
+        config: hyper-parameters; ``total_steps`` has no say.
+        rounds: how often each is timed; figures are ``[minimum, median, maximum]`` over them.
+        seconds: for each in a round.
+
+    Returns:
+        ``phases``: of each its ``steps_per_second`` alone, and its ``share`` of the time of a whole step (what is left
+        is keeping the rollout and the books); ``bound``: the steps per second that the phases allow, one after the
+        other in each of ``processes`` processes, which learn side by side on a core each; ``whole``: those of whole
+        updates; ``whole_to_bound``: their ratio, taken within a round; ``config``, ``machine`` and ``versions``.
+
+    Raises:
+        ConfigError: as ``train``.
+    """
+    config = settle_vec(config).model_copy(update={"total_steps": 10**15})
+    algorithm, rates = ALGORITHMS[config.algo], defaultdict(list)
+    with threadpool_limits(config.num_threads, user_api="blas"), closing(algorithm.from_config(config)) as parts:
+        phases = parts.phases()
+        for _ in range(rounds):
+            for name, do_once in phases.items():
+                rates[name].append(_rate(do_once, seconds))
+            # A new one each time: an asynchronous algorithm would learn on while the parts are timed.
+            with closing(algorithm.from_config(config)) as agent:
+                rates["whole"].append(_rate(_update(agent), seconds))
+    processes = min(parts.num_learners, os.cpu_count() or 1)
+    wholes = rates["whole"]
+    bounds = [processes / sum(1 / rates[name][index] for name in phases) for index in range(rounds)]
+    return {
+        "phases": {
+            name: {
+                "steps_per_second": _spread(rates[name]),
+                "share": _spread([whole / (rate * processes) for whole, rate in zip(wholes, rates[name], strict=True)]),
+            }
+            for name in phases
+        },
+        "bound": _spread(bounds),
+        "whole": _spread(wholes),
+        "whole_to_bound": _spread([whole / bound for whole, bound in zip(wholes, bounds, strict=True)]),
+        "processes": processes,
+        "config": config.model_dump(mode="json", exclude={"total_steps"}),
+        "machine": {"processor": _processor(), "cores": os.cpu_count(), "system": platform.platform()},
+        "versions": {"python": platform.python_version(), "paddle": paddle.__version__, "numpy": np.__version__},
+    }
+
+
+def _update(agent: Algorithm) -> Callable[[], int]:
+    def update() -> int:
+        before = agent.env_steps
+        agent.update()
+        return agent.env_steps - before
+
+    return update
+
+
+def _rate(do_once: Callable[[], int], seconds: float) -> float:
+    """Steps of single environments per second, once it is warm: memory is there, workers play."""
+    started = time.perf_counter()
+    while not do_once() or time.perf_counter() - started < WARM_UP_SECONDS:
+        pass
+    steps, started = 0, time.perf_counter()
+    while (passed := time.perf_counter() - started) < seconds:
+        steps += do_once()
+    return steps / passed
+
+
+def _spread(values: list[float]) -> list[float]:
+    return [min(values), median(values), max(values)]
+
+
+def _processor() -> str:
+    """The processor's name, where the system tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")

@@ -1,0 +1,71 @@
+"""How fast a configuration is on this machine, part by part: `python tools/benchmark.py --algo a2c --num-envs 16`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from paddle_ac.command_line import ArgumentParser, choose_algo, exit_codes, show_log, whole_number
+from paddle_ac.config import CONFIGS, find_config_class, make_config, read_yaml
+
+
+def main(arguments: list[str]) -> None:
+    with exit_codes():
+        flags = _parse(arguments)
+        show_log()
+        rounds, seconds, json_file = flags.pop("rounds"), flags.pop("seconds"), flags.pop("json")
+        config_file = flags.pop("config")
+        config = make_config({"algo": "a2c", **(read_yaml(config_file) if config_file else {}), **flags})
+        from paddle_ac.training.benchmark import benchmark
+
+        result = benchmark(config, rounds, seconds)
+        _tell(result)
+        if json_file:
+            Path(json_file).write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+
+
+def _parse(arguments: list[str]) -> dict[str, Any]:
+    chooser = ArgumentParser(add_help=False)
+    _add_own_flags(chooser)
+    chosen = vars(chooser.parse_known_args(arguments)[0])
+    parser = ArgumentParser(description=__doc__)
+    _add_own_flags(parser)
+    parser.add_hyper_parameters(find_config_class(choose_algo(chosen.get("algo"), chosen["config"])))
+    return parser.parse(arguments)
+
+
+def _add_own_flags(parser: ArgumentParser) -> None:
+    parser.add_argument("--algo", default=argparse.SUPPRESS, metavar="|".join(CONFIGS), help="algorithm [a2c]")
+    parser.add_argument("--config", metavar="FILE", help="hyper-parameters in YAML; flags win over it")
+    parser.add_argument("--rounds", type=whole_number(1), default=5, metavar="R", help="times that each is timed [5]")
+    parser.add_argument("--seconds", type=float, default=1.0, metavar="S", help="for each in a round [1]")
+    parser.add_argument("--json", metavar="FILE", help="write everything that was measured into a file")
+
+
+def _tell(result: dict[str, Any]) -> None:
+    config, machine = result["config"], result["machine"]
+    kind = f", {config['vec']}" if "vec" in config else ""
+    workers = f", {config['num_workers']} workers" if config.get("num_workers") else ""
+    print(f"{config['algo']} on {config['env']}: {config['num_envs']} environments{kind}{workers}")
+    print(f"{machine['processor']}, {machine['cores']} cores; minimum, median and maximum of the rounds\n")
+    print(f"{'':20}{'steps per second':^36}{'us a step':>10}{'share':>8}")
+    for name, phase in result["phases"].items():
+        _tell_row(name, phase["steps_per_second"], f"{100 * phase['share'][1]:6.0f} %")
+    left = 1 - sum(phase["share"][1] for phase in result["phases"].values())
+    print(f"{'the rest':20}{f'{100 * left:.0f} %':>54}")
+    _tell_row("bound of the parts", result["bound"])
+    _tell_row("whole", result["whole"])
+    smallest, middle, largest = result["whole_to_bound"]
+    print(f"{'whole / bound':20}{smallest:12.2f}{middle:12.2f}{largest:12.2f}")
+
+
+def _tell_row(name: str, rates: list[float], share: str = "") -> None:
+    cells = "".join(f"{rate:12,.0f}" for rate in rates)
+    print(f"{name:20}{cells}{1e6 / rates[1]:10.2f}{share:>8}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
