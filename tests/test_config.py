@@ -28,6 +28,7 @@ def message_of(function, *arguments):
         ("env", ["", None, 3, ["CartPole-v1"]]),
         ("seed", [-1, 2**31, 0.5, "zero"]),
         ("total_steps", [0, -5, 1.5, "many", None]),
+        ("num_threads", [0, -1, 1.5, "all"]),
         ("num_envs", [0, -1, 2.5, "eight", "", "8\n8 8", None, [8], {"n": 8}]),
         ("vec", ["threads", "Serial", "", None, 1]),
         ("num_workers", [0, -2, 1.5, "two"]),
@@ -167,6 +168,7 @@ DIFFERENT = {
     "env": "module:id-v0",
     "seed": 2**31 - 1,
     "total_steps": 123_456_789,
+    "num_threads": 2,
     "num_envs": 6,
     "vec": "subproc",
     "num_workers": 3,
@@ -253,6 +255,24 @@ def test_every_file_in_configs_is_right_and_opens_with_a_comment(path):
 
 def test_there_are_files_in_configs():
     assert CONFIG_FILES
+
+
+@pytest.mark.parametrize(
+    "values,expected",
+    [
+        ({}, 0.0224),
+        ({"num_envs": 64}, 0.0448),
+        ({"num_envs": "128"}, 0.0896),
+        ({"num_envs": 64, "learning_rate": "1e-3"}, 1e-3),
+        ({"learning_rate": 2e-3}, 2e-3),
+    ],
+)
+def test_the_learning_rate_of_paac_grows_with_the_environments_unless_it_is_given(values, expected):
+    assert make_config({"algo": "paac", **values}).learning_rate == pytest.approx(expected)
+
+
+def test_a_wrong_number_of_environments_for_paac_is_told_as_such():
+    assert message_of(make_config, {"algo": "paac", "num_envs": "many"}).startswith("num_envs")
 
 
 @pytest.mark.parametrize("algo", CONFIGS)

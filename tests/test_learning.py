@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections import deque
+from pathlib import Path
+
 import numpy as np
 import pytest
 from gymnasium.spaces import Box, Discrete, MultiBinary, MultiDiscrete
 
 from multiprocessing_env import DummyVecEnv
 from paddle_ac.algorithms.a2c import A2C
-from paddle_ac.config import make_config
+from paddle_ac.config import make_config, read_yaml
 from tests.environments import Identity, OneStepChain
+
+CONFIGS = Path(__file__).parent.parent / "configs"
 
 
 def trained(env_fn, total_steps: int, **changes) -> A2C:
@@ -72,6 +77,17 @@ def test_the_critic_sees_through_a_time_limit_and_not_through_an_end(how_it_ends
     """A reward of 1 a step, gamma 1/2: worth 1 where the episode ends after one step, 1 + 1/2 + ... where it is cut."""
     agent = trained(lambda: OneStepChain(how_it_ends), 8000)
     assert agent.policy.values(np.zeros((1, 1), np.float32))[0] == pytest.approx(value, abs=0.05)
+
+
+@pytest.mark.parametrize("name", ["a2c_cartpole_fast", "paac_cartpole"])
+def test_a_configuration_learns_cartpole(name):
+    config = make_config(read_yaml(CONFIGS / f"{name}.yaml"))
+    agent = A2C.from_config(config)
+    returns = deque(maxlen=100)
+    while not agent.is_done and (len(returns) < 100 or np.mean(returns) < 475):
+        returns.extend(agent.update()["charts/episode_return"])
+    agent.close()
+    assert np.mean(returns) >= 475
 
 
 def test_more_entropy_is_kept_where_it_is_paid_for():

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from pathlib import Path
 
@@ -18,6 +19,7 @@ import pytest
 
 import multiprocessing_env
 from multiprocessing_env import (
+    Channel,
     DummyVecEnv,
     EnvironmentFailedError,
     SubprocVecEnv,
@@ -397,3 +399,58 @@ def run_script(script: str, **options) -> subprocess.Popen:
         text=True,
         **options,
     )
+
+
+# ------------------------------------------------------------------------------------------------------- the channel
+
+
+def test_messages_come_out_as_they_went_in_however_long():
+    one, other = Channel.pair()
+    messages = [None, ("step", np.arange(3)), None, None, "x" * 3_000_000, {"a": b"\x00N"}, (None,)]
+    sender = threading.Thread(target=lambda: [one.send(message) for message in messages])
+    sender.start()
+    for message in messages:
+        np.testing.assert_equal(other.recv(), message)
+    sender.join()
+    one.close()
+    with pytest.raises(EOFError):
+        other.recv()
+    with pytest.raises(OSError):
+        for _ in range(2):
+            other.send("nobody there")
+    other.close()
+
+
+@pytest.mark.parametrize("soon_before", [False, True])
+def test_a_message_that_does_not_come_is_not_waited_for_longer_than_said(soon_before):
+    one, other = Channel.pair()
+    if soon_before:
+        one.send(None)
+        other.recv()
+    began = time.perf_counter()
+    with pytest.raises(TimeoutError):
+        other.recv(timeout=0.05)
+    assert 0.04 < time.perf_counter() - began < 1
+    one.send("late")
+    assert other.recv(timeout=5) == "late"
+    one.close()
+    other.close()
+
+
+def test_who_waits_stays_awake_only_as_long_as_messages_come_soon():
+    one, other = Channel.pair()
+
+    def seconds_of_processor(delay):
+        sender = threading.Timer(delay, one.send, (None,))
+        sender.start()
+        before = time.thread_time()
+        other.recv()
+        sender.join()
+        return time.thread_time() - before
+
+    one.send(None)
+    other.recv()
+    assert seconds_of_processor(0.2) < 0.1, "awake for a thousandth of a second"
+    assert seconds_of_processor(0.2) < 0.001, "asleep from the first"
+    one.close()
+    other.close()

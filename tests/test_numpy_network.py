@@ -13,7 +13,7 @@ from gymnasium.spaces import Box, Discrete, MultiDiscrete
 from paddle_ac.learning.losses import actor_critic_loss
 from paddle_ac.nn.categorical import log_softmax
 from paddle_ac.nn.networks import ActorCritic
-from paddle_ac.nn.numpy_network import NumpyActorCritic
+from paddle_ac.nn.numpy_network import BLOCK_SIZE, NumpyActorCritic
 from paddle_ac.nn.parameters import FlatParameters
 
 SPACES = {
@@ -58,6 +58,25 @@ def test_the_loss_and_its_gradient_are_those_of_automatic_differentiation(networ
     loss.total.backward()
     for name in ("total", "actor", "critic", "entropy"):
         assert getattr(found, name) == pytest.approx(getattr(loss, name).item(), rel=1e-5, abs=1e-6), name
+    np.testing.assert_allclose(found.values, values.numpy(), atol=1e-5)
+    np.testing.assert_allclose(gradient, flat.take_gradient(), rtol=1e-4, atol=2e-6)
+
+
+def test_a_batch_of_several_blocks_is_differentiated_as_a_whole():
+    generator = np.random.default_rng(2)
+    paddle.seed(3)
+    network = ActorCritic(Box(-1, 1, (4,)), 3, (16, 16), "tanh", False, "xavier")
+    flat = FlatParameters(network)
+    twin = NumpyActorCritic(flat.views, network.encode, "tanh")
+    batch_size = 2 * BLOCK_SIZE + 77
+    observations = generator.normal(size=(batch_size, 4)).astype(np.float32)
+    actions, returns = generator.integers(3, size=batch_size), generator.normal(size=batch_size).astype(np.float32)
+    gradient = np.full_like(flat.vector, np.nan)
+    found = twin.loss_gradient(observations, actions, returns, 0.4, 0.3, flat.layout.views(gradient))
+    logits, values = network(observations)
+    loss = actor_critic_loss(logits, values, paddle.to_tensor(actions), paddle.to_tensor(returns), 0.4, 0.3)
+    loss.total.backward()
+    assert found.total == pytest.approx(loss.total.item(), rel=1e-5)
     np.testing.assert_allclose(found.values, values.numpy(), atol=1e-5)
     np.testing.assert_allclose(gradient, flat.take_gradient(), rtol=1e-4, atol=2e-6)
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
 from visualdl import LogReader
 
 from multiprocessing_env import DummyVecEnv, EnvironmentFailedError, WorkerDiedError, WorkerTimeoutError
@@ -22,6 +23,7 @@ from paddle_ac.config import make_config
 from paddle_ac.envs.make import EVALUATION, FINAL_EVALUATION, make_evaluation_envs, make_training_envs
 from paddle_ac.envs.wrappers import EpisodeReplay
 from paddle_ac.errors import CheckpointError, ConfigError, NonFiniteError
+from paddle_ac.nn.numpy_network import NumpyActorCritic
 from paddle_ac.nn.optimizers import RMSProp
 from paddle_ac.training.checkpoint import load_checkpoint, save_checkpoint
 from paddle_ac.training.evaluate import evaluate, evaluate_run
@@ -111,6 +113,37 @@ def test_stopping_and_going_on_gives_the_same_run_as_never_stopping(uninterrupte
     expected = json.loads((uninterrupted / "summary.json").read_text())
     for name in ("updates", "episodes", "mean_return_last_100", "eval_mean_return", "best_env_steps"):
         assert summary[name] == expected[name]
+
+
+def test_environments_vectorised_by_their_maker_are_resumed_exactly_too(tmp_path):
+    options = {"algo": "paac", "num_envs": 12}
+    quick_run(tmp_path / "whole", 3000, **options, lr_decay_steps=9000)
+    assert RunFolder.open(tmp_path / "whole").read_config().vec == "native", "settled, and written down"
+    quick_run(tmp_path / "run", 1500, **options, lr_decay_steps=9000)
+    resume(str(tmp_path / "run"), {"total_steps": 3000})
+    assert_same_run(tmp_path / "whole", tmp_path / "run")
+    with pytest.raises(CheckpointError, match="the state is of environments that their maker vectorised"):
+        resume(str(tmp_path / "run"), {"total_steps": 4000, "vec": "serial"})
+
+
+def test_a_run_with_envpool_is_resumed_with_new_episodes(tmp_path, caplog):
+    pytest.importorskip("envpool")
+    quick_run(tmp_path / "run", 1500, vec="envpool")
+    summary = resume(str(tmp_path / "run"), {"total_steps": 3000})
+    assert summary["env_steps"] == 3000 and "cannot be brought back" in caplog.text
+
+
+def test_training_computes_on_as_many_threads_as_it_was_told(tmp_path, monkeypatch):
+    threads, act = set(), NumpyActorCritic.act
+
+    def watched(*args):
+        threads.update(library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas")
+        return act(*args)
+
+    monkeypatch.setattr(NumpyActorCritic, "act", watched)
+    with threadpool_limits(2, user_api="blas"):
+        quick_run(tmp_path / "run", 100)
+    assert threads == {1}
 
 
 @pytest.mark.parametrize("options", [{}, PARALLEL], ids=["serial", "workers"])

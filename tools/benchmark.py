@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from paddle_ac.command_line import ArgumentParser, choose_algo, exit_codes, show_log, whole_number
+from paddle_ac.command_line import ArgumentParser, choose_algo, exit_codes, positive_number, show_log, whole_number
 from paddle_ac.config import CONFIGS, find_config_class, make_config, read_yaml
 
 
@@ -41,7 +41,7 @@ def _add_own_flags(parser: ArgumentParser) -> None:
     parser.add_argument("--algo", default=argparse.SUPPRESS, metavar="|".join(CONFIGS), help="algorithm [a2c]")
     parser.add_argument("--config", metavar="FILE", help="hyper-parameters in YAML; flags win over it")
     parser.add_argument("--rounds", type=whole_number(1), default=5, metavar="R", help="times that each is timed [5]")
-    parser.add_argument("--seconds", type=float, default=1.0, metavar="S", help="for each in a round [1]")
+    parser.add_argument("--seconds", type=positive_number, default=1.0, metavar="S", help="for each in a round [1]")
     parser.add_argument("--json", metavar="FILE", help="write everything that was measured into a file")
 
 
