@@ -97,11 +97,11 @@ def plot(rows: dict[tuple[str, int], tuple[float, float]], path: str) -> None:
             ax.set_xticks(sizes, [f"{size:,}" for size in sizes])
             ax.set(xlabel=what, ylabel=unit)
             ax.grid(alpha=0.3)
-            ax.legend(fontsize="small")
             if (row, column) == (0, 0):
                 ax.set_yscale("log")
             else:
                 ax.set_ylim(bottom=0)
+            ax.legend(fontsize="small", loc="lower right" if row else "best")
     figure.suptitle("CartPole-v1 on 2 cores")
     figure.savefig(path, dpi=110)
 

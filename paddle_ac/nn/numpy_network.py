@@ -13,6 +13,7 @@ import numpy as np
 
 from paddle_ac.nn.categorical import log_softmax, sample_categorical
 from paddle_ac.nn.encoding import ObservationEncoder
+from paddle_ac.nn.numpy_layers import HiddenLayers, Linear
 
 # Rows of a batch that are differentiated at a time: what lies between the layers then stays in a core's cache.
 BLOCK_SIZE = 256
@@ -39,20 +40,22 @@ class NumpyActorCritic:
     """
 
     def __init__(self, parameters: dict[str, np.ndarray], encode: ObservationEncoder, activation: str):
-        self.parameters = parameters
         self.encode = encode
-        self.activation = activation
-        self._actor = _layer_names(parameters, "actor_torso")
-        self._critic = _layer_names(parameters, "critic_torso") or self._actor
+        self.actor_torso = HiddenLayers(parameters, "actor_torso", activation)
+        self.critic_torso = HiddenLayers(parameters, "critic_torso", activation)
+        self.shared_torso = not self.critic_torso.layers
+        self.actor_head = Linear(parameters, "actor_head")
+        self.critic_head = Linear(parameters, "critic_head")
 
     def act(self, observations: np.ndarray, generator: np.random.Generator | None = None) -> np.ndarray:
         """As ``ActorCritic.act``."""
-        logits = self._linear("actor_head", self._hidden(self._actor, self.encode(observations))[-1])
+        logits = self.actor_head(self.actor_torso(self.encode(observations))[-1])
         return np.argmax(logits, axis=-1) if generator is None else sample_categorical(logits, generator)
 
     def values(self, observations: np.ndarray) -> np.ndarray:
         """As ``ActorCritic.values``."""
-        return self._linear("critic_head", self._hidden(self._critic, self.encode(observations))[-1])[:, 0]
+        torso = self.actor_torso if self.shared_torso else self.critic_torso
+        return self.critic_head(torso(self.encode(observations))[-1])[:, 0]
 
     def loss_gradient(
         self,
@@ -114,11 +117,10 @@ class NumpyActorCritic:
     ) -> tuple[float, float, float]:
         """One block's part of the gradient; fills in its values, and returns the sums of the parts of its loss."""
         features = self.encode(observations)
-        actor_hidden = self._hidden(self._actor, features)
-        shared = self._critic is self._actor
-        critic_hidden = actor_hidden if shared else self._hidden(self._critic, features)
-        log_p = log_softmax(self._linear("actor_head", actor_hidden[-1]))
-        values[...] = self._linear("critic_head", critic_hidden[-1])[:, 0]
+        actor_hidden = self.actor_torso(features)
+        critic_hidden = actor_hidden if self.shared_torso else self.critic_torso(features)
+        log_p = log_softmax(self.actor_head(actor_hidden[-1]))
+        values[...] = self.critic_head(critic_hidden[-1])[:, 0]
 
         rows = np.arange(len(returns))
         advantages = returns - values
@@ -134,48 +136,12 @@ class NumpyActorCritic:
         at_logits /= batch_size
         at_values = (advantages * -value_weight)[:, np.newaxis]
 
-        self._back_through_linear("actor_head", actor_hidden[-1], at_logits, gradient)
-        self._back_through_linear("critic_head", critic_hidden[-1], at_values, gradient)
-        at_actor = at_logits @ self.parameters["actor_head.weight"].T
-        at_critic = at_values * self.parameters["critic_head.weight"].T  # a product with one column: no sum to take
-        if shared:
-            self._back_through_hidden(self._actor, actor_hidden, at_actor + at_critic, gradient)
+        self.actor_head.backward(actor_hidden[-1], at_logits, gradient)
+        self.critic_head.backward(critic_hidden[-1], at_values, gradient)
+        at_actor, at_critic = self.actor_head.at_inputs(at_logits), self.critic_head.at_inputs(at_values)
+        if self.shared_torso:
+            self.actor_torso.backward(actor_hidden, at_actor + at_critic, gradient)
         else:
-            self._back_through_hidden(self._actor, actor_hidden, at_actor, gradient)
-            self._back_through_hidden(self._critic, critic_hidden, at_critic, gradient)
+            self.actor_torso.backward(actor_hidden, at_actor, gradient)
+            self.critic_torso.backward(critic_hidden, at_critic, gradient)
         return actor, critic, entropy
-
-    def _hidden(self, layers: list[str], features: np.ndarray) -> list[np.ndarray]:
-        """The features, and what each hidden layer makes of them."""
-        outputs = [features]
-        for layer in layers:
-            output = self._linear(layer, outputs[-1])
-            outputs.append(np.tanh(output, output) if self.activation == "tanh" else np.maximum(output, 0, out=output))
-        return outputs
-
-    def _linear(self, layer: str, inputs: np.ndarray) -> np.ndarray:
-        outputs = inputs @ self.parameters[f"{layer}.weight"]
-        outputs += self.parameters[f"{layer}.bias"]
-        return outputs
-
-    def _back_through_linear(
-        self, layer: str, inputs: np.ndarray, at_outputs: np.ndarray, gradient: dict[str, np.ndarray]
-    ) -> None:
-        np.matmul(inputs.T, at_outputs, out=gradient[f"{layer}.weight"])
-        np.sum(at_outputs, axis=0, out=gradient[f"{layer}.bias"])
-
-    def _back_through_hidden(
-        self, layers: list[str], outputs: list[np.ndarray], at_last: np.ndarray, gradient: dict[str, np.ndarray]
-    ) -> None:
-        at_output = at_last
-        for index in reversed(range(len(layers))):
-            output = outputs[index + 1]
-            at_output *= 1 - output * output if self.activation == "tanh" else output > 0
-            self._back_through_linear(layers[index], outputs[index], at_output, gradient)
-            if index:  # nobody asks for the gradient at the features
-                at_output = at_output @ self.parameters[f"{layers[index]}.weight"].T
-
-
-def _layer_names(parameters: dict[str, np.ndarray], torso: str) -> list[str]:
-    """``["actor_torso.0", "actor_torso.2", ...]``, in order."""
-    return [name.removesuffix(".weight") for name in parameters if name.startswith(torso) and name.endswith(".weight")]

@@ -1,0 +1,77 @@
+"""Layers in NumPy, forward and backward, on parameters that somebody else holds."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+class Linear:
+    """``inputs @ weight + bias``.
+
+    Args:
+        parameters: name to array; ``NAME.weight`` ``[I, O]`` and ``NAME.bias`` ``[O]`` are read at every call, never
+            copied.
+        name: of the layer.
+    """
+
+    def __init__(self, parameters: dict[str, np.ndarray], name: str):
+        self.weight_name, self.bias_name = f"{name}.weight", f"{name}.bias"
+        self.weight, self.bias = parameters[self.weight_name], parameters[self.bias_name]
+
+    def __call__(self, inputs: np.ndarray) -> np.ndarray:
+        """``[B, I]`` to ``[B, O]``."""
+        outputs = inputs @ self.weight
+        outputs += self.bias
+        return outputs
+
+    def backward(self, inputs: np.ndarray, at_outputs: np.ndarray, gradient: dict[str, np.ndarray]) -> None:
+        """The gradient at the parameters, from that at the outputs ``[B, O]``; overwrites their arrays."""
+        np.matmul(inputs.T, at_outputs, out=gradient[self.weight_name])
+        np.sum(at_outputs, axis=0, out=gradient[self.bias_name])
+
+    def at_inputs(self, at_outputs: np.ndarray) -> np.ndarray:
+        """The gradient at the inputs ``[B, I]``, from that at the outputs ``[B, O]``."""
+        if len(self.bias) == 1:
+            return at_outputs * self.weight.T  # a product with one column: no sum to take
+        return at_outputs @ self.weight.T
+
+
+class HiddenLayers:
+    """Linear layers, each followed by an activation.
+
+    Args:
+        parameters: name to array.
+        torso: the beginning of the layers' names; there may be none.
+        activation: ``"tanh"`` or ``"relu"``.
+    """
+
+    def __init__(self, parameters: dict[str, np.ndarray], torso: str, activation: str):
+        names = [name.removesuffix(".weight") for name in parameters if name.startswith(f"{torso}.")]
+        self.layers = [Linear(parameters, name) for name in names if not name.endswith(".bias")]
+        self.activation = activation
+
+    def __call__(self, inputs: np.ndarray) -> list[np.ndarray]:
+        """The inputs ``[B, I]``, and what each layer makes of them."""
+        outputs = [inputs]
+        for layer in self.layers:
+            output = layer(outputs[-1])
+            outputs.append(np.tanh(output, output) if self.activation == "tanh" else np.maximum(output, 0, out=output))
+        return outputs
+
+    def backward(self, outputs: list[np.ndarray], at_last: np.ndarray, gradient: dict[str, np.ndarray]) -> None:
+        """The gradient at the parameters; overwrites their arrays.
+
+        Args:
+            outputs: as a call gave them.
+            at_last: the gradient at the last of them, ``[B, O]``; overwritten.
+            gradient: name to array in the parameter's shape.
+        """
+        at_output = at_last
+        for index in reversed(range(len(self.layers))):
+            at_output *= self._slope(outputs[index + 1])
+            self.layers[index].backward(outputs[index], at_output, gradient)
+            if index:  # nobody asks for the gradient at the inputs
+                at_output = self.layers[index].at_inputs(at_output)
+
+    def _slope(self, output: np.ndarray) -> np.ndarray:
+        return 1 - output * output if self.activation == "tanh" else output > 0
