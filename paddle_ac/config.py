@@ -79,6 +79,9 @@ class OnPolicyConfig(RunConfig):
     num_steps: int = _field(
         "algorithm", 5, "rollout length T: steps of each environment between two updates (baselines: 5)", ge=1
     )
+    gae_lambda: float = _field(
+        "algorithm", 1.0, "lambda of generalised advantage estimation (arXiv:1506.02438); 1: n-step returns", ge=0, le=1
+    )
     gamma: float = _field("algorithm", 0.99, "discount factor (Mnih et al. 2016, baselines: 0.99)", ge=0, le=1)
     value_coef: float = _field("algorithm", 0.5, "weight of the critic's loss in the total (baselines: 0.5)", ge=0)
     entropy_coef: float = _field(
@@ -91,6 +94,11 @@ class OnPolicyConfig(RunConfig):
     initialization: Literal["orthogonal", "xavier"] = _field(
         "network", "orthogonal", "initial weights (orthogonal: gain sqrt 2 hidden, 0.01 policy, 1 value, as baselines)"
     )
+
+    state_dependent_std: bool = _field(
+        "network", False, "Box actions: the actor puts out their deviation, rather than one parameter of each"
+    )
+    initial_log_std: float = _field("network", 0.0, "Box actions: logarithm of their deviation at first", ge=-20, le=2)
 
     learning_rate: float = _field("optimizer", 7e-4, "initial learning rate (baselines A2C: 7e-4)", gt=0, le=100)
     lr_schedule: Literal["constant", "linear", "step"] = _field(

@@ -10,6 +10,8 @@ from multiprocessing_env import DummyVecEnv
 from paddle_ac.algorithms.a2c import A2C
 from paddle_ac.config import make_config
 from paddle_ac.learning.losses import actor_critic_loss
+from paddle_ac.learning.returns import n_step_returns
+from paddle_ac.nn.distributions import Categorical
 from paddle_ac.nn.parameters import FlatParameters
 from tests.environments import RandomWalk
 
@@ -33,10 +35,12 @@ def test_updates_are_those_of_automatic_differentiation(changes):
         metrics = agent.update()
         rollout = rollouts[-1]
         num_ends += rollout.terminated.sum() * rollout.truncated.sum()
-        returns = rollout.n_step_returns(reference.values, 0.9).reshape(-1)
+        truncation_values, last_values = rollout.bootstrap_values(reference.values)
+        known = rollout.rewards, rollout.terminated, rollout.truncated, truncation_values
+        returns = n_step_returns(*known, last_values, 0.9).reshape(-1)
         logits, values = reference(rollout.observations.reshape(15, 3))
         actions = paddle.to_tensor(rollout.actions.reshape(-1))
-        loss = actor_critic_loss(logits, values, actions, paddle.to_tensor(returns), 0.5, 0.1)
+        loss = actor_critic_loss(Categorical(logits), values, actions, paddle.to_tensor(returns), 0.5, 0.1)
         loss.total.backward()
         gradient = flat.take_gradient()
         norm = np.linalg.norm(gradient)

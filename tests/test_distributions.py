@@ -7,9 +7,10 @@ import paddle
 import pytest
 import scipy.special
 import scipy.stats
+from gymnasium.spaces import Box, Discrete, MultiBinary, MultiDiscrete
 
-from paddle_ac.nn.categorical import sample_categorical
-from paddle_ac.nn.distributions import Categorical
+from paddle_ac.nn.actions import action_distribution, clip_for, sample_categorical
+from paddle_ac.nn.distributions import Bernoulli, Categorical, Gaussian, MultiCategorical, make_distribution
 
 LOGITS = np.array([1.5, -0.5, 0.25, 0.0, -2.0], np.float32)
 EXTREMES = np.array([[1e4, -1e4, 0], [-1e4, -1e4, -1e4], [1e4, 1e4, 1e4], [-1e4, 1e4, 1e4]], np.float32)
@@ -99,3 +100,109 @@ def test_the_state_of_the_generator_decides_the_draws():
     restored.bit_generator.state = state
     np.testing.assert_array_equal([sample_categorical(logits, restored) for _ in range(3)], following)
     assert not np.array_equal(following[0], following[1])
+
+
+# ------------------------------------------------------------------------------- of other action spaces than Discrete
+
+
+def random_outputs(num_outputs, batch_size=20):
+    return np.random.default_rng(3).normal(0, 1.5, (batch_size, num_outputs)).astype(np.float32)
+
+
+def test_a_gaussian_is_scipys():
+    outputs = random_outputs(6)
+    means, stds = outputs[:, :3], np.exp(outputs[:, 3:])
+    actions = np.random.default_rng(4).normal(size=(20, 3)).astype(np.float32)
+    policy = Gaussian(paddle.to_tensor(outputs))
+    expected = scipy.stats.norm.logpdf(actions, means, stds).sum(axis=1)
+    np.testing.assert_allclose(policy.log_prob(paddle.to_tensor(actions)).numpy(), expected, rtol=1e-4)
+    np.testing.assert_allclose(policy.entropy().numpy(), scipy.stats.norm.entropy(means, stds).sum(axis=1), rtol=1e-5)
+
+
+def test_several_choices_are_scipys():
+    outputs, nvec = random_outputs(9), np.array([4, 2, 3])
+    parts = np.split(outputs.astype(np.float64), [4, 6], axis=1)
+    actions = np.random.default_rng(4).integers(nvec, size=(20, 3))
+    policy = MultiCategorical(paddle.to_tensor(outputs), nvec)
+    expected = sum(
+        scipy.special.log_softmax(part, axis=1)[range(20), a] for part, a in zip(parts, actions.T, strict=True)
+    )
+    np.testing.assert_allclose(policy.log_prob(paddle.to_tensor(actions)).numpy(), expected, rtol=1e-4)
+    entropies = sum(scipy.stats.entropy(scipy.special.softmax(part, axis=1), axis=1) for part in parts)
+    np.testing.assert_allclose(policy.entropy().numpy(), entropies, rtol=1e-5)
+
+
+def test_switches_are_scipys():
+    outputs = random_outputs(5)
+    p = scipy.special.expit(outputs.astype(np.float64))
+    actions = np.random.default_rng(4).integers(2, size=(20, 5)).astype(np.int8)
+    policy = Bernoulli(paddle.to_tensor(outputs))
+    expected = scipy.stats.bernoulli.logpmf(actions, p).sum(axis=1)
+    np.testing.assert_allclose(policy.log_prob(paddle.to_tensor(actions)).numpy(), expected, rtol=1e-4)
+    np.testing.assert_allclose(policy.entropy().numpy(), scipy.stats.bernoulli.entropy(p).sum(axis=1), rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "space", [Box(-1, 1, (2, 2)), MultiDiscrete([[2, 3], [1, 4]]), MultiBinary([2, 2]), MultiBinary(3)], ids=str
+)
+def test_draws_of_every_space_lie_in_it_and_follow_their_distribution(space):
+    distribution = action_distribution(space)
+    row = random_outputs(distribution.num_outputs, 1)
+    num_draws = 40_000
+    draws = distribution.sample(np.repeat(row, num_draws, axis=0), np.random.default_rng(0))
+    assert draws.shape == (num_draws, *space.shape) and draws.dtype == space.dtype
+    assert all(space.contains(action) for action in clip_for(space)(draws[:100]))
+    flat = draws.reshape(num_draws, -1)
+    if isinstance(space, Box):
+        for action, mean, log_std in zip(flat.T, *np.split(row[0], 2), strict=True):
+            assert scipy.stats.kstest(action, "norm", (mean, np.exp(log_std))).pvalue > 1e-3
+    else:
+        values, counts = np.unique(flat, axis=0, return_counts=True)
+        policy = make_distribution(space, paddle.to_tensor(np.repeat(row, len(values), axis=0)))
+        p = np.exp(policy.log_prob(paddle.to_tensor(values.reshape(-1, *space.shape))).numpy().astype(np.float64))
+        assert p.sum() == pytest.approx(1, abs=1e-3)
+        assert scipy.stats.chisquare(counts, num_draws * p / p.sum()).pvalue > 1e-3
+    mode = distribution.mode(row)
+    log_probs = make_distribution(space, paddle.to_tensor(np.repeat(row, 500, axis=0)))
+    everywhere = log_probs.log_prob(paddle.to_tensor(draws[:500])).numpy()
+    assert make_distribution(space, paddle.to_tensor(row)).log_prob(paddle.to_tensor(mode)).item() >= everywhere.max()
+
+
+@pytest.mark.parametrize("space", [Box(-1, 1, (2,)), MultiDiscrete([2, 3]), MultiBinary(2), Discrete(3)], ids=str)
+def test_the_gradient_at_the_outputs_is_that_of_differences(space):
+    distribution, generator = action_distribution(space), np.random.default_rng(6)
+    outputs = random_outputs(distribution.num_outputs, 4)
+    actions, advantages = distribution.sample(outputs, generator), generator.normal(size=4).astype(np.float32)
+
+    def loss(outputs):
+        actor, entropy, _ = distribution.loss_gradient(outputs, actions, advantages, np.float64(0.3))
+        return actor - 0.3 * entropy
+
+    *_, gradient = distribution.loss_gradient(outputs, actions, advantages, np.float32(0.3))
+    for place in np.ndindex(outputs.shape):
+        step = np.zeros(outputs.shape)
+        step[place] = 1e-6
+        slope = (loss(outputs + step) - loss(outputs - step)) / 2e-6
+        assert gradient[place] == pytest.approx(slope, rel=1e-3, abs=1e-4)
+
+
+def test_extreme_logits_of_a_switch_give_finite_and_right_numbers():
+    distribution, outputs = action_distribution(MultiBinary(2)), np.array([[1e4, -1e4]], np.float32)
+    assert distribution.sample(outputs, np.random.default_rng(0)).tolist() == [[1, 0]]
+    loss, entropy, gradient = distribution.loss_gradient(
+        outputs, np.array([[1, 0]]), np.ones(1, np.float32), np.float32(1)
+    )
+    assert loss == 0 and entropy == 0 and not gradient.any()
+
+
+def test_only_the_actions_of_a_box_are_clipped():
+    actions = np.array([[-3.0, 0.5], [0.0, 9.0]], np.float32)
+    space = Box(np.array([-1, -1], np.float32), np.array([1, np.inf], np.float32))
+    assert clip_for(space)(actions).tolist() == [[-1, 0.5], [0, 9]]
+    assert clip_for(Discrete(3))(actions) is actions
+
+
+@pytest.mark.parametrize("space", [Discrete(3, start=1), MultiDiscrete([2, 2], start=[0, 1])], ids=str)
+def test_actions_that_do_not_begin_at_0_are_refused(space):
+    with pytest.raises(TypeError, match="begin at 0"):
+        action_distribution(space)

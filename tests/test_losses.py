@@ -8,6 +8,7 @@ import pytest
 import scipy.special
 
 from paddle_ac.learning.losses import actor_critic_loss
+from paddle_ac.nn.distributions import Categorical
 
 COEFFICIENTS = pytest.mark.parametrize("value_coef,entropy_coef", [(0.5, 0.01), (0, 0), (2, 0.7), (0, 1), (1, 0)])
 
@@ -33,7 +34,7 @@ def loss_of(logits, values, actions, returns, value_coef, entropy_coef, dtype="f
     """The library's loss, and the tensors that its gradient goes to."""
     logits, values = (paddle.to_tensor(array, dtype, stop_gradient=False) for array in (logits, values))
     actions, returns = paddle.to_tensor(actions), paddle.to_tensor(returns, dtype)
-    return actor_critic_loss(logits, values, actions, returns, value_coef, entropy_coef), logits, values
+    return actor_critic_loss(Categorical(logits), values, actions, returns, value_coef, entropy_coef), logits, values
 
 
 def differences(function, point, step=1e-6):

@@ -39,7 +39,7 @@ def layers_to(head, shared_torso):
 @SHARING
 @pytest.mark.parametrize("hidden_sizes", [(), (5,), (4, 7, 3)])
 def test_there_is_a_logit_for_each_action_and_one_value_for_each_observation(shared_torso, hidden_sizes):
-    network = ActorCritic(BOX, 4, hidden_sizes, shared_torso=shared_torso)
+    network = ActorCritic(BOX, Discrete(4), hidden_sizes, shared_torso=shared_torso)
     logits, values = network(random_observations(6))
     assert (logits.shape, values.shape) == ([6, 4], [6])
     assert (logits.dtype, values.dtype) == (paddle.float32, paddle.float32)
@@ -48,14 +48,14 @@ def test_there_is_a_logit_for_each_action_and_one_value_for_each_observation(sha
 
 @pytest.mark.parametrize("shared_torso,expected", [(False, 2 * (16 + 25) + 12 + 6), (True, 16 + 25 + 12 + 6)])
 def test_a_shared_torso_exists_once_and_separate_ones_twice(shared_torso, expected):
-    network = ActorCritic(BOX, 2, (4, 5), shared_torso=shared_torso)
+    network = ActorCritic(BOX, Discrete(2), (4, 5), shared_torso=shared_torso)
     assert sum(weight.size for weight in weights_of(network).values()) == expected
     assert FlatParameters(network).vector.size == expected
 
 
 @SHARING
 def test_the_critic_reaches_the_actors_layers_only_where_they_are_shared(shared_torso):
-    network = ActorCritic(BOX, 2, (4, 5), shared_torso=shared_torso)
+    network = ActorCritic(BOX, Discrete(2), (4, 5), shared_torso=shared_torso)
     network(random_observations())[1].sum().backward()
     gradient = network.actor_torso[0].weight.grad
     assert (gradient is not None and bool(gradient.numpy().any())) == shared_torso
@@ -65,7 +65,7 @@ def test_the_critic_reaches_the_actors_layers_only_where_they_are_shared(shared_
 @pytest.mark.parametrize("activation,function", [("tanh", np.tanh), ("relu", lambda x: np.maximum(x, 0))])
 def test_forward_is_the_multilayer_perceptron_of_its_weights(shared_torso, activation, function):
     paddle.seed(0)
-    network = ActorCritic(BOX, 4, (32, 8), activation, shared_torso, "xavier")
+    network = ActorCritic(BOX, Discrete(4), (32, 8), activation, shared_torso, "xavier")
     for parameter in network.parameters():  # biases other than 0 too
         parameter.set_value(parameter + paddle.uniform(parameter.shape, min=-0.5, max=0.5))
     observations, weights = random_observations(), weights_of(network)
@@ -84,7 +84,7 @@ def test_forward_is_the_multilayer_perceptron_of_its_weights(shared_torso, activ
 
 @SHARING
 def test_orthogonal_weights_are_orthogonal_with_the_gains_of_baselines(shared_torso):
-    weights = weights_of(ActorCritic(BOX, 4, (16, 8), shared_torso=shared_torso, initialization="orthogonal"))
+    weights = weights_of(ActorCritic(BOX, Discrete(4), (16, 8), shared_torso=shared_torso, initialization="orthogonal"))
     for head, gain_of_head in (("actor", 0.01), ("critic", 1)):
         for layer, gain in zip(layers_to(head, shared_torso), (math.sqrt(2), math.sqrt(2), gain_of_head), strict=True):
             weight = weights[f"{layer}.weight"].astype(np.float64)
@@ -93,7 +93,7 @@ def test_orthogonal_weights_are_orthogonal_with_the_gains_of_baselines(shared_to
 
 
 def test_xavier_weights_fill_their_bounds_evenly():
-    weights = weights_of(ActorCritic(Box(-1, 1, (40,)), 60, (80,), initialization="xavier"))
+    weights = weights_of(ActorCritic(Box(-1, 1, (40,)), Discrete(60), (80,), initialization="xavier"))
     for name, num_inputs, num_outputs in (
         ("actor_torso.0", 40, 80),
         ("critic_torso.0", 40, 80),
@@ -108,7 +108,7 @@ def test_xavier_weights_fill_their_bounds_evenly():
 
 @pytest.mark.parametrize("initialization", ["orthogonal", "xavier"])
 def test_biases_start_at_0(initialization):
-    weights = weights_of(ActorCritic(BOX, 4, (16, 8), initialization=initialization))
+    weights = weights_of(ActorCritic(BOX, Discrete(4), (16, 8), initialization=initialization))
     biases = [weight for name, weight in weights.items() if name.endswith(".bias")]
     assert len(biases) == 6 and not any(bias.any() for bias in biases)
 
@@ -117,14 +117,14 @@ def test_biases_start_at_0(initialization):
 def test_the_seed_of_paddle_decides_the_weights(initialization):
     def vector(seed):
         paddle.seed(seed)
-        return FlatParameters(ActorCritic(BOX, 4, (16, 8), initialization=initialization)).vector
+        return FlatParameters(ActorCritic(BOX, Discrete(4), (16, 8), initialization=initialization)).vector
 
     np.testing.assert_array_equal(vector(3), vector(3))
     assert not np.array_equal(vector(3), vector(4))
 
 
 def test_actor_and_critic_start_from_weights_of_their_own():
-    network = ActorCritic(BOX, 4, (16,))
+    network = ActorCritic(BOX, Discrete(4), (16,))
     assert not np.array_equal(network.actor_torso[0].weight.numpy(), network.critic_torso[0].weight.numpy())
 
 
@@ -170,13 +170,13 @@ def test_a_box_without_dimensions_is_one_feature():
 @EVERY_SPACE
 def test_a_network_takes_every_space_it_is_made_for(space):
     space.seed(0)
-    logits, values = ActorCritic(space, 3, (8,))(np.array([space.sample() for _ in range(5)]))
+    logits, values = ActorCritic(space, Discrete(3), (8,))(np.array([space.sample() for _ in range(5)]))
     assert np.isfinite(logits.numpy()).all() and np.isfinite(values.numpy()).all()
 
 
 def decided_network():
     """Logits are the observation itself."""
-    network = ActorCritic(BOX, 3, ())
+    network = ActorCritic(BOX, Discrete(3), ())
     network.actor_head.weight.set_value(np.eye(3, dtype=np.float32))
     return network
 
@@ -199,7 +199,7 @@ def test_with_a_generator_actions_are_drawn_from_the_policy():
 
 @SHARING
 def test_parameters_keep_their_values_and_order_as_they_move_into_the_vector(shared_torso):
-    network = ActorCritic(BOX, 2, (4, 5), shared_torso=shared_torso)
+    network = ActorCritic(BOX, Discrete(2), (4, 5), shared_torso=shared_torso)
     weights, observations = weights_of(network), random_observations()
     outputs_before = [output.numpy() for output in network(observations)]
     parameters = FlatParameters(network)
@@ -210,7 +210,7 @@ def test_parameters_keep_their_values_and_order_as_they_move_into_the_vector(sha
 
 
 def test_the_network_sees_what_is_written_into_the_vector():
-    network = ActorCritic(BOX, 2, (4,))
+    network = ActorCritic(BOX, Discrete(2), (4,))
     parameters = FlatParameters(network)
     parameters.vector[...] = 0
     parameters.views["critic_head.bias"][...] = 3
@@ -223,7 +223,7 @@ def test_the_network_sees_what_is_written_into_the_vector():
 
 
 def test_the_vector_sees_what_is_written_into_the_network():
-    network = ActorCritic(BOX, 2, (4,))
+    network = ActorCritic(BOX, Discrete(2), (4,))
     parameters = FlatParameters(network)
     for number, parameter in enumerate(network.parameters()):
         parameter.set_value(paddle.full_like(parameter, number))
@@ -232,7 +232,7 @@ def test_the_vector_sees_what_is_written_into_the_network():
 
 
 def test_the_memory_of_the_parameters_outlives_the_vector():
-    network, observations = ActorCritic(BOX, 2, (64, 64)), random_observations()
+    network, observations = ActorCritic(BOX, Discrete(2), (64, 64)), random_observations()
     size = FlatParameters(network).vector.size
     before = network(observations)[0].numpy()
     gc.collect()
@@ -243,7 +243,7 @@ def test_the_memory_of_the_parameters_outlives_the_vector():
 
 @SHARING
 def test_take_gradient_gives_the_gradients_of_paddle_in_order_and_clears_them(shared_torso):
-    network = ActorCritic(BOX, 2, (4, 5), shared_torso=shared_torso)
+    network = ActorCritic(BOX, Discrete(2), (4, 5), shared_torso=shared_torso)
     parameters = FlatParameters(network)
 
     def loss(scale):
@@ -263,7 +263,10 @@ def test_take_gradient_gives_the_gradients_of_paddle_in_order_and_clears_them(sh
 
 
 def test_load_takes_values_by_name():
-    source, target = FlatParameters(ActorCritic(BOX, 2, (4,))), FlatParameters(ActorCritic(BOX, 2, (4,)))
+    source, target = (
+        FlatParameters(ActorCritic(BOX, Discrete(2), (4,))),
+        FlatParameters(ActorCritic(BOX, Discrete(2), (4,))),
+    )
     assert not np.array_equal(source.vector, target.vector)
     vector = target.vector
     target.load(dict(reversed(source.views.items())))
@@ -291,7 +294,7 @@ def without(name):
     ids=["absent", "unknown", "larger", "without dimensions", "transposed", "empty"],
 )
 def test_load_refuses_another_networks_parameters_by_name_and_changes_nothing(spoil, named):
-    parameters = FlatParameters(ActorCritic(BOX, 2, (4,)))
+    parameters = FlatParameters(ActorCritic(BOX, Discrete(2), (4,)))
     before = parameters.vector.copy()
     values = spoil({name: np.full_like(view, 9) for name, view in parameters.views.items()})
     with pytest.raises(ValueError, match="another network") as caught:
@@ -307,6 +310,6 @@ def test_a_configurations_network_is_the_one_that_it_describes():
     assert network.critic_torso is network.actor_torso
     assert [type(layer).__name__ for layer in network.actor_torso] == ["Linear", "ReLU", "Linear", "ReLU"]
     assert network.actor_torso[0].weight.shape == [3, 5] and network.actor_head.weight.shape == [4, 2]
-    for refused in (Discrete(2, start=1), Box(-1, 1, (2,))):
-        with pytest.raises(ConfigError, match="Discrete action spaces from 0"):
+    for refused in (Discrete(2, start=1), MultiDiscrete([2, 2], start=[0, 1])):
+        with pytest.raises(ConfigError, match="action spaces that begin at 0; that of"):
             make_actor_critic(make_config({"algo": "a2c"}), space, refused)

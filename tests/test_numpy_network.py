@@ -8,10 +8,11 @@ import numpy as np
 import paddle
 import pytest
 import scipy.special
-from gymnasium.spaces import Box, Discrete, MultiDiscrete
+from gymnasium.spaces import Box, Discrete, MultiBinary, MultiDiscrete
 
 from paddle_ac.learning.losses import actor_critic_loss
-from paddle_ac.nn.categorical import log_softmax
+from paddle_ac.nn.actions import log_softmax
+from paddle_ac.nn.distributions import Categorical, make_distribution
 from paddle_ac.nn.networks import ActorCritic
 from paddle_ac.nn.numpy_network import BLOCK_SIZE, NumpyActorCritic
 from paddle_ac.nn.parameters import FlatParameters
@@ -21,60 +22,83 @@ SPACES = {
     "discrete": (Discrete(5), np.random.default_rng(0).integers(5, size=7)),
     "multi": (MultiDiscrete([2, 3]), np.random.default_rng(0).integers(2, size=(7, 2))),
 }
-NETWORKS = list(itertools.product(SPACES, [(), (8,), (8, 16)], ["tanh", "relu"], [False, True]))
+ACTIONS = {
+    "discrete": Discrete(4),
+    "box": Box(-1, 2, (2, 2)),
+    "multi": MultiDiscrete([[2, 3], [1, 4]]),
+    "binary": MultiBinary([2, 2]),
+}
+NETWORKS = [
+    *itertools.product(SPACES, ["discrete"], [(), (8,), (8, 16)], ["tanh", "relu"], [False, True], [False]),
+    *itertools.product(["box"], ["box", "multi", "binary"], [(), (8, 16)], ["tanh"], [False, True], [False]),
+    *itertools.product(["box"], ["box"], [(8, 16)], ["tanh"], [False, True], [True]),
+]
 
 
 @pytest.fixture(params=NETWORKS, ids=lambda network: "-".join(map(str, network)))
 def networks(request):
     """A Paddle network with weights large enough for its outputs to matter, its NumPy twin, and observations."""
-    space_name, hidden_sizes, activation, shared_torso = request.param
+    space_name, actions, hidden_sizes, activation, shared_torso, dependent = request.param
     space, observations = SPACES[space_name]
     paddle.seed(3)
-    network = ActorCritic(space, 4, hidden_sizes, activation, shared_torso, "xavier")
+    network = ActorCritic(
+        space, ACTIONS[actions], hidden_sizes, activation, shared_torso, "xavier", state_dependent_std=dependent
+    )
     flat = FlatParameters(network)
     flat.vector += np.random.default_rng(1).normal(scale=0.3, size=flat.vector.shape).astype(np.float32)
-    return network, flat, NumpyActorCritic(flat.views, network.encode, activation), observations
+    twin = NumpyActorCritic(flat.views, network.encode, network.distribution, activation)
+    return network, flat, twin, observations
 
 
 def test_actions_and_values_are_the_same(networks):
     network, flat, twin, observations = networks
     np.testing.assert_allclose(twin.values(observations), network.values(observations), atol=1e-5)
-    np.testing.assert_array_equal(twin.act(observations), network.act(observations))
+    np.testing.assert_allclose(twin.act(observations), network.act(observations), atol=1e-5)
     drawn = [policy.act(observations, np.random.default_rng(5)) for policy in (twin, network)]
-    np.testing.assert_array_equal(*drawn)
+    np.testing.assert_allclose(*drawn, atol=1e-5)
+    assert drawn[0].shape == (7, *network.action_space.shape)
+    assert drawn[0].dtype == network.action_space.dtype
     flat.vector *= -1
     np.testing.assert_allclose(twin.values(observations), network.values(observations), atol=1e-5)
 
 
-def test_the_loss_and_its_gradient_are_those_of_automatic_differentiation(networks):
+@pytest.mark.parametrize("with_advantages", [False, True])
+def test_the_loss_and_its_gradient_are_those_of_automatic_differentiation(networks, with_advantages):
     network, flat, twin, observations = networks
     generator = np.random.default_rng(2)
-    actions, returns = generator.integers(4, size=7), generator.normal(size=7).astype(np.float32)
+    actions = network.act(observations, generator)
+    returns, advantages = generator.normal(size=(2, 7)).astype(np.float32)
+    advantages = advantages if with_advantages else None
     gradient = np.full_like(flat.vector, np.nan)
-    found = twin.loss_gradient(observations, actions, returns, 0.4, 0.3, flat.layout.views(gradient))
+    views = flat.layout.views(gradient)
+    found = twin.loss_gradient(observations, actions, returns, advantages, 0.4, 0.3, views)
 
-    logits, values = network(observations)
-    loss = actor_critic_loss(logits, values, paddle.to_tensor(actions), paddle.to_tensor(returns), 0.4, 0.3)
+    outputs, values = network(observations)
+    policy = make_distribution(network.action_space, outputs)
+    given = None if advantages is None else paddle.to_tensor(advantages)
+    loss = actor_critic_loss(policy, values, paddle.to_tensor(actions), paddle.to_tensor(returns), 0.4, 0.3, given)
     loss.total.backward()
     for name in ("total", "actor", "critic", "entropy"):
-        assert getattr(found, name) == pytest.approx(getattr(loss, name).item(), rel=1e-5, abs=1e-6), name
+        assert getattr(found, name) == pytest.approx(getattr(loss, name).item(), rel=1e-5, abs=2e-6), name
     np.testing.assert_allclose(found.values, values.numpy(), atol=1e-5)
-    np.testing.assert_allclose(gradient, flat.take_gradient(), rtol=1e-4, atol=2e-6)
+    np.testing.assert_allclose(gradient, flat.take_gradient(), rtol=1e-4, atol=5e-6)
 
 
 def test_a_batch_of_several_blocks_is_differentiated_as_a_whole():
     generator = np.random.default_rng(2)
     paddle.seed(3)
-    network = ActorCritic(Box(-1, 1, (4,)), 3, (16, 16), "tanh", False, "xavier")
+    network = ActorCritic(Box(-1, 1, (4,)), Discrete(3), (16, 16), "tanh", False, "xavier")
     flat = FlatParameters(network)
-    twin = NumpyActorCritic(flat.views, network.encode, "tanh")
+    twin = NumpyActorCritic(flat.views, network.encode, network.distribution, "tanh")
     batch_size = 2 * BLOCK_SIZE + 77
     observations = generator.normal(size=(batch_size, 4)).astype(np.float32)
     actions, returns = generator.integers(3, size=batch_size), generator.normal(size=batch_size).astype(np.float32)
     gradient = np.full_like(flat.vector, np.nan)
-    found = twin.loss_gradient(observations, actions, returns, 0.4, 0.3, flat.layout.views(gradient))
+    found = twin.loss_gradient(observations, actions, returns, None, 0.4, 0.3, flat.layout.views(gradient))
     logits, values = network(observations)
-    loss = actor_critic_loss(logits, values, paddle.to_tensor(actions), paddle.to_tensor(returns), 0.4, 0.3)
+    loss = actor_critic_loss(
+        Categorical(logits), values, paddle.to_tensor(actions), paddle.to_tensor(returns), 0.4, 0.3
+    )
     loss.total.backward()
     assert found.total == pytest.approx(loss.total.item(), rel=1e-5)
     np.testing.assert_allclose(found.values, values.numpy(), atol=1e-5)

@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pytest
 
-from paddle_ac.learning.returns import explained_variance, n_step_returns
+from paddle_ac.learning.returns import explained_variance, generalized_advantages, n_step_returns
 
 
 def discounted_sum(rewards, terminated, truncated, truncation_values, last_value, gamma):
@@ -120,3 +120,50 @@ def test_explained_variance_follows_its_formula():
 def test_explained_variance_of_one_constant_is_0(constant, size):
     predictions = np.linspace(-1, 1, size, dtype=np.float32)
     assert explained_variance(predictions, np.full(size, constant, np.float32)) == 0
+
+
+def random_estimates(num_steps=9, num_envs=6):
+    """A rollout with ends and cuts, the values of its observations, and of those after it."""
+    generator = np.random.default_rng(5)
+    rewards, truncation_values, values = generator.normal(size=(3, num_steps, num_envs)).astype(np.float32)
+    ends = generator.uniform(size=(num_steps, num_envs))
+    terminated, truncated = ends < 0.2, (ends > 0.1) & (ends < 0.4)  # some are both: it ended
+    return rewards, terminated, truncated, truncation_values, values, generator.normal(size=num_envs).astype(np.float32)
+
+
+def test_generalised_advantages_with_lambda_1_are_n_step_returns_less_values():
+    *known, values, last_values = random_estimates()
+    returns = n_step_returns(*known, last_values, 0.9)
+    advantages = generalized_advantages(*known, values, last_values, 0.9, 1.0)
+    np.testing.assert_allclose(advantages, returns - values, atol=1e-6)
+
+
+@pytest.mark.parametrize("gae_lambda", [0.0, 0.3, 0.95])
+def test_generalised_advantages_are_the_weighted_sums_of_td_errors(gae_lambda):
+    """Equation 16 as it is written: a sum over the TD errors up to the end of the episode or the rollout."""
+    rewards, terminated, truncated, truncation_values, values, last_values = random_estimates()
+    advantages = generalized_advantages(
+        rewards, terminated, truncated, truncation_values, values, last_values, 0.9, gae_lambda
+    )
+    num_steps, num_envs = rewards.shape
+    for step, env in np.ndindex(rewards.shape):
+        expected, weight = 0.0, 1.0
+        for later in range(step, num_steps):
+            after = values[later + 1, env] if later + 1 < num_steps else last_values[env]
+            if terminated[later, env]:
+                after = 0.0
+            elif truncated[later, env]:
+                after = truncation_values[later, env]
+            expected += weight * (rewards[later, env] + 0.9 * after - values[later, env])
+            weight *= 0.9 * gae_lambda
+            if terminated[later, env] or truncated[later, env]:
+                break
+        assert advantages[step, env] == pytest.approx(expected, abs=1e-5)
+
+
+def test_the_closed_form_of_constant_rewards():
+    """Reward 1, value 0, no end: delta is 1, and A is the geometric series of gamma * lambda."""
+    shape = (6, 1)
+    never, zeros = np.zeros(shape, bool), np.zeros(shape, np.float32)
+    advantages = generalized_advantages(np.ones(shape, np.float32), never, never, zeros, zeros, zeros[0], 0.8, 0.5)
+    np.testing.assert_allclose(advantages[:, 0], [(1 - 0.4**left) / 0.6 for left in range(6, 0, -1)], rtol=1e-6)

@@ -40,7 +40,7 @@ class A2C:
         num_updates: gradient steps so far.
 
     Raises:
-        ConfigError: an action space that is not Discrete.
+        ConfigError: an action space that the algorithm does not take.
     """
 
     metric_tags: tuple[str, ...] = ()
@@ -53,7 +53,9 @@ class A2C:
         paddle.seed(config.seed)
         self.policy = self.make_policy(config, envs.observation_space, envs.action_space)
         self.parameters = FlatParameters(self.policy)
-        self.network = NumpyActorCritic(self.parameters.views, self.policy.encode, config.activation)
+        self.network = NumpyActorCritic(
+            self.parameters.views, self.policy.encode, self.policy.distribution, config.activation
+        )
         self.gradient_of = GradientOfRollout(config, self.network, self.parameters.layout)
         self.optimizer: Optimizer
         if config.optimizer == "rmsprop":

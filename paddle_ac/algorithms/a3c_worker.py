@@ -20,6 +20,7 @@ from paddle_ac.learning.phases import phases_of_update
 from paddle_ac.learning.returns import explained_variance
 from paddle_ac.learning.rollout import RolloutCollector
 from paddle_ac.learning.schedules import scheduled_learning_rate
+from paddle_ac.nn.actions import action_distribution
 from paddle_ac.nn.encoding import ObservationEncoder
 from paddle_ac.nn.numpy_network import NumpyActorCritic
 from paddle_ac.nn.optimizers import Adam, Optimizer, RMSProp
@@ -75,7 +76,8 @@ class A3CWorker:
         self.lock = lock
         self.vector = np.empty_like(shared.vector)
         encode = ObservationEncoder(envs.observation_space)
-        self.network = NumpyActorCritic(shared.layout.views(self.vector), encode, config.activation)
+        distribution = action_distribution(envs.action_space)
+        self.network = NumpyActorCritic(shared.layout.views(self.vector), encode, distribution, config.activation)
         self.gradient_of = GradientOfRollout(config, self.network, shared.layout)
         self.optimizer = make_shared_optimizer(config, shared, index)
         self.generator = np.random.default_rng((config.seed, 1, index, start))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from multiprocessing_env import space_kind
 from paddle_ac.config import OnPolicyConfig
 from paddle_ac.errors import ConfigError
 from paddle_ac.nn.networks import ActorCritic
@@ -14,15 +13,18 @@ def make_actor_critic(config: OnPolicyConfig, observation_space: Any, action_spa
     """The network of a configuration for the spaces of its environment.
 
     Raises:
-        ConfigError: an action space that is not Discrete, or whose actions do not begin at 0.
+        ConfigError: an action space that there is no distribution for.
     """
-    if space_kind(action_space) != "Discrete" or getattr(action_space, "start", 0) != 0:
-        raise ConfigError(f"{config.algo} takes Discrete action spaces from 0; that of {config.env} is {action_space}")
-    return ActorCritic(
-        observation_space,
-        int(action_space.n),
-        config.hidden_sizes,
-        config.activation,
-        config.shared_torso,
-        config.initialization,
-    )
+    try:
+        return ActorCritic(
+            observation_space,
+            action_space,
+            config.hidden_sizes,
+            config.activation,
+            config.shared_torso,
+            config.initialization,
+            config.state_dependent_std,
+            config.initial_log_std,
+        )
+    except TypeError as error:
+        raise ConfigError(f"{config.algo} {error}; that of {config.env} is {action_space}") from None

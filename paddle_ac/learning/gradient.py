@@ -8,6 +8,7 @@ import numpy as np
 
 from paddle_ac.config import OnPolicyConfig
 from paddle_ac.errors import NonFiniteError
+from paddle_ac.learning.returns import generalized_advantages, n_step_returns
 from paddle_ac.learning.rollout import Rollout
 from paddle_ac.nn.layout import ParameterLayout
 from paddle_ac.nn.numpy_network import LossParts, NumpyActorCritic
@@ -54,12 +55,14 @@ class GradientOfRollout:
         """
         config = self.config
         with np.errstate(over="ignore", invalid="ignore"):  # told below, as an error
-            returns = rollout.n_step_returns(self.network.values, config.gamma).reshape(-1)
-            batch_size = len(returns)
+            batch_size = rollout.rewards.size
+            observations = rollout.observations.reshape(batch_size, *rollout.observations.shape[2:])
+            returns, advantages = self._estimate(rollout, observations)
             loss = self.network.loss_gradient(
-                rollout.observations.reshape(batch_size, *rollout.observations.shape[2:]),
-                rollout.actions.reshape(batch_size),
+                observations,
+                rollout.actions.reshape(batch_size, *rollout.actions.shape[2:]),
                 returns,
+                advantages,
                 config.value_coef,
                 config.entropy_coef,
                 self._views,
@@ -68,3 +71,14 @@ class GradientOfRollout:
         if not np.isfinite(loss.total) or not np.isfinite(norm):
             raise NonFiniteError(f"the loss or its gradient is not finite: loss {loss.total}, gradient norm {norm}")
         return RolloutGradient(gradient, norm, loss, returns)
+
+    def _estimate(self, rollout: Rollout, observations: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        """Returns ``[T * N]`` for the critic, and advantages ``[T * N]`` where they are not returns less values."""
+        config = self.config
+        truncation_values, last_values = rollout.bootstrap_values(self.network.values)
+        known = rollout.rewards, rollout.terminated, rollout.truncated, truncation_values
+        if config.gae_lambda == 1:
+            return n_step_returns(*known, last_values, config.gamma).reshape(-1), None
+        values = self.network.values(observations).reshape(rollout.rewards.shape)
+        advantages = generalized_advantages(*known, values, last_values, config.gamma, config.gae_lambda)
+        return (advantages + values).reshape(-1), advantages.reshape(-1)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import paddle
 
-from paddle_ac.nn.distributions import Categorical
+from paddle_ac.nn.distributions import Distribution
 
 
 @dataclass(frozen=True)
@@ -24,12 +24,13 @@ class ActorCriticLoss:
 
 
 def actor_critic_loss(
-    logits: paddle.Tensor,
+    policy: Distribution,
     values: paddle.Tensor,
     actions: paddle.Tensor,
     returns: paddle.Tensor,
     value_coef: float,
     entropy_coef: float,
+    advantages: paddle.Tensor | None = None,
 ) -> ActorCriticLoss:
     """The advantage actor-critic loss (Mnih et al. 2016, algorithm S3), averaged over the batch.
 
@@ -37,16 +38,17 @@ def actor_critic_loss(
     mean of ``(R - V(s))^2``.
 
     Args:
-        logits: ``[B, A]`` float32.
+        policy: the distribution of each row's actions.
         values: ``[B]`` float32.
-        actions: ``[B]`` int64.
+        actions: ``[B, *action_space.shape]``.
         returns: ``[B]`` float32.
         value_coef: weight of the critic's part.
         entropy_coef: weight of the entropy bonus.
+        advantages: ``[B]`` float32; ``R - V(s)`` where none are given.
     """
-    policy = Categorical(logits)
     errors = returns - values
-    actor = -(policy.log_prob(actions) * errors.detach()).mean()
+    advantages = errors.detach() if advantages is None else advantages
+    actor = -(policy.log_prob(actions) * advantages).mean()
     critic = errors.square().mean()
     entropy = policy.entropy().mean()
     return ActorCriticLoss(actor + value_coef * critic - entropy_coef * entropy, actor, critic, entropy)

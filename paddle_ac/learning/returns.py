@@ -40,6 +40,40 @@ def n_step_returns(
     return returns
 
 
+def generalized_advantages(
+    rewards: np.ndarray,
+    terminated: np.ndarray,
+    truncated: np.ndarray,
+    truncation_values: np.ndarray,
+    values: np.ndarray,
+    last_values: np.ndarray,
+    gamma: float,
+    gae_lambda: float,
+) -> np.ndarray:
+    """Generalised advantage estimates (Schulman et al. 2016, arXiv:1506.02438, equation 16).
+
+    ``A_t = delta_t + gamma * lambda * A_{t+1}`` with ``delta_t = r_t + gamma * V_{t+1} - V_t``, where nothing of
+    another episode enters: after a termination V is 0, after a cut it is the value of the episode's last observation.
+    With a lambda of 1 it is ``n_step_returns`` less ``values``, with 0 the one-step TD error.
+
+    Args:
+        rewards, terminated, truncated, truncation_values, last_values, gamma: as for ``n_step_returns``.
+        values: ``[T, N]`` float32, V of the observations.
+        gae_lambda: between 0 and 1.
+
+    Returns:
+        advantages ``[T, N]`` float32.
+    """
+    done = terminated | truncated
+    following_values = np.concatenate([values[1:], last_values[np.newaxis]])
+    following_values = np.where(done, np.where(terminated, np.float32(0), truncation_values), following_values)
+    advantages = rewards + np.float32(gamma) * following_values - values
+    decay = np.where(done, np.float32(0), np.float32(gamma * gae_lambda))
+    for step in reversed(range(len(rewards) - 1)):
+        advantages[step] += decay[step] * advantages[step + 1]
+    return advantages
+
+
 def explained_variance(predictions: np.ndarray, targets: np.ndarray) -> float:
     """``1 - Var(targets - predictions) / Var(targets)``: 1 is perfect, 0 no better than a constant.
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from multiprocessing_env import VecEnv
 from paddle_ac.errors import NonFiniteError
-from paddle_ac.learning.returns import n_step_returns
+from paddle_ac.nn.actions import clip_for
 
 
 @dataclass
@@ -19,7 +19,7 @@ class Rollout:
 
     Attributes:
         observations: ``[T, N, *observation_space.shape]``, what the actions were chosen from.
-        actions: ``[T, N, *action_space.shape]``.
+        actions: ``[T, N, *action_space.shape]``, as they were drawn: the environment has those of a Box clipped.
         rewards: ``[T, N]`` float32.
         terminated: ``[T, N]`` bool, the episode ended in this step.
         truncated: ``[T, N]`` bool, the episode was cut in this step by a time limit.
@@ -52,15 +52,15 @@ class Rollout:
             if not np.isfinite(observation).all():
                 raise NonFiniteError(f"last observation of environment {env} is not finite: {_brief(observation)}")
 
-    def n_step_returns(self, values: Callable[[np.ndarray], np.ndarray], gamma: float) -> np.ndarray:
-        """``learning.returns.n_step_returns`` of this rollout, with a critic.
+    def bootstrap_values(self, values: Callable[[np.ndarray], np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        """What a critic says of where the rollout and cut episodes ended.
 
         Args:
             values: from observations ``[B, ...]`` to estimates ``[B]`` float32.
-            gamma: discount factor.
 
         Returns:
-            returns ``[T, N]`` float32.
+            ``[T, N]`` float32, of the last observation of an episode where it was truncated, else 0; and ``[N]``
+            float32, of the observations after the rollout.
         """
         num_envs = len(self.last_observations)
         last_of_episodes = [observation[np.newaxis] for observation in self.truncation_observations]
@@ -68,9 +68,7 @@ class Rollout:
         truncation_values = np.zeros_like(self.rewards)
         for place, value in zip(self.truncation_places, bootstrap[num_envs:], strict=True):
             truncation_values[place] = value
-        return n_step_returns(
-            self.rewards, self.terminated, self.truncated, truncation_values, bootstrap[:num_envs], gamma
-        )
+        return truncation_values, bootstrap[:num_envs]
 
 
 class RolloutCollector:
@@ -84,6 +82,7 @@ class RolloutCollector:
     def __init__(self, envs: VecEnv, num_steps: int):
         self.envs = envs
         self.num_steps = num_steps
+        self._clip = clip_for(envs.action_space)
         self.observations = envs.reset()
         self.episode_returns = np.zeros(envs.num_envs, np.float64)
         self.episode_lengths = np.zeros(envs.num_envs, np.int64)
@@ -109,7 +108,7 @@ class RolloutCollector:
         )
         for step in range(self.num_steps):
             actions = act(self.observations)
-            envs.step_async(actions)
+            envs.step_async(self._clip(actions))
             rollout.observations[step] = self.observations  # while workers take the step
             rollout.actions[step] = actions
             self.observations, rewards, dones, infos = envs.step_wait()

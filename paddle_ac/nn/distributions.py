@@ -1,4 +1,4 @@
-"""Action distributions, computed from ``log_softmax`` alone.
+"""Action distributions in Paddle, computed from ``log_softmax`` and closed forms alone.
 
 ``paddle.distribution.Categorical`` is not used: it samples from and takes the entropy of softmax(x), but its
 ``log_prob`` takes x for unnormalised probabilities (Paddle 3.3), so that a policy gradient built on it is wrong.
@@ -6,8 +6,26 @@
 
 from __future__ import annotations
 
+from typing import Any, Protocol
+
+import numpy as np
 import paddle
 import paddle.nn.functional as F
+
+from multiprocessing_env import space_kind
+from paddle_ac.nn.actions import LOG_2_PI
+
+
+class Distribution(Protocol):
+    """A distribution of actions for each row of a batch."""
+
+    def log_prob(self, actions: paddle.Tensor) -> paddle.Tensor:
+        """Log-probability or log-density ``[B]`` of actions ``[B, *action_space.shape]``, in nats."""
+        ...
+
+    def entropy(self) -> paddle.Tensor:
+        """Entropy ``[B]``, in nats."""
+        ...
 
 
 class Categorical:
@@ -21,10 +39,75 @@ class Categorical:
         self.log_probabilities = F.log_softmax(logits, axis=-1)
 
     def log_prob(self, actions: paddle.Tensor) -> paddle.Tensor:
-        """Log-probability ``[B]`` of actions ``[B]`` int64, in nats."""
         chosen = paddle.take_along_axis(self.log_probabilities, actions.unsqueeze(-1), axis=-1)
         return chosen.squeeze(-1)
 
     def entropy(self) -> paddle.Tensor:
-        """Entropy ``[B]``, in nats."""
         return -(self.log_probabilities.exp() * self.log_probabilities).sum(axis=-1)
+
+
+class MultiCategorical:
+    """Several independent choices for each row of a batch.
+
+    Args:
+        logits: ``[B, sum(nvec)]`` float32, those of each choice side by side.
+        nvec: actions of each choice.
+    """
+
+    def __init__(self, logits: paddle.Tensor, nvec: np.ndarray):
+        self.choices = [Categorical(part) for part in paddle.split(logits, nvec.ravel().tolist(), axis=-1)]
+
+    def log_prob(self, actions: paddle.Tensor) -> paddle.Tensor:
+        chosen = actions.flatten(1).unbind(axis=1)
+        return paddle.add_n([choice.log_prob(a) for choice, a in zip(self.choices, chosen, strict=True)])
+
+    def entropy(self) -> paddle.Tensor:
+        return paddle.add_n([choice.entropy() for choice in self.choices])
+
+
+class Bernoulli:
+    """Independent switches for each row of a batch.
+
+    Args:
+        logits: ``[B, A]`` float32, log(p / (1 - p)) of being on.
+    """
+
+    def __init__(self, logits: paddle.Tensor):
+        self.logits = logits
+
+    def log_prob(self, actions: paddle.Tensor) -> paddle.Tensor:
+        on = actions.flatten(1).astype(self.logits.dtype)
+        return (on * self.logits - F.softplus(self.logits)).sum(axis=-1)
+
+    def entropy(self) -> paddle.Tensor:
+        return (F.softplus(self.logits) - F.sigmoid(self.logits) * self.logits).sum(axis=-1)
+
+
+class Gaussian:
+    """Independent normal distributions for each row of a batch.
+
+    Args:
+        outputs: ``[B, 2 * A]`` float32, means and logarithms of deviations side by side.
+    """
+
+    def __init__(self, outputs: paddle.Tensor):
+        self.means, self.log_stds = paddle.chunk(outputs, 2, axis=-1)
+
+    def log_prob(self, actions: paddle.Tensor) -> paddle.Tensor:
+        z = (actions.flatten(1) - self.means) / self.log_stds.exp()
+        return (-0.5 * z.square() - self.log_stds - 0.5 * LOG_2_PI).sum(axis=-1)
+
+    def entropy(self) -> paddle.Tensor:
+        return (self.log_stds + 0.5 * (1 + LOG_2_PI)).sum(axis=-1)
+
+
+def make_distribution(action_space: Any, outputs: paddle.Tensor) -> Distribution:
+    """The distribution for an action space, of what an ``ActorCritic`` puts out ``[B, num_outputs]``."""
+    kind = space_kind(action_space)
+    if kind == "Box":
+        return Gaussian(outputs)
+    if kind == "MultiBinary":
+        return Bernoulli(outputs)
+    if kind == "MultiDiscrete":
+        return MultiCategorical(outputs, np.asarray(action_space.nvec))
+    return Categorical(outputs)

@@ -11,7 +11,7 @@ import numpy as np
 import paddle
 from paddle import nn
 
-from paddle_ac.nn.categorical import sample_categorical
+from paddle_ac.nn.actions import GaussianActions, action_distribution
 from paddle_ac.nn.encoding import ObservationEncoder
 
 ACTIVATIONS = {"tanh": nn.Tanh, "relu": nn.ReLU}
@@ -22,45 +22,70 @@ class ActorCritic(nn.Layer):
 
     Args:
         observation_space: a Box (flattened), or a Discrete, MultiDiscrete or MultiBinary space.
-        num_actions: number of discrete actions A.
+        action_space: Discrete, MultiDiscrete (both from 0), MultiBinary, or a Box, whose actions are Gaussian.
         hidden_sizes: units of each hidden layer.
         activation: ``"tanh"`` or ``"relu"``, after each hidden layer.
         shared_torso: one stack of hidden layers for both, rather than one each.
         initialization: ``"orthogonal"`` (gain sqrt(2) in hidden layers, 0.01 for the policy, 1 for the value, as in
             OpenAI baselines) or ``"xavier"`` (uniform; Glorot and Bengio 2010). Biases start at 0. Both draw from
             Paddle's global generator: ``paddle.seed`` first makes them reproducible.
+        state_dependent_std: of a Gaussian, the deviation is put out by the actor, rather than a parameter of its own.
+        initial_log_std: logarithm of a Gaussian's deviation, before anything is learned.
+
+    Attributes:
+        distribution: the actions of what the actor puts out.
+
+    Raises:
+        TypeError: another action space.
     """
 
     def __init__(
         self,
         observation_space: Any,
-        num_actions: int,
+        action_space: Any,
         hidden_sizes: Sequence[int] = (64, 64),
         activation: str = "tanh",
         shared_torso: bool = False,
         initialization: str = "orthogonal",
+        state_dependent_std: bool = False,
+        initial_log_std: float = 0.0,
     ):
         super().__init__()
         self.encode = ObservationEncoder(observation_space)
+        self.action_space = action_space
+        self.distribution = action_distribution(action_space)
         sizes = [self.encode.num_features, *hidden_sizes]
         self.actor_torso = _hidden_layers(sizes, activation, initialization)
         self.critic_torso = self.actor_torso if shared_torso else _hidden_layers(sizes, activation, initialization)
-        self.actor_head = _linear(sizes[-1], num_actions, initialization, gain=0.01)
+        self.num_stds = math.prod(action_space.shape) if isinstance(self.distribution, GaussianActions) else 0
+        self.has_own_stds = self.num_stds > 0 and not state_dependent_std
+        num_outputs = self.distribution.num_outputs - self.num_stds * self.has_own_stds
+        self.actor_head = _linear(sizes[-1], num_outputs, initialization, gain=0.01)
+        if self.has_own_stds:
+            constant = nn.initializer.Constant(initial_log_std)
+            self.actor_log_std = self.create_parameter([self.num_stds], default_initializer=constant)
+        elif self.num_stds:
+            bias = np.repeat(np.array([0, initial_log_std], np.float32), self.num_stds)
+            self.actor_head.bias.set_value(bias)
         self.critic_head = _linear(sizes[-1], 1, initialization, gain=1.0)
 
     def forward(self, observations: np.ndarray) -> tuple[paddle.Tensor, paddle.Tensor]:
-        """Logits and values of a batch.
+        """What the actor puts out, and values, of a batch.
 
         Args:
             observations: ``[B, *observation_space.shape]``, any dtype.
 
         Returns:
-            logits ``[B, A]`` and values ``[B]``, float32.
+            outputs ``[B, distribution.num_outputs]`` (logits, or means and logarithms of deviations) and values
+            ``[B]``, float32.
         """
         features = paddle.to_tensor(self.encode(observations))
         actor_features = self.actor_torso(features)
         critic_features = actor_features if self.critic_torso is self.actor_torso else self.critic_torso(features)
-        return self.actor_head(actor_features), self.critic_head(critic_features).squeeze(-1)
+        outputs = self.actor_head(actor_features)
+        if self.has_own_stds:
+            outputs = paddle.concat([outputs, self.actor_log_std.expand_as(outputs)], axis=-1)
+        return outputs, self.critic_head(critic_features).squeeze(-1)
 
     @paddle.no_grad()
     def act(self, observations: np.ndarray, generator: np.random.Generator | None = None) -> np.ndarray:
@@ -71,10 +96,12 @@ class ActorCritic(nn.Layer):
             generator: draws the actions from the policy; without one the most probable action is taken.
 
         Returns:
-            actions ``[B]`` int64.
+            actions ``[B, *action_space.shape]``; those of a Box may lie outside its bounds.
         """
-        logits = self(observations)[0].numpy()
-        return np.argmax(logits, axis=-1) if generator is None else sample_categorical(logits, generator)
+        outputs = self(observations)[0].numpy()
+        if generator is None:
+            return self.distribution.mode(outputs)
+        return self.distribution.sample(outputs, generator)
 
     @paddle.no_grad()
     def values(self, observations: np.ndarray) -> np.ndarray:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from paddle_ac.nn.categorical import log_softmax, sample_categorical
+from paddle_ac.nn.actions import ActionDistribution
 from paddle_ac.nn.encoding import ObservationEncoder
 from paddle_ac.nn.numpy_layers import HiddenLayers, Linear
 
@@ -36,11 +36,20 @@ class NumpyActorCritic:
     Args:
         parameters: name to array, as ``FlatParameters.views`` gives them; read at every call and never copied.
         encode: from observations to features.
+        distribution: the actions of what the actor puts out.
         activation: ``"tanh"`` or ``"relu"``.
     """
 
-    def __init__(self, parameters: dict[str, np.ndarray], encode: ObservationEncoder, activation: str):
+    def __init__(
+        self,
+        parameters: dict[str, np.ndarray],
+        encode: ObservationEncoder,
+        distribution: ActionDistribution,
+        activation: str,
+    ):
         self.encode = encode
+        self.distribution = distribution
+        self.log_std = parameters.get("actor_log_std")
         self.actor_torso = HiddenLayers(parameters, "actor_torso", activation)
         self.critic_torso = HiddenLayers(parameters, "critic_torso", activation)
         self.shared_torso = not self.critic_torso.layers
@@ -49,8 +58,8 @@ class NumpyActorCritic:
 
     def act(self, observations: np.ndarray, generator: np.random.Generator | None = None) -> np.ndarray:
         """As ``ActorCritic.act``."""
-        logits = self.actor_head(self.actor_torso(self.encode(observations))[-1])
-        return np.argmax(logits, axis=-1) if generator is None else sample_categorical(logits, generator)
+        outputs = self._outputs(self.actor_torso(self.encode(observations))[-1])
+        return self.distribution.mode(outputs) if generator is None else self.distribution.sample(outputs, generator)
 
     def values(self, observations: np.ndarray) -> np.ndarray:
         """As ``ActorCritic.values``."""
@@ -62,20 +71,21 @@ class NumpyActorCritic:
         observations: np.ndarray,
         actions: np.ndarray,
         returns: np.ndarray,
+        advantages: np.ndarray | None,
         value_coef: float,
         entropy_coef: float,
         gradient: dict[str, np.ndarray],
     ) -> LossParts:
         """The loss of ``learning.losses.actor_critic_loss`` and its gradient.
 
-        At the outputs it is known in closed form: ``((p - onehot(a)) * A + entropy_coef * p * (log p + H)) / B`` at the
-        logits, with the advantage ``A = R - V``, probabilities ``p`` and entropy ``H``, and
-        ``2 * value_coef * (V - R) / B`` at the values.
+        At the outputs it is known in closed form: at the actor's it is the distribution's, and at the values it is
+        ``2 * value_coef * (V - R) / B``.
 
         Args:
             observations: ``[B, *observation_space.shape]``.
-            actions: ``[B]`` int64.
+            actions: ``[B, *action_space.shape]``.
             returns: ``[B]`` float32.
+            advantages: ``[B]`` float32; ``None``: returns less values.
             value_coef: weight of the critic's part.
             entropy_coef: weight of the entropy bonus.
             gradient: name to array in the parameter's shape; overwritten.
@@ -92,6 +102,7 @@ class NumpyActorCritic:
                 observations[block],
                 actions[block],
                 returns[block],
+                None if advantages is None else advantages[block],
                 np.float32(2 * value_coef / batch_size),
                 np.float32(entropy_coef),
                 np.float32(batch_size),
@@ -109,6 +120,7 @@ class NumpyActorCritic:
         observations: np.ndarray,
         actions: np.ndarray,
         returns: np.ndarray,
+        advantages: np.ndarray | None,
         value_weight: np.float32,
         entropy_coef: np.float32,
         batch_size: np.float32,
@@ -119,29 +131,32 @@ class NumpyActorCritic:
         features = self.encode(observations)
         actor_hidden = self.actor_torso(features)
         critic_hidden = actor_hidden if self.shared_torso else self.critic_torso(features)
-        log_p = log_softmax(self.actor_head(actor_hidden[-1]))
+        outputs = self._outputs(actor_hidden[-1])
         values[...] = self.critic_head(critic_hidden[-1])[:, 0]
 
-        rows = np.arange(len(returns))
-        advantages = returns - values
-        p = np.exp(log_p)
-        entropies = -(p * log_p).sum(axis=-1)
-        actor = -float(np.sum(log_p[rows, actions] * advantages))
-        critic = float(np.sum(np.square(advantages)))
-        entropy = float(np.sum(entropies))
+        errors = returns - values
+        advantages = errors if advantages is None else advantages
+        actor, entropy, at_outputs = self.distribution.loss_gradient(outputs, actions, advantages, entropy_coef)
+        at_outputs /= batch_size
+        critic = float(np.sum(np.square(errors)))
+        at_values = (errors * -value_weight)[:, np.newaxis]
 
-        at_logits = p * advantages[:, np.newaxis]
-        at_logits[rows, actions] -= advantages
-        at_logits += entropy_coef * p * (log_p + entropies[:, np.newaxis])
-        at_logits /= batch_size
-        at_values = (advantages * -value_weight)[:, np.newaxis]
-
-        self.actor_head.backward(actor_hidden[-1], at_logits, gradient)
+        if self.log_std is not None:
+            at_outputs, at_log_stds = np.split(at_outputs, 2, axis=1)
+            np.sum(at_log_stds, axis=0, out=gradient["actor_log_std"])
+        self.actor_head.backward(actor_hidden[-1], at_outputs, gradient)
         self.critic_head.backward(critic_hidden[-1], at_values, gradient)
-        at_actor, at_critic = self.actor_head.at_inputs(at_logits), self.critic_head.at_inputs(at_values)
+        at_actor, at_critic = self.actor_head.at_inputs(at_outputs), self.critic_head.at_inputs(at_values)
         if self.shared_torso:
             self.actor_torso.backward(actor_hidden, at_actor + at_critic, gradient)
         else:
             self.actor_torso.backward(actor_hidden, at_actor, gradient)
             self.critic_torso.backward(critic_hidden, at_critic, gradient)
         return actor, critic, entropy
+
+    def _outputs(self, hidden: np.ndarray) -> np.ndarray:
+        """What the actor puts out, ``[B, distribution.num_outputs]``."""
+        outputs = self.actor_head(hidden)
+        if self.log_std is None:
+            return outputs
+        return np.concatenate([outputs, np.broadcast_to(self.log_std, outputs.shape)], axis=1)

@@ -14,6 +14,7 @@ from paddle_ac.algorithms.registry import ALGORITHMS
 from paddle_ac.config import RunConfig
 from paddle_ac.envs.make import FINAL_EVALUATION, make_evaluation_envs
 from paddle_ac.errors import CheckpointError, NonFiniteError
+from paddle_ac.nn.actions import clip_for
 from paddle_ac.nn.parameters import FlatParameters
 from paddle_ac.training.checkpoint import load_checkpoint
 from paddle_ac.training.run_folder import RunFolder
@@ -124,10 +125,11 @@ def evaluate(
     finished: list[list[float]] = [[] for _ in range(num_envs)]
     episode_returns = np.zeros(num_envs, np.float64)
     episode_lengths = np.zeros(num_envs, np.int64)
+    clip = clip_for(envs.action_space)
     observations = envs.reset()
     checked = time.monotonic()
     while any(len(returns) < share for returns, share in zip(finished, shares, strict=True)):
-        observations, rewards, dones, _ = envs.step(policy.act(observations, generator))
+        observations, rewards, dones, _ = envs.step(clip(policy.act(observations, generator)))
         for name, values in (("observation", observations), ("reward", rewards)):
             if not np.isfinite(values).all():
                 env = np.argwhere(~np.isfinite(values))[0][0]
