@@ -88,6 +88,11 @@ class OnPolicyConfig(RunConfig):
         "algorithm", 0.001, "weight of the entropy bonus in the total (baselines: 0.01; measured: 0.001)", ge=0
     )
 
+    reward_scale: float = _field("algorithm", 1.0, "what rewards are multiplied by before they are learned from", gt=0)
+    reward_clip: float | None = _field(
+        "algorithm", None, "largest reward, either way, that is learned from, after the scaling [no limit]", gt=0
+    )
+
     hidden_sizes: LayerSizes = _field("network", (64, 64), "units of each hidden layer, as in 64,64 (baselines)")
     activation: Literal["tanh", "relu"] = _field("network", "tanh", "activation of the hidden layers (baselines: tanh)")
     shared_torso: bool = _field("network", False, "actor and critic share their hidden layers")
@@ -152,6 +157,11 @@ class A2CConfig(OnPolicyConfig):
         ge=1,
     )
     step_timeout: float = _field("run", 60.0, "seconds after which a worker that gives no answer is stuck", gt=0)
+
+    normalize_observations: bool = _field(
+        "algorithm", False, "Box observations by their running mean and deviation, kept with the model"
+    )
+    normalize_rewards: bool = _field("algorithm", False, "rewards by the running deviation of the discounted return")
 
     optimizer: Literal["rmsprop", "adam"] = _field(
         "optimizer", "rmsprop", "TF-style RMSProp (mean square starts at 1, epsilon inside the root) or Adam"

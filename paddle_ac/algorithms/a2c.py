@@ -15,6 +15,7 @@ from paddle_ac.envs.make import make_training_envs
 from paddle_ac.learning.gradient import GradientOfRollout
 from paddle_ac.learning.phases import phases_of_update
 from paddle_ac.learning.returns import explained_variance
+from paddle_ac.learning.rewards import RewardNormalizer
 from paddle_ac.learning.rollout import RolloutCollector
 from paddle_ac.learning.schedules import scheduled_learning_rate
 from paddle_ac.nn.networks import ActorCritic
@@ -64,6 +65,7 @@ class A2C:
             self.optimizer = Adam(self.parameters.vector, config.optimizer_epsilon)
         self.generator = np.random.default_rng((config.seed, 1))
         self.collector = RolloutCollector(envs, config.num_steps)
+        self.normalize_rewards = RewardNormalizer(envs.num_envs, config.gamma) if config.normalize_rewards else None
         self.env_steps = 0
         self.num_updates = 0
 
@@ -97,8 +99,11 @@ class A2C:
             config.lr_schedule, config.learning_rate, self.env_steps, config.decay_steps, config.lr_decay_factor
         )
         rollout = self.collector.collect(self._act)
+        if self.normalize_rewards is not None:
+            rollout.rewards = self.normalize_rewards(rollout.rewards, rollout.terminated | rollout.truncated)
         learned = self.gradient_of(rollout)
         self.optimizer.step(learned.gradient, learning_rate)
+        self.policy.encode.learn(rollout.observations.reshape(-1, *rollout.observations.shape[2:]))
         self.env_steps += len(learned.returns)
         self.num_updates += 1
         return {
@@ -137,6 +142,8 @@ class A2C:
             "optimizer": dict(self.optimizer.statistics),
             "generator": self.generator.bit_generator.state,
             "collector": self.collector.state_dict(),
+            "encoder": self.policy.encode.state_dict(),
+            "reward_normalizer": self.normalize_rewards.state_dict() if self.normalize_rewards else {},
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -152,6 +159,9 @@ class A2C:
             statistic[...] = state["optimizer"][name]
         self.generator.bit_generator.state = state["generator"]
         self.collector.load_state_dict(state["collector"])
+        self.policy.encode.load_state_dict(state["encoder"])
+        if self.normalize_rewards is not None:
+            self.normalize_rewards.load_state_dict(state["reward_normalizer"])
         self.env_steps = state["env_steps"]
         self.num_updates = state["num_updates"]
 

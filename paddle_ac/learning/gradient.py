@@ -76,7 +76,10 @@ class GradientOfRollout:
         """Returns ``[T * N]`` for the critic, and advantages ``[T * N]`` where they are not returns less values."""
         config = self.config
         truncation_values, last_values = rollout.bootstrap_values(self.network.values)
-        known = rollout.rewards, rollout.terminated, rollout.truncated, truncation_values
+        rewards = rollout.rewards * np.float32(config.reward_scale)
+        if config.reward_clip is not None:
+            rewards = np.clip(rewards, -config.reward_clip, config.reward_clip)
+        known = rewards, rollout.terminated, rollout.truncated, truncation_values
         if config.gae_lambda == 1:
             return n_step_returns(*known, last_values, config.gamma).reshape(-1), None
         values = self.network.values(observations).reshape(rollout.rewards.shape)

@@ -8,16 +8,24 @@ from typing import Any
 import numpy as np
 
 from multiprocessing_env import space_kind
+from paddle_ac.nn.moments import RunningMoments
+
+LARGEST = 10.0  # of a normalised feature, either way (OpenAI baselines, VecNormalize)
 
 
 class ObservationEncoder:
     """Observations as float32 features: a Box flattened, discrete parts one-hot.
 
+    Args:
+        observation_space: a Box, Discrete, MultiDiscrete or MultiBinary space.
+        normalize: make the features of a Box or a MultiBinary space those of mean 0 and deviation 1 by running
+            moments, clipped to -10 and 10; the moments change in ``learn`` alone.
+
     Attributes:
         num_features: features F of one observation.
     """
 
-    def __init__(self, observation_space: Any):
+    def __init__(self, observation_space: Any, normalize: bool = False):
         kind = space_kind(observation_space)
         self.categories: np.ndarray | None = None
         if kind == "Discrete":
@@ -31,12 +39,40 @@ class ObservationEncoder:
         else:
             self.num_features = int(self.categories.sum())
             self.first_feature = np.concatenate([[0], np.cumsum(self.categories)[:-1]])
+        self.moments = RunningMoments((self.num_features,)) if normalize and self.categories is None else None
+        self._set_scale()
+
+    def learn(self, observations: np.ndarray) -> None:
+        """Take observations ``[B, *observation_space.shape]`` into the moments, if there are any."""
+        if self.moments is not None:
+            self.moments.update(np.reshape(observations, (len(observations), self.num_features)))
+            self._set_scale()
+
+    def state_dict(self) -> dict[str, Any]:
+        """The moments; nothing where there are none."""
+        return {} if self.moments is None else self.moments.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from what ``state_dict`` gave; ``ValueError`` if that was another encoder's."""
+        if bool(state) != (self.moments is not None):
+            raise ValueError(f"it has {'' if state else 'no '}moments of observations, unlike the configuration")
+        if self.moments is not None:
+            self.moments.load_state_dict(state)
+            self._set_scale()
+
+    def _set_scale(self) -> None:
+        if self.moments is not None:
+            self._mean = self.moments.mean.astype(np.float32)
+            self._scale = (1 / np.sqrt(self.moments.variance + 1e-8)).astype(np.float32)
 
     def __call__(self, observations: np.ndarray) -> np.ndarray:
         """``[B, *observation_space.shape]`` to ``[B, F]`` float32."""
         batch_size = len(observations)
         if self.categories is None:
-            return np.asarray(observations, np.float32).reshape(batch_size, self.num_features)
+            features = np.asarray(observations, np.float32).reshape(batch_size, self.num_features)
+            if self.moments is None:
+                return features
+            return np.clip((features - self._mean) * self._scale, -LARGEST, LARGEST)
         features = np.zeros((batch_size, self.num_features), np.float32)
         chosen = np.reshape(observations, (batch_size, -1)) - self.start + self.first_feature
         np.put_along_axis(features, chosen.astype(np.int64), 1.0, axis=1)

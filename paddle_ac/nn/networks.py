@@ -31,6 +31,7 @@ class ActorCritic(nn.Layer):
             Paddle's global generator: ``paddle.seed`` first makes them reproducible.
         state_dependent_std: of a Gaussian, the deviation is put out by the actor, rather than a parameter of its own.
         initial_log_std: logarithm of a Gaussian's deviation, before anything is learned.
+        normalize_observations: by the running moments of ``encode``.
 
     Attributes:
         distribution: the actions of what the actor puts out.
@@ -49,9 +50,10 @@ class ActorCritic(nn.Layer):
         initialization: str = "orthogonal",
         state_dependent_std: bool = False,
         initial_log_std: float = 0.0,
+        normalize_observations: bool = False,
     ):
         super().__init__()
-        self.encode = ObservationEncoder(observation_space)
+        self.encode = ObservationEncoder(observation_space, normalize_observations)
         self.action_space = action_space
         self.distribution = action_distribution(action_space)
         sizes = [self.encode.num_features, *hidden_sizes]
