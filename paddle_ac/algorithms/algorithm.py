@@ -7,9 +7,13 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from paddle_ac.nn.encoding import ObservationEncoder
+
 
 class Policy(Protocol):
     """What chooses actions."""
+
+    encode: ObservationEncoder  # what it makes of observations; its moments belong to the model
 
     def act(self, observations: np.ndarray, generator: np.random.Generator | None = None) -> np.ndarray:
         """Actions for observations ``[N, ...]``, drawn with a generator or the most probable ones without."""

@@ -31,8 +31,8 @@ class RunningMoments:
         total = self.count + count
         difference = mean - self.mean
         squares = self.variance * self.count + variance * count + np.square(difference) * (self.count * count / total)
-        self.mean = self.mean + difference * (count / total)
-        self.variance = squares / total
+        self.mean = np.asarray(self.mean + difference * (count / total))
+        self.variance = np.asarray(squares / total)
         self.count = total
 
     def state_dict(self) -> dict[str, Any]:

@@ -45,6 +45,7 @@ def load_policy(folder: RunFolder, config: RunConfig, checkpoint: str, envs: Vec
     policy = ALGORITHMS[config.algo].make_policy(config, envs.observation_space, envs.action_space)
     try:
         FlatParameters(policy).load(state["parameters"])
+        policy.encode.load_state_dict(state.get("encoder", {}))
     except ValueError as error:
         raise CheckpointError(f"{path}: {error}") from None
     return policy, state["env_steps"]

@@ -243,8 +243,8 @@ class _Run:
 
     def _keep_as_best(self, policy: Policy, returns: np.ndarray, steps: int) -> None:
         self.best = {"mean_return": float(returns.mean()), "env_steps": steps}
-        state = {"algo": self.config.algo, **self.best, "parameters": policy.parameter_arrays()}
-        save_checkpoint(self.folder.best, state)
+        learned = {"parameters": policy.parameter_arrays(), "encoder": policy.encode.state_dict()}
+        save_checkpoint(self.folder.best, {"algo": self.config.algo, **self.best, **learned})
 
     def _write_point(self, steps: int) -> None:
         steps_before, updates, seconds = self.last_point
