@@ -73,16 +73,40 @@ class RunConfig(BaseModel):
     checkpoint_interval: int = _field("watching", 50_000, "steps between two checkpoints", ge=1)
 
 
-class OnPolicyConfig(RunConfig):
-    """What the members of the family that learn from n-step returns share."""
+class VectorEnvConfig(RunConfig):
+    """What the algorithms that step their environments side by side share."""
 
-    num_steps: int = _field(
-        "algorithm", 5, "rollout length T: steps of each environment between two updates (baselines: 5)", ge=1
+    changeable_on_resume: ClassVar[set[str]] = RunConfig.changeable_on_resume | {"vec", "num_workers", "step_timeout"}
+
+    num_envs: int = _field("run", 8, "environments side by side (rl-baselines3-zoo, A2C: 8)", ge=1)
+    vec: Literal["auto", "serial", "subproc", "native", "envpool"] = _field(
+        "run",
+        "auto",
+        "environments one by one in this process, in worker processes, vectorised by their maker (native) or of "
+        "envpool (ids of its own); auto takes what is fastest, as measured",
     )
-    gae_lambda: float = _field(
-        "algorithm", 1.0, "lambda of generalised advantage estimation (arXiv:1506.02438); 1: n-step returns", ge=0, le=1
+    num_workers: int | None = _field(
+        "run",
+        None,
+        "worker processes of subproc, threads of envpool; must divide num_envs [as many as cores allow]",
+        ge=1,
     )
+    step_timeout: float = _field("run", 60.0, "seconds after which a worker that gives no answer is stuck", gt=0)
+
+    @model_validator(mode="after")
+    def _workers_divide_environments(self) -> VectorEnvConfig:
+        if self.num_workers is not None and self.num_envs % self.num_workers:
+            raise ValueError(f"num_workers={self.num_workers} must divide num_envs={self.num_envs}")
+        return self
+
+
+class OnPolicyConfig(RunConfig):
+    """What the on-policy members of the family share."""
+
     gamma: float = _field("algorithm", 0.99, "discount factor (Mnih et al. 2016, baselines: 0.99)", ge=0, le=1)
+    critic_loss: Literal["squared", "smooth_l1"] = _field(
+        "algorithm", "squared", "the critic's loss: squared error, or smooth L1 (half of it up to 1, linear beyond)"
+    )
     value_coef: float = _field("algorithm", 0.5, "weight of the critic's loss in the total (baselines: 0.5)", ge=0)
     entropy_coef: float = _field(
         "algorithm", 0.001, "weight of the entropy bonus in the total (baselines: 0.01; measured: 0.001)", ge=0
@@ -136,27 +160,19 @@ class OnPolicyConfig(RunConfig):
         return self.lr_decay_steps or (self.total_steps if self.lr_schedule == "linear" else 25_000)
 
 
-class A2CConfig(OnPolicyConfig):
-    """Synchronous advantage actor-critic (Mnih et al. 2016, arXiv:1602.01783, without the asynchrony)."""
+class RolloutConfig(OnPolicyConfig):
+    """What the members that learn from rollouts of a fixed length share."""
 
-    changeable_on_resume: ClassVar[set[str]] = RunConfig.changeable_on_resume | {"vec", "num_workers", "step_timeout"}
-
-    algo: Literal["a2c"] = "a2c"
-
-    num_envs: int = _field("run", 8, "environments side by side (rl-baselines3-zoo: 8)", ge=1)
-    vec: Literal["auto", "serial", "subproc", "native", "envpool"] = _field(
-        "run",
-        "auto",
-        "environments one by one in this process, in worker processes, vectorised by their maker (native) or of "
-        "envpool (ids of its own); auto takes what is fastest, as measured",
+    num_steps: int = _field(
+        "algorithm", 5, "rollout length T: steps of each environment between two updates (baselines: 5)", ge=1
     )
-    num_workers: int | None = _field(
-        "run",
-        None,
-        "worker processes of subproc, threads of envpool; must divide num_envs [as many as cores allow]",
-        ge=1,
+    gae_lambda: float = _field(
+        "algorithm", 1.0, "lambda of generalised advantage estimation (arXiv:1506.02438); 1: n-step returns", ge=0, le=1
     )
-    step_timeout: float = _field("run", 60.0, "seconds after which a worker that gives no answer is stuck", gt=0)
+
+
+class SynchronousConfig(VectorEnvConfig, OnPolicyConfig):
+    """What the on-policy algorithms with one learner share."""
 
     normalize_observations: bool = _field(
         "algorithm", False, "Box observations by their running mean and deviation, kept with the model"
@@ -167,11 +183,11 @@ class A2CConfig(OnPolicyConfig):
         "optimizer", "rmsprop", "TF-style RMSProp (mean square starts at 1, epsilon inside the root) or Adam"
     )
 
-    @model_validator(mode="after")
-    def _workers_divide_environments(self) -> A2CConfig:
-        if self.num_workers is not None and self.num_envs % self.num_workers:
-            raise ValueError(f"num_workers={self.num_workers} must divide num_envs={self.num_envs}")
-        return self
+
+class A2CConfig(SynchronousConfig, RolloutConfig):
+    """Synchronous advantage actor-critic (Mnih et al. 2016, arXiv:1602.01783, without the asynchrony)."""
+
+    algo: Literal["a2c"] = "a2c"
 
 
 class PAACConfig(A2CConfig):
@@ -198,7 +214,36 @@ class PAACConfig(A2CConfig):
             return values
 
 
-class A3CConfig(OnPolicyConfig):
+class TDActorCriticConfig(A2CConfig):
+    """Online actor-critic with one-step TD errors (Sutton and Barto 2018, section 13.5; minimalRL, actor_critic.py)."""
+
+    algo: Literal["td_ac"] = "td_ac"  # type: ignore[assignment]
+
+    num_envs: int = _field("run", 1, "environments side by side (the tutorial: 1)", ge=1)
+    num_steps: int = _field("algorithm", 10, "steps between two updates (the tutorial: 10; 1 is fully online)", ge=1)
+    gae_lambda: float = _field("algorithm", 0.0, "0: one-step TD errors; more looks further", ge=0, le=1)
+    critic_loss: Literal["squared", "smooth_l1"] = _field(
+        "algorithm", "smooth_l1", "the critic's loss: squared error, or smooth L1 (the tutorial)"
+    )
+
+
+class QActorCriticConfig(A2CConfig):
+    """Actor-critic whose critic learns Q(s, .) (Sutton et al. 2000; expected SARSA, van Seijen et al. 2009)."""
+
+    algo: Literal["q_ac"] = "q_ac"  # type: ignore[assignment]
+
+    gae_lambda: float = _field("algorithm", 0.0, "0: one-step targets; more looks further", ge=0, le=1)
+
+
+class ReinforceConfig(SynchronousConfig):
+    """REINFORCE (Williams 1992), with Monte-Carlo returns of whole episodes."""
+
+    algo: Literal["reinforce"] = "reinforce"
+
+    baseline: bool = _field("algorithm", True, "subtract the critic's value from the return, and learn it")
+
+
+class A3CConfig(RolloutConfig):
     """Asynchronous advantage actor-critic (Mnih et al. 2016, arXiv:1602.01783, algorithm S3)."""
 
     changeable_on_resume: ClassVar[set[str]] = RunConfig.changeable_on_resume | {"lock", "restart_workers"}
@@ -221,7 +266,14 @@ class A3CConfig(OnPolicyConfig):
     )
 
 
-CONFIGS: dict[str, type[RunConfig]] = {"a2c": A2CConfig, "paac": PAACConfig, "a3c": A3CConfig}
+CONFIGS: dict[str, type[RunConfig]] = {
+    "a2c": A2CConfig,
+    "paac": PAACConfig,
+    "a3c": A3CConfig,
+    "td_ac": TDActorCriticConfig,
+    "q_ac": QActorCriticConfig,
+    "reinforce": ReinforceConfig,
+}
 
 
 def find_config_class(algo: Any) -> type[RunConfig]:

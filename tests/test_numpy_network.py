@@ -10,6 +10,7 @@ import pytest
 import scipy.special
 from gymnasium.spaces import Box, Discrete, MultiBinary, MultiDiscrete
 
+from paddle_ac.config import make_config
 from paddle_ac.learning.losses import actor_critic_loss
 from paddle_ac.nn.actions import log_softmax
 from paddle_ac.nn.distributions import Categorical, make_distribution
@@ -22,6 +23,7 @@ SPACES = {
     "discrete": (Discrete(5), np.random.default_rng(0).integers(5, size=7)),
     "multi": (MultiDiscrete([2, 3]), np.random.default_rng(0).integers(2, size=(7, 2))),
 }
+LOSS = make_config({"algo": "a2c", "value_coef": 0.4, "entropy_coef": 0.3})
 ACTIONS = {
     "discrete": Discrete(4),
     "box": Box(-1, 2, (2, 2)),
@@ -71,7 +73,7 @@ def test_the_loss_and_its_gradient_are_those_of_automatic_differentiation(networ
     advantages = advantages if with_advantages else None
     gradient = np.full_like(flat.vector, np.nan)
     views = flat.layout.views(gradient)
-    found = twin.loss_gradient(observations, actions, returns, advantages, 0.4, 0.3, views)
+    found = twin.loss_gradient(observations, actions, returns, advantages, LOSS, views)
 
     outputs, values = network(observations)
     policy = make_distribution(network.action_space, outputs)
@@ -94,7 +96,7 @@ def test_a_batch_of_several_blocks_is_differentiated_as_a_whole():
     observations = generator.normal(size=(batch_size, 4)).astype(np.float32)
     actions, returns = generator.integers(3, size=batch_size), generator.normal(size=batch_size).astype(np.float32)
     gradient = np.full_like(flat.vector, np.nan)
-    found = twin.loss_gradient(observations, actions, returns, None, 0.4, 0.3, flat.layout.views(gradient))
+    found = twin.loss_gradient(observations, actions, returns, None, LOSS, flat.layout.views(gradient))
     logits, values = network(observations)
     loss = actor_critic_loss(
         Categorical(logits), values, paddle.to_tensor(actions), paddle.to_tensor(returns), 0.4, 0.3

@@ -10,13 +10,13 @@ import paddle
 
 from multiprocessing_env import VecEnv
 from paddle_ac.algorithms.policy import make_actor_critic
-from paddle_ac.config import A2CConfig
+from paddle_ac.config import RolloutConfig, SynchronousConfig
 from paddle_ac.envs.make import make_training_envs
 from paddle_ac.learning.gradient import GradientOfRollout
 from paddle_ac.learning.phases import phases_of_update
 from paddle_ac.learning.returns import explained_variance
 from paddle_ac.learning.rewards import RewardNormalizer
-from paddle_ac.learning.rollout import RolloutCollector
+from paddle_ac.learning.rollout import EpisodeCollector, RolloutCollector
 from paddle_ac.learning.schedules import scheduled_learning_rate
 from paddle_ac.nn.networks import ActorCritic
 from paddle_ac.nn.numpy_network import NumpyActorCritic
@@ -28,7 +28,9 @@ class A2C:
     """Synchronous advantage actor-critic with n-step returns (Mnih et al. 2016, arXiv:1602.01783).
 
     An update plays T steps in N environments, estimates returns that bootstrap at the rollout's end and through time
-    limits, and takes one step along the gradient of the actor-critic loss over the ``T * N`` transitions.
+    limits, and takes one step along the gradient of the actor-critic loss over the ``T * N`` transitions. With other
+    estimators it is the other synchronous members of the family: one-step TD errors (TD actor-critic), a critic of
+    Q(s, .) (Q actor-critic), Monte-Carlo returns of whole episodes (REINFORCE).
 
     Args:
         config: hyper-parameters.
@@ -48,14 +50,18 @@ class A2C:
     asynchronous = False
     num_learners = 1
 
-    def __init__(self, config: A2CConfig, envs: VecEnv):
+    def __init__(self, config: SynchronousConfig, envs: VecEnv):
         self.config = config
         self.envs = envs
         paddle.seed(config.seed)
         self.policy = self.make_policy(config, envs.observation_space, envs.action_space)
         self.parameters = FlatParameters(self.policy)
         self.network = NumpyActorCritic(
-            self.parameters.views, self.policy.encode, self.policy.distribution, config.activation
+            self.parameters.views,
+            self.policy.encode,
+            self.policy.distribution,
+            config.activation,
+            self.policy.q_critic,
         )
         self.gradient_of = GradientOfRollout(config, self.network, self.parameters.layout)
         self.optimizer: Optimizer
@@ -64,13 +70,15 @@ class A2C:
         else:
             self.optimizer = Adam(self.parameters.vector, config.optimizer_epsilon)
         self.generator = np.random.default_rng((config.seed, 1))
-        self.collector = RolloutCollector(envs, config.num_steps)
+        self.collector = (
+            RolloutCollector(envs, config.num_steps) if isinstance(config, RolloutConfig) else EpisodeCollector(envs)
+        )
         self.normalize_rewards = RewardNormalizer(envs.num_envs, config.gamma) if config.normalize_rewards else None
         self.env_steps = 0
         self.num_updates = 0
 
     @classmethod
-    def from_config(cls, config: A2CConfig) -> A2C:
+    def from_config(cls, config: SynchronousConfig) -> A2C:
         """With the environments that the configuration names; ``ConfigError`` if they cannot be had."""
         envs = make_training_envs(config)
         try:
@@ -80,7 +88,7 @@ class A2C:
             raise
 
     @staticmethod
-    def make_policy(config: A2CConfig, observation_space: Any, action_space: Any) -> ActorCritic:
+    def make_policy(config: SynchronousConfig, observation_space: Any, action_space: Any) -> ActorCritic:
         """The network of a configuration for the spaces of its environment, as ``make_actor_critic``."""
         return make_actor_critic(config, observation_space, action_space)
 
@@ -104,7 +112,7 @@ class A2C:
         learned = self.gradient_of(rollout)
         self.optimizer.step(learned.gradient, learning_rate)
         self.policy.encode.learn(rollout.observations.reshape(-1, *rollout.observations.shape[2:]))
-        self.env_steps += len(learned.returns)
+        self.env_steps += rollout.rewards.size
         self.num_updates += 1
         return {
             "charts/episode_return": rollout.episode_returns,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from paddle_ac.config import A2CConfig, OnPolicyConfig
+from paddle_ac.config import OnPolicyConfig, QActorCriticConfig, SynchronousConfig
 from paddle_ac.errors import ConfigError
 from paddle_ac.nn.networks import ActorCritic
 
@@ -25,7 +25,8 @@ def make_actor_critic(config: OnPolicyConfig, observation_space: Any, action_spa
             config.initialization,
             config.state_dependent_std,
             config.initial_log_std,
-            isinstance(config, A2CConfig) and config.normalize_observations,
+            isinstance(config, SynchronousConfig) and config.normalize_observations,
+            isinstance(config, QActorCriticConfig),
         )
     except TypeError as error:
         raise ConfigError(f"{config.algo} {error}; that of {config.env} is {action_space}") from None

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from paddle_ac.config import OnPolicyConfig
+from paddle_ac.config import OnPolicyConfig, ReinforceConfig, RolloutConfig
 from paddle_ac.errors import NonFiniteError
 from paddle_ac.learning.returns import generalized_advantages, n_step_returns
 from paddle_ac.learning.rollout import Rollout
@@ -22,8 +22,8 @@ class RolloutGradient:
     Attributes:
         gradient: ``[P]`` float32, of a norm of at most ``max_grad_norm``; overwritten by the next rollout.
         norm: that it had before.
-        loss: the parts of the loss, and the critic's values ``[T * N]``.
-        returns: ``[T * N]`` float32, what the values should have been.
+        loss: the parts of the loss, and the critic's values ``[B]``.
+        returns: ``[B]`` float32, what the values should have been.
     """
 
     gradient: np.ndarray
@@ -33,7 +33,7 @@ class RolloutGradient:
 
 
 class GradientOfRollout:
-    """Differentiates the actor-critic loss over the ``T * N`` transitions of a rollout.
+    """Differentiates the actor-critic loss over the B transitions of a rollout that count.
 
     Args:
         config: discount factor, coefficients and norm.
@@ -44,6 +44,8 @@ class GradientOfRollout:
     def __init__(self, config: OnPolicyConfig, network: NumpyActorCritic, layout: ParameterLayout):
         self.config = config
         self.network = network
+        self.has_baseline = not isinstance(config, ReinforceConfig) or config.baseline
+        self.loss_config = config if self.has_baseline else config.model_copy(update={"value_coef": 0.0})
         self._gradient = np.zeros(layout.size, np.float32)
         self._views = layout.views(self._gradient)
 
@@ -53,35 +55,36 @@ class GradientOfRollout:
         Raises:
             NonFiniteError: the loss or its gradient is NaN or infinite.
         """
-        config = self.config
         with np.errstate(over="ignore", invalid="ignore"):  # told below, as an error
-            batch_size = rollout.rewards.size
-            observations = rollout.observations.reshape(batch_size, *rollout.observations.shape[2:])
-            returns, advantages = self._estimate(rollout, observations)
+            returns, advantages = self._estimate(rollout)
             loss = self.network.loss_gradient(
-                observations,
-                rollout.actions.reshape(batch_size, *rollout.actions.shape[2:]),
+                rollout.transitions(rollout.observations),
+                rollout.transitions(rollout.actions),
                 returns,
                 advantages,
-                config.value_coef,
-                config.entropy_coef,
+                self.loss_config,
                 self._views,
             )
-            gradient, norm = clip_by_norm(self._gradient, config.max_grad_norm)
+            gradient, norm = clip_by_norm(self._gradient, self.config.max_grad_norm)
         if not np.isfinite(loss.total) or not np.isfinite(norm):
             raise NonFiniteError(f"the loss or its gradient is not finite: loss {loss.total}, gradient norm {norm}")
         return RolloutGradient(gradient, norm, loss, returns)
 
-    def _estimate(self, rollout: Rollout, observations: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-        """Returns ``[T * N]`` for the critic, and advantages ``[T * N]`` where they are not returns less values."""
+    def _estimate(self, rollout: Rollout) -> tuple[np.ndarray, np.ndarray | None]:
+        """Returns ``[B]`` for the critic, and advantages ``[B]`` where they are not returns less values."""
         config = self.config
-        truncation_values, last_values = rollout.bootstrap_values(self.network.values)
         rewards = rollout.rewards * np.float32(config.reward_scale)
         if config.reward_clip is not None:
             rewards = np.clip(rewards, -config.reward_clip, config.reward_clip)
+        truncation_values, last_values = rollout.bootstrap_values(self.network.values if self.has_baseline else _nought)
         known = rewards, rollout.terminated, rollout.truncated, truncation_values
-        if config.gae_lambda == 1:
-            return n_step_returns(*known, last_values, config.gamma).reshape(-1), None
-        values = self.network.values(observations).reshape(rollout.rewards.shape)
+        if not isinstance(config, RolloutConfig) or config.gae_lambda == 1:
+            returns = rollout.transitions(n_step_returns(*known, last_values, config.gamma))
+            return returns, None if self.has_baseline else returns
+        values = self.network.values(rollout.transitions(rollout.observations)).reshape(rewards.shape)
         advantages = generalized_advantages(*known, values, last_values, config.gamma, config.gae_lambda)
-        return (advantages + values).reshape(-1), advantages.reshape(-1)
+        return rollout.transitions(advantages + values), rollout.transitions(advantages)
+
+
+def _nought(observations: np.ndarray) -> np.ndarray:
+    return np.zeros(len(observations), np.float32)

@@ -28,6 +28,7 @@ class Rollout:
         truncation_observations: the last observation of each of these episodes.
         episode_returns: undiscounted return of every episode that finished in the rollout.
         episode_lengths: their lengths, in steps.
+        counted: ``[T, N]`` bool, the steps to learn from; ``None`` for all.
     """
 
     observations: np.ndarray
@@ -40,6 +41,7 @@ class Rollout:
     truncation_observations: list[np.ndarray] = field(default_factory=list)
     episode_returns: list[float] = field(default_factory=list)
     episode_lengths: list[int] = field(default_factory=list)
+    counted: np.ndarray | None = None
 
     def check_finite(self) -> None:
         """Raise ``NonFiniteError`` naming the first environment whose observation or reward is not finite."""
@@ -51,6 +53,11 @@ class Rollout:
         for (_, env), observation in zip(self.truncation_places, self.truncation_observations, strict=True):
             if not np.isfinite(observation).all():
                 raise NonFiniteError(f"last observation of environment {env} is not finite: {_brief(observation)}")
+
+    def transitions(self, values: np.ndarray) -> np.ndarray:
+        """``[T, N, ...]`` as ``[B, ...]``: the B steps to learn from, one after the other."""
+        flat = values.reshape(-1, *values.shape[2:])
+        return flat if self.counted is None else flat[self.counted.ravel()]
 
     def bootstrap_values(self, values: Callable[[np.ndarray], np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         """What a critic says of where the rollout and cut episodes ended.
@@ -107,19 +114,22 @@ class RolloutCollector:
             last_observations=self.observations,
         )
         for step in range(self.num_steps):
-            actions = act(self.observations)
-            envs.step_async(self._clip(actions))
-            rollout.observations[step] = self.observations  # while workers take the step
-            rollout.actions[step] = actions
-            self.observations, rewards, dones, infos = envs.step_wait()
-            rollout.rewards[step] = rewards
-            self.episode_returns += rewards
-            self.episode_lengths += 1
+            rollout.observations[step] = self.observations
+            rollout.actions[step], rollout.rewards[step], dones, infos = self._step(act)
             if dones.any():
                 self._finish_episodes(rollout, step, dones, infos)
         rollout.last_observations = self.observations
         rollout.check_finite()
         return rollout
+
+    def _step(self, act: Callable[[np.ndarray], np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[dict]]:
+        """One step of all environments: the actions as they were drawn, rewards, dones and infos."""
+        actions = act(self.observations)
+        self.envs.step_async(self._clip(actions))
+        self.observations, rewards, dones, infos = self.envs.step_wait()
+        self.episode_returns += rewards
+        self.episode_lengths += 1
+        return actions, rewards, dones, infos
 
     def _finish_episodes(self, rollout: Rollout, step: int, dones: np.ndarray, infos: list[dict]) -> None:
         for env in np.flatnonzero(dones):
@@ -163,6 +173,62 @@ class RolloutCollector:
         self.observations = observations
         self.episode_returns = state["episode_returns"].copy()
         self.episode_lengths = state["episode_lengths"].copy()
+
+
+class EpisodeCollector(RolloutCollector):
+    """Plays one whole episode in every environment; those that finish first wait for the longest.
+
+    To take the episodes that finish first instead would favour short ones.
+
+    Args:
+        envs: N environments; their episodes are begun here.
+    """
+
+    def __init__(self, envs: VecEnv):
+        super().__init__(envs, num_steps=1)
+
+    def collect(self, act: Callable[[np.ndarray], np.ndarray]) -> Rollout:
+        """Play an episode in each; T is the length of the longest, and what the others do after theirs is not counted.
+
+        Args:
+            act: from observations ``[N, ...]`` to actions ``[N, ...]``.
+
+        Raises:
+            NonFiniteError, VecEnvError: as ``RolloutCollector.collect``.
+        """
+        parts: list[Rollout] = []
+        places: list[tuple[int, int]] = []
+        last_of_episodes: list[np.ndarray] = []
+        episode_returns: list[float] = []
+        episode_lengths: list[int] = []
+        playing = np.ones(self.envs.num_envs, np.bool_)
+        while playing.any():
+            part = super().collect(act)
+            part.counted = playing[np.newaxis]
+            ended = (part.terminated | part.truncated)[0]
+            finished = zip(np.flatnonzero(ended), part.episode_returns, part.episode_lengths, strict=True)
+            for env, episode_return, episode_length in finished:
+                if playing[env]:
+                    episode_returns.append(episode_return)
+                    episode_lengths.append(episode_length)
+            for (_, index), observation in zip(part.truncation_places, part.truncation_observations, strict=True):
+                if playing[index]:
+                    places.append((len(parts), index))
+                    last_of_episodes.append(observation)
+            parts.append(part)
+            playing = playing & ~ended
+        for env in np.flatnonzero(self.episode_lengths):  # in the middle of an episode that nobody asked for
+            self.observations[env] = self.envs.reset_one(int(env))
+        self.episode_returns[:], self.episode_lengths[:] = 0, 0
+        arrays = ("observations", "actions", "rewards", "terminated", "truncated", "counted")
+        return Rollout(
+            **{name: np.concatenate([getattr(part, name) for part in parts]) for name in arrays},
+            last_observations=self.observations,
+            truncation_places=places,
+            truncation_observations=last_of_episodes,
+            episode_returns=episode_returns,
+            episode_lengths=episode_lengths,
+        )
 
 
 def _brief(value: np.ndarray) -> str:

@@ -216,6 +216,11 @@ def sample_categorical(logits: np.ndarray, generator: np.random.Generator) -> np
     return np.argmax(logits + generator.gumbel(size=logits.shape), axis=-1)
 
 
+def expected_q(logits: np.ndarray, q_values: np.ndarray) -> np.ndarray:
+    """``V(s) = sum_a pi(a|s) Q(s, a)``, ``[B]`` float32, of logits and Q(s, .), both ``[B, A]``."""
+    return (np.exp(log_softmax(logits)) * q_values).sum(axis=-1)
+
+
 def log_softmax(logits: np.ndarray) -> np.ndarray:
     """Log-probabilities ``[B, A]`` of logits ``[B, A]``, in nats; no logit is too large."""
     shifted = logits - logits.max(axis=-1, keepdims=True)

@@ -11,7 +11,7 @@ import numpy as np
 import paddle
 from paddle import nn
 
-from paddle_ac.nn.actions import GaussianActions, action_distribution
+from paddle_ac.nn.actions import CategoricalActions, GaussianActions, action_distribution, expected_q
 from paddle_ac.nn.encoding import ObservationEncoder
 
 ACTIVATIONS = {"tanh": nn.Tanh, "relu": nn.ReLU}
@@ -32,12 +32,13 @@ class ActorCritic(nn.Layer):
         state_dependent_std: of a Gaussian, the deviation is put out by the actor, rather than a parameter of its own.
         initial_log_std: logarithm of a Gaussian's deviation, before anything is learned.
         normalize_observations: by the running moments of ``encode``.
+        q_critic: the critic puts out Q(s, .) of Discrete actions, rather than V(s).
 
     Attributes:
         distribution: the actions of what the actor puts out.
 
     Raises:
-        TypeError: another action space.
+        TypeError: another action space, or Q(s, .) of one that is not Discrete.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class ActorCritic(nn.Layer):
         state_dependent_std: bool = False,
         initial_log_std: float = 0.0,
         normalize_observations: bool = False,
+        q_critic: bool = False,
     ):
         super().__init__()
         self.encode = ObservationEncoder(observation_space, normalize_observations)
@@ -69,17 +71,20 @@ class ActorCritic(nn.Layer):
         elif self.num_stds:
             bias = np.repeat(np.array([0, initial_log_std], np.float32), self.num_stds)
             self.actor_head.bias.set_value(bias)
-        self.critic_head = _linear(sizes[-1], 1, initialization, gain=1.0)
+        self.q_critic = q_critic
+        if q_critic and not isinstance(self.distribution, CategoricalActions):
+            raise TypeError("takes Discrete action spaces that begin at 0")
+        self.critic_head = _linear(sizes[-1], num_outputs if q_critic else 1, initialization, gain=1.0)
 
     def forward(self, observations: np.ndarray) -> tuple[paddle.Tensor, paddle.Tensor]:
-        """What the actor puts out, and values, of a batch.
+        """What the actor and the critic put out for a batch.
 
         Args:
             observations: ``[B, *observation_space.shape]``, any dtype.
 
         Returns:
             outputs ``[B, distribution.num_outputs]`` (logits, or means and logarithms of deviations) and values
-            ``[B]``, float32.
+            ``[B]``, float32; ``[B, A]`` of a critic of Q(s, .).
         """
         features = paddle.to_tensor(self.encode(observations))
         actor_features = self.actor_torso(features)
@@ -87,7 +92,8 @@ class ActorCritic(nn.Layer):
         outputs = self.actor_head(actor_features)
         if self.has_own_stds:
             outputs = paddle.concat([outputs, self.actor_log_std.expand_as(outputs)], axis=-1)
-        return outputs, self.critic_head(critic_features).squeeze(-1)
+        criticism = self.critic_head(critic_features)
+        return outputs, criticism if self.q_critic else criticism.squeeze(-1)
 
     @paddle.no_grad()
     def act(self, observations: np.ndarray, generator: np.random.Generator | None = None) -> np.ndarray:
@@ -108,7 +114,8 @@ class ActorCritic(nn.Layer):
     @paddle.no_grad()
     def values(self, observations: np.ndarray) -> np.ndarray:
         """The critic's estimates ``[B]`` float32 of observations ``[B, *observation_space.shape]``."""
-        return self(observations)[1].numpy()
+        outputs, criticism = (tensor.numpy() for tensor in self(observations))
+        return expected_q(outputs, criticism) if self.q_critic else criticism
 
     def parameter_arrays(self) -> dict[str, np.ndarray]:
         """The parameters by name, copied."""

@@ -8,10 +8,11 @@ Paddle's automatic differentiation of the loss.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
-from paddle_ac.nn.actions import ActionDistribution
+from paddle_ac.nn.actions import ActionDistribution, expected_q
 from paddle_ac.nn.encoding import ObservationEncoder
 from paddle_ac.nn.numpy_layers import HiddenLayers, Linear
 
@@ -30,6 +31,25 @@ class LossParts:
     values: np.ndarray
 
 
+class LossConfig(Protocol):
+    """What the loss needs of a configuration."""
+
+    @property
+    def critic_loss(self) -> str:
+        """``"squared"`` or ``"smooth_l1"``."""
+        ...
+
+    @property
+    def value_coef(self) -> float:
+        """Weight of the critic's part."""
+        ...
+
+    @property
+    def entropy_coef(self) -> float:
+        """Weight of the entropy bonus."""
+        ...
+
+
 class NumpyActorCritic:
     """Acts, values and differentiates the actor-critic loss.
 
@@ -38,6 +58,7 @@ class NumpyActorCritic:
         encode: from observations to features.
         distribution: the actions of what the actor puts out.
         activation: ``"tanh"`` or ``"relu"``.
+        q_critic: the critic puts out Q(s, .) for Discrete actions, rather than V(s).
     """
 
     def __init__(
@@ -46,9 +67,11 @@ class NumpyActorCritic:
         encode: ObservationEncoder,
         distribution: ActionDistribution,
         activation: str,
+        q_critic: bool = False,
     ):
         self.encode = encode
         self.distribution = distribution
+        self.q_critic = q_critic
         self.log_std = parameters.get("actor_log_std")
         self.actor_torso = HiddenLayers(parameters, "actor_torso", activation)
         self.critic_torso = HiddenLayers(parameters, "critic_torso", activation)
@@ -63,8 +86,12 @@ class NumpyActorCritic:
 
     def values(self, observations: np.ndarray) -> np.ndarray:
         """As ``ActorCritic.values``."""
+        features = self.encode(observations)
+        if self.q_critic:
+            actor_hidden, critic_hidden = self._both_hidden(features)
+            return expected_q(self._outputs(actor_hidden[-1]), self.critic_head(critic_hidden[-1]))
         torso = self.actor_torso if self.shared_torso else self.critic_torso
-        return self.critic_head(torso(self.encode(observations))[-1])[:, 0]
+        return self.critic_head(torso(features)[-1])[:, 0]
 
     def loss_gradient(
         self,
@@ -72,22 +99,21 @@ class NumpyActorCritic:
         actions: np.ndarray,
         returns: np.ndarray,
         advantages: np.ndarray | None,
-        value_coef: float,
-        entropy_coef: float,
+        config: LossConfig,
         gradient: dict[str, np.ndarray],
     ) -> LossParts:
         """The loss of ``learning.losses.actor_critic_loss`` and its gradient.
 
         At the outputs it is known in closed form: at the actor's it is the distribution's, and at the values it is
-        ``2 * value_coef * (V - R) / B``.
+        ``2 * value_coef * (V - R) / B`` (squared error), or ``value_coef * clip(V - R, -1, 1) / B`` (smooth L1). A
+        critic of Q(s, .) has its gradient at the actions that were taken, and the advantage is Q(s, a) - V(s).
 
         Args:
             observations: ``[B, *observation_space.shape]``.
             actions: ``[B, *action_space.shape]``.
             returns: ``[B]`` float32.
             advantages: ``[B]`` float32; ``None``: returns less values.
-            value_coef: weight of the critic's part.
-            entropy_coef: weight of the entropy bonus.
+            config: the critic's loss, and the weights of the parts.
             gradient: name to array in the parameter's shape; overwritten.
         """
         batch_size = len(returns)
@@ -103,9 +129,8 @@ class NumpyActorCritic:
                 actions[block],
                 returns[block],
                 None if advantages is None else advantages[block],
-                np.float32(2 * value_coef / batch_size),
-                np.float32(entropy_coef),
-                np.float32(batch_size),
+                config,
+                batch_size,
                 values[block],
                 block_gradient,
             )
@@ -113,7 +138,8 @@ class NumpyActorCritic:
                 for name, array in gradient.items():
                     array += block_gradient[name]
         actor, critic, entropy = (sums / batch_size).tolist()
-        return LossParts(actor + value_coef * critic - entropy_coef * entropy, actor, critic, entropy, values)
+        total = actor + config.value_coef * critic - config.entropy_coef * entropy
+        return LossParts(total, actor, critic, entropy, values)
 
     def _block_gradient(
         self,
@@ -121,25 +147,39 @@ class NumpyActorCritic:
         actions: np.ndarray,
         returns: np.ndarray,
         advantages: np.ndarray | None,
-        value_weight: np.float32,
-        entropy_coef: np.float32,
-        batch_size: np.float32,
+        config: LossConfig,
+        batch_size: int,
         values: np.ndarray,
         gradient: dict[str, np.ndarray],
     ) -> tuple[float, float, float]:
         """One block's part of the gradient; fills in its values, and returns the sums of the parts of its loss."""
-        features = self.encode(observations)
-        actor_hidden = self.actor_torso(features)
-        critic_hidden = actor_hidden if self.shared_torso else self.critic_torso(features)
-        outputs = self._outputs(actor_hidden[-1])
-        values[...] = self.critic_head(critic_hidden[-1])[:, 0]
-
-        errors = returns - values
-        advantages = errors if advantages is None else advantages
-        actor, entropy, at_outputs = self.distribution.loss_gradient(outputs, actions, advantages, entropy_coef)
-        at_outputs /= batch_size
-        critic = float(np.sum(np.square(errors)))
-        at_values = (errors * -value_weight)[:, np.newaxis]
+        actor_hidden, critic_hidden = self._both_hidden(self.encode(observations))
+        outputs, criticism = self._outputs(actor_hidden[-1]), self.critic_head(critic_hidden[-1])
+        if self.q_critic:
+            rows = np.arange(len(returns))
+            values[...] = expected_q(outputs, criticism)
+            errors = returns - criticism[rows, actions]
+            advantages = criticism[rows, actions] - values
+        else:
+            values[...] = criticism[:, 0]
+            errors = returns - values
+            advantages = errors if advantages is None else advantages
+        actor, entropy, at_outputs = self.distribution.loss_gradient(
+            outputs, actions, advantages, np.float32(config.entropy_coef)
+        )
+        at_outputs /= np.float32(batch_size)
+        if config.critic_loss == "squared":
+            critic = float(np.sum(np.square(errors)))
+            at_chosen = errors * np.float32(-2 * config.value_coef / batch_size)
+        else:
+            limited = np.clip(errors, -1, 1)
+            critic = float(np.sum(limited * (errors - 0.5 * limited)))
+            at_chosen = limited * np.float32(-config.value_coef / batch_size)
+        if self.q_critic:
+            at_values = np.zeros_like(criticism)
+            at_values[rows, actions] = at_chosen
+        else:
+            at_values = at_chosen[:, np.newaxis]
 
         if self.log_std is not None:
             at_outputs, at_log_stds = np.split(at_outputs, 2, axis=1)
@@ -153,6 +193,11 @@ class NumpyActorCritic:
             self.actor_torso.backward(actor_hidden, at_actor, gradient)
             self.critic_torso.backward(critic_hidden, at_critic, gradient)
         return actor, critic, entropy
+
+    def _both_hidden(self, features: np.ndarray) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        """What the hidden layers of the actor and of the critic make of features."""
+        actor_hidden = self.actor_torso(features)
+        return actor_hidden, actor_hidden if self.shared_torso else self.critic_torso(features)
 
     def _outputs(self, hidden: np.ndarray) -> np.ndarray:
         """What the actor puts out, ``[B, distribution.num_outputs]``."""
