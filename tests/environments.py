@@ -113,6 +113,50 @@ class Identity(gymnasium.Env):
         return self.codes[self.wanted]
 
 
+class Aiming(gymnasium.Env):
+    """The best action is the number observed; an episode is cut after 20 steps."""
+
+    observation_space = Box(-1, 1, (1,), np.float32)
+    action_space = Box(-1, 1, (1,), np.float32)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.count = 0
+        return self._draw(), {}
+
+    def step(self, action):
+        reward = -float((action[0] - self.target) ** 2)
+        self.count += 1
+        return self._draw(), reward, False, self.count == 20, {}
+
+    def _draw(self):
+        self.target = self.np_random.uniform(-1, 1)
+        return np.array([self.target], np.float32)
+
+
+class Repeating(gymnasium.Env):
+    """The right action, of any space of whole numbers, is what is observed; each part that is right is paid for."""
+
+    def __init__(self, action_space):
+        self.action_space = action_space
+        self.observation_space = Box(0, 10, action_space.shape, np.float32)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.count = 0
+        return self._draw(), {}
+
+    def step(self, action):
+        reward = float(np.sum(action == self.wanted))
+        self.count += 1
+        return self._draw(), reward, False, self.count == 20, {}
+
+    def _draw(self):
+        most = getattr(self.action_space, "nvec", 2)
+        self.wanted = self.np_random.integers(0, most, self.action_space.shape)
+        return self.wanted.astype(np.float32)
+
+
 class OneStepChain(gymnasium.Env):
     """One state, a reward of 1, and an episode of one step that is ``"terminated"`` or ``"truncated"``."""
 
@@ -224,6 +268,6 @@ gymnasium.register("test/NoPaddle-v0", NoPaddle)
 gymnasium.register("test/Deadly-v0", Misbehaving, kwargs={"fault": "killed", "at_step": 50})
 gymnasium.register("test/Walk-v0", RandomWalk)
 gymnasium.register("test/Asking-v0", Asking)
-gymnasium.register("test/Continuous-v0", RandomWalk, kwargs={"spaces": "continuous"})
+gymnasium.register("test/FromOne-v0", RandomWalk, kwargs={"spaces": "from one"})
 for fault in FAULTS_OF_A_RUN:
     gymnasium.register(misbehaving_id(fault), Misbehaving, kwargs={"fault": fault, "at_step": 503})

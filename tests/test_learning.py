@@ -12,7 +12,7 @@ from gymnasium.spaces import Box, Discrete, MultiBinary, MultiDiscrete
 from multiprocessing_env import DummyVecEnv
 from paddle_ac.algorithms.a2c import A2C
 from paddle_ac.config import make_config, read_yaml
-from tests.environments import Identity, OneStepChain
+from tests.environments import Aiming, Identity, OneStepChain, Repeating
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 
@@ -20,6 +20,7 @@ CONFIGS = Path(__file__).parent.parent / "configs"
 def trained(env_fn, total_steps: int, **changes) -> A2C:
     values = {
         "algo": "a2c",
+        "vec": "serial",
         "learning_rate": 5e-3,
         "optimizer": "adam",
         "lr_schedule": "constant",
@@ -70,6 +71,38 @@ def test_observations_of_every_kind_are_learned_from(space, observations):
 
     agent = trained(Encoded, 8000)
     assert agent.policy.act(observations).tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"algo": "td_ac"},
+        {"algo": "q_ac"},
+        {"algo": "reinforce"},
+        {"algo": "reinforce", "baseline": False},
+        {"algo": "a2c", "gae_lambda": 0.9},
+        {"algo": "a2c", "normalize_rewards": True, "normalize_observations": True},
+    ],
+    ids=lambda changes: "-".join(map(str, changes.values())),
+)
+def test_every_member_learns_the_identity(changes):
+    agent = trained(Identity, 12_000, num_envs=8, **changes)
+    assert agent.policy.act(np.arange(3)).tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize("algo", ["a2c", "td_ac", "reinforce"])
+@pytest.mark.parametrize("dependent", [False, True])
+def test_a_box_is_learned_to_the_point(algo, dependent):
+    agent = trained(Aiming, 40_000, algo=algo, num_envs=8, state_dependent_std=dependent, entropy_coef=0.0)
+    for target in (-0.5, 0.0, 0.5):
+        assert agent.policy.act(np.full((1, 1), target, np.float32))[0, 0] == pytest.approx(target, abs=0.25)
+
+
+def test_switches_and_several_choices_are_learned():
+    for space in (MultiDiscrete([2, 3]), MultiBinary(2)):
+        agent = trained(lambda space=space: Repeating(space), 20_000)
+        for wanted in ([0, 0], [1, 1], [0, 1]):
+            assert agent.policy.act(np.array([wanted], np.float32))[0].tolist() == wanted
 
 
 @pytest.mark.parametrize("how_it_ends,value", [("terminated", 1.0), ("truncated", 2.0)])

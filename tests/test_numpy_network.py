@@ -86,6 +86,38 @@ def test_the_loss_and_its_gradient_are_those_of_automatic_differentiation(networ
     np.testing.assert_allclose(gradient, flat.take_gradient(), rtol=1e-4, atol=5e-6)
 
 
+@pytest.mark.parametrize("q_critic", [False, True])
+@pytest.mark.parametrize("shared_torso", [False, True])
+@pytest.mark.parametrize("critic_loss", ["squared", "smooth_l1"])
+def test_every_critic_is_differentiated_as_paddle_does(critic_loss, shared_torso, q_critic):
+    generator = np.random.default_rng(2)
+    paddle.seed(3)
+    space = Box(-1, 1, (4,))
+    network = ActorCritic(space, Discrete(3), (16,), "tanh", shared_torso, "xavier", q_critic=q_critic)
+    flat = FlatParameters(network)
+    twin = NumpyActorCritic(flat.views, network.encode, network.distribution, "tanh", q_critic)
+    observations = generator.normal(size=(30, 4)).astype(np.float32)
+    actions, returns = generator.integers(3, size=30), generator.normal(0, 3, 30).astype(np.float32)
+    config = make_config({"algo": "a2c", "value_coef": 0.7, "entropy_coef": 0.2, "critic_loss": critic_loss})
+    gradient = np.full_like(flat.vector, np.nan)
+    found = twin.loss_gradient(observations, actions, returns, None, config, flat.layout.views(gradient))
+
+    logits, values = network(observations)
+    advantages = None
+    if q_critic:
+        np.testing.assert_allclose(twin.values(observations), network.values(observations), atol=1e-5)
+        expected = (paddle.nn.functional.softmax(logits) * values).sum(axis=-1)
+        np.testing.assert_allclose(twin.values(observations), expected.numpy(), atol=1e-5)
+        values = paddle.take_along_axis(values, paddle.to_tensor(actions).unsqueeze(-1), axis=-1).squeeze(-1)
+        advantages = (values - expected).detach()
+    policy, returned = Categorical(logits), paddle.to_tensor(returns)
+    loss = actor_critic_loss(policy, values, paddle.to_tensor(actions), returned, 0.7, 0.2, advantages, critic_loss)
+    loss.total.backward()
+    for name in ("total", "actor", "critic", "entropy"):
+        assert getattr(found, name) == pytest.approx(getattr(loss, name).item(), rel=1e-5, abs=2e-6), name
+    np.testing.assert_allclose(gradient, flat.take_gradient(), rtol=1e-4, atol=5e-6)
+
+
 def test_a_batch_of_several_blocks_is_differentiated_as_a_whole():
     generator = np.random.default_rng(2)
     paddle.seed(3)

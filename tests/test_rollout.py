@@ -14,7 +14,8 @@ from gymnasium.spaces import Box, Discrete
 from multiprocessing_env import DummyVecEnv
 from paddle_ac.envs.wrappers import EpisodeReplay
 from paddle_ac.errors import NonFiniteError
-from paddle_ac.learning.rollout import RolloutCollector
+from paddle_ac.learning.returns import n_step_returns
+from paddle_ac.learning.rollout import EpisodeCollector, RolloutCollector
 from tests.environments import RandomWalk
 
 
@@ -287,3 +288,43 @@ def test_a_restored_collector_leaves_the_state_that_it_came_from_as_it_is():
     restored.load_state_dict(state)
     restored.collect(acting(seed=1))
     np.testing.assert_equal(state, before)
+
+
+# ------------------------------------------------------------------------------------------------------ whole episodes
+
+
+def episodes_of(*scripts):
+    return EpisodeCollector(
+        DummyVecEnv([functools.partial(Scripted, name, script) for name, script in enumerate(scripts)])
+    )
+
+
+def test_one_whole_episode_of_each_environment_counts_and_nothing_else():
+    collector = episodes_of("..T" + "." * 20, "T" + ".T" * 10, "....L" + "." * 20)
+    rollout = collector.collect(zeros)
+    assert rollout.rewards.shape == (5, 3)
+    assert rollout.counted.sum(axis=0).tolist() == [3, 1, 5]
+    assert rollout.counted[0].all() and not rollout.counted[3:, :2].any()
+    assert rollout.episode_returns == [1, 1 + 2 + 4, 1 + 2 + 4 + 8 + 16] and rollout.episode_lengths == [1, 3, 5]
+    assert rollout.truncation_places == [(4, 2)]
+    assert rollout.truncation_observations[0].tolist() == [2, 0, 5]
+    transitions = rollout.transitions(rollout.observations)
+    assert len(transitions) == 9 and (transitions[:, 1] == 0).all(), "the first episode of each"
+
+
+def test_the_next_episodes_begin_at_their_beginning():
+    collector = episodes_of("..T" + "." * 30 + "T", "T" + "." * 4 + "T" * 30)
+    collector.collect(zeros)
+    rollout = collector.collect(lambda observations: zeros(observations))
+    assert rollout.observations[0, :, 2].tolist() == [0, 0], "step 0 of an episode"
+    assert not collector.episode_lengths.any()
+
+
+def test_returns_of_whole_episodes_are_monte_carlo():
+    rollout = episodes_of("..T" + "." * 20, "....T" + "." * 20).collect(zeros)
+    nothing = np.zeros_like(rollout.rewards)
+    known = rollout.rewards, rollout.terminated, rollout.truncated, nothing
+    returns = n_step_returns(*known, np.full(2, 1e6, np.float32), 0.5)
+    expected = {0: [1 + 1 + 1, 2 + 2, 4], 1: [1 + 1 + 1 + 1 + 1, 2 + 2 + 2 + 2, 4 + 4 + 4, 8 + 8, 16]}
+    for env, values in expected.items():
+        assert returns[rollout.counted[:, env], env].tolist() == values

@@ -126,6 +126,15 @@ def test_environments_vectorised_by_their_maker_are_resumed_exactly_too(tmp_path
         resume(str(tmp_path / "run"), {"total_steps": 4000, "vec": "serial"})
 
 
+@pytest.mark.parametrize("algo", ["reinforce", "td_ac", "q_ac"])
+def test_every_synchronous_member_is_resumed_exactly(tmp_path, algo):
+    options = {"algo": algo, "num_envs": 3}
+    quick_run(tmp_path / "whole", 3000, **options)
+    quick_run(tmp_path / "run", 1200, **options)
+    resume(str(tmp_path / "run"), {"total_steps": 3000})
+    assert_same_run(tmp_path / "whole", tmp_path / "run")
+
+
 def test_a_run_with_envpool_is_resumed_with_new_episodes(tmp_path, caplog):
     pytest.importorskip("envpool")
     quick_run(tmp_path / "run", 1500, vec="envpool")
@@ -415,7 +424,7 @@ def test_a_new_run_never_writes_into_an_old_one(uninterrupted):
         ("nowhere:Maze-v0", "No module named 'nowhere'"),
         ("gym:Maze-v0", "Maze"),
         ("test/Asking-v0", "observation space Dict.* is not supported"),
-        ("test/Continuous-v0", "a2c takes Discrete action spaces"),
+        ("test/FromOne-v0", "a2c takes Box.* begin at 0"),
     ],
 )
 def test_an_environment_that_cannot_be_used_is_one_line_and_leaves_no_folder(tmp_path, env, message):
