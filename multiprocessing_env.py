@@ -301,9 +301,11 @@ class DummyVecEnv(VecEnv):
 
     def step_async(self, actions: np.ndarray) -> None:
         self._check_open()
+        self._check_not_waiting(self._actions is not None)
         self._actions = self._check_actions(actions)
 
     def step_wait(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[dict]]:
+        self._check_open()
         if self._actions is None:
             raise VecEnvError("step_wait() without a step_async() before it")
         actions, self._actions = self._actions, None
@@ -339,7 +341,8 @@ class SubprocVecEnv(VecEnv):
         step_timeout: seconds that a worker may take for a ``reset`` or a ``step``, ``None`` for no limit.
 
     Raises:
-        ValueError: no environments, ``in_series`` that does not divide ``N``, or another start method.
+        ValueError: no environments, ``in_series`` that does not divide ``N``, another start method, or a timeout that
+            is not above 0.
         TypeError: spaces that are not supported (Dict, Tuple, ...).
         EnvironmentFailedError: an environment could not be made.
     """
@@ -355,6 +358,8 @@ class SubprocVecEnv(VecEnv):
         env_fns = _check_env_fns(env_fns)
         if context not in ("spawn", "forkserver"):
             raise ValueError(f'context must be "spawn" or "forkserver", not {context!r}')
+        if step_timeout is not None and not 0 < step_timeout < threading.TIMEOUT_MAX:
+            raise ValueError(f"step_timeout must be a number of seconds above 0, or None, not {step_timeout!r}")
         if in_series < 1 or len(env_fns) % in_series:
             raise ValueError(f"in_series={in_series} must divide the number of environments, {len(env_fns)}")
         self._workers: list[WorkerProcess] = []
@@ -390,8 +395,9 @@ class SubprocVecEnv(VecEnv):
         self._check_open()
         self._check_not_waiting(self._waiting)
         self._actions[...] = self._check_actions(actions)
-        for worker in self._workers:
-            self._send(worker, STEP)
+        with self._whole_or_not_at_all():
+            for worker in self._workers:
+                self._send(worker, STEP)
         self._waiting = True
 
     def step_wait(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[dict]]:
@@ -399,13 +405,10 @@ class SubprocVecEnv(VecEnv):
         if not self._waiting:
             raise VecEnvError("step_wait() without a step_async() before it")
         infos: list[dict] = []
-        try:
+        with self._whole_or_not_at_all():
             for worker, chosen in zip(self._workers, self._chosen, strict=True):
                 infos_of_worker = self._receive(worker, self.step_timeout)
                 infos.extend(infos_of_worker or [{} for _ in range(chosen.start, chosen.stop)])
-        except KeyboardInterrupt:  # a notebook's "interrupt kernel": which answers are still to come is not known
-            self._kill()
-            raise
         self._waiting = False
         return self._observations.copy(), self._rewards.copy(), self._dones.copy(), infos
 
@@ -416,8 +419,10 @@ class SubprocVecEnv(VecEnv):
         for worker in self._workers:
             with contextlib.suppress(OSError):  # it has gone already
                 worker.channel.send(("close", ()))
+            worker.channel.close()  # who has something to say meanwhile finds that nobody listens
+        deadline = time.monotonic() + 2.0
         for worker in self._workers:
-            worker.end(patience=2.0)
+            worker.end(patience=max(deadline - time.monotonic(), 0.0))
 
     def __del__(self) -> None:
         if not getattr(self, "closed", True):
@@ -427,19 +432,30 @@ class SubprocVecEnv(VecEnv):
         self._check_open()
         self._check_not_waiting(self._waiting)
         results = []
-        for index, args in zip(indices, arguments, strict=True):
-            in_series = self._chosen[0].stop
-            worker = self._workers[index // in_series]
-            self._send(worker, ("call", (operation, index % in_series, *args)))
-            results.append(self._receive(worker, None, is_fatal=False))
+        with self._whole_or_not_at_all():
+            for index, args in zip(indices, arguments, strict=True):
+                in_series = self._chosen[0].stop
+                worker = self._workers[index // in_series]
+                self._send(worker, ("call", (operation, index % in_series, *args)))
+                results.append(self._receive(worker, None, is_fatal=False))
         return results
 
     def _ask_all(self, command: str, arguments: tuple) -> list:
         self._check_open()
         self._check_not_waiting(self._waiting)
-        for worker in self._workers:
-            self._send(worker, (command, arguments))
-        return [self._receive(worker, self.step_timeout) for worker in self._workers]
+        with self._whole_or_not_at_all():
+            for worker in self._workers:
+                self._send(worker, (command, arguments))
+            return [self._receive(worker, self.step_timeout) for worker in self._workers]
+
+    @contextlib.contextmanager
+    def _whole_or_not_at_all(self) -> Iterator[None]:
+        """End the workers at an interrupt, such as a notebook's: which answers are still to come is not known."""
+        try:
+            yield
+        except KeyboardInterrupt:
+            self._kill()
+            raise
 
     def _send(self, worker: WorkerProcess, message: tuple | None) -> None:
         try:
@@ -516,7 +532,6 @@ class Channel:
 
     def __init__(self, end: socket.socket):
         self._socket = end
-        self._timeout: float | None = None
         self._soon = False  # whether the last message came within SOON
 
     @staticmethod
@@ -531,7 +546,6 @@ class Channel:
             self._socket.sendall(b"N")
             return
         pickled = pickle.dumps(message, pickle.HIGHEST_PROTOCOL)
-        self._set_timeout(None)
         self._socket.sendall(b"P" + len(pickled).to_bytes(8, "little") + pickled)
 
     def recv(self, timeout: float | None = None) -> Any:
@@ -568,15 +582,12 @@ class Channel:
                     return self._socket.recv(1, socket.MSG_DONTWAIT)
                 except BlockingIOError:
                     os.sched_yield()
-            self._set_timeout(timeout)
+            # The socket itself has no timeout: with one, Python would wait in MSG_DONTWAIT too.
+            if timeout is not None and not multiprocessing.connection.wait([self._socket], timeout):
+                raise TimeoutError
             return self._socket.recv(1)
         finally:
             self._soon = CAN_YIELD and time.perf_counter() - began < SOON
-
-    def _set_timeout(self, timeout: float | None) -> None:
-        if timeout != self._timeout:
-            self._socket.settimeout(timeout)
-            self._timeout = timeout
 
     def _receive(self, num_bytes: int) -> bytearray:
         received = bytearray(num_bytes)

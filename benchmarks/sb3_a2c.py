@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from pathlib import Path
 
 from side_by_side import run_peer, tell
 from threadpoolctl import threadpool_limits
@@ -18,6 +19,7 @@ from time_to_return import train_until
 from paddle_ac.algorithms.a2c import A2C
 from paddle_ac.config import make_config, read_yaml
 
+FAST = Path(__file__).parent.parent / "configs" / "a2c_cartpole_fast.yaml"
 CASES = {  # title: environments and their kind, ours and the peer's
     "8 environments, one process": (8, "serial", "serial"),
     "8 environments, native": (8, "native", "serial"),
@@ -73,7 +75,7 @@ def compare_time_to_return(peer_python: str, num_seeds: int, wanted: float) -> N
     """Seconds of training to a mean return, and the ratio."""
     ours, peers = [], []
     for seed in range(num_seeds):
-        values = {**read_yaml("configs/a2c_cartpole_fast.yaml"), "seed": seed}
+        values = {**read_yaml(FAST), "seed": seed}
         ours.append(train_until(wanted, values)[0])
         peers.append(run_peer(peer_python, "sb3_a2c.py", seed=seed, until_return=wanted))
         print(f"seed {seed}: paddle_ac {ours[-1]:.1f} s, Stable-Baselines3 {peers[-1]:.1f} s", flush=True)

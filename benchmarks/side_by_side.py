@@ -6,6 +6,7 @@ Programs are run in turn and ratios are taken within a round, for a machine's sp
 from __future__ import annotations
 
 import subprocess
+import sys
 from pathlib import Path
 from statistics import median
 
@@ -16,7 +17,12 @@ def run_peer(python: str, program: str, **flags: object) -> float:
     """The number that ``peers/PROGRAM`` prints, run by the interpreter of an environment of its own."""
     given = [f"--{name.replace('_', '-')}={value}" for name, value in flags.items()]
     command = [python, str(PEERS / program), *given]
-    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    try:
+        return float(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
+    except OSError as error:
+        sys.exit(f"error: {python}: {error.strerror}")
+    except subprocess.CalledProcessError:  # what was wrong stands above
+        sys.exit(f"error: {program} failed under {python}")
 
 
 def tell(name: str, values: list[float], unit: str = "x") -> None:

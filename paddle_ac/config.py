@@ -91,7 +91,9 @@ class VectorEnvConfig(RunConfig):
         "worker processes of subproc, threads of envpool; must divide num_envs [as many as cores allow]",
         ge=1,
     )
-    step_timeout: float = _field("run", 60.0, "seconds after which a worker that gives no answer is stuck", gt=0)
+    step_timeout: float = _field(
+        "run", 60.0, "seconds after which a worker that gives no answer is stuck", gt=0, le=1e6
+    )
 
     @model_validator(mode="after")
     def _workers_divide_environments(self) -> VectorEnvConfig:

@@ -73,7 +73,13 @@ class RandomWalk(gymnasium.Env):
 
     def __init__(self, dtype=np.float32, shape=(3,), spaces="box"):
         self.observation_space = Box(0, 255, shape, dtype)
-        self.action_space = {"box": Discrete(4), "multi": MultiDiscrete([3, 4]), "continuous": Box(-1, 1, (2,))}[spaces]
+        spaces_by_name = {
+            "box": Discrete(4),
+            "multi": MultiDiscrete([3, 4]),
+            "continuous": Box(-1, 1, (2,)),
+            "from one": Discrete(4, start=1),
+        }
+        self.action_space = spaces_by_name[spaces]
 
     def reset(self, *, seed=None, options=None):
         super().reset(seed=seed)

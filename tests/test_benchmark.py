@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -27,7 +28,7 @@ def main():
     [
         ({"algo": "a2c", "num_envs": 2}, ["environments", "acting", "learning"]),
         ({"algo": "paac", "num_envs": 16}, ["environments", "acting", "learning"]),
-        ({"algo": "a3c", "num_workers": 1}, ["copying", "environments", "acting", "learning"]),
+        ({"algo": "a3c", "num_workers": 2}, ["copying", "environments", "acting", "learning"]),
     ],
 )
 def test_the_parts_and_the_whole_fit_together(values, parts):
@@ -35,8 +36,10 @@ def test_the_parts_and_the_whole_fit_together(values, parts):
     assert list(result["phases"]) == parts
     medians = {name: phase["steps_per_second"][1] for name, phase in result["phases"].items()}
     whole = result["whole"][1]
-    assert all(rate > whole for rate in medians.values()), "no part takes longer than all together"
-    assert result["bound"][1] == pytest.approx(1 / sum(1 / rate for rate in medians.values()), rel=0.3)
+    processes = result["processes"]
+    assert processes == (min(2, os.cpu_count()) if values["algo"] == "a3c" else 1)
+    assert all(rate * processes > whole for rate in medians.values()), "no part takes longer than all together"
+    assert result["bound"][1] == pytest.approx(processes / sum(1 / rate for rate in medians.values()), rel=0.3)
     assert 0.2 < result["whole_to_bound"][1] < 1.3
     assert 0.2 < sum(phase["share"][1] for phase in result["phases"].values()) < 1.3
     for low, middle, high in (result["whole"], result["bound"], result["whole_to_bound"]):
@@ -63,6 +66,7 @@ def test_the_tool_prints_a_table_and_writes_json(main, capsys, tmp_path):
         (["--num-env", "3"], "did you mean '--num-envs'"),
         (["--config", "no.yaml"], "no.yaml"),
         (["--env", "CartPol-v1"], "CartPol"),
+        (["--json", "/nowhere/it.json"], "/nowhere/it.json"),
     ],
 )
 def test_the_tool_refuses(main, capsys, arguments, said):

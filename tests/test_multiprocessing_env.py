@@ -437,6 +437,42 @@ def test_a_message_that_does_not_come_is_not_waited_for_longer_than_said(soon_be
     other.close()
 
 
+def test_a_longer_patience_before_does_not_prolong_the_next():
+    one, other = Channel.pair()
+    for _ in range(2):
+        one.send(None)
+        other.recv(timeout=5)
+    began = time.perf_counter()
+    with pytest.raises(TimeoutError):
+        other.recv(timeout=0.05)
+    assert time.perf_counter() - began < 1
+    threading.Timer(0.2, one.send, ("at last",)).start()
+    assert other.recv() == "at last", "without a limit, after one with"
+    one.close()
+    other.close()
+
+
+@pytest.mark.parametrize("timeout", [None, 5])
+def test_who_waits_for_what_comes_soon_lets_others_run_meanwhile(monkeypatch, timeout):
+    one, other = Channel.pair()
+    yields, let_others_run = [], os.sched_yield
+
+    def answer_at_the_third():
+        yields.append(None)
+        if len(yields) == 3:
+            one.send(None)
+        let_others_run()
+
+    monkeypatch.setattr(os, "sched_yield", answer_at_the_third)
+    one.send(None)
+    other.recv(timeout)
+    assert not yields
+    other.recv(timeout)
+    assert len(yields) == 3
+    one.close()
+    other.close()
+
+
 def test_who_waits_stays_awake_only_as_long_as_messages_come_soon():
     one, other = Channel.pair()
 
@@ -454,3 +490,113 @@ def test_who_waits_stays_awake_only_as_long_as_messages_come_soon():
     assert seconds_of_processor(0.2) < 0.001, "asleep from the first"
     one.close()
     other.close()
+
+
+# ------------------------------------------------------------------------------------------- what belongs to each alone
+
+
+class Reusing(Counting):
+    """Gives the same observation array, info and reward array again and again."""
+
+    def __init__(self):
+        super().__init__(terminate_at=2)
+        self.observation, self.info = np.zeros(2, np.float32), {"mine": True}
+
+    def _observe(self):
+        self.observation[:] = self.count
+        return self.observation
+
+    def step(self, action):
+        observation, reward, terminated, truncated, _ = super().step(action)
+        return observation, reward, terminated, truncated, self.info
+
+    def reset(self, **kwargs):
+        return super().reset(**kwargs)[0], {}
+
+
+class Remembering(Counting):
+    """Remembers the arrays that it was given as actions."""
+
+    def __init__(self):
+        super().__init__()
+        self.action_space, self.actions = gymnasium.spaces.Box(-1, 1, (2,), np.float32), []
+
+    def step(self, action):
+        self.actions.append(action)
+        self.count += 1
+        return self._observe(), 0.0, False, False, {}
+
+
+@BOTH
+def test_what_an_environment_uses_again_is_not_shared_with_it(make_vec_env):
+    with make_vec_env([Reusing, Reusing]) as envs:
+        envs.reset()
+        envs.step([0, 0])
+        _, _, dones, infos = envs.step([0, 0])
+        assert dones.all()
+        envs.step([0, 0])
+        for info in infos:
+            assert info["terminal_observation"].tolist() == [2, 2] and info["mine"]
+        assert envs.get_attr("info") == [{"mine": True}] * 2
+
+
+@BOTH
+def test_infos_that_are_empty_are_ones_of_each_environment(make_vec_env):
+    with make_vec_env([Remembering, Remembering]) as envs:
+        envs.reset()
+        *_, infos = envs.step(np.zeros((2, 2), np.float32))
+        assert infos == [{}, {}] and infos[0] is not infos[1]
+
+
+@BOTH
+def test_actions_that_an_environment_keeps_do_not_change(make_vec_env):
+    with make_vec_env([Remembering]) as envs:
+        envs.reset()
+        for value in (0.25, 0.5):
+            envs.step(np.full((1, 2), value))
+        assert [action.tolist() for action in envs.get_attr("actions")[0]] == [[0.25, 0.25], [0.5, 0.5]]
+
+
+@BOTH
+def test_a_second_step_before_the_first_is_collected_is_refused(make_vec_env):
+    with make_vec_env([Counting]) as envs:
+        envs.reset()
+        envs.step_async([0])
+        with pytest.raises(VecEnvError, match="under way"):
+            envs.step_async([0])
+        envs.step_wait()
+    with pytest.raises(VecEnvError, match="closed"):
+        envs.step_wait()
+
+
+@pytest.mark.parametrize("operation", ["reset", "step", "env_method"])
+def test_an_interrupt_while_answers_are_still_to_come_ends_the_workers(monkeypatch, operation):
+    envs = SubprocVecEnv([Counting, Counting])
+    envs.reset()
+    receive, received = SubprocVecEnv._receive, []
+
+    def interrupted(self, *args, **kwargs):
+        received.append(receive(self, *args, **kwargs))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(SubprocVecEnv, "_receive", interrupted)
+    arguments = {"reset": (), "step": ([0, 0],), "env_method": ("render",)}[operation]
+    with pytest.raises(KeyboardInterrupt):
+        getattr(envs, operation)(*arguments)
+    assert len(received) == 1 and envs.closed
+    assert not any(worker.process.is_alive() for worker in envs._workers)
+
+
+@pytest.mark.parametrize("timeout", [0, -1, float("nan"), 1e300])
+def test_a_timeout_that_is_none_is_refused(timeout):
+    with pytest.raises(ValueError, match="step_timeout"):
+        SubprocVecEnv([Counting], step_timeout=timeout)
+
+
+def test_closing_does_not_wait_for_each_worker_in_turn():
+    envs = SubprocVecEnv([functools.partial(Misbehaving, "stuck", 1)] * 3)
+    envs.reset()
+    envs.step_async([0] * 3)
+    began = time.perf_counter()
+    envs.close()
+    assert time.perf_counter() - began < 4

@@ -120,7 +120,8 @@ def test_environments_vectorised_by_their_maker_are_resumed_exactly_too(tmp_path
     quick_run(tmp_path / "whole", 3000, **options, lr_decay_steps=9000)
     assert RunFolder.open(tmp_path / "whole").read_config().vec == "native", "settled, and written down"
     quick_run(tmp_path / "run", 1500, **options, lr_decay_steps=9000)
-    resume(str(tmp_path / "run"), {"total_steps": 3000})
+    resume(str(tmp_path / "run"), {"total_steps": 3000, "vec": "auto"})
+    assert RunFolder.open(tmp_path / "run").read_config().vec == "native"
     assert_same_run(tmp_path / "whole", tmp_path / "run")
     with pytest.raises(CheckpointError, match="the state is of environments that their maker vectorised"):
         resume(str(tmp_path / "run"), {"total_steps": 4000, "vec": "serial"})

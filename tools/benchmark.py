@@ -10,6 +10,7 @@ from typing import Any
 
 from paddle_ac.command_line import ArgumentParser, choose_algo, exit_codes, positive_number, show_log, whole_number
 from paddle_ac.config import CONFIGS, find_config_class, make_config, read_yaml
+from paddle_ac.errors import ConfigError
 
 
 def main(arguments: list[str]) -> None:
@@ -18,6 +19,8 @@ def main(arguments: list[str]) -> None:
         show_log()
         rounds, seconds, json_file = flags.pop("rounds"), flags.pop("seconds"), flags.pop("json")
         config_file = flags.pop("config")
+        if json_file:
+            _check_can_be_written(json_file)
         config = make_config({"algo": "a2c", **(read_yaml(config_file) if config_file else {}), **flags})
         from paddle_ac.training.benchmark import benchmark
 
@@ -25,6 +28,15 @@ def main(arguments: list[str]) -> None:
         _tell(result)
         if json_file:
             Path(json_file).write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+
+
+def _check_can_be_written(path: str) -> None:
+    """Told before anything is measured."""
+    try:
+        with Path(path).open("a"):
+            pass
+    except OSError as error:
+        raise ConfigError(f"--json {path}: {error.strerror}") from None
 
 
 def _parse(arguments: list[str]) -> dict[str, Any]:

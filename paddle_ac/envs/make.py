@@ -28,7 +28,7 @@ AnyConfig = TypeVar("AnyConfig", bound=RunConfig)
 TRAINING, EVALUATION, FINAL_EVALUATION = 0, 1, 2
 
 # What `settle_vec` goes by, as measured on 2 cores (docs/performance.md).
-NATIVE_ABOVE = 8  # environments: up to here the ones stepped one by one are about as fast
+NATIVE_FROM = 8  # environments: fewer are stepped faster one by one
 SECONDS_OF_A_WORKER = 45e-6  # that a step of all environments takes longer for each worker process
 
 
@@ -98,14 +98,14 @@ def make_evaluation_envs(config: RunConfig, seed: int, num_envs: int, purpose: i
 def settle_vec(config: AnyConfig) -> AnyConfig:
     """The configuration with the kind of environments that suits in place of ``vec="auto"``; says so in the log.
 
-    Where an environment has a vectorised version with the same spaces, that is worth it for more than
-    ``NATIVE_ABOVE`` environments. Elsewhere a step is timed, and workers are taken if with them the step of all
+    Where an environment has a vectorised version with the same spaces, that is worth it from ``NATIVE_FROM``
+    environments on. Elsewhere a step is timed, and workers are taken if with them the step of all
     environments takes less time.
     """
     if not isinstance(config, VectorEnvConfig) or config.vec != "auto":
         return config
-    if config.num_envs > NATIVE_ABOVE and _has_native_version(config.env):
-        vec, reason = "native", f"{config.env} has a vectorised version, worth it above {NATIVE_ABOVE} environments"
+    if config.num_envs >= NATIVE_FROM and _has_native_version(config.env):
+        vec, reason = "native", f"{config.env} has a vectorised version, worth it from {NATIVE_FROM} environments on"
     else:
         step = _seconds_of_a_step(config.env)
         serial = step * config.num_envs

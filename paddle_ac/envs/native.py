@@ -15,7 +15,7 @@ import numpy as np
 from gymnasium.envs.classic_control.cartpole import CartPoleVectorEnv
 from gymnasium.vector import AutoresetMode
 
-from multiprocessing_env import VecEnv, VecEnvError
+from multiprocessing_env import VecEnv, VecEnvError, space_kind
 from paddle_ac.errors import ConfigError
 
 # Gymnasium's vectorised environments that begin anew in the step after, and ours of the same that do so at once.
@@ -158,6 +158,8 @@ class NativeVecEnv(VecEnv):
         self.envs = envs
         self.key = key
         self.num_resets = 0
+        is_discrete = space_kind(self.action_space) == "Discrete"
+        self._num_actions = int(self.action_space.n) if is_discrete else None
         self._actions: np.ndarray | None = None
 
     def reset(self) -> np.ndarray:
@@ -170,9 +172,14 @@ class NativeVecEnv(VecEnv):
     def step_async(self, actions: np.ndarray) -> None:
         self._check_open()
         self._check_not_waiting(self._actions is not None)
-        self._actions = self._check_actions(actions)
+        actions = self._check_actions(actions)
+        if self._num_actions is not None and not (actions.min() >= 0 and actions.max() < self._num_actions):
+            # ALE waits for ever for the answer to such an action, and envpool takes it for another one.
+            raise ValueError(f"actions must lie between 0 and {self._num_actions - 1}, got {actions.tolist()}")
+        self._actions = actions
 
     def step_wait(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[dict]]:
+        self._check_open()
         if self._actions is None:
             raise VecEnvError("step_wait() without a step_async() before it")
         actions, self._actions = self._actions, None
@@ -234,8 +241,13 @@ def make_same_step_envs(spec: gymnasium.envs.registration.EnvSpec, num_envs: int
     if entry_point in SAME_STEP:
         spec = dataclasses.replace(spec, vector_entry_point=SAME_STEP[entry_point])
         return gymnasium.make_vec(spec, num_envs, "vector_entry_point")
+    kwargs: dict[str, Any] = {"autoreset_mode": AutoresetMode.SAME_STEP}
+    if str(entry_point).startswith("ale_py."):
+        kwargs["reward_clipping"] = (
+            False  # rewards are the game's, as everywhere else: `reward_clip` clips for learning
+        )
     try:
-        return gymnasium.make_vec(spec, num_envs, "vector_entry_point", autoreset_mode=AutoresetMode.SAME_STEP)
+        return gymnasium.make_vec(spec, num_envs, "vector_entry_point", **kwargs)
     except TypeError:
         raise ConfigError(
             f"the vectorised version of environment {spec.id!r} cannot begin anew in the same step: "

@@ -78,7 +78,9 @@ def resume(run_dir: str, changes: dict[str, Any] | None = None, progress: bool =
     """
     folder = RunFolder.open(run_dir)
     before = folder.read_config().model_dump()
-    config = make_config({**before, **(changes or {})})
+    settled = ("vec", "auto")  # to take what is fastest was decided when the run began
+    changes = {name: value for name, value in (changes or {}).items() if (name, value) != settled}
+    config = make_config({**before, **changes})
     for name, value in config.model_dump().items():
         if value != before[name] and name not in config.changeable_on_resume:
             raise ConfigError(f"{name} cannot change on resume: {run_dir} has {before[name]!r}, not {value!r}")
