@@ -224,9 +224,11 @@ class TDActorCriticConfig(A2CConfig):
     num_envs: int = _field("run", 1, "environments side by side (the tutorial: 1)", ge=1)
     num_steps: int = _field("algorithm", 10, "steps between two updates (the tutorial: 10; 1 is fully online)", ge=1)
     gae_lambda: float = _field("algorithm", 0.0, "0: one-step TD errors; more looks further", ge=0, le=1)
-    critic_loss: Literal["squared", "smooth_l1"] = _field(
-        "algorithm", "smooth_l1", "the critic's loss: squared error, or smooth L1 (the tutorial)"
+    optimizer: Literal["rmsprop", "adam"] = _field("optimizer", "adam", "TF-style RMSProp, or Adam (the tutorial)")
+    lr_schedule: Literal["constant", "linear", "step"] = _field(
+        "optimizer", "linear", "constant (the tutorial), linear to 0 over lr_decay_steps, or times lr_decay_factor"
     )
+    max_grad_norm: float = _field("optimizer", 5.0, "largest norm of the gradient (measured)", gt=0)
 
 
 class QActorCriticConfig(A2CConfig):
@@ -235,6 +237,13 @@ class QActorCriticConfig(A2CConfig):
     algo: Literal["q_ac"] = "q_ac"  # type: ignore[assignment]
 
     gae_lambda: float = _field("algorithm", 0.0, "0: one-step targets; more looks further", ge=0, le=1)
+    value_coef: float = _field("algorithm", 1.0, "weight of the critic's loss in the total (measured)", ge=0)
+    learning_rate: float = _field("optimizer", 2e-3, "initial learning rate (measured on CartPole-v1)", gt=0, le=100)
+    lr_schedule: Literal["constant", "linear", "step"] = _field(
+        "optimizer",
+        "linear",
+        "constant, linear to 0 over lr_decay_steps, or times lr_decay_factor every lr_decay_steps",
+    )
 
 
 class ReinforceConfig(SynchronousConfig):
@@ -243,6 +252,13 @@ class ReinforceConfig(SynchronousConfig):
     algo: Literal["reinforce"] = "reinforce"
 
     baseline: bool = _field("algorithm", True, "subtract the critic's value from the return, and learn it")
+    learning_rate: float = _field("optimizer", 1e-2, "initial learning rate (measured on CartPole-v1)", gt=0, le=100)
+    lr_schedule: Literal["constant", "linear", "step"] = _field(
+        "optimizer",
+        "linear",
+        "constant, linear to 0 over lr_decay_steps, or times lr_decay_factor every lr_decay_steps",
+    )
+    optimizer: Literal["rmsprop", "adam"] = _field("optimizer", "adam", "TF-style RMSProp, or Adam")
 
 
 class A3CConfig(RolloutConfig):
