@@ -73,6 +73,33 @@ class RunConfig(BaseModel):
     checkpoint_interval: int = _field("watching", 50_000, "steps between two checkpoints", ge=1)
 
 
+class VectorEnvConfig(RunConfig):
+    """What the algorithms that step their environments side by side share."""
+
+    changeable_on_resume: ClassVar[set[str]] = RunConfig.changeable_on_resume | {"vec", "num_workers", "step_timeout"}
+
+    num_envs: int = _field("run", 8, "environments side by side (rl-baselines3-zoo, A2C: 8)", ge=1)
+    vec: Literal["auto", "serial", "subproc", "native", "envpool"] = _field(
+        "run",
+        "auto",
+        "environments one by one in this process, in worker processes, vectorised by their maker (native) or of "
+        "envpool (ids of its own); auto takes what is fastest, as measured",
+    )
+    num_workers: int | None = _field(
+        "run",
+        None,
+        "worker processes of subproc, threads of envpool; must divide num_envs [as many as cores allow]",
+        ge=1,
+    )
+    step_timeout: float = _field("run", 60.0, "seconds after which a worker that gives no answer is stuck", gt=0)
+
+    @model_validator(mode="after")
+    def _workers_divide_environments(self) -> VectorEnvConfig:
+        if self.num_workers is not None and self.num_envs % self.num_workers:
+            raise ValueError(f"num_workers={self.num_workers} must divide num_envs={self.num_envs}")
+        return self
+
+
 class OnPolicyConfig(RunConfig):
     """What the members of the family that learn from n-step returns share."""
 
@@ -123,37 +150,14 @@ class OnPolicyConfig(RunConfig):
         return self.lr_decay_steps or (self.total_steps if self.lr_schedule == "linear" else 25_000)
 
 
-class A2CConfig(OnPolicyConfig):
+class A2CConfig(VectorEnvConfig, OnPolicyConfig):
     """Synchronous advantage actor-critic (Mnih et al. 2016, arXiv:1602.01783, without the asynchrony)."""
 
-    changeable_on_resume: ClassVar[set[str]] = RunConfig.changeable_on_resume | {"vec", "num_workers", "step_timeout"}
-
     algo: Literal["a2c"] = "a2c"
-
-    num_envs: int = _field("run", 8, "environments side by side (rl-baselines3-zoo: 8)", ge=1)
-    vec: Literal["auto", "serial", "subproc", "native", "envpool"] = _field(
-        "run",
-        "auto",
-        "environments one by one in this process, in worker processes, vectorised by their maker (native) or of "
-        "envpool (ids of its own); auto takes what is fastest, as measured",
-    )
-    num_workers: int | None = _field(
-        "run",
-        None,
-        "worker processes of subproc, threads of envpool; must divide num_envs [as many as cores allow]",
-        ge=1,
-    )
-    step_timeout: float = _field("run", 60.0, "seconds after which a worker that gives no answer is stuck", gt=0)
 
     optimizer: Literal["rmsprop", "adam"] = _field(
         "optimizer", "rmsprop", "TF-style RMSProp (mean square starts at 1, epsilon inside the root) or Adam"
     )
-
-    @model_validator(mode="after")
-    def _workers_divide_environments(self) -> A2CConfig:
-        if self.num_workers is not None and self.num_envs % self.num_workers:
-            raise ValueError(f"num_workers={self.num_workers} must divide num_envs={self.num_envs}")
-        return self
 
 
 class PAACConfig(A2CConfig):
@@ -203,7 +207,51 @@ class A3CConfig(OnPolicyConfig):
     )
 
 
-CONFIGS: dict[str, type[RunConfig]] = {"a2c": A2CConfig, "paac": PAACConfig, "a3c": A3CConfig}
+class SACConfig(VectorEnvConfig):
+    """Soft actor-critic with an automatic temperature (Haarnoja et al. 2018, arXiv:1812.05905)."""
+
+    algo: Literal["sac"] = "sac"
+
+    env: str = _field(
+        "run", "Pendulum-v1", "environment: a Gymnasium id, module:id, or gym:id for one of classic gym", min_length=1
+    )
+    total_steps: int = _field("run", 20_000, "steps to train for", ge=1)
+    num_envs: int = _field("run", 1, "environments side by side (the paper: 1)", ge=1)
+
+    eval_interval: int = _field("watching", 2_000, "steps between two evaluations", ge=1)
+    log_interval: int = _field("watching", 500, "steps between two points of a curve", ge=1)
+    checkpoint_interval: int = _field("watching", 10_000, "steps between two checkpoints, replay buffer included", ge=1)
+
+    gamma: float = _field("algorithm", 0.99, "discount factor (the paper: 0.99)", ge=0, le=1)
+    tau: float = _field("algorithm", 0.005, "step of the target networks towards the critics (the paper)", gt=0, le=1)
+    buffer_size: int = _field("algorithm", 1_000_000, "transitions that the replay buffer holds (the paper)", ge=1)
+    batch_size: int = _field("algorithm", 256, "transitions in a gradient step (the paper: 256)", ge=1)
+    learning_starts: int = _field(
+        "algorithm", 100, "steps with uniform actions before anything is learned (Stable-Baselines3: 100)", ge=0
+    )
+    train_freq: int = _field(
+        "algorithm", 1, "steps of each environment between two rounds of gradient steps (the paper: 1)", ge=1
+    )
+    gradient_steps: int = _field("algorithm", 1, "gradient steps in a round (the paper: 1)", ge=1)
+    auto_alpha: bool = _field("algorithm", True, "learn the temperature alpha, rather than keep it at init_alpha")
+    init_alpha: float = _field(
+        "algorithm", 1.0, "weight of the entropy, at first or for good (Stable-Baselines3: 1)", gt=0, le=1e6
+    )
+    target_entropy: float | None = _field(
+        "algorithm", None, "entropy in nats that alpha is learned for [minus the dimensions of an action, the paper]"
+    )
+
+    hidden_sizes: LayerSizes = _field("network", (256, 256), "units of each hidden layer, as in 64,64 (the paper)")
+    activation: Literal["tanh", "relu"] = _field("network", "relu", "activation of the hidden layers (the paper: relu)")
+
+    actor_learning_rate: float = _field(
+        "optimizer", 3e-4, "Adam's learning rate of the actor (the paper)", gt=0, le=100
+    )
+    critic_learning_rate: float = _field("optimizer", 3e-4, "that of the critics (the paper)", gt=0, le=100)
+    alpha_learning_rate: float = _field("optimizer", 3e-4, "that of the logarithm of alpha (the paper)", gt=0, le=100)
+
+
+CONFIGS: dict[str, type[RunConfig]] = {"a2c": A2CConfig, "paac": PAACConfig, "a3c": A3CConfig, "sac": SACConfig}
 
 
 def find_config_class(algo: Any) -> type[RunConfig]:

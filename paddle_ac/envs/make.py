@@ -16,7 +16,7 @@ import numpy as np
 from gymnasium.envs.registration import EnvSpec
 
 from multiprocessing_env import DummyVecEnv, EnvironmentFailedError, SubprocVecEnv, VecEnv
-from paddle_ac.config import A2CConfig, RunConfig
+from paddle_ac.config import RunConfig, VectorEnvConfig
 from paddle_ac.envs.native import SAME_STEP, NativeVecEnv, SameStepEnvPool, SameStepEnvs, make_same_step_envs
 from paddle_ac.envs.single import import_classic_gym, make_classic_gym, make_gymnasium, make_replayable
 from paddle_ac.envs.wrappers import EpisodeReplay
@@ -32,7 +32,7 @@ NATIVE_ABOVE = 8  # environments: up to here the ones stepped one by one are abo
 SECONDS_OF_A_WORKER = 45e-6  # that a step of all environments takes longer for each worker process
 
 
-def make_training_envs(config: A2CConfig) -> VecEnv:
+def make_training_envs(config: VectorEnvConfig) -> VecEnv:
     """The environments to learn in, as the configuration says.
 
     Raises:
@@ -88,11 +88,11 @@ def make_evaluation_envs(config: RunConfig, seed: int, num_envs: int, purpose: i
     """
     with one_line_errors(config.env):
         config = settle_vec(config)
-        if isinstance(config, A2CConfig) and config.vec in ("native", "envpool"):
+        if isinstance(config, VectorEnvConfig) and config.vec in ("native", "envpool"):
             return _make_native_envs(config, (seed, purpose), num_envs)
         make_env = _env_maker(config.env)
         env_fns = [functools.partial(make_replayable, make_env, (seed, purpose, index)) for index in range(num_envs)]
-        return _side_by_side(env_fns, config) if isinstance(config, A2CConfig) else DummyVecEnv(env_fns)
+        return _side_by_side(env_fns, config) if isinstance(config, VectorEnvConfig) else DummyVecEnv(env_fns)
 
 
 def settle_vec(config: AnyConfig) -> AnyConfig:
@@ -102,7 +102,7 @@ def settle_vec(config: AnyConfig) -> AnyConfig:
     ``NATIVE_ABOVE`` environments. Elsewhere a step is timed, and workers are taken if with them the step of all
     environments takes less time.
     """
-    if not isinstance(config, A2CConfig) or config.vec != "auto":
+    if not isinstance(config, VectorEnvConfig) or config.vec != "auto":
         return config
     if config.num_envs > NATIVE_ABOVE and _has_native_version(config.env):
         vec, reason = "native", f"{config.env} has a vectorised version, worth it above {NATIVE_ABOVE} environments"
@@ -139,7 +139,7 @@ def _seconds_of_a_step(env_id: str) -> float:
     return float(np.median(seconds))
 
 
-def _make_native_envs(config: A2CConfig, key: tuple[int, ...], num_envs: int) -> NativeVecEnv:
+def _make_native_envs(config: VectorEnvConfig, key: tuple[int, ...], num_envs: int) -> NativeVecEnv:
     envs: SameStepEnvs
     if config.vec == "envpool":
         envs = SameStepEnvPool(config.env, num_envs, config.num_workers or default_num_workers(num_envs))
@@ -151,7 +151,7 @@ def _make_native_envs(config: A2CConfig, key: tuple[int, ...], num_envs: int) ->
 
 
 def _side_by_side(
-    env_fns: Sequence[Callable[[], EpisodeReplay]], config: A2CConfig, num_workers: int | None = None
+    env_fns: Sequence[Callable[[], EpisodeReplay]], config: VectorEnvConfig, num_workers: int | None = None
 ) -> VecEnv:
     if config.vec == "serial":
         return DummyVecEnv(env_fns)
