@@ -244,11 +244,9 @@ class SACConfig(VectorEnvConfig):
     hidden_sizes: LayerSizes = _field("network", (256, 256), "units of each hidden layer, as in 64,64 (the paper)")
     activation: Literal["tanh", "relu"] = _field("network", "relu", "activation of the hidden layers (the paper: relu)")
 
-    actor_learning_rate: float = _field(
-        "optimizer", 3e-4, "Adam's learning rate of the actor (the paper)", gt=0, le=100
-    )
-    critic_learning_rate: float = _field("optimizer", 3e-4, "that of the critics (the paper)", gt=0, le=100)
-    alpha_learning_rate: float = _field("optimizer", 3e-4, "that of the logarithm of alpha (the paper)", gt=0, le=100)
+    actor_learning_rate: float = _field("optimizer", 3e-4, "learning rate of the actor (the paper)", gt=0, le=100)
+    critic_learning_rate: float = _field("optimizer", 3e-4, "learning rate of the critics (the paper)", gt=0, le=100)
+    alpha_learning_rate: float = _field("optimizer", 3e-4, "learning rate of log alpha (the paper)", gt=0, le=100)
 
 
 CONFIGS: dict[str, type[RunConfig]] = {"a2c": A2CConfig, "paac": PAACConfig, "a3c": A3CConfig, "sac": SACConfig}

@@ -260,7 +260,7 @@ class SAC:
         self.num_updates = state["num_updates"]
 
     def phases(self) -> dict[str, Callable[[], int]]:
-        """The parts of an update, to be timed; see ``Algorithm.phases``. Gradient steps are taken on what was played."""
+        """The parts of an update, to be timed; see ``Algorithm.phases``."""
 
         def learn(rollout: Rollout) -> None:
             self._keep(rollout)

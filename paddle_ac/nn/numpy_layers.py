@@ -9,8 +9,8 @@ class Linear:
     """``inputs @ weight + bias``, of one layer or of K that are stacked.
 
     Args:
-        parameters: name to array; ``NAME.weight`` ``[I, O]`` and ``NAME.bias`` ``[O]``, or ``[K, I, O]`` and ``[K, O]``,
-            are read at every call, never copied.
+        parameters: name to array; ``NAME.weight`` ``[I, O]`` and ``NAME.bias`` ``[O]``, or ``[K, I, O]`` and
+            ``[K, O]``, are read at every call, never copied.
         name: of the layer.
     """
 

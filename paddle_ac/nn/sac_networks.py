@@ -1,7 +1,7 @@
 """The networks of soft actor-critic (Haarnoja et al. 2018, arXiv:1812.05905) in Paddle.
 
-They are what a user reads, exports or builds upon. SAC plays and learns by ``nn.numpy_sac``, which computes the same from
-the same memory at a fraction of the cost.
+They are what a user reads, exports or builds upon. SAC plays and learns by ``nn.numpy_sac``, which computes the same
+from the same memory at a fraction of the cost.
 """
 
 from __future__ import annotations
