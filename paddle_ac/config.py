@@ -233,6 +233,13 @@ class SACConfig(VectorEnvConfig):
         "algorithm", 1, "steps of each environment between two rounds of gradient steps (the paper: 1)", ge=1
     )
     gradient_steps: int = _field("algorithm", 1, "gradient steps in a round (the paper: 1)", ge=1)
+    noise_correlation: float = _field(
+        "algorithm",
+        0.0,
+        "correlation of an action's noise with that of the step before: 0 draws afresh (the paper), 0.9 explores further",
+        ge=0,
+        lt=1,
+    )
     auto_alpha: bool = _field("algorithm", True, "learn the temperature alpha, rather than keep it at init_alpha")
     init_alpha: float = _field(
         "algorithm", 1.0, "weight of the entropy, at first or for good (Stable-Baselines3: 1)", gt=0, le=1e6

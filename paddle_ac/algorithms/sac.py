@@ -78,6 +78,7 @@ class SAC:
             "alpha": Adam(self.log_alpha),
         }
         self.generator = np.random.default_rng((config.seed, 1))
+        self.noise = self.generator.standard_normal((envs.num_envs, self.scale.num_actions), np.float32)
         self.collector = RolloutCollector(envs, config.train_freq)
         self.replay = ReplayBuffer(config.buffer_size, self.encode.num_features, self.scale.num_actions)
         self.env_steps = 0
@@ -136,9 +137,16 @@ class SAC:
 
     def _act(self, observations: np.ndarray) -> np.ndarray:
         if self.env_steps < self.config.learning_starts:
-            shape = (len(observations), self.scale.num_actions)
-            return self.scale.to_box(self.generator.uniform(-1, 1, shape).astype(np.float32))
-        return self.actor.act(observations, self.generator)
+            return self.scale.to_box(self.generator.uniform(-1, 1, self.noise.shape).astype(np.float32))
+        return self._act_by_policy(observations)
+
+    def _act_by_policy(self, observations: np.ndarray) -> np.ndarray:
+        # An autoregressive process of variance 1: each action has the policy's own distribution, whatever the correlation.
+        correlation = self.config.noise_correlation
+        self.noise *= np.float32(correlation)
+        fresh = self.generator.standard_normal(self.noise.shape, np.float32)
+        self.noise += np.float32(math.sqrt(1 - correlation**2)) * fresh
+        return self.actor.act(observations, self.noise)
 
     def _keep(self, rollout: Rollout) -> None:
         """Put the steps of a rollout into the replay buffer, those of one time side by side."""
@@ -234,6 +242,7 @@ class SAC:
             "target": dict(self.target_views),
             "log_alpha": self.log_alpha,
             "optimizers": {name: dict(optimizer.statistics) for name, optimizer in self.optimizers.items()},
+            "noise": self.noise,
             "generator": self.generator.bit_generator.state,
             "collector": self.collector.state_dict(),
             "replay": self.replay.state_dict(),
@@ -254,6 +263,7 @@ class SAC:
         for name, optimizer in self.optimizers.items():
             for statistic, array in optimizer.statistics.items():
                 array[...] = state["optimizers"][name][statistic]
+        self.noise[...] = state["noise"]
         self.generator.bit_generator.state = state["generator"]
         self.collector.load_state_dict(state["collector"])
         self.env_steps = state["env_steps"]
@@ -266,10 +276,7 @@ class SAC:
             self._keep(rollout)
             self._learn()
 
-        def act(observations: np.ndarray) -> np.ndarray:
-            return self.actor.act(observations, self.generator)
-
-        return phases_of_update(self.collector, act, learn)
+        return phases_of_update(self.collector, self._act_by_policy, learn)
 
     def close(self) -> None:
         """Close the environments and end their workers."""

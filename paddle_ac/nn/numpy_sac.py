@@ -54,12 +54,12 @@ class NumpySquashedGaussianActor:
         self.torso = HiddenLayers(parameters, "torso", activation)
         self.head = Linear(parameters, "head")
 
-    def act(self, observations: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-        """As ``SquashedGaussianActor.act``."""
+    def act(self, observations: np.ndarray, noise: np.ndarray) -> np.ndarray:
+        """As ``SquashedGaussianActor.act`` with a generator that gives standard normal noise ``[B, A]``."""
         outputs = self.head(self.torso(self.encode(observations))[-1])
         num_actions = self.scale.num_actions
         mean, std = outputs[:, :num_actions], np.exp(np.clip(outputs[:, num_actions:], *LOG_STD_RANGE))
-        return self.scale.to_box(np.tanh(mean + std * generator.standard_normal(mean.shape, np.float32)))
+        return self.scale.to_box(np.tanh(mean + std * noise))
 
     def draw(self, features: np.ndarray, generator: np.random.Generator) -> DrawnActions:
         """Actions for features ``[B, F]``, as ``SquashedGaussian.sample`` makes them from noise of the generator."""
