@@ -236,7 +236,7 @@ class SACConfig(VectorEnvConfig):
     noise_correlation: float = _field(
         "algorithm",
         0.0,
-        "correlation of an action's noise with that of the step before: 0 draws afresh (the paper), 0.9 explores further",
+        "correlation of an action's noise with that of the step before (the paper: 0; more explores further)",
         ge=0,
         lt=1,
     )

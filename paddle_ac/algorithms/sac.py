@@ -141,7 +141,7 @@ class SAC:
         return self._act_by_policy(observations)
 
     def _act_by_policy(self, observations: np.ndarray) -> np.ndarray:
-        # An autoregressive process of variance 1: each action has the policy's own distribution, whatever the correlation.
+        # An autoregressive process of variance 1: each action has the policy's distribution, whatever the correlation.
         correlation = self.config.noise_correlation
         self.noise *= np.float32(correlation)
         fresh = self.generator.standard_normal(self.noise.shape, np.float32)
