@@ -38,7 +38,6 @@ class RunConfig(BaseModel):
     # What `--resume` may change: how long, how watched and on which processes; never what is learned.
     changeable_on_resume: ClassVar[set[str]] = {
         "total_steps",
-        "lr_decay_steps",
         "eval_interval",
         "eval_episodes",
         "eval_max_steps",
@@ -103,6 +102,8 @@ class VectorEnvConfig(RunConfig):
 class OnPolicyConfig(RunConfig):
     """What the members of the family that learn from n-step returns share."""
 
+    changeable_on_resume: ClassVar[set[str]] = RunConfig.changeable_on_resume | {"lr_decay_steps"}
+
     num_steps: int = _field(
         "algorithm", 5, "rollout length T: steps of each environment between two updates (baselines: 5)", ge=1
     )
@@ -153,6 +154,10 @@ class OnPolicyConfig(RunConfig):
 class A2CConfig(VectorEnvConfig, OnPolicyConfig):
     """Synchronous advantage actor-critic (Mnih et al. 2016, arXiv:1602.01783, without the asynchrony)."""
 
+    changeable_on_resume: ClassVar[set[str]] = (
+        VectorEnvConfig.changeable_on_resume | OnPolicyConfig.changeable_on_resume
+    )
+
     algo: Literal["a2c"] = "a2c"
 
     optimizer: Literal["rmsprop", "adam"] = _field(
@@ -187,7 +192,7 @@ class PAACConfig(A2CConfig):
 class A3CConfig(OnPolicyConfig):
     """Asynchronous advantage actor-critic (Mnih et al. 2016, arXiv:1602.01783, algorithm S3)."""
 
-    changeable_on_resume: ClassVar[set[str]] = RunConfig.changeable_on_resume | {"lock", "restart_workers"}
+    changeable_on_resume: ClassVar[set[str]] = OnPolicyConfig.changeable_on_resume | {"lock", "restart_workers"}
 
     algo: Literal["a3c"] = "a3c"
 

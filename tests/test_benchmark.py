@@ -27,6 +27,7 @@ def main():
     [
         ({"algo": "a2c", "num_envs": 2}, ["environments", "acting", "learning"]),
         ({"algo": "paac", "num_envs": 16}, ["environments", "acting", "learning"]),
+        ({"algo": "sac", "vec": "serial"}, ["environments", "acting", "learning"]),
         ({"algo": "a3c", "num_workers": 1}, ["copying", "environments", "acting", "learning"]),
     ],
 )
