@@ -388,12 +388,16 @@ def test_observations_of_every_kind_are_taken(space):
     assert agent.policy.act(agent.collector.observations).shape == (1, 1, 2)
 
 
-def test_a_loss_that_is_not_finite_is_told():
+@pytest.mark.parametrize("broken", ["target_vector", "critic_parameters"])
+def test_a_loss_that_is_not_finite_is_told_and_not_learned_from(broken):
     agent = make_agent()
     agent.replay.sample = lambda *_: make_batch()
-    agent.critic_parameters.vector[:] = np.nan
+    getattr(getattr(agent, broken), "vector", agent.target_vector)[:] = np.nan
+    before = agent.parameters.vector.copy(), agent.critic_parameters.vector.copy()
     with pytest.raises(NonFiniteError, match="loss"):
         agent._gradient_step()
+    np.testing.assert_array_equal(agent.parameters.vector, before[0])
+    np.testing.assert_array_equal(agent.critic_parameters.vector, before[1])
 
 
 # --------------------------------------------------------------------------------------------------------- whole runs
