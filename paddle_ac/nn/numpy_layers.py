@@ -17,21 +17,22 @@ class Linear:
     def __init__(self, parameters: dict[str, np.ndarray], name: str):
         self.weight_name, self.bias_name = f"{name}.weight", f"{name}.bias"
         self.weight, self.bias = parameters[self.weight_name], parameters[self.bias_name]
+        self._bias_row = self.bias[..., np.newaxis, :]
 
     def __call__(self, inputs: np.ndarray) -> np.ndarray:
         """``[B, I]`` to ``[B, O]``; of stacked layers ``[B, I]`` or ``[K, B, I]`` to ``[K, B, O]``."""
         outputs = inputs @ self.weight
-        outputs += self.bias[..., np.newaxis, :]
+        outputs += self._bias_row
         return outputs
 
     def backward(self, inputs: np.ndarray, at_outputs: np.ndarray, gradient: dict[str, np.ndarray]) -> None:
         """The gradient at the parameters, from that at the outputs ``[..., B, O]``; overwrites their arrays."""
-        np.matmul(np.swapaxes(inputs, -1, -2), at_outputs, out=gradient[self.weight_name])
+        np.matmul(inputs.swapaxes(-1, -2), at_outputs, out=gradient[self.weight_name])
         np.sum(at_outputs, axis=-2, out=gradient[self.bias_name])
 
     def at_inputs(self, at_outputs: np.ndarray) -> np.ndarray:
         """The gradient at the inputs ``[..., B, I]``, from that at the outputs ``[..., B, O]``."""
-        transposed = np.swapaxes(self.weight, -1, -2)
+        transposed = self.weight.swapaxes(-1, -2)
         if self.bias.shape[-1] == 1:
             return at_outputs * transposed  # a product with one column: no sum to take
         return at_outputs @ transposed
