@@ -38,7 +38,6 @@ class RunConfig(BaseModel):
     # What `--resume` may change: how long, how watched and on which processes; never what is learned.
     changeable_on_resume: ClassVar[set[str]] = {
         "total_steps",
-        "lr_decay_steps",
         "eval_interval",
         "eval_episodes",
         "eval_max_steps",
@@ -104,6 +103,8 @@ class VectorEnvConfig(RunConfig):
 
 class OnPolicyConfig(RunConfig):
     """What the on-policy members of the family share."""
+
+    changeable_on_resume: ClassVar[set[str]] = RunConfig.changeable_on_resume | {"lr_decay_steps"}
 
     gamma: float = _field("algorithm", 0.99, "discount factor (Mnih et al. 2016, baselines: 0.99)", ge=0, le=1)
     critic_loss: Literal["squared", "smooth_l1"] = _field(
@@ -175,6 +176,10 @@ class RolloutConfig(OnPolicyConfig):
 
 class SynchronousConfig(VectorEnvConfig, OnPolicyConfig):
     """What the on-policy algorithms with one learner share."""
+
+    changeable_on_resume: ClassVar[set[str]] = (
+        VectorEnvConfig.changeable_on_resume | OnPolicyConfig.changeable_on_resume
+    )
 
     normalize_observations: bool = _field(
         "algorithm", False, "Box observations by their running mean and deviation, kept with the model"
@@ -264,7 +269,7 @@ class ReinforceConfig(SynchronousConfig):
 class A3CConfig(RolloutConfig):
     """Asynchronous advantage actor-critic (Mnih et al. 2016, arXiv:1602.01783, algorithm S3)."""
 
-    changeable_on_resume: ClassVar[set[str]] = RunConfig.changeable_on_resume | {"lock", "restart_workers"}
+    changeable_on_resume: ClassVar[set[str]] = OnPolicyConfig.changeable_on_resume | {"lock", "restart_workers"}
 
     algo: Literal["a3c"] = "a3c"
 
@@ -284,6 +289,55 @@ class A3CConfig(RolloutConfig):
     )
 
 
+class SACConfig(VectorEnvConfig):
+    """Soft actor-critic with an automatic temperature (Haarnoja et al. 2018, arXiv:1812.05905)."""
+
+    algo: Literal["sac"] = "sac"
+
+    env: str = _field(
+        "run", "Pendulum-v1", "environment: a Gymnasium id, module:id, or gym:id for one of classic gym", min_length=1
+    )
+    total_steps: int = _field("run", 20_000, "steps to train for", ge=1)
+    num_envs: int = _field("run", 1, "environments side by side (the paper: 1)", ge=1)
+
+    eval_interval: int = _field("watching", 2_000, "steps between two evaluations", ge=1)
+    log_interval: int = _field("watching", 500, "steps between two points of a curve", ge=1)
+    checkpoint_interval: int = _field("watching", 10_000, "steps between two checkpoints, replay buffer included", ge=1)
+
+    gamma: float = _field("algorithm", 0.99, "discount factor (the paper: 0.99)", ge=0, le=1)
+    tau: float = _field("algorithm", 0.005, "step of the target networks towards the critics (the paper)", gt=0, le=1)
+    buffer_size: int = _field("algorithm", 1_000_000, "transitions that the replay buffer holds (the paper)", ge=1)
+    batch_size: int = _field("algorithm", 256, "transitions in a gradient step (the paper: 256)", ge=1)
+    learning_starts: int = _field(
+        "algorithm", 100, "steps with uniform actions before anything is learned (Stable-Baselines3: 100)", ge=0
+    )
+    train_freq: int = _field(
+        "algorithm", 1, "steps of each environment between two rounds of gradient steps (the paper: 1)", ge=1
+    )
+    gradient_steps: int = _field("algorithm", 1, "gradient steps in a round (the paper: 1)", ge=1)
+    noise_correlation: float = _field(
+        "algorithm",
+        0.0,
+        "correlation of an action's noise with that of the step before (the paper: 0; more explores further)",
+        ge=0,
+        lt=1,
+    )
+    auto_alpha: bool = _field("algorithm", True, "learn the temperature alpha, rather than keep it at init_alpha")
+    init_alpha: float = _field(
+        "algorithm", 1.0, "weight of the entropy, at first or for good (Stable-Baselines3: 1)", gt=0, le=1e6
+    )
+    target_entropy: float | None = _field(
+        "algorithm", None, "entropy in nats that alpha is learned for [minus the dimensions of an action, the paper]"
+    )
+
+    hidden_sizes: LayerSizes = _field("network", (256, 256), "units of each hidden layer, as in 64,64 (the paper)")
+    activation: Literal["tanh", "relu"] = _field("network", "relu", "activation of the hidden layers (the paper: relu)")
+
+    actor_learning_rate: float = _field("optimizer", 3e-4, "learning rate of the actor (the paper)", gt=0, le=100)
+    critic_learning_rate: float = _field("optimizer", 3e-4, "learning rate of the critics (the paper)", gt=0, le=100)
+    alpha_learning_rate: float = _field("optimizer", 3e-4, "learning rate of log alpha (the paper)", gt=0, le=100)
+
+
 CONFIGS: dict[str, type[RunConfig]] = {
     "a2c": A2CConfig,
     "paac": PAACConfig,
@@ -291,6 +345,7 @@ CONFIGS: dict[str, type[RunConfig]] = {
     "td_ac": TDActorCriticConfig,
     "q_ac": QActorCriticConfig,
     "reinforce": ReinforceConfig,
+    "sac": SACConfig,
 }
 
 

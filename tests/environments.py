@@ -179,6 +179,27 @@ class OneStepChain(gymnasium.Env):
         return np.zeros(1, np.float32), 1.0, self.how_it_ends == "terminated", self.how_it_ends == "truncated", {}
 
 
+class ContinuousIdentity(gymnasium.Env):
+    """The right action is the observation, which is drawn anew each step; an episode is cut after 20 steps."""
+
+    observation_space = Box(-1, 3, (2,))
+    action_space = Box(-1, 3, (2,))
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.count = 0
+        return self._draw(), {}
+
+    def step(self, action):
+        reward = -float(np.square(action - self.wanted).sum())
+        self.count += 1
+        return self._draw(), reward, False, self.count == 20, {}
+
+    def _draw(self):
+        self.wanted = self.np_random.uniform(-1, 3, 2).astype(np.float32)
+        return self.wanted
+
+
 class Misbehaving(Counting):
     """Does what ``fault`` says at a step of its first episode, if the environment variable FAULTS is not ``off``."""
 

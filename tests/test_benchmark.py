@@ -14,6 +14,9 @@ from paddle_ac.training.benchmark import benchmark
 
 TOOL = Path(__file__).parent.parent / "tools" / "benchmark.py"
 
+# A gradient step for 64 steps: were it one for each, learning would take as long as the whole, give or take the noise.
+SMALL_SAC = {"algo": "sac", "num_envs": 8, "vec": "serial", "train_freq": 8, "batch_size": 32, "hidden_sizes": (32,)}
+
 
 @pytest.fixture
 def main():
@@ -28,6 +31,7 @@ def main():
     [
         ({"algo": "a2c", "num_envs": 2}, ["environments", "acting", "learning"]),
         ({"algo": "paac", "num_envs": 16}, ["environments", "acting", "learning"]),
+        (SMALL_SAC, ["environments", "acting", "learning"]),
         ({"algo": "a3c", "num_workers": 2}, ["copying", "environments", "acting", "learning"]),
     ],
 )

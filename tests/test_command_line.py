@@ -41,6 +41,7 @@ def run_main(capsys, tool: str, *arguments: str) -> tuple[int, str, str]:
         (["--env", "CartPoll-v1"], "Did you mean: `CartPole`"),
         (["--env", "Blackjack-v1"], "observation space Tuple"),
         (["--env", "Pendulum-v1"], "a2c takes Discrete action spaces from 0"),
+        (["--algo", "sac", "--env", "CartPole-v1"], "sac takes Box action spaces of floats with finite bounds"),
         (["--config", "nowhere.yaml"], "cannot read configuration nowhere.yaml: No such file or directory"),
         (["--config", "typo.yaml"], "unknown hyper-parameter 'gama' (did you mean 'gamma'?)"),
         (["--config", "broken.yaml"], "broken.yaml is not YAML"),
@@ -98,5 +99,6 @@ def test_a_mistake_is_told_without_waiting_for_paddle():
 
 @pytest.mark.parametrize("algo", CONFIGS)
 def test_the_default_configuration_is_the_algorithms_own(algo):
-    values = read_yaml(TOOLS.parent / "configs" / f"{algo}_cartpole.yaml")
+    task = "pendulum" if algo == "sac" else "cartpole"
+    values = read_yaml(TOOLS.parent / "configs" / f"{algo}_{task}.yaml")
     assert make_config(values) == make_config({"algo": algo})

@@ -91,6 +91,29 @@ def test_the_ends_of_the_ranges_are_taken(values):
         assert getattr(config, name) == (tuple(value) if isinstance(value, list) else value)
 
 
+@pytest.mark.parametrize(
+    "name,wrong_values",
+    [
+        ("tau", [0, -0.1, 1.1, math.nan]),
+        ("buffer_size", [0, -1, 0.5, "big"]),
+        ("batch_size", [0, -1, 0.5]),
+        ("learning_starts", [-1, 0.5]),
+        ("train_freq", [0, -1, 0.5]),
+        ("gradient_steps", [0, -1, 0.5]),
+        ("noise_correlation", [1, -0.1, math.nan]),
+        ("auto_alpha", ["perhaps", 2, None]),
+        ("init_alpha", [0, -1, math.nan, math.inf]),
+        ("target_entropy", [math.nan, math.inf, "auto"]),
+        ("actor_learning_rate", [0, -1, math.nan, math.inf, None]),
+        ("critic_learning_rate", [0, -1, math.nan, math.inf, None]),
+        ("alpha_learning_rate", [0, -1, math.nan, math.inf, None]),
+    ],
+)
+def test_every_wrong_value_for_sac_is_refused_too(name, wrong_values):
+    for value in wrong_values:
+        assert message_of(make_config, {"algo": "sac", name: value}).startswith(name)
+
+
 def test_the_value_refused_and_its_limit_are_told():
     message = message_of(make_config, {"algo": "a2c", "gamma": 1.5})
     assert "1.5" in message and "less than or equal to 1" in message
@@ -127,7 +150,7 @@ def test_an_unknown_name_that_is_near_to_none_is_refused_too(name):
     assert repr(name) in message_of(make_config, {"algo": "a2c", name: 1})
 
 
-@pytest.mark.parametrize("algo", ["sac", "", None, 3, ["sac"], {"name": "sac"}], ids=repr)
+@pytest.mark.parametrize("algo", ["ppo", "", None, 3, ["ppo"], {"name": "ppo"}], ids=repr)
 def test_an_unknown_algorithm_is_told_with_the_known_ones(algo):
     message = message_of(make_config, {"algo": algo})
     assert repr(algo) in message and "known: a2c" in message

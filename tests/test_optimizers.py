@@ -9,7 +9,7 @@ import paddle
 import pytest
 
 from paddle_ac.learning.schedules import scheduled_learning_rate
-from paddle_ac.nn.optimizers import Adam, RMSProp, clip_by_norm
+from paddle_ac.nn.optimizers import BLOCK_SIZE, STEPS_BETWEEN_FLUSHES, Adam, RMSProp, clip_by_norm
 
 NUM_STEPS, NUM_PARAMETERS = 50, 6
 
@@ -69,6 +69,28 @@ def test_the_mean_square_of_rmsprop_starts_at_1_and_epsilon_is_inside_the_root()
 def test_adam_follows_the_formula(epsilon):
     parameters, gradients, learning_rates = random_steps()
     check_against(adam_reference, Adam(parameters, epsilon), parameters, gradients, learning_rates, epsilon=epsilon)
+
+
+def test_adam_steps_every_block_of_many_parameters_alike():
+    parameters, gradients, learning_rates = random_steps()
+    repeats = BLOCK_SIZE // 3  # six parameters over two blocks and a bit
+    many = np.repeat(parameters, repeats)
+    one, all_of_them = Adam(parameters), Adam(many)
+    for gradient, learning_rate in zip(gradients, learning_rates, strict=True):
+        one.step(gradient, float(learning_rate))
+        all_of_them.step(np.repeat(gradient, repeats), float(learning_rate))
+    np.testing.assert_allclose(many, np.repeat(parameters, repeats), rtol=1e-6)
+
+
+def test_what_adam_remembers_of_a_gradient_that_is_gone_does_not_become_subnormal():
+    optimizer = Adam(np.zeros(3, np.float32))
+    optimizer.step(np.array([1e-3, 1e-17, 1e-22], np.float32), 1e-3)
+    for _ in range(20 * STEPS_BETWEEN_FLUSHES):
+        optimizer.step(np.zeros(3, np.float32), 1e-3)
+    for name in ("mean", "mean_square"):
+        statistic = optimizer.statistics[name]
+        assert not ((statistic != 0) & (np.abs(statistic) < np.finfo(np.float32).tiny)).any(), name
+    assert optimizer.statistics["mean_square"][0] > 1e-11, "what is large enough is left"
 
 
 @pytest.mark.parametrize("epsilon", [1e-8, 1e-5, 0.1])

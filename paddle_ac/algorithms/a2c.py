@@ -16,7 +16,7 @@ from paddle_ac.learning.gradient import GradientOfRollout
 from paddle_ac.learning.phases import phases_of_update
 from paddle_ac.learning.returns import explained_variance
 from paddle_ac.learning.rewards import RewardNormalizer
-from paddle_ac.learning.rollout import EpisodeCollector, RolloutCollector
+from paddle_ac.learning.rollout import EpisodeCollector, Rollout, RolloutCollector
 from paddle_ac.learning.schedules import scheduled_learning_rate
 from paddle_ac.nn.networks import ActorCritic
 from paddle_ac.nn.numpy_network import NumpyActorCritic
@@ -175,7 +175,11 @@ class A2C:
 
     def phases(self) -> dict[str, Callable[[], int]]:
         """The parts of an update, to be timed; see ``Algorithm.phases``."""
-        return phases_of_update(self.collector, self._act, self.gradient_of, self.optimizer)
+
+        def learn(rollout: Rollout) -> None:
+            self.optimizer.step(self.gradient_of(rollout).gradient, 0.0)
+
+        return phases_of_update(self.collector, self._act, learn)
 
     def close(self) -> None:
         """Close the environments and end their workers."""

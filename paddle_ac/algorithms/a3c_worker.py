@@ -18,7 +18,7 @@ from paddle_ac.errors import NonFiniteError
 from paddle_ac.learning.gradient import GradientOfRollout
 from paddle_ac.learning.phases import phases_of_update
 from paddle_ac.learning.returns import explained_variance
-from paddle_ac.learning.rollout import RolloutCollector
+from paddle_ac.learning.rollout import Rollout, RolloutCollector
 from paddle_ac.learning.schedules import scheduled_learning_rate
 from paddle_ac.nn.actions import action_distribution
 from paddle_ac.nn.encoding import ObservationEncoder
@@ -99,7 +99,10 @@ class A3CWorker:
             np.copyto(self.vector, self.shared.vector)
             return self.config.num_steps * self.config.num_envs
 
-        return {"copying": copy, **phases_of_update(self.collector, self._act, self.gradient_of, self.optimizer)}
+        def learn(rollout: Rollout) -> None:
+            self.optimizer.step(self.gradient_of(rollout).gradient, 0.0)
+
+        return {"copying": copy, **phases_of_update(self.collector, self._act, learn)}
 
     def update(self) -> None:
         """One round of the paper's loop: copy, play up to t_max steps, differentiate, write.

@@ -7,9 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from paddle_ac.learning.gradient import GradientOfRollout
-from paddle_ac.learning.rollout import RolloutCollector
-from paddle_ac.nn.optimizers import Optimizer
+from paddle_ac.learning.rollout import Rollout, RolloutCollector
 
 NUM_RANDOM_STEPS = 100
 
@@ -17,16 +15,14 @@ NUM_RANDOM_STEPS = 100
 def phases_of_update(
     collector: RolloutCollector,
     act: Callable[[np.ndarray], np.ndarray],
-    gradient_of: GradientOfRollout,
-    optimizer: Optimizer,
+    learn: Callable[[Rollout], None],
 ) -> dict[str, Callable[[], int]]:
-    """What an on-policy update consists of.
+    """What the update of an algorithm that plays and then learns consists of.
 
     Args:
         collector: with N environments, which are no good for learning afterwards.
         act: from observations ``[N, ...]`` to actions ``[N, ...]``.
-        gradient_of: differentiates the loss over a rollout.
-        optimizer: takes a step of length 0.
+        learn: learns from a rollout.
 
     Returns:
         by name, functions that do a part once and return the steps of single environments that it is done for:
@@ -46,8 +42,8 @@ def phases_of_update(
         act(observations)
         return envs.num_envs
 
-    def learn() -> int:
-        optimizer.step(gradient_of(rollout).gradient, 0.0)
+    def learn_from_rollout() -> int:
+        learn(rollout)
         return rollout.rewards.size
 
-    return {"environments": step, "acting": choose, "learning": learn}
+    return {"environments": step, "acting": choose, "learning": learn_from_rollout}

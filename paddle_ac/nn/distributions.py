@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Protocol
 
 import numpy as np
@@ -99,6 +100,29 @@ class Gaussian:
 
     def entropy(self) -> paddle.Tensor:
         return (self.log_stds + 0.5 * (1 + LOG_2_PI)).sum(axis=-1)
+
+
+class SquashedGaussian:
+    """tanh of a diagonal Gaussian: actions within the cube ``[-1, 1]^A`` (Haarnoja et al. 2018, arXiv:1812.05905, C).
+
+    Args:
+        mean: ``[B, A]`` float32, of the Gaussian.
+        log_std: ``[B, A]`` float32, logarithm of its standard deviation.
+    """
+
+    def __init__(self, mean: paddle.Tensor, log_std: paddle.Tensor):
+        self.mean = mean
+        self.log_std = log_std
+
+    def sample(self, noise: paddle.Tensor) -> tuple[paddle.Tensor, paddle.Tensor]:
+        """Actions ``[B, A]`` from standard normal noise ``[B, A]``, reparameterised, and log-probabilities ``[B]``.
+
+        The correction ``log(1 - tanh(u)^2)`` is ``2 * (log 2 - u - softplus(-2 u))``, which no ``u`` is too large for.
+        """
+        unsquashed = self.mean + self.log_std.exp() * noise
+        gaussian = -0.5 * noise**2 - self.log_std - 0.5 * LOG_2_PI
+        correction = 2 * (math.log(2) - unsquashed - F.softplus(-2 * unsquashed))
+        return unsquashed.tanh(), (gaussian - correction).sum(axis=-1)
 
 
 def make_distribution(action_space: Any, outputs: paddle.Tensor) -> Distribution:

@@ -6,34 +6,36 @@ import numpy as np
 
 
 class Linear:
-    """``inputs @ weight + bias``.
+    """``inputs @ weight + bias``, of one layer or of K that are stacked.
 
     Args:
-        parameters: name to array; ``NAME.weight`` ``[I, O]`` and ``NAME.bias`` ``[O]`` are read at every call, never
-            copied.
+        parameters: name to array; ``NAME.weight`` ``[I, O]`` and ``NAME.bias`` ``[O]``, or ``[K, I, O]`` and
+            ``[K, O]``, are read at every call, never copied.
         name: of the layer.
     """
 
     def __init__(self, parameters: dict[str, np.ndarray], name: str):
         self.weight_name, self.bias_name = f"{name}.weight", f"{name}.bias"
         self.weight, self.bias = parameters[self.weight_name], parameters[self.bias_name]
+        self._bias_row = self.bias[..., np.newaxis, :]
 
     def __call__(self, inputs: np.ndarray) -> np.ndarray:
-        """``[B, I]`` to ``[B, O]``."""
+        """``[B, I]`` to ``[B, O]``; of stacked layers ``[B, I]`` or ``[K, B, I]`` to ``[K, B, O]``."""
         outputs = inputs @ self.weight
-        outputs += self.bias
+        outputs += self._bias_row
         return outputs
 
     def backward(self, inputs: np.ndarray, at_outputs: np.ndarray, gradient: dict[str, np.ndarray]) -> None:
-        """The gradient at the parameters, from that at the outputs ``[B, O]``; overwrites their arrays."""
-        np.matmul(inputs.T, at_outputs, out=gradient[self.weight_name])
-        np.sum(at_outputs, axis=0, out=gradient[self.bias_name])
+        """The gradient at the parameters, from that at the outputs ``[..., B, O]``; overwrites their arrays."""
+        np.matmul(inputs.swapaxes(-1, -2), at_outputs, out=gradient[self.weight_name])
+        np.sum(at_outputs, axis=-2, out=gradient[self.bias_name])
 
     def at_inputs(self, at_outputs: np.ndarray) -> np.ndarray:
-        """The gradient at the inputs ``[B, I]``, from that at the outputs ``[B, O]``."""
-        if len(self.bias) == 1:
-            return at_outputs * self.weight.T  # a product with one column: no sum to take
-        return at_outputs @ self.weight.T
+        """The gradient at the inputs ``[..., B, I]``, from that at the outputs ``[..., B, O]``."""
+        transposed = self.weight.swapaxes(-1, -2)
+        if self.bias.shape[-1] == 1:
+            return at_outputs * transposed  # a product with one column: no sum to take
+        return at_outputs @ transposed
 
 
 class HiddenLayers:
@@ -72,6 +74,14 @@ class HiddenLayers:
             self.layers[index].backward(outputs[index], at_output, gradient)
             if index:  # nobody asks for the gradient at the inputs
                 at_output = self.layers[index].at_inputs(at_output)
+
+    def at_inputs(self, outputs: list[np.ndarray], at_last: np.ndarray) -> np.ndarray:
+        """The gradient at the inputs ``[..., B, I]``, from that at the last of the outputs; overwrites ``at_last``."""
+        at_output = at_last
+        for layer, output in zip(reversed(self.layers), reversed(outputs), strict=False):
+            at_output *= self._slope(output)
+            at_output = layer.at_inputs(at_output)
+        return at_output
 
     def _slope(self, output: np.ndarray) -> np.ndarray:
         return 1 - output * output if self.activation == "tanh" else output > 0

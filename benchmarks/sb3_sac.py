@@ -1,0 +1,50 @@
+"""SAC beside Stable-Baselines3's, in the same run: `python benchmarks/sb3_sac.py --peer-python DIR/bin/python`.
+
+Pendulum-v1, one environment, a gradient step for each step, batches of 256, two hidden layers of 256 with ReLU for the
+actor and each critic, one thread for matrix products in both. The programs are run in turn, `--rounds` times each, and
+ratios are taken within a round. `--peer-python` is the interpreter of an environment with `stable-baselines3`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+
+from side_by_side import run_peer, tell
+from threadpoolctl import threadpool_limits
+
+from paddle_ac.algorithms.sac import SAC
+from paddle_ac.config import make_config
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--peer-python", metavar="FILE", required=True, help="interpreter with stable-baselines3")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=5.0)
+    arguments = parser.parse_args()
+    ours, peers = [], []
+    for _ in range(arguments.rounds):
+        with threadpool_limits(1, user_api="blas"):
+            ours.append(measure_ours(arguments.seconds))
+        peers.append(run_peer(arguments.peer_python, "sb3_sac.py", seconds=arguments.seconds))
+    tell("SAC, Pendulum-v1: paddle_ac", ours, "steps/s")
+    tell("Stable-Baselines3", peers, "steps/s")
+    tell("ratio", [one / other for one, other in zip(ours, peers, strict=True)])
+
+
+def measure_ours(seconds: float) -> float:
+    """Steps per second from the 500th step on, as the peer counts them."""
+    agent = SAC.from_config(make_config({"algo": "sac", "env": "Pendulum-v1"}))
+    while agent.env_steps < 500:
+        agent.update()
+    steps_before, started = agent.env_steps, time.perf_counter()
+    while time.perf_counter() - started < seconds:
+        agent.update()
+    speed = (agent.env_steps - steps_before) / (time.perf_counter() - started)
+    agent.close()
+    return speed
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,283 @@
+"""SAC: soft actor-critic, off-policy, for continuous actions."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import paddle
+
+from multiprocessing_env import VecEnv, space_kind
+from paddle_ac.config import SACConfig
+from paddle_ac.envs.make import make_training_envs
+from paddle_ac.errors import ConfigError, NonFiniteError
+from paddle_ac.learning.phases import phases_of_update
+from paddle_ac.learning.replay import Batch, ReplayBuffer
+from paddle_ac.learning.rollout import Rollout, RolloutCollector
+from paddle_ac.nn.numpy_sac import NumpySquashedGaussianActor, NumpyTwinCritic
+from paddle_ac.nn.optimizers import Adam
+from paddle_ac.nn.parameters import FlatParameters
+from paddle_ac.nn.sac_networks import SquashedGaussianActor, TwinCritic
+
+
+class SAC:
+    """Soft actor-critic with twin critics and a learned temperature (Haarnoja et al. 2018, arXiv:1812.05905).
+
+    An update plays ``train_freq`` steps in N environments, keeps them, and takes ``gradient_steps`` steps along the
+    gradients of three losses over batches of kept transitions.
+
+    Args:
+        config: hyper-parameters.
+        envs: N environments, closed by ``close``.
+
+    Attributes:
+        policy: the actor; ``policy.act(observations)`` chooses actions.
+        actor: the same network in NumPy, on the same memory, which plays and learns at less cost.
+        critic: both critics, in NumPy.
+        replay: the transitions that are learned from; actions in the cube ``[-1, 1]^A``.
+        env_steps: steps of single environments so far.
+        num_updates: gradient steps so far.
+
+    Raises:
+        ConfigError: an action space that is not a Box of floats with finite bounds.
+    """
+
+    metric_tags: tuple[str, ...] = ("losses/alpha", "diagnostics/alpha", "diagnostics/q_value")
+    asynchronous = False
+    num_learners = 1
+
+    def __init__(self, config: SACConfig, envs: VecEnv):
+        self.config = config
+        self.envs = envs
+        paddle.seed(config.seed)
+        self.policy = self.make_policy(config, envs.observation_space, envs.action_space)
+        self.encode, self.scale = self.policy.encode, self.policy.scale
+        self.parameters = FlatParameters(self.policy)
+        self.actor = NumpySquashedGaussianActor(self.parameters.views, self.encode, self.scale, config.activation)
+        self._actor_gradient = np.zeros_like(self.parameters.vector)
+        self._actor_gradient_views = self.parameters.layout.views(self._actor_gradient)
+
+        num_inputs = self.encode.num_features + self.scale.num_actions
+        self.critic_parameters = FlatParameters(TwinCritic(num_inputs, config.hidden_sizes, config.activation))
+        layout = self.critic_parameters.layout
+        self.critic = NumpyTwinCritic(self.critic_parameters.views, config.activation)
+        self._critic_gradient = np.zeros_like(self.critic_parameters.vector)
+        self._critic_gradient_views = layout.views(self._critic_gradient)
+        self.target_vector = self.critic_parameters.vector.copy()
+        self.target_views = layout.views(self.target_vector)
+        self.target = NumpyTwinCritic(self.target_views, config.activation)
+
+        self.log_alpha = np.full(1, math.log(config.init_alpha), np.float32)
+        self.target_entropy = -float(self.scale.num_actions) if config.target_entropy is None else config.target_entropy
+        self.optimizers = {
+            "actor": Adam(self.parameters.vector),
+            "critic": Adam(self.critic_parameters.vector),
+            "alpha": Adam(self.log_alpha),
+        }
+        self.generator = np.random.default_rng((config.seed, 1))
+        self.noise = self.generator.standard_normal((envs.num_envs, self.scale.num_actions), np.float32)
+        self.collector = RolloutCollector(envs, config.train_freq)
+        self.replay = ReplayBuffer(config.buffer_size, self.encode.num_features, self.scale.num_actions)
+        self.env_steps = 0
+        self.num_updates = 0
+
+    @classmethod
+    def from_config(cls, config: SACConfig) -> SAC:
+        """With the environments that the configuration names; ``ConfigError`` if they cannot be had."""
+        envs = make_training_envs(config)
+        try:
+            return cls(config, envs)
+        except BaseException:
+            envs.close()
+            raise
+
+    @staticmethod
+    def make_policy(config: SACConfig, observation_space: Any, action_space: Any) -> SquashedGaussianActor:
+        """The actor of a configuration for the spaces of its environment.
+
+        Raises:
+            ConfigError: an action space that is not a Box of floats with finite bounds, the lower below the upper.
+        """
+        if not (
+            space_kind(action_space) == "Box"
+            and np.issubdtype(action_space.dtype, np.floating)
+            and np.isfinite([action_space.low, action_space.high]).all()
+            and (action_space.low < action_space.high).all()
+        ):
+            raise ConfigError(
+                f"{config.algo} takes Box action spaces of floats with finite bounds; that of {config.env} is "
+                f"{action_space}"
+            )
+        return SquashedGaussianActor(observation_space, action_space, config.hidden_sizes, config.activation)
+
+    def update(self) -> dict[str, Any]:
+        """Play for ``train_freq`` steps, then learn for ``gradient_steps``; before ``learning_starts`` only play.
+
+        Returns:
+            metrics by tag; those of episodes hold a list with an entry for each that finished, losses and diagnostics
+            one for each gradient step.
+
+        Raises:
+            NonFiniteError: a NaN or an infinity in an observation, a reward or a loss.
+            VecEnvError: an environment or its worker failed.
+        """
+        rollout = self.collector.collect(self._act)
+        self.env_steps += rollout.rewards.size
+        self._keep(rollout)
+        metrics = self._learn() if self.env_steps > self.config.learning_starts else {}
+        return {
+            "charts/episode_return": rollout.episode_returns,
+            "charts/episode_length": rollout.episode_lengths,
+            "charts/learning_rate": self.config.actor_learning_rate,
+            **metrics,
+        }
+
+    def _act(self, observations: np.ndarray) -> np.ndarray:
+        if self.env_steps < self.config.learning_starts:
+            return self.scale.to_box(self.generator.uniform(-1, 1, self.noise.shape).astype(np.float32))
+        return self._act_by_policy(observations)
+
+    def _act_by_policy(self, observations: np.ndarray) -> np.ndarray:
+        # An autoregressive process of variance 1: each action has the policy's distribution, whatever the correlation.
+        correlation = self.config.noise_correlation
+        self.noise *= np.float32(correlation)
+        fresh = self.generator.standard_normal(self.noise.shape, np.float32)
+        self.noise += np.float32(math.sqrt(1 - correlation**2)) * fresh
+        return self.actor.act(observations, self.noise)
+
+    def _keep(self, rollout: Rollout) -> None:
+        """Put the steps of a rollout into the replay buffer, those of one time side by side."""
+        features = [self.encode(observations) for observations in rollout.observations]
+        features.append(self.encode(rollout.last_observations))
+        next_features = np.stack(features[1:])
+        for place, observation in zip(rollout.truncation_places, rollout.truncation_observations, strict=True):
+            next_features[place] = self.encode(observation[np.newaxis])[0]
+        self.replay.add(
+            np.concatenate(features[:-1]),
+            self.scale.to_cube(rollout.actions.reshape(-1, *self.scale.shape)),
+            next_features.reshape(-1, self.encode.num_features),
+            rollout.rewards.ravel(),
+            rollout.terminated.ravel(),
+        )
+
+    def _learn(self) -> dict[str, list[float]]:
+        metrics: dict[str, list[float]] = defaultdict(list)
+        for _ in range(self.config.gradient_steps):
+            for tag, value in self._gradient_step().items():
+                metrics[tag].append(value)
+        return metrics
+
+    def _gradient_step(self) -> dict[str, float]:
+        """One step of the temperature, the critics, the actor and the target networks, in this order."""
+        config = self.config
+        alpha = float(np.exp(self.log_alpha[0]))
+        batch = self.replay.sample(config.batch_size, self.generator)
+        drawn = self.actor.draw(batch.features, self.generator)
+        entropy = -float(drawn.log_probabilities.mean())
+
+        targets = self.targets(batch, alpha)
+        critic_loss, values = self.critic.loss_gradient(batch.inputs, targets, self._critic_gradient_views)
+        self._check_finite(critic_loss)
+        self.optimizers["critic"].step(self._critic_gradient, config.critic_learning_rate)
+
+        minimum, at_inputs = self.critic.minimum(np.concatenate([batch.features, drawn.actions], axis=1))
+        actor_loss = -alpha * entropy - float(minimum.mean())  # equation 9
+        self._check_finite(actor_loss)
+        batch_size = np.float32(config.batch_size)
+        at_actions = at_inputs[:, self.encode.num_features :] / -batch_size
+        self.actor.backward(drawn, at_actions, alpha / config.batch_size, self._actor_gradient_views)
+        self.optimizers["actor"].step(self._actor_gradient, config.actor_learning_rate)
+
+        alpha_loss = alpha * (entropy - self.target_entropy)  # equation 18; the same is its slope by log alpha
+        if config.auto_alpha:
+            self.optimizers["alpha"].step(np.full(1, alpha_loss, np.float32), config.alpha_learning_rate)
+        self.target_vector += np.float32(config.tau) * (self.critic_parameters.vector - self.target_vector)
+        self.num_updates += 1
+        return {
+            "losses/actor": actor_loss,
+            "losses/critic": critic_loss,
+            "losses/entropy": entropy,
+            "losses/alpha": alpha_loss,
+            "diagnostics/alpha": alpha,
+            "diagnostics/q_value": float(values.mean()),
+        }
+
+    def targets(self, batch: Batch, alpha: float) -> np.ndarray:
+        """What the critics should have said, ``r + gamma * (min Q'(s', a') - alpha * log pi(a'|s'))``; ``[B]`` float32.
+
+        The next actions are drawn from the policy as it is; after a termination there is nothing to come (equation 6).
+        """
+        drawn = self.actor.draw(batch.next_features, self.generator)
+        values = self.target.values(np.concatenate([batch.next_features, drawn.actions], axis=1)).min(axis=0)
+        values -= np.float32(alpha) * drawn.log_probabilities
+        return batch.rewards + np.float32(self.config.gamma) * (1 - batch.terminated) * values
+
+    @staticmethod
+    def _check_finite(loss: float) -> None:
+        if not math.isfinite(loss):
+            raise NonFiniteError(f"the loss is not finite: {loss}")
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the total of steps is reached."""
+        return self.env_steps >= self.config.total_steps
+
+    def check(self) -> None:
+        """Nothing happens between two updates that could go wrong."""
+
+    def finish(self) -> Iterator[dict[str, Any]]:
+        """Nothing happens after the last update."""
+        return iter(())
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that it takes to go on exactly from here: arrays, numbers and texts in nested dictionaries."""
+        return {
+            "env_steps": self.env_steps,
+            "num_updates": self.num_updates,
+            "parameters": dict(self.parameters.views),
+            "critic": dict(self.critic_parameters.views),
+            "target": dict(self.target_views),
+            "log_alpha": self.log_alpha,
+            "optimizers": {name: dict(optimizer.statistics) for name, optimizer in self.optimizers.items()},
+            "noise": self.noise,
+            "generator": self.generator.bit_generator.state,
+            "collector": self.collector.state_dict(),
+            "replay": self.replay.state_dict(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a state that ``state_dict`` gave.
+
+        Raises:
+            ValueError: the state of another network, replay buffer or environment.
+        """
+        self.parameters.load(state["parameters"])
+        self.critic_parameters.load(state["critic"])
+        self.replay.load_state_dict(state["replay"])
+        for name, view in self.target_views.items():
+            view[...] = state["target"][name]
+        self.log_alpha[...] = state["log_alpha"]
+        for name, optimizer in self.optimizers.items():
+            for statistic, array in optimizer.statistics.items():
+                array[...] = state["optimizers"][name][statistic]
+        self.noise[...] = state["noise"]
+        self.generator.bit_generator.state = state["generator"]
+        self.collector.load_state_dict(state["collector"])
+        self.env_steps = state["env_steps"]
+        self.num_updates = state["num_updates"]
+
+    def phases(self) -> dict[str, Callable[[], int]]:
+        """The parts of an update, to be timed; see ``Algorithm.phases``."""
+
+        def learn(rollout: Rollout) -> None:
+            self._keep(rollout)
+            self._learn()
+
+        return phases_of_update(self.collector, self._act_by_policy, learn)
+
+    def close(self) -> None:
+        """Close the environments and end their workers."""
+        self.envs.close()

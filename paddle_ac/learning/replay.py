@@ -1,0 +1,103 @@
+"""Transitions of the past, to be learned from again and again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Batch:
+    """B transitions, float32.
+
+    Attributes:
+        inputs: ``[B, F + A]``, features of the observation and the action side by side, as a critic takes them.
+        features: ``[B, F]``, of the observation.
+        next_features: ``[B, F]``, of the observation that followed, in the same episode.
+        rewards: ``[B]``.
+        terminated: ``[B]``, 1 where the episode ended there, 0 elsewhere, at a time limit as well.
+    """
+
+    inputs: np.ndarray
+    features: np.ndarray
+    next_features: np.ndarray
+    rewards: np.ndarray
+    terminated: np.ndarray
+
+
+class ReplayBuffer:
+    """The last transitions, each a row of one array; the oldest give way to new ones.
+
+    The array is allocated as a whole and costs memory only as far as it has been written. A transition lies in one
+    row, so that a batch is gathered from as many places as it has transitions.
+
+    Args:
+        capacity: transitions that it holds.
+        num_features: F, of an observation.
+        num_actions: A, numbers in an action.
+
+    Attributes:
+        size: transitions that it holds now.
+    """
+
+    def __init__(self, capacity: int, num_features: int, num_actions: int):
+        self.capacity = capacity
+        self.num_features = num_features
+        self.num_inputs = num_features + num_actions
+        self.size = 0
+        self._position = 0  # where the next transition goes
+        self._rows = np.empty((capacity, self.num_inputs + num_features + 2), np.float32)
+
+    def add(
+        self,
+        features: np.ndarray,
+        actions: np.ndarray,
+        next_features: np.ndarray,
+        rewards: np.ndarray,
+        terminated: np.ndarray,
+    ) -> None:
+        """Keep M transitions, the oldest first.
+
+        Args:
+            features: ``[M, F]``.
+            actions: ``[M, A]``.
+            next_features: ``[M, F]``, at a time limit those of the episode's last observation, not of the next one's.
+            rewards: ``[M]``.
+            terminated: ``[M]``, the episode ended there by itself.
+        """
+        rows = np.column_stack([features, actions, next_features, rewards, terminated])[-self.capacity :]
+        places = (self._position + np.arange(len(rows))) % self.capacity
+        self._rows[places] = rows
+        self._position = (self._position + len(rows)) % self.capacity
+        self.size = min(self.size + len(rows), self.capacity)
+
+    def sample(self, batch_size: int, generator: np.random.Generator) -> Batch:
+        """Transitions drawn uniformly, one and the same perhaps more than once."""
+        rows = self._rows[generator.integers(self.size, size=batch_size)]
+        return Batch(
+            inputs=rows[:, : self.num_inputs],
+            features=rows[:, : self.num_features],
+            next_features=rows[:, self.num_inputs : -2],
+            rewards=rows[:, -2],
+            terminated=rows[:, -1],
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        """The transitions that it holds ``[size, 2 * F + A + 2]``, not copied, and where the next one goes."""
+        return {"rows": self._rows[: self.size], "position": self._position, "capacity": self.capacity}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a state that ``state_dict`` gave.
+
+        Raises:
+            ValueError: the state of a buffer of another capacity, or of other observations or actions.
+        """
+        rows = state["rows"]
+        there, here = (state["capacity"], *rows.shape[1:]), self._rows.shape
+        if there != here:
+            raise ValueError(f"the checkpoint's replay buffer holds {there}, this one {here} (transitions, numbers)")
+        self._rows[: len(rows)] = rows
+        self.size = len(rows)
+        self._position = state["position"]

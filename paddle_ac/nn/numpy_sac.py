@@ -1,0 +1,163 @@
+"""``SquashedGaussianActor`` and ``TwinCritic`` in NumPy, on the same parameters, with their gradients in closed form.
+
+Tests compare them with the Paddle networks and with Paddle's automatic differentiation of the losses.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from paddle_ac.nn.action_scale import ActionScale
+from paddle_ac.nn.encoding import ObservationEncoder
+from paddle_ac.nn.numpy_layers import HiddenLayers, Linear
+
+LOG_STD_RANGE = (-20.0, 2.0)  # of the paper's own code
+
+
+@dataclass(frozen=True)
+class DrawnActions:
+    """Actions of a policy, with what it takes to differentiate them.
+
+    Attributes:
+        actions: ``[B, A]`` float32, in the cube ``[-1, 1]^A``.
+        log_probabilities: ``[B]`` float32, in nats, of densities in the cube.
+        deviations: ``[B, A]``, what was added to the mean before tanh.
+        within: ``[B, A]`` bool, the network's logarithm of the deviation was within its range.
+        hidden: the outputs of the hidden layers.
+    """
+
+    actions: np.ndarray
+    log_probabilities: np.ndarray
+    deviations: np.ndarray
+    within: np.ndarray
+    hidden: list[np.ndarray]
+
+
+class NumpySquashedGaussianActor:
+    """Draws actions and differentiates them by the parameters.
+
+    Args:
+        parameters: name to array, as ``FlatParameters.views`` gives them; read at every call and never copied.
+        encode: from observations to features.
+        scale: from the cube to the actions' Box.
+        activation: ``"tanh"`` or ``"relu"``.
+    """
+
+    def __init__(
+        self, parameters: dict[str, np.ndarray], encode: ObservationEncoder, scale: ActionScale, activation: str
+    ):
+        self.encode = encode
+        self.scale = scale
+        self.torso = HiddenLayers(parameters, "torso", activation)
+        self.head = Linear(parameters, "head")
+
+    def act(self, observations: np.ndarray, noise: np.ndarray) -> np.ndarray:
+        """As ``SquashedGaussianActor.act`` with a generator that gives standard normal noise ``[B, A]``."""
+        outputs = self.head(self.torso(self.encode(observations))[-1])
+        num_actions = self.scale.num_actions
+        mean, std = outputs[:, :num_actions], np.exp(np.clip(outputs[:, num_actions:], *LOG_STD_RANGE))
+        return self.scale.to_box(np.tanh(mean + std * noise))
+
+    def draw(self, features: np.ndarray, generator: np.random.Generator) -> DrawnActions:
+        """Actions for features ``[B, F]``, as ``SquashedGaussian.sample`` makes them from noise of the generator."""
+        hidden = self.torso(features)
+        outputs = self.head(hidden[-1])
+        num_actions = self.scale.num_actions
+        mean, unclipped = outputs[:, :num_actions], outputs[:, num_actions:]
+        log_std = np.clip(unclipped, *LOG_STD_RANGE)
+        noise = generator.standard_normal(mean.shape, np.float32)
+        deviations = np.exp(log_std) * noise
+        unsquashed = mean + deviations
+        return DrawnActions(
+            actions=np.tanh(unsquashed),
+            log_probabilities=squashed_log_probabilities(unsquashed, noise, log_std),
+            deviations=deviations,
+            within=unclipped == log_std,
+            hidden=hidden,
+        )
+
+    def backward(
+        self, drawn: DrawnActions, at_actions: np.ndarray, at_log_probability: float, gradient: dict[str, np.ndarray]
+    ) -> None:
+        """The gradient at the parameters, of a loss of actions and their log-probabilities.
+
+        With ``a = tanh(u)``, ``u = mean + std * noise``: ``da/du = 1 - a^2``, ``dlog pi/du = 2 a``; the Gaussian's own
+        density depends, the noise being given, on the deviation alone: ``dlog pi/dlog std = -1``.
+
+        Args:
+            drawn: as ``draw`` gave them.
+            at_actions: the loss's gradient at the actions, ``[B, A]``.
+            at_log_probability: that at each log-probability, the same for all.
+            gradient: name to array in the parameter's shape; overwritten.
+        """
+        weight = np.float32(at_log_probability)
+        at_mean = at_actions * (1 - drawn.actions * drawn.actions) + 2 * weight * drawn.actions
+        at_log_std = (at_mean * drawn.deviations - weight) * drawn.within
+        at_outputs = np.concatenate([at_mean, at_log_std], axis=1)
+        self.head.backward(drawn.hidden[-1], at_outputs, gradient)
+        self.torso.backward(drawn.hidden, self.head.at_inputs(at_outputs), gradient)
+
+
+def squashed_log_probabilities(unsquashed: np.ndarray, noise: np.ndarray, log_std: np.ndarray) -> np.ndarray:
+    """Log-densities ``[B]`` of ``tanh(unsquashed)``, in nats (Haarnoja et al. 2018, arXiv:1812.05905, equation 26).
+
+    ``log(1 - tanh(u)^2)`` is computed as ``2 * (log 2 - u - softplus(-2 u))``, which no ``u`` is too large for.
+
+    Args:
+        unsquashed: ``[B, A]``, drawn from a Gaussian.
+        noise: ``[B, A]``, how many standard deviations they are from its mean.
+        log_std: ``[B, A]``, logarithm of the deviation.
+    """
+    softplus = np.logaddexp(np.float32(0), -2 * unsquashed)
+    correction = 2 * (np.float32(math.log(2)) - unsquashed - softplus)
+    return (-0.5 * noise * noise - log_std - np.float32(0.5 * math.log(2 * math.pi)) - correction).sum(axis=-1)
+
+
+class NumpyTwinCritic:
+    """Two estimates of the soft value of actions, and their gradients.
+
+    Args:
+        parameters: name to array, as ``ParameterLayout.views`` gives them; read at every call and never copied.
+        activation: ``"tanh"`` or ``"relu"``.
+    """
+
+    def __init__(self, parameters: dict[str, np.ndarray], activation: str):
+        self.torso = HiddenLayers(parameters, "torso", activation)
+        self.head = Linear(parameters, "head")
+
+    def values(self, inputs: np.ndarray) -> np.ndarray:
+        """Estimates ``[2, B]`` float32 for features and actions side by side ``[B, F + A]``."""
+        return self.head(self.torso(inputs)[-1])[..., 0]
+
+    def loss_gradient(
+        self, inputs: np.ndarray, targets: np.ndarray, gradient: dict[str, np.ndarray]
+    ) -> tuple[float, np.ndarray]:
+        """The soft Bellman residual of both critics (equation 5) and its gradient, ``(Q - y) / B`` at the values.
+
+        Args:
+            inputs: features and actions side by side, ``[B, F + A]``.
+            targets: y, ``[B]`` float32.
+            gradient: name to array in the parameter's shape; overwritten.
+
+        Returns:
+            half the mean squared error, summed over the critics, and the values ``[2, B]``.
+        """
+        hidden = self.torso(inputs)
+        values = self.head(hidden[-1])[..., 0]
+        errors = values - targets
+        at_values = (errors / np.float32(len(targets)))[..., np.newaxis]
+        self.head.backward(hidden[-1], at_values, gradient)
+        self.torso.backward(hidden, self.head.at_inputs(at_values), gradient)
+        return 0.5 * float(np.vdot(errors, errors)) / len(targets), values
+
+    def minimum(self, inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The smaller estimate ``[B]``, and its gradient at the inputs ``[B, F + A]``."""
+        hidden = self.torso(inputs)
+        values = self.head(hidden[-1])[..., 0]
+        smaller = values[0] < values[1]
+        at_values = np.stack([smaller, ~smaller]).astype(np.float32)[..., np.newaxis]
+        at_inputs = self.torso.at_inputs(hidden, self.head.at_inputs(at_values)).sum(axis=0)
+        return np.where(smaller, values[0], values[1]), at_inputs
