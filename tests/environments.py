@@ -295,6 +295,7 @@ gymnasium.register("test/NoPaddle-v0", NoPaddle)
 gymnasium.register("test/Deadly-v0", Misbehaving, kwargs={"fault": "killed", "at_step": 50})
 gymnasium.register("test/Walk-v0", RandomWalk)
 gymnasium.register("test/Asking-v0", Asking)
+gymnasium.register("test/Continuous-v0", RandomWalk, kwargs={"spaces": "continuous"})
 gymnasium.register("test/FromOne-v0", RandomWalk, kwargs={"spaces": "from one"})
 for fault in FAULTS_OF_A_RUN:
     gymnasium.register(misbehaving_id(fault), Misbehaving, kwargs={"fault": fault, "at_step": 503})

@@ -40,7 +40,7 @@ def run_main(capsys, tool: str, *arguments: str) -> tuple[int, str, str]:
         (["--env", "CartPole-v7"], "CartPole-v7"),
         (["--env", "CartPoll-v1"], "Did you mean: `CartPole`"),
         (["--env", "Blackjack-v1"], "observation space Tuple"),
-        (["--env", "Pendulum-v1"], "a2c takes Discrete action spaces from 0"),
+        (["--algo", "q_ac", "--env", "Pendulum-v1"], "q_ac takes Discrete action spaces"),
         (["--algo", "sac", "--env", "CartPole-v1"], "sac takes Box action spaces of floats with finite bounds"),
         (["--config", "nowhere.yaml"], "cannot read configuration nowhere.yaml: No such file or directory"),
         (["--config", "typo.yaml"], "unknown hyper-parameter 'gama' (did you mean 'gamma'?)"),

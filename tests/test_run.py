@@ -129,7 +129,7 @@ def test_environments_vectorised_by_their_maker_are_resumed_exactly_too(tmp_path
 
 @pytest.mark.parametrize("algo", ["reinforce", "td_ac", "q_ac"])
 def test_every_synchronous_member_is_resumed_exactly(tmp_path, algo):
-    options = {"algo": algo, "num_envs": 3}
+    options = {"algo": algo, "num_envs": 3, "lr_decay_steps": 9000}
     quick_run(tmp_path / "whole", 3000, **options)
     quick_run(tmp_path / "run", 1200, **options)
     resume(str(tmp_path / "run"), {"total_steps": 3000})
