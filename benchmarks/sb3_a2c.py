@@ -9,10 +9,9 @@ but the seconds of training to that mean return over 100 episodes, each with its
 from __future__ import annotations
 
 import argparse
-import time
 from pathlib import Path
 
-from side_by_side import run_peer, tell
+from side_by_side import run_peer, steps_per_second, tell
 from threadpoolctl import threadpool_limits
 from time_to_return import train_until
 
@@ -61,12 +60,7 @@ def measure_ours(num_envs: int, vec: str, seconds: float) -> float:
     kind, _, num_workers = vec.partition(" ")
     values = {"algo": "a2c", "num_envs": num_envs, "vec": kind, "num_workers": num_workers or None}
     agent = A2C.from_config(make_config(values))
-    while agent.env_steps < 2000:
-        agent.update()
-    steps_before, started = agent.env_steps, time.perf_counter()
-    while time.perf_counter() - started < seconds:
-        agent.update()
-    speed = (agent.env_steps - steps_before) / (time.perf_counter() - started)
+    speed = steps_per_second(agent, 2000, seconds)
     agent.close()
     return speed
 

@@ -8,9 +8,8 @@ ratios are taken within a round. `--peer-python` is the interpreter of an enviro
 from __future__ import annotations
 
 import argparse
-import time
 
-from side_by_side import run_peer, tell
+from side_by_side import run_peer, steps_per_second, tell
 from threadpoolctl import threadpool_limits
 
 from paddle_ac.algorithms.sac import SAC
@@ -36,12 +35,7 @@ def main() -> None:
 def measure_ours(seconds: float) -> float:
     """Steps per second from the 500th step on, as the peer counts them."""
     agent = SAC.from_config(make_config({"algo": "sac", "env": "Pendulum-v1"}))
-    while agent.env_steps < 500:
-        agent.update()
-    steps_before, started = agent.env_steps, time.perf_counter()
-    while time.perf_counter() - started < seconds:
-        agent.update()
-    speed = (agent.env_steps - steps_before) / (time.perf_counter() - started)
+    speed = steps_per_second(agent, 500, seconds)
     agent.close()
     return speed
 

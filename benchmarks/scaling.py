@@ -11,7 +11,6 @@ import argparse
 import json
 import subprocess
 import sys
-import time
 from collections import defaultdict
 from statistics import median
 
@@ -52,6 +51,7 @@ def main() -> None:
 
 def measure(values: dict, seconds: float) -> tuple[float, float]:
     """Steps per second, and megabytes."""
+    from side_by_side import steps_per_second
     from threadpoolctl import threadpool_limits
 
     from paddle_ac.algorithms.registry import ALGORITHMS
@@ -60,12 +60,7 @@ def measure(values: dict, seconds: float) -> tuple[float, float]:
     config = make_config({**values, "total_steps": 10**12})
     with threadpool_limits(1, user_api="blas"):
         agent = ALGORITHMS[config.algo].from_config(config)
-        while agent.env_steps < 2000:
-            agent.update()
-        steps_before, started = agent.env_steps, time.perf_counter()
-        while time.perf_counter() - started < seconds:
-            agent.update()
-        speed = (agent.env_steps - steps_before) / (time.perf_counter() - started)
+        speed = steps_per_second(agent, 2000, seconds)
         megabytes = family_megabytes()
         agent.close()
     return speed, megabytes

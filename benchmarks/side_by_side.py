@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from pathlib import Path
 from statistics import median
+
+from paddle_ac.algorithms.algorithm import Algorithm
 
 PEERS = Path(__file__).parent / "peers"
 
@@ -23,6 +26,16 @@ def run_peer(python: str, program: str, **flags: object) -> float:
         sys.exit(f"error: {python}: {error.strerror}")
     except subprocess.CalledProcessError:  # what was wrong stands above
         sys.exit(f"error: {program} failed under {python}")
+
+
+def steps_per_second(agent: Algorithm, warm_up_steps: int, seconds: float) -> float:
+    """Of whole updates, counted from some steps on, as the peers count them."""
+    while agent.env_steps < warm_up_steps:
+        agent.update()
+    steps_before, started = agent.env_steps, time.perf_counter()
+    while (passed := time.perf_counter() - started) < seconds:
+        agent.update()
+    return (agent.env_steps - steps_before) / passed
 
 
 def tell(name: str, values: list[float], unit: str = "x") -> None:
