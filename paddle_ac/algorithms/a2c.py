@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,8 +10,8 @@ import paddle
 
 from multiprocessing_env import VecEnv
 from paddle_ac.algorithms.policy import make_actor_critic
+from paddle_ac.algorithms.synchronous import Synchronous
 from paddle_ac.config import RolloutConfig, SynchronousConfig
-from paddle_ac.envs.make import make_training_envs
 from paddle_ac.learning.gradient import GradientOfRollout
 from paddle_ac.learning.phases import phases_of_update
 from paddle_ac.learning.returns import explained_variance
@@ -24,7 +24,7 @@ from paddle_ac.nn.optimizers import Adam, Optimizer, RMSProp
 from paddle_ac.nn.parameters import FlatParameters
 
 
-class A2C:
+class A2C(Synchronous):
     """Synchronous advantage actor-critic with n-step returns (Mnih et al. 2016, arXiv:1602.01783).
 
     An update plays T steps in N environments, estimates returns that bootstrap at the rollout's end and through time
@@ -47,12 +47,9 @@ class A2C:
     """
 
     metric_tags: tuple[str, ...] = ()
-    asynchronous = False
-    num_learners = 1
 
     def __init__(self, config: SynchronousConfig, envs: VecEnv):
-        self.config = config
-        self.envs = envs
+        super().__init__(config, envs)
         paddle.seed(config.seed)
         self.policy = self.make_policy(config, envs.observation_space, envs.action_space)
         self.parameters = FlatParameters(self.policy)
@@ -76,16 +73,6 @@ class A2C:
         self.normalize_rewards = RewardNormalizer(envs.num_envs, config.gamma) if config.normalize_rewards else None
         self.env_steps = 0
         self.num_updates = 0
-
-    @classmethod
-    def from_config(cls, config: SynchronousConfig) -> A2C:
-        """With the environments that the configuration names; ``ConfigError`` if they cannot be had."""
-        envs = make_training_envs(config)
-        try:
-            return cls(config, envs)
-        except BaseException:
-            envs.close()
-            raise
 
     @staticmethod
     def make_policy(config: SynchronousConfig, observation_space: Any, action_space: Any) -> ActorCritic:
@@ -125,18 +112,6 @@ class A2C:
             "diagnostics/grad_norm": learned.norm,
             "diagnostics/explained_variance": explained_variance(learned.loss.values, learned.returns),
         }
-
-    @property
-    def is_done(self) -> bool:
-        """Whether the total of steps is reached."""
-        return self.env_steps >= self.config.total_steps
-
-    def check(self) -> None:
-        """Nothing happens between two updates that could go wrong."""
-
-    def finish(self) -> Iterator[dict[str, Any]]:
-        """Nothing happens after the last update."""
-        return iter(())
 
     def _act(self, observations: np.ndarray) -> np.ndarray:
         return self.network.act(observations, self.generator)
@@ -180,7 +155,3 @@ class A2C:
             self.optimizer.step(self.gradient_of(rollout).gradient, 0.0)
 
         return phases_of_update(self.collector, self._act, learn)
-
-    def close(self) -> None:
-        """Close the environments and end their workers."""
-        self.envs.close()

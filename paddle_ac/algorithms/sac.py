@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import paddle
 
 from multiprocessing_env import VecEnv, space_kind
+from paddle_ac.algorithms.synchronous import Synchronous
 from paddle_ac.config import SACConfig
-from paddle_ac.envs.make import make_training_envs
 from paddle_ac.errors import ConfigError, NonFiniteError
 from paddle_ac.learning.phases import phases_of_update
 from paddle_ac.learning.replay import Batch, ReplayBuffer
@@ -23,7 +23,7 @@ from paddle_ac.nn.parameters import FlatParameters
 from paddle_ac.nn.sac_networks import SquashedGaussianActor, TwinCritic
 
 
-class SAC:
+class SAC(Synchronous):
     """Soft actor-critic with twin critics and a learned temperature (Haarnoja et al. 2018, arXiv:1812.05905).
 
     An update plays ``train_freq`` steps in N environments, keeps them, and takes ``gradient_steps`` steps along the
@@ -46,12 +46,9 @@ class SAC:
     """
 
     metric_tags: tuple[str, ...] = ("losses/alpha", "diagnostics/alpha", "diagnostics/q_value")
-    asynchronous = False
-    num_learners = 1
 
     def __init__(self, config: SACConfig, envs: VecEnv):
-        self.config = config
-        self.envs = envs
+        super().__init__(config, envs)
         paddle.seed(config.seed)
         self.policy = self.make_policy(config, envs.observation_space, envs.action_space)
         self.encode, self.scale = self.policy.encode, self.policy.scale
@@ -83,16 +80,6 @@ class SAC:
         self.replay = ReplayBuffer(config.buffer_size, self.encode.num_features, self.scale.num_actions)
         self.env_steps = 0
         self.num_updates = 0
-
-    @classmethod
-    def from_config(cls, config: SACConfig) -> SAC:
-        """With the environments that the configuration names; ``ConfigError`` if they cannot be had."""
-        envs = make_training_envs(config)
-        try:
-            return cls(config, envs)
-        except BaseException:
-            envs.close()
-            raise
 
     @staticmethod
     def make_policy(config: SACConfig, observation_space: Any, action_space: Any) -> SquashedGaussianActor:
@@ -220,18 +207,6 @@ class SAC:
         if not math.isfinite(loss):
             raise NonFiniteError(f"the loss is not finite: {loss}")
 
-    @property
-    def is_done(self) -> bool:
-        """Whether the total of steps is reached."""
-        return self.env_steps >= self.config.total_steps
-
-    def check(self) -> None:
-        """Nothing happens between two updates that could go wrong."""
-
-    def finish(self) -> Iterator[dict[str, Any]]:
-        """Nothing happens after the last update."""
-        return iter(())
-
     def state_dict(self) -> dict[str, Any]:
         """All that it takes to go on exactly from here: arrays, numbers and texts in nested dictionaries."""
         return {
@@ -277,7 +252,3 @@ class SAC:
             self._learn()
 
         return phases_of_update(self.collector, self._act_by_policy, learn)
-
-    def close(self) -> None:
-        """Close the environments and end their workers."""
-        self.envs.close()

@@ -1,0 +1,54 @@
+"""What the algorithms of one learner share: nothing of theirs goes on between two updates."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, TypeVar
+
+from multiprocessing_env import VecEnv
+from paddle_ac.envs.make import make_training_envs
+
+AnyAlgorithm = TypeVar("AnyAlgorithm", bound="Synchronous")
+
+
+class Synchronous:
+    """An algorithm that plays and learns in turn, in this process.
+
+    Args:
+        config: hyper-parameters, of a ``VectorEnvConfig``.
+        envs: N environments, closed by ``close``.
+    """
+
+    asynchronous = False
+    num_learners = 1
+    env_steps: int
+
+    def __init__(self, config: Any, envs: VecEnv):
+        self.config = config
+        self.envs = envs
+
+    @classmethod
+    def from_config(cls: type[AnyAlgorithm], config: Any) -> AnyAlgorithm:
+        """With the environments that the configuration names; ``ConfigError`` if they cannot be had."""
+        envs = make_training_envs(config)
+        try:
+            return cls(config, envs)
+        except BaseException:
+            envs.close()
+            raise
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the total of steps is reached."""
+        return self.env_steps >= self.config.total_steps
+
+    def check(self) -> None:
+        """Nothing happens between two updates that could go wrong."""
+
+    def finish(self) -> Iterator[dict[str, Any]]:
+        """Nothing happens after the last update."""
+        return iter(())
+
+    def close(self) -> None:
+        """Close the environments and end their workers."""
+        self.envs.close()
