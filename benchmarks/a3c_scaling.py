@@ -78,7 +78,7 @@ def update_seconds(num_workers: int, seconds: float = 3.0) -> float:
 def phase_seconds(num_updates: int = 3000) -> dict[str, float]:
     """The time of each phase of an update, of one worker in this process."""
     agent = make_agent(1)
-    envs = DummyVecEnv(training_env_fns("CartPole-v1", 0, 1))
+    envs = DummyVecEnv(training_env_fns(agent.config, 1))
     worker = A3CWorker(0, 0, agent.config, envs, agent.shared, ProcessLock())
     seconds: dict[str, float] = defaultdict(float)
 

@@ -57,6 +57,7 @@ class RunConfig(BaseModel):
     env: str = _field(
         "run", "CartPole-v1", "environment: a Gymnasium id, module:id, or gym:id for one of classic gym", min_length=1
     )
+    frame_stack: int = _field("run", 1, "last observations that the policy sees side by side (Atari: 4)", ge=1)
     seed: int = _field("run", 0, "seed of parameters, actions and environments", ge=0, lt=2**31)
     total_steps: int = _field("run", 500_000, "steps to train for", ge=1)
     num_threads: int = _field(
@@ -120,6 +121,11 @@ class OnPolicyConfig(RunConfig):
         "algorithm", None, "largest reward, either way, that is learned from, after the scaling [no limit]", gt=0
     )
 
+    normalize_observations: bool = _field(
+        "algorithm", False, "Box observations by their running mean and deviation, kept with the model"
+    )
+    normalize_rewards: bool = _field("algorithm", False, "rewards by the running deviation of the discounted return")
+
     hidden_sizes: LayerSizes = _field("network", (64, 64), "units of each hidden layer, as in 64,64 (baselines)")
     activation: Literal["tanh", "relu"] = _field("network", "tanh", "activation of the hidden layers (baselines: tanh)")
     shared_torso: bool = _field("network", False, "actor and critic share their hidden layers")
@@ -173,6 +179,11 @@ class RolloutConfig(OnPolicyConfig):
         "algorithm", 1.0, "lambda of generalised advantage estimation (arXiv:1506.02438); 1: n-step returns", ge=0, le=1
     )
 
+    recurrent: Literal["none", "lstm", "gru"] = _field(
+        "network", "none", "a layer after the hidden ones that remembers the episode (A3C-LSTM)"
+    )
+    recurrent_size: int = _field("network", 64, "units of the recurrent layer", ge=1)
+
 
 class SynchronousConfig(VectorEnvConfig, OnPolicyConfig):
     """What the on-policy algorithms with one learner share."""
@@ -180,11 +191,6 @@ class SynchronousConfig(VectorEnvConfig, OnPolicyConfig):
     changeable_on_resume: ClassVar[set[str]] = (
         VectorEnvConfig.changeable_on_resume | OnPolicyConfig.changeable_on_resume
     )
-
-    normalize_observations: bool = _field(
-        "algorithm", False, "Box observations by their running mean and deviation, kept with the model"
-    )
-    normalize_rewards: bool = _field("algorithm", False, "rewards by the running deviation of the discounted return")
 
     optimizer: Literal["rmsprop", "adam"] = _field(
         "optimizer", "rmsprop", "TF-style RMSProp (mean square starts at 1, epsilon inside the root) or Adam"

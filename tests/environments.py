@@ -163,6 +163,25 @@ class Repeating(gymnasium.Env):
         return self.wanted.astype(np.float32)
 
 
+class Recall(gymnasium.Env):
+    """A coin is seen in the first step alone; two steps later it pays to say which side it showed."""
+
+    observation_space = Discrete(3)
+    action_space = Discrete(2)
+    nothing = 2
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.coin = int(self.np_random.integers(2))
+        self.steps = 0
+        return self.coin, {}
+
+    def step(self, action):
+        self.steps += 1
+        done = self.steps == 3
+        return self.nothing, float(done and action == self.coin), done, False, {}
+
+
 class OneStepChain(gymnasium.Env):
     """One state, a reward of 1, and an episode of one step that is ``"terminated"`` or ``"truncated"``."""
 

@@ -16,7 +16,15 @@ from paddle_ac.nn.parameters import FlatParameters
 from tests.environments import RandomWalk
 
 
-@pytest.mark.parametrize("changes", [{}, {"shared_torso": True, "activation": "relu", "max_grad_norm": 1e9}])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"shared_torso": True, "activation": "relu", "max_grad_norm": 1e9},
+        {"recurrent": "lstm", "recurrent_size": 8},
+        {"recurrent": "gru", "recurrent_size": 8, "shared_torso": True, "initialization": "xavier"},
+    ],
+)
 def test_updates_are_those_of_automatic_differentiation(changes):
     """Twenty updates over terminations and truncations, each followed on a Paddle network of its own."""
     config = make_config(
@@ -38,7 +46,7 @@ def test_updates_are_those_of_automatic_differentiation(changes):
         truncation_values, last_values = rollout.bootstrap_values(reference.values)
         known = rollout.rewards, rollout.terminated, rollout.truncated, truncation_values
         returns = n_step_returns(*known, last_values, 0.9).reshape(-1)
-        logits, values = reference(rollout.observations.reshape(15, 3))
+        logits, values = reference(rollout.observations.reshape(15, 3), rollout.unroll)
         actions = paddle.to_tensor(rollout.actions.reshape(-1))
         loss = actor_critic_loss(Categorical(logits), values, actions, paddle.to_tensor(returns), 0.5, 0.1)
         loss.total.backward()

@@ -43,12 +43,62 @@ def quick_config(**changes):
     return make_config({**QUICK_A3C, "total_steps": 3020, **changes})
 
 
+def shared_of(layout: ParameterLayout) -> SharedParameters:
+    return SharedParameters(layout, {"optimizer": {}, "encoder": {}, "rewards": {}}, num_workers=1)
+
+
 def worker_in_this_process(agent: A3C, index: int) -> A3CWorker:
-    envs = DummyVecEnv(training_env_fns(agent.config.env, agent.config.seed, index + 1)[index:])
+    envs = DummyVecEnv(training_env_fns(agent.config, index + 1)[index:])
     return A3CWorker(index, 0, agent.config, envs, agent.shared, ProcessLock())
 
 
 # ------------------------------------------------------------------------------------------------------- the numbers
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"recurrent": "lstm", "recurrent_size": 8},
+        {"recurrent": "gru", "recurrent_size": 8, "shared_torso": True, "gae_lambda": 0.9},
+        {"normalize_observations": True},
+        {"normalize_rewards": True},
+    ],
+)
+def test_one_worker_learns_as_a2c_with_its_environments(changes):
+    """Through enough updates for episodes to end and for what is remembered and normalised by to matter."""
+    changes = {"num_envs": 2, "hidden_sizes": (16,), "gamma": 0.9, **changes}
+    a3c = A3C.from_config(quick_config(num_workers=1, **changes))
+    a2c = A2C.from_config(make_config({"algo": "a2c", "vec": "serial", **changes}))
+    envs = DummyVecEnv(training_env_fns(a3c.config, 2))
+    worker = A3CWorker(0, 0, a3c.config, envs, a3c.shared, ProcessLock())
+    for _ in range(12):
+        worker.update()
+        a2c.update()
+    assert len(worker.episode_returns) > 2
+    np.testing.assert_allclose(a3c.shared.vector, a2c.parameters.vector, atol=2e-5)
+    for group, state in (
+        ("encoder", a2c.policy.encode),
+        ("rewards", a2c.normalize_rewards and a2c.normalize_rewards.moments),
+    ):
+        if a3c.shared.statistics[group]:
+            for name, value in state.state_dict().items():
+                np.testing.assert_allclose(a3c.shared.statistics[group][name], value, rtol=1e-6)
+    a2c.close()
+
+
+def test_the_moments_of_all_workers_are_one(tmp_path):
+    """Nothing is lost where workers write at once, and what was learned is there on resume and in evaluation."""
+    normalized = {"normalize_observations": True, "normalize_rewards": True, "num_workers": 3, "num_envs": 2}
+    train(quick_config(**normalized, total_steps=6000), str(tmp_path / "run"))
+    summary = resume(str(tmp_path / "run"), {"total_steps": 9000})
+    state = load_checkpoint(RunFolder(tmp_path / "run").latest)["algorithm"]
+    assert state["encoder"]["count"] == state["rewards"]["count"] == summary["env_steps"] >= 9000
+    agent = A3C.from_config(quick_config(**normalized))
+    agent.load_state_dict(state)
+    np.testing.assert_array_equal(agent.policy.encode.moments.mean, state["encoder"]["mean"])
+    assert (state["encoder"]["variance"] > 0).all() and state["encoder"]["mean"].any()
+    with pytest.raises(ValueError, match="encoder is not that of the configuration"):
+        A3C.from_config(quick_config(num_workers=3)).load_state_dict(state)
 
 
 @pytest.mark.parametrize("optimizer", ["shared_rmsprop", "rmsprop", "shared_adam"])
@@ -113,7 +163,7 @@ def add_ones(channel, shared, lock, times):
 
 
 def test_the_lock_lets_no_update_be_lost():
-    shared, lock = SharedParameters(ParameterLayout([("weight", (50, 40))]), {}, 1), ProcessLock()
+    shared, lock = shared_of(ParameterLayout([("weight", (50, 40))])), ProcessLock()
     workers = [WorkerProcess(f"adder {index}", add_ones, (shared, lock, 2000)) for index in range(3)]
     for worker in workers:
         worker.channel.send("go")
@@ -210,7 +260,7 @@ def test_writes_that_race_never_make_a_mean_square_negative():
     )
     while not agent.is_done:
         agent.update()
-    assert (agent.shared.statistics["mean_square"] >= 0).all()
+    assert (agent.shared.statistics["optimizer"]["mean_square"] >= 0).all()
     agent.close()
 
 
@@ -247,7 +297,7 @@ def test_a_worker_that_dies_again_and_again_is_given_up():
 def test_a_worker_killed_during_an_evaluation_is_named(monkeypatch):
     agent = A3C.from_config(quick_config(total_steps=10**9))
     play(agent, 500)
-    with DummyVecEnv(training_env_fns("CartPole-v1", 0, 2)) as envs:
+    with DummyVecEnv(training_env_fns(agent.config, 2)) as envs:
         os.kill(agent._workers[1].process.pid, signal.SIGKILL)
         started = time.monotonic()
         with pytest.raises(WorkerDiedError, match="worker 1 was killed by SIGKILL"):

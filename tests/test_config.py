@@ -26,6 +26,7 @@ def message_of(function, *arguments):
     "name,wrong_values",
     [
         ("env", ["", None, 3, ["CartPole-v1"]]),
+        ("frame_stack", [0, -1, 1.5, "four"]),
         ("seed", [-1, 2**31, 0.5, "zero"]),
         ("total_steps", [0, -5, 1.5, "many", None]),
         ("num_threads", [0, -1, 1.5, "all"]),
@@ -51,6 +52,8 @@ def message_of(function, *arguments):
         ("value_coef", [-0.1, math.nan, math.inf]),
         ("entropy_coef", [-0.1, math.nan, math.inf]),
         ("hidden_sizes", ["64,x", "64,0", [64, -1], [1.5], [None], 64, None, "64;64"]),
+        ("recurrent", ["rnn", "", None]),
+        ("recurrent_size", [0, -1, 1.5]),
         ("activation", ["gelu", "", None]),
         ("shared_torso", ["perhaps", 2, None]),
         ("initialization", ["zeros", None]),
@@ -197,6 +200,7 @@ def test_a_configuration_does_not_change():
 
 DIFFERENT = {
     "env": "module:id-v0",
+    "frame_stack": 4,
     "seed": 2**31 - 1,
     "total_steps": 123_456_789,
     "num_threads": 2,
@@ -222,6 +226,8 @@ DIFFERENT = {
     "value_coef": 1e-300,
     "entropy_coef": 0.0,
     "hidden_sizes": (3, 2, 1),
+    "recurrent": "lstm",
+    "recurrent_size": 5,
     "activation": "relu",
     "shared_torso": True,
     "initialization": "xavier",

@@ -12,7 +12,8 @@ from gymnasium.spaces import Box, Discrete, MultiBinary, MultiDiscrete
 from multiprocessing_env import DummyVecEnv
 from paddle_ac.algorithms.a2c import A2C
 from paddle_ac.config import make_config, read_yaml
-from tests.environments import Aiming, Identity, OneStepChain, Repeating
+from paddle_ac.training.evaluate import evaluate
+from tests.environments import Aiming, Identity, OneStepChain, Recall, Repeating
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 
@@ -128,3 +129,15 @@ def test_more_entropy_is_kept_where_it_is_paid_for():
     paid, unpaid = (trained(Identity, 3000, entropy_coef=coef).policy for coef in (1.0, 0.0))
     logits = [policy(observations)[0].numpy() for policy in (paid, unpaid)]
     assert np.ptp(logits[0]) < 2 < 4 < np.ptp(logits[1])
+
+
+@pytest.mark.parametrize("recurrent", ["lstm", "gru", "none"])
+def test_what_is_seen_no_more_is_remembered_by_recurrent_networks_alone(recurrent):
+    agent = trained(Recall, 12000, recurrent=recurrent, recurrent_size=16, hidden_sizes=(16,), gamma=0.9)
+    with DummyVecEnv([Recall] * 10) as envs:
+        envs.seed(7)
+        mean_return = evaluate(agent.policy, envs, 200, max_steps=10).mean()
+    if recurrent == "none":
+        assert mean_return < 0.7
+    else:
+        assert mean_return > 0.95

@@ -165,7 +165,7 @@ def test_seeds_repeat_and_no_two_purposes_share_episodes():
 
 def test_a_restored_collector_goes_on_as_if_nothing_had_been():
     def act_with(generator):
-        return lambda observations: generator.integers(0, 2, len(observations))
+        return lambda observations, state: generator.integers(0, 2, len(observations))
 
     saved = RolloutCollector(make_training_envs(config_of(vec="native")), 30)
     saved.collect(act_with(np.random.default_rng(0)))
@@ -185,7 +185,7 @@ def test_what_cannot_be_brought_back_begins_new_episodes_and_says_so(caplog):
     pytest.importorskip("envpool")
     config = config_of(vec="envpool")
     saved = RolloutCollector(make_training_envs(config), 30)
-    first = saved.collect(lambda observations: np.zeros(4, np.int64)).observations[0]
+    first = saved.collect(lambda observations, state: np.zeros(4, np.int64)).observations[0]
     state = copy.deepcopy(saved.state_dict())
     restored = RolloutCollector(make_training_envs(config), 30)
     restored.load_state_dict(state)
@@ -293,10 +293,11 @@ def test_misuse_is_told():
         ({"num_envs": 8, "num_workers": 1, "env": "Acrobot-v1"}, 500e-6, "serial"),
         ({"num_envs": 64, "env": "gym:CartPole-v1"}, 10e-6, "subproc"),
         ({"num_envs": 64, "vec": "serial"}, 500e-6, "serial"),
+        ({"num_envs": 64, "frame_stack": 2}, 1e-6, "serial"),
     ],
 )
 def test_auto_takes_what_is_fastest_and_says_why(monkeypatch, caplog, values, step, expected):
-    monkeypatch.setattr(envs_make, "_seconds_of_a_step", lambda env_id: step)
+    monkeypatch.setattr(envs_make, "_seconds_of_a_step", lambda config: step)
     monkeypatch.setattr(envs_make.os, "cpu_count", lambda: 2)
     with caplog.at_level("INFO", logger="paddle_ac"):
         settled = settle_vec(config_of(**values))
@@ -305,4 +306,4 @@ def test_auto_takes_what_is_fastest_and_says_why(monkeypatch, caplog, values, st
 
 
 def test_a_step_is_timed():
-    assert 1e-6 < envs_make._seconds_of_a_step("CartPole-v1") < 0.01
+    assert 1e-6 < envs_make._seconds_of_a_step(config_of()) < 0.01

@@ -17,6 +17,7 @@ from paddle_ac.nn.distributions import Categorical, make_distribution
 from paddle_ac.nn.networks import ActorCritic
 from paddle_ac.nn.numpy_network import BLOCK_SIZE, NumpyActorCritic
 from paddle_ac.nn.parameters import FlatParameters
+from paddle_ac.nn.unroll import Unroll
 
 SPACES = {
     "box": (Box(-1, 1, (2, 3)), np.random.default_rng(0).normal(size=(7, 2, 3)).astype(np.float32)),
@@ -116,6 +117,63 @@ def test_every_critic_is_differentiated_as_paddle_does(critic_loss, shared_torso
     for name in ("total", "actor", "critic", "entropy"):
         assert getattr(found, name) == pytest.approx(getattr(loss, name).item(), rel=1e-5, abs=2e-6), name
     np.testing.assert_allclose(gradient, flat.take_gradient(), rtol=1e-4, atol=5e-6)
+
+
+@pytest.mark.parametrize("q_critic", [False, True])
+@pytest.mark.parametrize("shared_torso", [False, True])
+@pytest.mark.parametrize("hidden_sizes", [(), (8,)])
+@pytest.mark.parametrize("recurrent", ["lstm", "gru"])
+def test_networks_that_remember_are_differentiated_as_paddle_does(recurrent, hidden_sizes, shared_torso, q_critic):
+    generator = np.random.default_rng(2)
+    paddle.seed(3)
+    network = ActorCritic(
+        Box(-1, 1, (4,)),
+        Discrete(3),
+        hidden_sizes,
+        "tanh",
+        shared_torso,
+        "xavier",
+        q_critic=q_critic,
+        recurrent=recurrent,
+        recurrent_size=5,
+    )
+    flat = FlatParameters(network)
+    flat.vector += generator.normal(scale=0.3, size=flat.vector.shape).astype(np.float32)
+    twin = NumpyActorCritic(flat.views, network.encode, network.distribution, "tanh", q_critic, recurrent)
+    num_steps, num_envs = 120, 3  # more rows than a block of others has
+    assert twin.state_size == network.state_size == 5 * {"lstm": 2, "gru": 1}[recurrent] * (2 - shared_torso)
+    state = generator.normal(size=(num_envs, twin.state_size)).astype(np.float32)
+    unroll = Unroll(state, generator.random((num_steps, num_envs)) < 0.1)
+    batch_size = num_steps * num_envs
+    assert batch_size > BLOCK_SIZE
+    observations = generator.normal(size=(batch_size, 4)).astype(np.float32)
+    actions, returns = generator.integers(3, size=batch_size), generator.normal(size=batch_size).astype(np.float32)
+    gradient = np.full_like(flat.vector, np.nan)
+    found = twin.loss_gradient(observations, actions, returns, None, LOSS, flat.layout.views(gradient), unroll)
+
+    logits, values = network(observations, unroll)
+    np.testing.assert_allclose(twin.values(observations, unroll), network.values(observations, unroll), atol=1e-5)
+    advantages = None
+    if q_critic:
+        expected = (paddle.nn.functional.softmax(logits) * values).sum(axis=-1)
+        values = paddle.take_along_axis(values, paddle.to_tensor(actions).unsqueeze(-1), axis=-1).squeeze(-1)
+        advantages = (values - expected).detach()
+    policy, returned = Categorical(logits), paddle.to_tensor(returns)
+    loss = actor_critic_loss(policy, values, paddle.to_tensor(actions), returned, 0.4, 0.3, advantages)
+    loss.total.backward()
+    assert found.total == pytest.approx(loss.total.item(), rel=1e-5)
+    np.testing.assert_allclose(gradient, flat.take_gradient(), rtol=1e-4, atol=5e-6)
+
+    states = [state.copy(), state.copy()]
+    drawn = [
+        policy.act(observations[:3], np.random.default_rng(5), memory)
+        for policy, memory in zip((network, twin), states, strict=True)
+    ]
+    np.testing.assert_array_equal(*drawn)
+    np.testing.assert_allclose(*states, atol=1e-6)
+    assert np.abs(states[0] - state).max(axis=0).all(), "every number of the state is brought up to date"
+    at_first = [policy.values(observations) for policy in (network, twin)]
+    np.testing.assert_allclose(*at_first, atol=1e-5)
 
 
 def test_a_batch_of_several_blocks_is_differentiated_as_a_whole():

@@ -8,6 +8,7 @@ import itertools
 
 import gymnasium
 import numpy as np
+import paddle
 import pytest
 from gymnasium.spaces import Box, Discrete
 
@@ -16,6 +17,10 @@ from paddle_ac.envs.wrappers import EpisodeReplay
 from paddle_ac.errors import NonFiniteError
 from paddle_ac.learning.returns import n_step_returns
 from paddle_ac.learning.rollout import EpisodeCollector, RolloutCollector
+from paddle_ac.nn.networks import ActorCritic
+from paddle_ac.nn.numpy_network import NumpyActorCritic
+from paddle_ac.nn.parameters import FlatParameters
+from paddle_ac.nn.unroll import Unroll
 from tests.environments import RandomWalk
 
 
@@ -51,14 +56,14 @@ def collector_of(*scripts, num_steps):
     return RolloutCollector(DummyVecEnv(env_fns), num_steps)
 
 
-def zeros(observations):
+def zeros(observations, state):
     return np.zeros(len(observations), np.int64)
 
 
 def test_a_rollout_is_time_major_and_in_order():
     asked = []
 
-    def act(observations):
+    def act(observations, state):
         asked.append(observations.copy())
         return 10 * len(asked) + np.arange(2)
 
@@ -86,7 +91,7 @@ def test_each_action_goes_to_its_environment():
 
     collector = RolloutCollector(DummyVecEnv([lambda: Echo(0, "...")] * 3), 2)
     actions = iter(np.array([[1, 2, 3], [4, 5, 6]]))
-    assert collector.collect(lambda _: next(actions)).rewards.tolist() == [[1, 2, 3], [4, 5, 6]]
+    assert collector.collect(lambda *_: next(actions)).rewards.tolist() == [[1, 2, 3], [4, 5, 6]]
 
 
 def test_a_termination_wins_over_a_truncation_and_each_is_told_in_its_place():
@@ -197,7 +202,7 @@ def replayable(make_env, num_envs=3, num_steps=4, key=(0,)):
 
 def acting(seed):
     generator = np.random.default_rng(seed)
-    return lambda observations: generator.integers(4, size=len(observations))
+    return lambda observations, state: generator.integers(4, size=len(observations))
 
 
 @pytest.mark.parametrize("rollouts_before", [0, 1, 2, 7])
@@ -224,7 +229,7 @@ def test_a_restored_collector_goes_on_as_the_one_that_was_saved(rollouts_before,
 def test_episodes_under_way_are_saved_with_their_actions_so_far():
     collector = replayable(lambda: Scripted(0, "...T....."), num_envs=2, num_steps=6)
     actions = iter(np.arange(12).reshape(6, 2))
-    collector.collect(lambda _: next(actions))
+    collector.collect(lambda *_: next(actions))
     state = collector.state_dict()
     assert list(state["envs"]) == ["0", "1"]
     assert [episode["episode"] for episode in state["envs"].values()] == [1, 1]
@@ -315,7 +320,7 @@ def test_one_whole_episode_of_each_environment_counts_and_nothing_else():
 def test_the_next_episodes_begin_at_their_beginning():
     collector = episodes_of("..T" + "." * 30 + "T", "T" + "." * 4 + "T" * 30)
     collector.collect(zeros)
-    rollout = collector.collect(lambda observations: zeros(observations))
+    rollout = collector.collect(lambda observations, state: zeros(observations, state))
     assert rollout.observations[0, :, 2].tolist() == [0, 0], "step 0 of an episode"
     assert not collector.episode_lengths.any()
 
@@ -328,3 +333,57 @@ def test_returns_of_whole_episodes_are_monte_carlo():
     expected = {0: [1 + 1 + 1, 2 + 2, 4], 1: [1 + 1 + 1 + 1 + 1, 2 + 2 + 2 + 2, 4 + 4 + 4, 8 + 8, 16]}
     for env, values in expected.items():
         assert returns[rollout.counted[:, env], env].tolist() == values
+
+
+# --------------------------------------------------------------------------------------------------- what is remembered
+
+
+def counting(observations, state):
+    """Remembers how many steps of the episode it has seen, and that in two places."""
+    state += [1, 10]
+    return zeros(observations, state)
+
+
+def test_what_the_policy_remembers_is_kept_with_the_rollout_and_begun_anew_with_episodes():
+    scripts = ["..T.....", ".L.B....", "........"]
+    env_fns = [functools.partial(Scripted, name, script) for name, script in enumerate(scripts)]
+    collector = RolloutCollector(DummyVecEnv(env_fns), 4, state_size=2)
+    first, second = collector.collect(counting), collector.collect(counting)
+    assert first.policy_state.tolist() == [[0, 0]] * 3
+    assert first.last_policy_state.tolist() == second.policy_state.tolist() == [[1, 10], [0, 0], [4, 40]]
+    assert first.unroll.begins.T.tolist() == [[False] * 3 + [True], [False, False, True, False], [False] * 4]
+    assert first.unroll.state is first.policy_state
+    assert first.truncation_places == [(1, 1)] and first.truncation_policy_states[0].tolist() == [2, 20]
+    seen = []
+    first.bootstrap_values(lambda observations, unroll: seen.append(unroll) or np.zeros(len(observations), np.float32))
+    assert seen[0].state.tolist() == [[1, 10], [0, 0], [4, 40], [2, 20]] and not seen[0].begins.any()
+
+
+@pytest.mark.parametrize("recurrent,shared_torso", [("lstm", False), ("gru", True)])
+def test_a_rollout_is_unrolled_as_it_was_played(recurrent, shared_torso):
+    """Step by step, over episodes' ends, the network says what it says of the whole rollout at once."""
+    paddle.seed(0)
+    network = ActorCritic(Box(-1, 1, (3,)), Discrete(4), (8,), "tanh", shared_torso, "xavier", recurrent=recurrent)
+    twin = NumpyActorCritic(
+        FlatParameters(network).views, network.encode, network.distribution, "tanh", recurrent=recurrent
+    )
+    generator = np.random.default_rng(3)
+    values = []
+
+    def act(observations, state):
+        values.append(twin.values(observations, Unroll.of_one_step(state)))
+        return twin.act(observations, generator, state)
+
+    collector = RolloutCollector(DummyVecEnv([RandomWalk] * 3), 30, twin.state_size)
+    for _ in range(2):
+        values.clear()
+        rollout = collector.collect(act)
+        assert rollout.terminated.any() and rollout.truncated.any()
+        flat = rollout.transitions(rollout.observations)
+        np.testing.assert_allclose(twin.values(flat, rollout.unroll), np.concatenate(values), atol=1e-5)
+        np.testing.assert_allclose(network.values(flat, rollout.unroll), np.concatenate(values), atol=1e-5)
+        replayed = rollout.policy_state.copy()
+        for step in range(30):
+            network.act(rollout.observations[step], None, replayed)
+            replayed[rollout.terminated[step] | rollout.truncated[step]] = 0
+        np.testing.assert_allclose(replayed, rollout.last_policy_state, atol=1e-5)

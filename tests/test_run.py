@@ -127,9 +127,20 @@ def test_environments_vectorised_by_their_maker_are_resumed_exactly_too(tmp_path
         resume(str(tmp_path / "run"), {"total_steps": 4000, "vec": "serial"})
 
 
-@pytest.mark.parametrize("algo", ["reinforce", "td_ac", "q_ac"])
-def test_every_synchronous_member_is_resumed_exactly(tmp_path, algo):
-    options = {"algo": algo, "num_envs": 3, "lr_decay_steps": 9000}
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"algo": "reinforce"},
+        {"algo": "td_ac"},
+        {"algo": "q_ac"},
+        {"algo": "paac"},
+        {"recurrent": "lstm", "vec": "subproc"},
+        {"recurrent": "gru", "shared_torso": True, "gae_lambda": 0.9},
+    ],
+    ids=lambda changes: "-".join(map(str, changes.values())),
+)
+def test_every_synchronous_member_is_resumed_exactly(tmp_path, changes):
+    options = {"num_envs": 3, "lr_decay_steps": 9000, **changes}
     quick_run(tmp_path / "whole", 3000, **options)
     quick_run(tmp_path / "run", 1200, **options)
     resume(str(tmp_path / "run"), {"total_steps": 3000})
@@ -259,7 +270,9 @@ def test_evaluating_is_repeatable_and_in_unseen_episodes(uninterrupted):
 
 
 class AlwaysFirst:
-    def act(self, observations, generator=None):
+    state_size = 0
+
+    def act(self, observations, generator=None, state=None):
         return np.zeros(len(observations), int)
 
 

@@ -59,6 +59,7 @@ class A2C(Synchronous):
             self.policy.distribution,
             config.activation,
             self.policy.q_critic,
+            self.policy.recurrent,
         )
         self.gradient_of = GradientOfRollout(config, self.network, self.parameters.layout)
         self.optimizer: Optimizer
@@ -68,7 +69,9 @@ class A2C(Synchronous):
             self.optimizer = Adam(self.parameters.vector, config.optimizer_epsilon)
         self.generator = np.random.default_rng((config.seed, 1))
         self.collector = (
-            RolloutCollector(envs, config.num_steps) if isinstance(config, RolloutConfig) else EpisodeCollector(envs)
+            RolloutCollector(envs, config.num_steps, self.policy.state_size)
+            if isinstance(config, RolloutConfig)
+            else EpisodeCollector(envs)
         )
         self.normalize_rewards = RewardNormalizer(envs.num_envs, config.gamma) if config.normalize_rewards else None
         self.env_steps = 0
@@ -98,7 +101,7 @@ class A2C(Synchronous):
             rollout.rewards = self.normalize_rewards(rollout.rewards, rollout.terminated | rollout.truncated)
         learned = self.gradient_of(rollout)
         self.optimizer.step(learned.gradient, learning_rate)
-        self.policy.encode.learn(rollout.observations.reshape(-1, *rollout.observations.shape[2:]))
+        self.policy.encode.learn(rollout.transitions(rollout.observations))
         self.env_steps += rollout.rewards.size
         self.num_updates += 1
         return {
@@ -113,8 +116,8 @@ class A2C(Synchronous):
             "diagnostics/explained_variance": explained_variance(learned.loss.values, learned.returns),
         }
 
-    def _act(self, observations: np.ndarray) -> np.ndarray:
-        return self.network.act(observations, self.generator)
+    def _act(self, observations: np.ndarray, state: np.ndarray) -> np.ndarray:
+        return self.network.act(observations, self.generator, state)
 
     def state_dict(self) -> dict[str, Any]:
         """All that it takes to go on exactly from here: arrays, numbers and texts in nested dictionaries."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import logging
 import multiprocessing.connection
 import time
@@ -27,6 +28,7 @@ from paddle_ac.algorithms.shared_parameters import ProcessLock, SharedParameters
 from paddle_ac.config import A3CConfig
 from paddle_ac.envs.make import one_line_errors, training_env_fns
 from paddle_ac.errors import NonFiniteError
+from paddle_ac.nn.moments import RunningMoments
 from paddle_ac.nn.networks import ActorCritic
 from paddle_ac.nn.parameters import FlatParameters
 
@@ -62,7 +64,12 @@ class A3C:
         self._network = make_actor_critic(config, observation_space, action_space)
         self._snapshot = FlatParameters(self._network)
         layout = self._snapshot.layout
-        self.shared = SharedParameters(layout, initial_statistics(config, layout.size), config.num_workers)
+        statistics = {
+            "optimizer": initial_statistics(config, layout.size),
+            "encoder": self._network.encode.state_dict(),
+            "rewards": RunningMoments.initial_statistics(()) if config.normalize_rewards else {},
+        }
+        self.shared = SharedParameters(layout, statistics, config.num_workers)
         self.shared.vector[:] = self._snapshot.vector
         self.lock = ProcessLock() if config.lock else None
         self._starts = [0] * config.num_workers  # of each worker, over the whole run: a number of its episodes' seeds
@@ -79,7 +86,7 @@ class A3C:
     @classmethod
     def from_config(cls, config: A3CConfig) -> A3C:
         """For the environment that the configuration names; ``ConfigError`` if it cannot be had."""
-        env_fns = training_env_fns(config.env, config.seed, 1)
+        env_fns = training_env_fns(config, 1)
         with one_line_errors(config.env):
             observation_space, action_space = probe_spaces(env_fns[0])
             check_space(observation_space, "observation")
@@ -115,6 +122,8 @@ class A3C:
     def policy(self) -> ActorCritic:
         """A network with the shared parameters as they are now; the same network at each call, filled anew."""
         self._snapshot.vector[:] = self.shared.vector
+        with self.shared.moments_lock:
+            self._network.encode.load_state_dict(self.shared.statistics["encoder"])
         return self._network
 
     def update(self) -> dict[str, Any]:
@@ -155,10 +164,12 @@ class A3C:
 
     def state_dict(self) -> dict[str, Any]:
         """Parameters, statistics and counters as they are now; episodes under way are not part of it."""
+        with self.shared.moments_lock:
+            statistics = copy.deepcopy(self.shared.statistics)
         return {
             "env_steps": int(self.shared.env_steps),
             "parameters": {name: view.copy() for name, view in self.shared.views.items()},
-            "optimizer": {name: value.copy() for name, value in self.shared.statistics.items()},
+            **statistics,
             "worker_steps": self.shared.worker_steps.copy(),
             "worker_updates": self.shared.worker_updates.copy(),
             "starts": list(self._starts),
@@ -172,19 +183,16 @@ class A3C:
         """
         if len(state["starts"]) != self.config.num_workers:
             raise ValueError(f"the checkpoint has {len(state['starts'])} workers, this run {self.config.num_workers}")
-        if state["optimizer"].keys() != self.shared.statistics.keys():
-            raise ValueError(f"the checkpoint's optimiser is not {self.config.optimizer}")
         self._snapshot.load(state["parameters"])
         self.shared.vector[:] = self._snapshot.vector
-        for name, statistic in self.shared.statistics.items():
-            statistic[...] = state["optimizer"][name]
+        self.shared.load_statistics(state)
         self.shared.worker_steps[:] = state["worker_steps"]
         self.shared.worker_updates[:] = state["worker_updates"]
         self._starts = list(state["starts"])
 
     def phases(self) -> dict[str, Callable[[], int]]:
         """The parts of an update of one worker, in this process; see ``Algorithm.phases``."""
-        envs = DummyVecEnv(training_env_fns(self.config.env, self.config.seed, self.config.num_envs))
+        envs = DummyVecEnv(training_env_fns(self.config, self.config.num_envs))
         return A3CWorker(0, 0, self.config, envs, self.shared, contextlib.nullcontext()).phases()
 
     def close(self) -> None:
@@ -200,7 +208,7 @@ class A3C:
     def _start(self, index: int) -> WorkerProcess:
         config = self.config
         first = index * config.num_envs
-        env_fns = training_env_fns(config.env, config.seed, first + config.num_envs, self._starts[index])[first:]
+        env_fns = training_env_fns(config, first + config.num_envs, self._starts[index])[first:]
         arguments = (index, self._starts[index], config, cloudpickle.dumps(env_fns), self.shared, self.lock)
         self._starts[index] += 1
         return WorkerProcess(f"worker {index}", run_worker, arguments)

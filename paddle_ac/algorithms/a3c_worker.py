@@ -18,6 +18,7 @@ from paddle_ac.errors import NonFiniteError
 from paddle_ac.learning.gradient import GradientOfRollout
 from paddle_ac.learning.phases import phases_of_update
 from paddle_ac.learning.returns import explained_variance
+from paddle_ac.learning.rewards import RewardNormalizer
 from paddle_ac.learning.rollout import Rollout, RolloutCollector
 from paddle_ac.learning.schedules import scheduled_learning_rate
 from paddle_ac.nn.actions import action_distribution
@@ -75,13 +76,19 @@ class A3CWorker:
         self.shared = shared
         self.lock = lock
         self.vector = np.empty_like(shared.vector)
-        encode = ObservationEncoder(envs.observation_space)
+        self.encode = ObservationEncoder(
+            envs.observation_space, config.normalize_observations, shared.statistics["encoder"]
+        )
         distribution = action_distribution(envs.action_space)
-        self.network = NumpyActorCritic(shared.layout.views(self.vector), encode, distribution, config.activation)
+        views = shared.layout.views(self.vector)
+        self.network = NumpyActorCritic(views, self.encode, distribution, config.activation, recurrent=config.recurrent)
         self.gradient_of = GradientOfRollout(config, self.network, shared.layout)
         self.optimizer = make_shared_optimizer(config, shared, index)
         self.generator = np.random.default_rng((config.seed, 1, index, start))
-        self.collector = RolloutCollector(envs, config.num_steps)
+        self.collector = RolloutCollector(envs, config.num_steps, self.network.state_size)
+        self.normalize_rewards: RewardNormalizer | None = None
+        if config.normalize_rewards:
+            self.normalize_rewards = RewardNormalizer(config.num_envs, config.gamma, shared.statistics["rewards"])
         self._begin_report()
 
     def run(self, send: Callable[[Report], None]) -> None:
@@ -114,13 +121,20 @@ class A3CWorker:
         config, shared = self.config, self.shared
         updates_before = shared.num_updates
         np.copyto(self.vector, shared.vector)
+        with shared.moments_lock:
+            self.encode.look()
         rollout = self.collector.collect(self._act)
+        if self.normalize_rewards is not None:
+            with shared.moments_lock:
+                rollout.rewards = self.normalize_rewards(rollout.rewards, rollout.terminated | rollout.truncated)
         learned = self.gradient_of(rollout)
         learning_rate = scheduled_learning_rate(
             config.lr_schedule, config.learning_rate, shared.env_steps, config.decay_steps, config.lr_decay_factor
         )
         with self.lock:
             self.optimizer.step(learned.gradient, learning_rate)
+        with shared.moments_lock:
+            self.encode.learn(rollout.transitions(rollout.observations))
         policy_lag = shared.num_updates - updates_before
         shared.worker_updates[self.index] += 1
         shared.worker_steps[self.index] += len(learned.returns)
@@ -134,8 +148,8 @@ class A3CWorker:
         self.predictions.append(loss.values)
         self.targets.append(learned.returns)
 
-    def _act(self, observations: np.ndarray) -> np.ndarray:
-        return self.network.act(observations, self.generator)
+    def _act(self, observations: np.ndarray, state: np.ndarray) -> np.ndarray:
+        return self.network.act(observations, self.generator, state)
 
     def _begin_report(self) -> None:
         self.episode_returns: list[float] = []
@@ -168,8 +182,8 @@ class A3CWorker:
 def make_shared_optimizer(config: A3CConfig, shared: SharedParameters, index: int) -> Optimizer:
     """The optimiser of a worker: on the shared parameters, with the shared statistics or its own row of them."""
     if config.optimizer == "shared_adam":
-        return Adam(shared.vector, config.optimizer_epsilon, shared.statistics)
-    statistics = shared.statistics
+        return Adam(shared.vector, config.optimizer_epsilon, shared.statistics["optimizer"])
+    statistics = shared.statistics["optimizer"]
     if config.optimizer == "rmsprop":
         statistics = {name: rows[index] for name, rows in statistics.items()}
     return RMSProp(shared.vector, config.rmsprop_decay, config.optimizer_epsilon, statistics)

@@ -15,8 +15,18 @@ class Policy(Protocol):
 
     encode: ObservationEncoder  # what it makes of observations; its moments belong to the model
 
-    def act(self, observations: np.ndarray, generator: np.random.Generator | None = None) -> np.ndarray:
-        """Actions for observations ``[N, ...]``, drawn with a generator or the most probable ones without."""
+    state_size: int  # S, the numbers that it remembers of an environment's episode
+
+    def act(
+        self,
+        observations: np.ndarray,
+        generator: np.random.Generator | None = None,
+        state: np.ndarray | None = None,
+    ) -> np.ndarray:
+        """Actions for observations ``[N, ...]``, drawn with a generator or the most probable ones without.
+
+        The state ``[N, S]``, zeros where an episode begins, is brought up to date in place.
+        """
         ...
 
     def parameter_arrays(self) -> dict[str, np.ndarray]:

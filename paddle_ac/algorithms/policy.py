@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from paddle_ac.config import OnPolicyConfig, QActorCriticConfig, SynchronousConfig
+from paddle_ac.config import OnPolicyConfig, QActorCriticConfig, RolloutConfig
 from paddle_ac.errors import ConfigError
 from paddle_ac.nn.networks import ActorCritic
 
@@ -15,6 +15,9 @@ def make_actor_critic(config: OnPolicyConfig, observation_space: Any, action_spa
     Raises:
         ConfigError: an action space that there is no distribution for.
     """
+    memory: dict[str, Any] = {}
+    if isinstance(config, RolloutConfig):
+        memory = {"recurrent": config.recurrent, "recurrent_size": config.recurrent_size}
     try:
         return ActorCritic(
             observation_space,
@@ -25,8 +28,9 @@ def make_actor_critic(config: OnPolicyConfig, observation_space: Any, action_spa
             config.initialization,
             config.state_dependent_std,
             config.initial_log_std,
-            isinstance(config, SynchronousConfig) and config.normalize_observations,
+            config.normalize_observations,
             isinstance(config, QActorCriticConfig),
+            **memory,
         )
     except TypeError as error:
         raise ConfigError(f"{config.algo} {error}; that of {config.env} is {action_space}") from None

@@ -122,12 +122,12 @@ class SAC(Synchronous):
             **metrics,
         }
 
-    def _act(self, observations: np.ndarray) -> np.ndarray:
+    def _act(self, observations: np.ndarray, state: np.ndarray) -> np.ndarray:
         if self.env_steps < self.config.learning_starts:
             return self.scale.to_box(self.generator.uniform(-1, 1, self.noise.shape).astype(np.float32))
-        return self._act_by_policy(observations)
+        return self._act_by_policy(observations, state)
 
-    def _act_by_policy(self, observations: np.ndarray) -> np.ndarray:
+    def _act_by_policy(self, observations: np.ndarray, state: np.ndarray) -> np.ndarray:
         # An autoregressive process of variance 1: each action has the policy's distribution, whatever the correlation.
         correlation = self.config.noise_correlation
         self.noise *= np.float32(correlation)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 from multiprocessing import reduction
 from typing import Any
@@ -23,28 +24,44 @@ class SharedParameters:
 
     Args:
         layout: of the network's parameters, P in all.
-        statistics: the optimiser's statistics as they begin; each array gets a place of its own.
+        statistics: what else is learned as it begins, by group (``"optimizer"``, the moments ``"encoder"`` and
+            ``"rewards"``) and name; each array gets a place of its own.
         num_workers: W.
 
     Attributes:
         vector: ``[P]`` float32, all parameters.
         views: name to the parameter's part of ``vector``.
-        statistics: name to array.
+        statistics: group to name to array.
+        moments_lock: to be held by whoever reads or writes moments, which mean nothing half written.
         worker_steps: ``[W]`` int64, steps of single environments that each worker has learned from.
         worker_updates: ``[W]`` int64, how often each has written.
     """
 
-    def __init__(self, layout: ParameterLayout, statistics: dict[str, np.ndarray], num_workers: int):
+    def __init__(self, layout: ParameterLayout, statistics: dict[str, dict[str, np.ndarray]], num_workers: int):
         self.layout = layout
         self._shared = {
             "vector": SharedArray((layout.size,), np.float32),
             "counters": SharedArray((2, num_workers), np.int64),
             "stop": SharedArray((1,), np.bool_),
         }
-        self._shared_statistics = {name: SharedArray(value.shape, value.dtype) for name, value in statistics.items()}
+        self._shared_statistics = {
+            group: {name: SharedArray(value.shape, value.dtype) for name, value in arrays.items()}
+            for group, arrays in statistics.items()
+        }
+        self.moments_lock: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
+        if statistics["encoder"] or statistics["rewards"]:
+            self.moments_lock = ProcessLock()
         self._look()
-        for name, value in statistics.items():
-            self.statistics[name][...] = value
+        self.load_statistics(statistics)
+
+    def load_statistics(self, statistics: dict[str, dict[str, np.ndarray]]) -> None:
+        """Give every statistic the value of its group and name; ``ValueError`` if these are of something else."""
+        for group, arrays in self.statistics.items():
+            shapes = {name: array.shape for name, array in arrays.items()}
+            if shapes != {name: array.shape for name, array in statistics[group].items()}:
+                raise ValueError(f"the checkpoint's {group} is not that of the configuration")
+            for name, array in arrays.items():
+                array[...] = statistics[group][name]
 
     def _look(self) -> None:
         """Arrays on the memory, of this process."""
@@ -52,10 +69,13 @@ class SharedParameters:
         self.views = self.layout.views(self.vector)
         self.worker_steps, self.worker_updates = self._shared["counters"].array
         self._stop = self._shared["stop"].array
-        self.statistics = {name: shared.array for name, shared in self._shared_statistics.items()}
+        self.statistics = {
+            group: {name: shared.array for name, shared in arrays.items()}
+            for group, arrays in self._shared_statistics.items()
+        }
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: self.__dict__[name] for name in ("layout", "_shared", "_shared_statistics")}
+        return {name: self.__dict__[name] for name in ("layout", "_shared", "_shared_statistics", "moments_lock")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)

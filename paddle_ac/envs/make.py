@@ -18,7 +18,7 @@ from gymnasium.envs.registration import EnvSpec
 from multiprocessing_env import DummyVecEnv, EnvironmentFailedError, SubprocVecEnv, VecEnv
 from paddle_ac.config import RunConfig, VectorEnvConfig
 from paddle_ac.envs.native import SAME_STEP, NativeVecEnv, SameStepEnvPool, SameStepEnvs, make_same_step_envs
-from paddle_ac.envs.single import import_classic_gym, make_classic_gym, make_gymnasium, make_replayable
+from paddle_ac.envs.single import import_classic_gym, make_classic_gym, make_gymnasium, make_replayable, make_stacked
 from paddle_ac.envs.wrappers import EpisodeReplay
 from paddle_ac.errors import ConfigError
 
@@ -43,23 +43,23 @@ def make_training_envs(config: VectorEnvConfig) -> VecEnv:
     with one_line_errors(config.env):
         if config.vec in ("native", "envpool"):
             return _make_native_envs(config, (config.seed, TRAINING), config.num_envs)
-        return _side_by_side(training_env_fns(config.env, config.seed, config.num_envs), config, config.num_workers)
+        return _side_by_side(training_env_fns(config, config.num_envs), config, config.num_workers)
 
 
-def training_env_fns(env_id: str, seed: int, num_envs: int, start: int = 0) -> list[Callable[[], EpisodeReplay]]:
+def training_env_fns(config: RunConfig, num_envs: int, start: int = 0) -> list[Callable[[], EpisodeReplay]]:
     """Functions that make the environments to learn in, one each.
 
     Args:
-        env_id: as in the configuration.
-        seed: of the run.
+        config: names the environment and the seed.
         num_envs: how many.
         start: how many times the run's environments were begun anew before; each time they play other episodes.
 
     Raises:
         ConfigError: an unknown environment.
     """
-    make_env = _env_maker(env_id)
-    return [functools.partial(make_replayable, make_env, (seed, TRAINING, index, start)) for index in range(num_envs)]
+    make_env = _env_maker(config)
+    keys = [(config.seed, TRAINING, index, start) for index in range(num_envs)]
+    return [functools.partial(make_replayable, make_env, key) for key in keys]
 
 
 @contextmanager
@@ -90,7 +90,7 @@ def make_evaluation_envs(config: RunConfig, seed: int, num_envs: int, purpose: i
         config = settle_vec(config)
         if isinstance(config, VectorEnvConfig) and config.vec in ("native", "envpool"):
             return _make_native_envs(config, (seed, purpose), num_envs)
-        make_env = _env_maker(config.env)
+        make_env = _env_maker(config)
         env_fns = [functools.partial(make_replayable, make_env, (seed, purpose, index)) for index in range(num_envs)]
         return _side_by_side(env_fns, config) if isinstance(config, VectorEnvConfig) else DummyVecEnv(env_fns)
 
@@ -104,10 +104,10 @@ def settle_vec(config: AnyConfig) -> AnyConfig:
     """
     if not isinstance(config, VectorEnvConfig) or config.vec != "auto":
         return config
-    if config.num_envs >= NATIVE_FROM and _has_native_version(config.env):
+    if config.num_envs >= NATIVE_FROM and config.frame_stack == 1 and _has_native_version(config.env):
         vec, reason = "native", f"{config.env} has a vectorised version, worth it from {NATIVE_FROM} environments on"
     else:
-        step = _seconds_of_a_step(config.env)
+        step = _seconds_of_a_step(config)
         serial = step * config.num_envs
         num_workers = config.num_workers or default_num_workers(config.num_envs)
         subproc = serial / num_workers + SECONDS_OF_A_WORKER * num_workers
@@ -125,11 +125,11 @@ def _has_native_version(env_id: str) -> bool:
 
 
 @functools.cache
-def _seconds_of_a_step(env_id: str) -> float:
+def _seconds_of_a_step(config: RunConfig) -> float:
     """The median over some steps with random actions, a tenth of a second at most."""
     seconds: list[float] = []
-    (env_fn,) = training_env_fns(env_id, 0, 1)
-    with one_line_errors(env_id), DummyVecEnv([env_fn]) as envs:
+    (env_fn,) = training_env_fns(config, 1)
+    with one_line_errors(config.env), DummyVecEnv([env_fn]) as envs:
         envs.reset()
         while len(seconds) < 100 and sum(seconds) < 0.1:
             actions = np.array([envs.action_space.sample()])
@@ -141,6 +141,10 @@ def _seconds_of_a_step(env_id: str) -> float:
 
 def _make_native_envs(config: VectorEnvConfig, key: tuple[int, ...], num_envs: int) -> NativeVecEnv:
     envs: SameStepEnvs
+    if config.frame_stack > 1:
+        raise ConfigError(
+            f"frame_stack={config.frame_stack} is for single environments: --vec must be serial or subproc"
+        )
     if config.vec == "envpool":
         envs = SameStepEnvPool(config.env, num_envs, config.num_workers or default_num_workers(num_envs))
     elif config.env.startswith("gym:"):
@@ -165,16 +169,20 @@ def default_num_workers(num_envs: int) -> int:
     return max(workers for workers in range(1, min(cores, num_envs) + 1) if num_envs % workers == 0)
 
 
-def _env_maker(env_id: str) -> Callable[[], Any]:
+def _env_maker(config: RunConfig) -> Callable[[], Any]:
+    env_id = config.env
+    make_env: Callable[[], Any]
     if not env_id.startswith("gym:"):
         # The specification, not the id: a worker has not run the registrations of this process.
-        return functools.partial(make_gymnasium, _find_spec(env_id))
-    gym, plain_id = import_classic_gym(), env_id.removeprefix("gym:")
-    try:
-        gym.spec(plain_id)
-    except (ImportError, TypeError, ValueError, gym.error.Error) as error:
-        raise ConfigError(f"environment {env_id!r}: {_one_line(error)}") from None
-    return functools.partial(make_classic_gym, plain_id)
+        make_env = functools.partial(make_gymnasium, _find_spec(env_id))
+    else:
+        gym, plain_id = import_classic_gym(), env_id.removeprefix("gym:")
+        try:
+            gym.spec(plain_id)
+        except (ImportError, TypeError, ValueError, gym.error.Error) as error:
+            raise ConfigError(f"environment {env_id!r}: {_one_line(error)}") from None
+        make_env = functools.partial(make_classic_gym, plain_id)
+    return make_env if config.frame_stack == 1 else functools.partial(make_stacked, make_env, config.frame_stack)
 
 
 def _find_spec(env_id: str) -> EnvSpec:

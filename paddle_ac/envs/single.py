@@ -11,12 +11,17 @@ from typing import Any
 
 import gymnasium
 
-from paddle_ac.envs.wrappers import EpisodeReplay
+from paddle_ac.envs.wrappers import EpisodeReplay, FrameStack
 
 
 def make_replayable(make_env: Callable[[], Any], key: tuple[int, ...]) -> EpisodeReplay:
     """An environment whose episodes are seeded from ``key`` and can be played again."""
     return EpisodeReplay(make_env(), key)
+
+
+def make_stacked(make_env: Callable[[], Any], num_frames: int) -> FrameStack:
+    """An environment whose observations are the last ones side by side."""
+    return FrameStack(make_env(), num_frames)
 
 
 def make_gymnasium(spec: gymnasium.envs.registration.EnvSpec) -> gymnasium.Env:

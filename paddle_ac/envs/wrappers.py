@@ -5,53 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from gymnasium.spaces import Box
 
-from multiprocessing_env import get_env_attr, reset_env, set_env_attr
+from multiprocessing_env import get_env_attr, reset_env, set_env_attr, space_kind
 
 
-class EpisodeReplay:
-    """An environment that can be brought back to where it stood.
-
-    Every episode is seeded from a key of its own, the run's key and its number, and its actions are kept until it
-    ends: to go back, the episode is begun again and the actions are played again. No environment needs to know how to
-    save itself. The time to go back and the memory grow with the length of an episode.
+class Wrapper:
+    """An environment around another one, which has whatever this does not.
 
     Args:
-        env: a Gymnasium or classic gym environment that repeats itself from the same seed and actions.
-        key: whole numbers that no other environment of the run has, such as (run's seed, purpose, index).
+        env: a Gymnasium or classic gym environment.
     """
 
-    def __init__(self, env: Any, key: tuple[int, ...]):
+    def __init__(self, env: Any):
         self.env = env
-        self.key = key
-        self.episode = -1
-        self.actions: list[Any] = []
-
-    def reset(self, *, seed: int | None = None) -> tuple[Any, dict]:
-        """Begin the next episode; a ``seed`` begins another row of episodes, from number 0."""
-        if seed is not None:
-            self.key, self.episode = (seed,), -1
-        self.episode += 1
-        self.actions = []
-        entropy = np.random.SeedSequence((*self.key, self.episode)).generate_state(1)[0]
-        return reset_env(self.env, int(entropy) % 2**31)  # old environments take no more than 31 bits
-
-    def step(self, action: Any) -> tuple:
-        """The environment's own results, four or five."""
-        self.actions.append(action if isinstance(action, int) else np.copy(action))  # an array may be used again
-        return self.env.step(action)
-
-    def get_state(self) -> dict[str, Any]:
-        """The number of the episode under way, and its actions so far ``[t, *action_space.shape]``."""
-        return {"episode": self.episode, "actions": np.array(self.actions, self.action_space.dtype)}
-
-    def set_state(self, state: dict[str, Any]) -> Any:
-        """Play an episode again as far as ``get_state`` told; returns the observation that it had come to."""
-        self.episode = state["episode"] - 1
-        observation, _ = self.reset()
-        for action in state["actions"]:
-            observation = self.step(action)[0]
-        return observation
 
     @property
     def observation_space(self) -> Any:
@@ -83,3 +50,86 @@ class EpisodeReplay:
 
     def close(self) -> None:
         self.env.close()
+
+
+class FrameStack(Wrapper):
+    """The last ``num_frames`` observations side by side, the newest last; an episode begins with copies of its first.
+
+    Args:
+        env: a Gymnasium or classic gym environment with observations of a Box.
+        num_frames: K; observations are ``[K, *shape]``.
+
+    Raises:
+        TypeError: another observation space.
+    """
+
+    def __init__(self, env: Any, num_frames: int):
+        super().__init__(env)
+        space = env.observation_space
+        if space_kind(space) != "Box":
+            raise TypeError(f"only observations of a Box can be stacked, not of {space}")
+        low, high = (np.stack([bound] * num_frames) for bound in (space.low, space.high))
+        self.stacked_space = Box(low, high, dtype=space.dtype)
+        self.frames = np.zeros(self.stacked_space.shape, space.dtype)
+
+    @property
+    def observation_space(self) -> Any:
+        return self.stacked_space
+
+    def reset(self, *, seed: int | None = None) -> tuple[np.ndarray, dict]:
+        """Begin an episode."""
+        observation, info = reset_env(self.env, seed)
+        self.frames[:] = observation
+        return self.frames.copy(), info
+
+    def step(self, action: Any) -> tuple:
+        """The environment's own results, four or five, with the stack for an observation."""
+        observation, *rest = self.env.step(action)
+        self.frames[:-1] = self.frames[1:]
+        self.frames[-1] = observation
+        return self.frames.copy(), *rest
+
+
+class EpisodeReplay(Wrapper):
+    """An environment that can be brought back to where it stood.
+
+    Every episode is seeded from a key of its own, the run's key and its number, and its actions are kept until it
+    ends: to go back, the episode is begun again and the actions are played again. No environment needs to know how to
+    save itself. The time to go back and the memory grow with the length of an episode.
+
+    Args:
+        env: a Gymnasium or classic gym environment that repeats itself from the same seed and actions.
+        key: whole numbers that no other environment of the run has, such as (run's seed, purpose, index).
+    """
+
+    def __init__(self, env: Any, key: tuple[int, ...]):
+        super().__init__(env)
+        self.key = key
+        self.episode = -1
+        self.actions: list[Any] = []
+
+    def reset(self, *, seed: int | None = None) -> tuple[Any, dict]:
+        """Begin the next episode; a ``seed`` begins another row of episodes, from number 0."""
+        if seed is not None:
+            self.key, self.episode = (seed,), -1
+        self.episode += 1
+        self.actions = []
+        entropy = np.random.SeedSequence((*self.key, self.episode)).generate_state(1)[0]
+        return reset_env(self.env, int(entropy) % 2**31)  # old environments take no more than 31 bits
+
+    def step(self, action: Any) -> tuple:
+        """The environment's own results, four or five."""
+        self.actions.append(action if isinstance(action, int) else np.copy(action))  # an array may be used again
+        return self.env.step(action)
+
+    def get_state(self) -> dict[str, Any]:
+        """The number of the episode under way, and its actions so far ``[t, *action_space.shape]``."""
+        return {"episode": self.episode, "actions": np.array(self.actions, self.action_space.dtype)}
+
+    def set_state(self, state: dict[str, Any]) -> Any:
+        """Play an episode again as far as ``get_state`` told; returns the observation that it had come to."""
+        self.episode = state["episode"] - 1
+        observation, _ = self.reset()
+        for action in state["actions"]:
+            observation = self.step(action)[0]
+        return observation

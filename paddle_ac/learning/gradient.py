@@ -13,6 +13,7 @@ from paddle_ac.learning.rollout import Rollout
 from paddle_ac.nn.layout import ParameterLayout
 from paddle_ac.nn.numpy_network import LossParts, NumpyActorCritic
 from paddle_ac.nn.optimizers import clip_by_norm
+from paddle_ac.nn.unroll import Unroll
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,7 @@ class GradientOfRollout:
                 advantages,
                 self.loss_config,
                 self._views,
+                rollout.unroll,
             )
             gradient, norm = clip_by_norm(self._gradient, self.config.max_grad_norm)
         if not np.isfinite(loss.total) or not np.isfinite(norm):
@@ -81,10 +83,10 @@ class GradientOfRollout:
         if not isinstance(config, RolloutConfig) or config.gae_lambda == 1:
             returns = rollout.transitions(n_step_returns(*known, last_values, config.gamma))
             return returns, None if self.has_baseline else returns
-        values = self.network.values(rollout.transitions(rollout.observations)).reshape(rewards.shape)
+        values = self.network.values(rollout.transitions(rollout.observations), rollout.unroll).reshape(rewards.shape)
         advantages = generalized_advantages(*known, values, last_values, config.gamma, config.gae_lambda)
         return rollout.transitions(advantages + values), rollout.transitions(advantages)
 
 
-def _nought(observations: np.ndarray) -> np.ndarray:
+def _nought(observations: np.ndarray, unroll: Unroll) -> np.ndarray:
     return np.zeros(len(observations), np.float32)

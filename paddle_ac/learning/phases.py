@@ -7,21 +7,21 @@ from collections.abc import Callable
 
 import numpy as np
 
-from paddle_ac.learning.rollout import Rollout, RolloutCollector
+from paddle_ac.learning.rollout import Act, Rollout, RolloutCollector
 
 NUM_RANDOM_STEPS = 100
 
 
 def phases_of_update(
     collector: RolloutCollector,
-    act: Callable[[np.ndarray], np.ndarray],
+    act: Act,
     learn: Callable[[Rollout], None],
 ) -> dict[str, Callable[[], int]]:
     """What the update of an algorithm that plays and then learns consists of.
 
     Args:
         collector: with N environments, which are no good for learning afterwards.
-        act: from observations ``[N, ...]`` to actions ``[N, ...]``.
+        act: as for ``RolloutCollector.collect``.
         learn: learns from a rollout.
 
     Returns:
@@ -39,7 +39,7 @@ def phases_of_update(
         return envs.num_envs
 
     def choose() -> int:
-        act(observations)
+        act(observations, collector.policy_state)
         return envs.num_envs
 
     def learn_from_rollout() -> int:

@@ -19,12 +19,13 @@ class RewardNormalizer:
     Args:
         num_envs: N.
         gamma: discount factor.
+        statistics: the arrays that ``RunningMoments`` is to keep its own in.
     """
 
-    def __init__(self, num_envs: int, gamma: float):
+    def __init__(self, num_envs: int, gamma: float, statistics: dict[str, np.ndarray] | None = None):
         self.gamma = gamma
         self.returns = np.zeros(num_envs, np.float64)
-        self.moments = RunningMoments(())
+        self.moments = RunningMoments((), statistics)
 
     def __call__(self, rewards: np.ndarray, done: np.ndarray) -> np.ndarray:
         """Take in a rollout, and scale its rewards by all that was seen so far.

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from multiprocessing_env import VecEnv
 from paddle_ac.errors import NonFiniteError
 from paddle_ac.nn.actions import clip_for
+from paddle_ac.nn.unroll import Unroll
+
+Act: TypeAlias = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 @dataclass
@@ -24,8 +27,11 @@ class Rollout:
         terminated: ``[T, N]`` bool, the episode ended in this step.
         truncated: ``[T, N]`` bool, the episode was cut in this step by a time limit.
         last_observations: ``[N, *observation_space.shape]``, after the rollout.
+        policy_state: ``[N, S]`` float32, what the policy remembered before the first step; S is 0 of most.
+        last_policy_state: ``[N, S]`` float32, what it remembered after the rollout.
         truncation_places: ``(t, n)`` of every truncation, in order.
         truncation_observations: the last observation of each of these episodes.
+        truncation_policy_states: ``[S]`` float32, what the policy remembered of each before that observation.
         episode_returns: undiscounted return of every episode that finished in the rollout.
         episode_lengths: their lengths, in steps.
         counted: ``[T, N]`` bool, the steps to learn from; ``None`` for all.
@@ -37,8 +43,11 @@ class Rollout:
     terminated: np.ndarray
     truncated: np.ndarray
     last_observations: np.ndarray
+    policy_state: np.ndarray
+    last_policy_state: np.ndarray
     truncation_places: list[tuple[int, int]] = field(default_factory=list)
     truncation_observations: list[np.ndarray] = field(default_factory=list)
+    truncation_policy_states: list[np.ndarray] = field(default_factory=list)
     episode_returns: list[float] = field(default_factory=list)
     episode_lengths: list[int] = field(default_factory=list)
     counted: np.ndarray | None = None
@@ -59,11 +68,18 @@ class Rollout:
         flat = values.reshape(-1, *values.shape[2:])
         return flat if self.counted is None else flat[self.counted.ravel()]
 
-    def bootstrap_values(self, values: Callable[[np.ndarray], np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    @property
+    def unroll(self) -> Unroll:
+        """How the steps follow one another, for a network that remembers."""
+        begins = np.zeros_like(self.terminated)  # where the first step begins an episode, the state is that already
+        begins[1:] = self.terminated[:-1] | self.truncated[:-1]
+        return Unroll(self.policy_state, begins)
+
+    def bootstrap_values(self, values: Callable[[np.ndarray, Unroll], np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         """What a critic says of where the rollout and cut episodes ended.
 
         Args:
-            values: from observations ``[B, ...]`` to estimates ``[B]`` float32.
+            values: from observations ``[B, ...]``, each a step after what is remembered, to estimates ``[B]`` float32.
 
         Returns:
             ``[T, N]`` float32, of the last observation of an episode where it was truncated, else 0; and ``[N]``
@@ -71,7 +87,8 @@ class Rollout:
         """
         num_envs = len(self.last_observations)
         last_of_episodes = [observation[np.newaxis] for observation in self.truncation_observations]
-        bootstrap = values(np.concatenate([self.last_observations, *last_of_episodes]))
+        state = np.stack([*self.last_policy_state, *self.truncation_policy_states])
+        bootstrap = values(np.concatenate([self.last_observations, *last_of_episodes]), Unroll.of_one_step(state))
         truncation_values = np.zeros_like(self.rewards)
         for place, value in zip(self.truncation_places, bootstrap[num_envs:], strict=True):
             truncation_values[place] = value
@@ -84,21 +101,28 @@ class RolloutCollector:
     Args:
         envs: N environments; their episodes are begun here.
         num_steps: T.
+        state_size: S, what the policy remembers of each environment.
+
+    Attributes:
+        observations: ``[N, *observation_space.shape]``, as they are now.
+        policy_state: ``[N, S]`` float32, what the policy remembers now: zeros where an episode begins.
     """
 
-    def __init__(self, envs: VecEnv, num_steps: int):
+    def __init__(self, envs: VecEnv, num_steps: int, state_size: int = 0):
         self.envs = envs
         self.num_steps = num_steps
         self._clip = clip_for(envs.action_space)
         self.observations = envs.reset()
+        self.policy_state = np.zeros((envs.num_envs, state_size), np.float32)
         self.episode_returns = np.zeros(envs.num_envs, np.float64)
         self.episode_lengths = np.zeros(envs.num_envs, np.int64)
 
-    def collect(self, act: Callable[[np.ndarray], np.ndarray]) -> Rollout:
+    def collect(self, act: Act) -> Rollout:
         """Play T steps.
 
         Args:
-            act: from observations ``[N, ...]`` to actions ``[N, ...]``.
+            act: from observations ``[N, ...]`` and the policy's state, which it brings up to date in place, to actions
+                ``[N, ...]``.
 
         Raises:
             NonFiniteError: an observation or a reward is NaN or infinite.
@@ -112,6 +136,8 @@ class RolloutCollector:
             terminated=np.zeros(shape, np.bool_),
             truncated=np.zeros(shape, np.bool_),
             last_observations=self.observations,
+            policy_state=self.policy_state.copy(),
+            last_policy_state=self.policy_state,
         )
         for step in range(self.num_steps):
             rollout.observations[step] = self.observations
@@ -119,12 +145,13 @@ class RolloutCollector:
             if dones.any():
                 self._finish_episodes(rollout, step, dones, infos)
         rollout.last_observations = self.observations
+        rollout.last_policy_state = self.policy_state.copy()
         rollout.check_finite()
         return rollout
 
-    def _step(self, act: Callable[[np.ndarray], np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[dict]]:
+    def _step(self, act: Act) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[dict]]:
         """One step of all environments: the actions as they were drawn, rewards, dones and infos."""
-        actions = act(self.observations)
+        actions = act(self.observations, self.policy_state)
         self.envs.step_async(self._clip(actions))
         self.observations, rewards, dones, infos = self.envs.step_wait()
         self.episode_returns += rewards
@@ -137,10 +164,12 @@ class RolloutCollector:
                 rollout.truncated[step, env] = True
                 rollout.truncation_places.append((step, int(env)))
                 rollout.truncation_observations.append(infos[env]["terminal_observation"])
+                rollout.truncation_policy_states.append(self.policy_state[env].copy())
             else:
                 rollout.terminated[step, env] = True
             rollout.episode_returns.append(float(self.episode_returns[env]))
             rollout.episode_lengths.append(int(self.episode_lengths[env]))
+        self.policy_state[dones] = 0
         self.episode_returns[dones] = 0
         self.episode_lengths[dones] = 0
 
@@ -148,6 +177,7 @@ class RolloutCollector:
         """Where every environment stands, as ``VecEnv.get_state`` tells it."""
         return {
             "observations": self.observations.copy(),
+            "policy_state": self.policy_state.copy(),
             "episode_returns": self.episode_returns.copy(),
             "episode_lengths": self.episode_lengths.copy(),
             "envs": self.envs.get_state(),
@@ -162,7 +192,7 @@ class RolloutCollector:
         observations, expected = self.envs.set_state(state["envs"]), state["observations"]
         if observations is None:
             self.observations = self.envs.reset()
-            self.episode_returns[:], self.episode_lengths[:] = 0, 0
+            self.policy_state[:], self.episode_returns[:], self.episode_lengths[:] = 0, 0, 0
             return
         for env in range(self.envs.num_envs):
             if not np.array_equal(observations[env], expected[env]):
@@ -171,6 +201,7 @@ class RolloutCollector:
                     f"actions led to {_brief(observations[env])}, before to {_brief(expected[env])}"
                 )
         self.observations = observations
+        self.policy_state[...] = state["policy_state"]
         self.episode_returns = state["episode_returns"].copy()
         self.episode_lengths = state["episode_lengths"].copy()
 
@@ -178,7 +209,7 @@ class RolloutCollector:
 class EpisodeCollector(RolloutCollector):
     """Plays one whole episode in every environment; those that finish first wait for the longest.
 
-    To take the episodes that finish first instead would favour short ones.
+    To take the episodes that finish first instead would favour short ones. It is for policies that remember nothing.
 
     Args:
         envs: N environments; their episodes are begun here.
@@ -187,11 +218,11 @@ class EpisodeCollector(RolloutCollector):
     def __init__(self, envs: VecEnv):
         super().__init__(envs, num_steps=1)
 
-    def collect(self, act: Callable[[np.ndarray], np.ndarray]) -> Rollout:
+    def collect(self, act: Act) -> Rollout:
         """Play an episode in each; T is the length of the longest, and what the others do after theirs is not counted.
 
         Args:
-            act: from observations ``[N, ...]`` to actions ``[N, ...]``.
+            act: as for ``RolloutCollector.collect``.
 
         Raises:
             NonFiniteError, VecEnvError: as ``RolloutCollector.collect``.
@@ -224,8 +255,11 @@ class EpisodeCollector(RolloutCollector):
         return Rollout(
             **{name: np.concatenate([getattr(part, name) for part in parts]) for name in arrays},
             last_observations=self.observations,
+            policy_state=self.policy_state,
+            last_policy_state=self.policy_state,
             truncation_places=places,
             truncation_observations=last_of_episodes,
+            truncation_policy_states=[self.policy_state[env] for _, env in places],
             episode_returns=episode_returns,
             episode_lengths=episode_lengths,
         )

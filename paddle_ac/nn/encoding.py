@@ -20,12 +20,15 @@ class ObservationEncoder:
         observation_space: a Box, Discrete, MultiDiscrete or MultiBinary space.
         normalize: make the features of a Box or a MultiBinary space those of mean 0 and deviation 1 by running
             moments, clipped to -10 and 10; the moments change in ``learn`` alone.
+        statistics: the arrays that the moments are to be kept in; if others change them, ``look`` sees it.
 
     Attributes:
         num_features: features F of one observation.
     """
 
-    def __init__(self, observation_space: Any, normalize: bool = False):
+    def __init__(
+        self, observation_space: Any, normalize: bool = False, statistics: dict[str, np.ndarray] | None = None
+    ):
         kind = space_kind(observation_space)
         self.categories: np.ndarray | None = None
         if kind == "Discrete":
@@ -39,14 +42,16 @@ class ObservationEncoder:
         else:
             self.num_features = int(self.categories.sum())
             self.first_feature = np.concatenate([[0], np.cumsum(self.categories)[:-1]])
-        self.moments = RunningMoments((self.num_features,)) if normalize and self.categories is None else None
-        self._set_scale()
+        self.moments: RunningMoments | None = None
+        if normalize and self.categories is None:
+            self.moments = RunningMoments((self.num_features,), statistics)
+        self.look()
 
     def learn(self, observations: np.ndarray) -> None:
         """Take observations ``[B, *observation_space.shape]`` into the moments, if there are any."""
         if self.moments is not None:
             self.moments.update(np.reshape(observations, (len(observations), self.num_features)))
-            self._set_scale()
+            self.look()
 
     def state_dict(self) -> dict[str, Any]:
         """The moments; nothing where there are none."""
@@ -58,9 +63,10 @@ class ObservationEncoder:
             raise ValueError(f"it has {'' if state else 'no '}moments of observations, unlike the configuration")
         if self.moments is not None:
             self.moments.load_state_dict(state)
-            self._set_scale()
+            self.look()
 
-    def _set_scale(self) -> None:
+    def look(self) -> None:
+        """Normalise by the moments as they are now."""
         if self.moments is not None:
             self._mean = self.moments.mean.astype(np.float32)
             self._scale = (1 / np.sqrt(self.moments.variance + 1e-8)).astype(np.float32)

@@ -12,35 +12,50 @@ class RunningMoments:
 
     Args:
         shape: of a row.
+        statistics: the arrays to keep them in, brought up to date in place; its own by default.
 
     Attributes:
-        count: rows seen.
-        mean: ``shape`` float64; 0 before the first row.
-        variance: ``shape`` float64, over the population; 1 before the first row.
+        statistics: ``count`` ``()``, rows seen; ``mean``, ``shape``, 0 before the first row; ``variance``, ``shape``,
+            over the population, 1 before the first row; all float64.
     """
 
-    def __init__(self, shape: tuple[int, ...]):
-        self.count = 0
-        self.mean = np.zeros(shape, np.float64)
-        self.variance = np.ones(shape, np.float64)
+    def __init__(self, shape: tuple[int, ...], statistics: dict[str, np.ndarray] | None = None):
+        self.statistics = self.initial_statistics(shape) if statistics is None else statistics
+
+    @staticmethod
+    def initial_statistics(shape: tuple[int, ...]) -> dict[str, np.ndarray]:
+        """What is known before the first row."""
+        return {"count": np.zeros(()), "mean": np.zeros(shape), "variance": np.ones(shape)}
+
+    @property
+    def mean(self) -> np.ndarray:
+        """``shape`` float64."""
+        return self.statistics["mean"]
+
+    @property
+    def variance(self) -> np.ndarray:
+        """``shape`` float64."""
+        return self.statistics["variance"]
 
     def update(self, rows: np.ndarray) -> None:
         """Take in rows ``[B, *shape]``."""
         rows = np.asarray(rows, np.float64)
         mean, variance, count = rows.mean(axis=0), rows.var(axis=0), len(rows)
-        total = self.count + count
+        before = self.statistics["count"].item()
+        total = before + count
         difference = mean - self.mean
-        squares = self.variance * self.count + variance * count + np.square(difference) * (self.count * count / total)
-        self.mean = np.asarray(self.mean + difference * (count / total))
-        self.variance = np.asarray(squares / total)
-        self.count = total
+        squares = self.variance * before + variance * count + np.square(difference) * (before * count / total)
+        self.mean[...] += difference * (count / total)
+        self.variance[...] = squares / total
+        self.statistics["count"][...] = total
 
     def state_dict(self) -> dict[str, Any]:
         """What it knows."""
-        return {"count": self.count, "mean": self.mean.copy(), "variance": self.variance.copy()}
+        return {name: value.copy() for name, value in self.statistics.items()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from what ``state_dict`` gave; ``ValueError`` if it is of rows of another shape."""
         if state["mean"].shape != self.mean.shape:
             raise ValueError(f"the moments are of rows of shape {state['mean'].shape}, these of {self.mean.shape}")
-        self.count, self.mean, self.variance = state["count"], state["mean"].copy(), state["variance"].copy()
+        for name, value in self.statistics.items():
+            value[...] = state[name]

@@ -13,7 +13,10 @@ from paddle import nn
 
 from paddle_ac.nn.actions import CategoricalActions, GaussianActions, action_distribution, expected_q
 from paddle_ac.nn.encoding import ObservationEncoder
+from paddle_ac.nn.unroll import Unroll
 
+RECURRENT_CELLS = {"lstm": nn.LSTMCell, "gru": nn.GRUCell}
+STATE_PARTS = {"lstm": 2, "gru": 1}  # of as many numbers as the layer has units
 ACTIVATIONS = {"tanh": nn.Tanh, "relu": nn.ReLU}
 
 
@@ -33,9 +36,13 @@ class ActorCritic(nn.Layer):
         initial_log_std: logarithm of a Gaussian's deviation, before anything is learned.
         normalize_observations: by the running moments of ``encode``.
         q_critic: the critic puts out Q(s, .) of Discrete actions, rather than V(s).
+        recurrent: ``"none"``, ``"lstm"`` or ``"gru"``: a layer after the hidden ones that remembers the episode; its
+            initial weights have a gain of 1.
+        recurrent_size: its units.
 
     Attributes:
         distribution: the actions of what the actor puts out.
+        state_size: S, the numbers that it remembers of an environment's episode; 0 without a recurrent layer.
 
     Raises:
         TypeError: another action space, or Q(s, .) of one that is not Discrete.
@@ -53,6 +60,8 @@ class ActorCritic(nn.Layer):
         initial_log_std: float = 0.0,
         normalize_observations: bool = False,
         q_critic: bool = False,
+        recurrent: str = "none",
+        recurrent_size: int = 64,
     ):
         super().__init__()
         self.encode = ObservationEncoder(observation_space, normalize_observations)
@@ -61,6 +70,18 @@ class ActorCritic(nn.Layer):
         sizes = [self.encode.num_features, *hidden_sizes]
         self.actor_torso = _hidden_layers(sizes, activation, initialization)
         self.critic_torso = self.actor_torso if shared_torso else _hidden_layers(sizes, activation, initialization)
+        self.shared_torso = shared_torso
+        self.recurrent = recurrent
+        self.state_size = 0
+        if recurrent != "none":
+            self.actor_memory = _recurrent_cell(recurrent, sizes[-1], recurrent_size, initialization)
+            self.critic_memory = (
+                self.actor_memory
+                if shared_torso
+                else _recurrent_cell(recurrent, sizes[-1], recurrent_size, initialization)
+            )
+            sizes.append(recurrent_size)
+            self.state_size = recurrent_size * STATE_PARTS[recurrent] * (1 if shared_torso else 2)
         self.num_stds = math.prod(action_space.shape) if isinstance(self.distribution, GaussianActions) else 0
         self.has_own_stds = self.num_stds > 0 and not state_dependent_std
         num_outputs = self.distribution.num_outputs - self.num_stds * self.has_own_stds
@@ -76,46 +97,74 @@ class ActorCritic(nn.Layer):
             raise TypeError("takes Discrete action spaces that begin at 0")
         self.critic_head = _linear(sizes[-1], num_outputs if q_critic else 1, initialization, gain=1.0)
 
-    def forward(self, observations: np.ndarray) -> tuple[paddle.Tensor, paddle.Tensor]:
+    def forward(self, observations: np.ndarray, unroll: Unroll | None = None) -> tuple[paddle.Tensor, paddle.Tensor]:
         """What the actor and the critic put out for a batch.
 
         Args:
             observations: ``[B, *observation_space.shape]``, any dtype.
+            unroll: for a network that remembers, how the rows follow one another; without one each is the first of an
+                episode.
 
         Returns:
             outputs ``[B, distribution.num_outputs]`` (logits, or means and logarithms of deviations) and values
             ``[B]``, float32; ``[B, A]`` of a critic of Q(s, .).
         """
-        features = paddle.to_tensor(self.encode(observations))
-        actor_features = self.actor_torso(features)
-        critic_features = actor_features if self.critic_torso is self.actor_torso else self.critic_torso(features)
-        outputs = self.actor_head(actor_features)
-        if self.has_own_stds:
-            outputs = paddle.concat([outputs, self.actor_log_std.expand_as(outputs)], axis=-1)
-        criticism = self.critic_head(critic_features)
-        return outputs, criticism if self.q_critic else criticism.squeeze(-1)
+        return self._put_out(observations, unroll or Unroll.of_one_step(self.initial_state(len(observations))))[:2]
 
     @paddle.no_grad()
-    def act(self, observations: np.ndarray, generator: np.random.Generator | None = None) -> np.ndarray:
+    def act(
+        self,
+        observations: np.ndarray,
+        generator: np.random.Generator | None = None,
+        state: np.ndarray | None = None,
+    ) -> np.ndarray:
         """Choose actions.
 
         Args:
             observations: ``[B, *observation_space.shape]``.
             generator: draws the actions from the policy; without one the most probable action is taken.
+            state: ``[B, S]`` float32, what is remembered of each environment's episode, brought up to date in place;
+                its beginning by default.
 
         Returns:
             actions ``[B, *action_space.shape]``; those of a Box may lie outside its bounds.
         """
-        outputs = self(observations)[0].numpy()
+        state = self.initial_state(len(observations)) if state is None else state
+        outputs, _, new_state = self._put_out(observations, Unroll.of_one_step(state))
+        state[...] = new_state
         if generator is None:
-            return self.distribution.mode(outputs)
-        return self.distribution.sample(outputs, generator)
+            return self.distribution.mode(outputs.numpy())
+        return self.distribution.sample(outputs.numpy(), generator)
+
+    def initial_state(self, num_envs: int) -> np.ndarray:
+        """What is remembered where an episode begins: zeros ``[N, S]`` float32."""
+        return np.zeros((num_envs, self.state_size), np.float32)
 
     @paddle.no_grad()
-    def values(self, observations: np.ndarray) -> np.ndarray:
-        """The critic's estimates ``[B]`` float32 of observations ``[B, *observation_space.shape]``."""
-        outputs, criticism = (tensor.numpy() for tensor in self(observations))
+    def values(self, observations: np.ndarray, unroll: Unroll | None = None) -> np.ndarray:
+        """The critic's estimates ``[B]`` float32, for what ``forward`` takes."""
+        outputs, criticism = (tensor.numpy() for tensor in self(observations, unroll))
         return expected_q(outputs, criticism) if self.q_critic else criticism
+
+    def _put_out(self, observations: np.ndarray, unroll: Unroll) -> tuple[paddle.Tensor, paddle.Tensor, np.ndarray]:
+        """As ``forward``, and the state ``[N, S]`` after the last step."""
+        features = paddle.to_tensor(self.encode(observations))
+        actor_features = self.actor_torso(features)
+        critic_features = actor_features if self.shared_torso else self.critic_torso(features)
+        new_state = unroll.state
+        if self.recurrent != "none" and self.shared_torso:
+            actor_features, new_state = _unrolled(self.actor_memory, actor_features, unroll.state, unroll.begins)
+            critic_features = actor_features
+        elif self.recurrent != "none":
+            actor_state, critic_state = np.split(unroll.state, 2, axis=1)
+            actor_features, actor_state = _unrolled(self.actor_memory, actor_features, actor_state, unroll.begins)
+            critic_features, critic_state = _unrolled(self.critic_memory, critic_features, critic_state, unroll.begins)
+            new_state = np.concatenate([actor_state, critic_state], axis=1)
+        outputs = self.actor_head(actor_features)
+        if self.has_own_stds:
+            outputs = paddle.concat([outputs, self.actor_log_std.expand_as(outputs)], axis=-1)
+        criticism = self.critic_head(critic_features)
+        return outputs, criticism if self.q_critic else criticism.squeeze(-1), new_state
 
     def parameter_arrays(self) -> dict[str, np.ndarray]:
         """The parameters by name, copied."""
@@ -127,6 +176,51 @@ def _hidden_layers(sizes: Sequence[int], activation: str, initialization: str) -
     for num_inputs, num_outputs in itertools.pairwise(sizes):
         layers += [_linear(num_inputs, num_outputs, initialization, gain=math.sqrt(2)), ACTIVATIONS[activation]()]
     return nn.Sequential(*layers)
+
+
+def _recurrent_cell(recurrent: str, num_inputs: int, num_units: int, initialization: str) -> nn.RNNCellBase:
+    orthogonal = initialization == "orthogonal"
+    weights = paddle.ParamAttr(
+        initializer=nn.initializer.Orthogonal() if orthogonal else nn.initializer.XavierUniform()
+    )
+    biases = paddle.ParamAttr(initializer=nn.initializer.Constant(0.0))
+    return RECURRENT_CELLS[recurrent](
+        num_inputs,
+        num_units,
+        weight_ih_attr=weights,
+        weight_hh_attr=weights,
+        bias_ih_attr=biases,
+        bias_hh_attr=biases,
+    )
+
+
+def _unrolled(
+    cell: nn.RNNCellBase, inputs: paddle.Tensor, state: np.ndarray, begins: np.ndarray
+) -> tuple[paddle.Tensor, np.ndarray]:
+    """Step by step through a sequence.
+
+    Args:
+        cell: an LSTM, whose state is h and c side by side, or a GRU.
+        inputs: ``[T * N, I]``.
+        state: ``[N, S]``, before the first step.
+        begins: ``[T, N]``.
+
+    Returns:
+        outputs ``[T * N, H]``, and the state after the last step.
+    """
+    inputs = inputs.reshape([*begins.shape, -1])
+    remembered = paddle.to_tensor(state)
+    kept = paddle.to_tensor(~begins[..., np.newaxis]).astype("float32")
+    outputs = []
+    for step in range(len(begins)):
+        remembered = remembered * kept[step]
+        if isinstance(cell, nn.LSTMCell):
+            output, parts = cell(inputs[step], tuple(paddle.split(remembered, 2, axis=-1)))
+            remembered = paddle.concat(parts, axis=-1)
+        else:
+            output, remembered = cell(inputs[step], remembered)
+        outputs.append(output)
+    return paddle.concat(outputs), remembered.numpy()
 
 
 def _linear(num_inputs: int, num_outputs: int, initialization: str, gain: float) -> nn.Linear:

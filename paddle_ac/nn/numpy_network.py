@@ -14,7 +14,9 @@ import numpy as np
 
 from paddle_ac.nn.actions import ActionDistribution, expected_q
 from paddle_ac.nn.encoding import ObservationEncoder
-from paddle_ac.nn.numpy_layers import HiddenLayers, Linear
+from paddle_ac.nn.numpy_layers import Linear
+from paddle_ac.nn.numpy_torso import Torso
+from paddle_ac.nn.unroll import Unroll
 
 # Rows of a batch that are differentiated at a time: what lies between the layers then stays in a core's cache.
 BLOCK_SIZE = 256
@@ -59,6 +61,10 @@ class NumpyActorCritic:
         distribution: the actions of what the actor puts out.
         activation: ``"tanh"`` or ``"relu"``.
         q_critic: the critic puts out Q(s, .) for Discrete actions, rather than V(s).
+        recurrent: ``"none"``, ``"lstm"`` or ``"gru"``.
+
+    Attributes:
+        state_size: S, the numbers that it remembers of an environment's episode; 0 without a recurrent layer.
     """
 
     def __init__(
@@ -68,30 +74,48 @@ class NumpyActorCritic:
         distribution: ActionDistribution,
         activation: str,
         q_critic: bool = False,
+        recurrent: str = "none",
     ):
         self.encode = encode
         self.distribution = distribution
         self.q_critic = q_critic
         self.log_std = parameters.get("actor_log_std")
-        self.actor_torso = HiddenLayers(parameters, "actor_torso", activation)
-        self.critic_torso = HiddenLayers(parameters, "critic_torso", activation)
-        self.shared_torso = not self.critic_torso.layers
+        self.actor_torso = self.critic_torso = Torso(parameters, "actor", activation, recurrent)
+        if any(name.startswith(("critic_torso.", "critic_memory.")) for name in parameters):
+            self.critic_torso = Torso(parameters, "critic", activation, recurrent, self.actor_torso.state_size)
+        self.shared_torso = self.critic_torso is self.actor_torso
         self.actor_head = Linear(parameters, "actor_head")
         self.critic_head = Linear(parameters, "critic_head")
+        self.state_size = self.actor_torso.state_size * (1 if self.shared_torso else 2)
 
-    def act(self, observations: np.ndarray, generator: np.random.Generator | None = None) -> np.ndarray:
+    def act(
+        self,
+        observations: np.ndarray,
+        generator: np.random.Generator | None = None,
+        state: np.ndarray | None = None,
+    ) -> np.ndarray:
         """As ``ActorCritic.act``."""
-        outputs = self._outputs(self.actor_torso(self.encode(observations))[-1])
+        features = self.encode(observations)
+        state = self.initial_state(len(features)) if state is None else state
+        if self.state_size and not self.shared_torso:  # the critic's memory has to keep up
+            self.critic_torso.step(features, state)
+        outputs = self._outputs(self.actor_torso.step(features, state))
         return self.distribution.mode(outputs) if generator is None else self.distribution.sample(outputs, generator)
 
-    def values(self, observations: np.ndarray) -> np.ndarray:
+    def initial_state(self, num_envs: int) -> np.ndarray:
+        """As ``ActorCritic.initial_state``."""
+        return np.zeros((num_envs, self.state_size), np.float32)
+
+    def values(self, observations: np.ndarray, unroll: Unroll | None = None) -> np.ndarray:
         """As ``ActorCritic.values``."""
         features = self.encode(observations)
-        if self.q_critic:
-            actor_hidden, critic_hidden = self._both_hidden(features)
-            return expected_q(self._outputs(actor_hidden[-1]), self.critic_head(critic_hidden[-1]))
-        torso = self.actor_torso if self.shared_torso else self.critic_torso
-        return self.critic_head(torso(features)[-1])[:, 0]
+        unroll = unroll or Unroll.of_one_step(self.initial_state(len(features)))
+        critic_features = self.critic_torso.forward(features, unroll).outputs
+        criticism = self.critic_head(critic_features)
+        if not self.q_critic:
+            return criticism[:, 0]
+        actor_features = critic_features if self.shared_torso else self.actor_torso.forward(features, unroll).outputs
+        return expected_q(self._outputs(actor_features), criticism)
 
     def loss_gradient(
         self,
@@ -101,6 +125,7 @@ class NumpyActorCritic:
         advantages: np.ndarray | None,
         config: LossConfig,
         gradient: dict[str, np.ndarray],
+        unroll: Unroll | None = None,
     ) -> LossParts:
         """The loss of ``learning.losses.actor_critic_loss`` and its gradient.
 
@@ -115,14 +140,18 @@ class NumpyActorCritic:
             advantages: ``[B]`` float32; ``None``: returns less values.
             config: the critic's loss, and the weights of the parts.
             gradient: name to array in the parameter's shape; overwritten.
+            unroll: as in ``values``.
         """
         batch_size = len(returns)
+        unroll = unroll or Unroll.of_one_step(self.initial_state(batch_size))
+        # What is remembered ties the rows together: they are differentiated as a whole.
+        block_size = batch_size if self.state_size else BLOCK_SIZE
         values = np.empty(batch_size, np.float32)
         sums = np.zeros(3)
         block_gradient = gradient
-        for first in range(0, batch_size, BLOCK_SIZE):
-            block = slice(first, first + BLOCK_SIZE)
-            if first == BLOCK_SIZE:
+        for first in range(0, batch_size, block_size):
+            block = slice(first, first + block_size)
+            if first == block_size:
                 block_gradient = {name: np.empty_like(array) for name, array in gradient.items()}
             sums += self._block_gradient(
                 observations[block],
@@ -133,6 +162,7 @@ class NumpyActorCritic:
                 batch_size,
                 values[block],
                 block_gradient,
+                unroll,
             )
             if first:
                 for name, array in gradient.items():
@@ -151,10 +181,13 @@ class NumpyActorCritic:
         batch_size: int,
         values: np.ndarray,
         gradient: dict[str, np.ndarray],
+        unroll: Unroll,
     ) -> tuple[float, float, float]:
         """One block's part of the gradient; fills in its values, and returns the sums of the parts of its loss."""
-        actor_hidden, critic_hidden = self._both_hidden(self.encode(observations))
-        outputs, criticism = self._outputs(actor_hidden[-1]), self.critic_head(critic_hidden[-1])
+        features = self.encode(observations)
+        actor_tape = self.actor_torso.forward(features, unroll)
+        critic_tape = actor_tape if self.shared_torso else self.critic_torso.forward(features, unroll)
+        outputs, criticism = self._outputs(actor_tape.outputs), self.critic_head(critic_tape.outputs)
         if self.q_critic:
             rows = np.arange(len(returns))
             values[...] = expected_q(outputs, criticism)
@@ -184,20 +217,15 @@ class NumpyActorCritic:
         if self.log_std is not None:
             at_outputs, at_log_stds = np.split(at_outputs, 2, axis=1)
             np.sum(at_log_stds, axis=0, out=gradient["actor_log_std"])
-        self.actor_head.backward(actor_hidden[-1], at_outputs, gradient)
-        self.critic_head.backward(critic_hidden[-1], at_values, gradient)
+        self.actor_head.backward(actor_tape.outputs, at_outputs, gradient)
+        self.critic_head.backward(critic_tape.outputs, at_values, gradient)
         at_actor, at_critic = self.actor_head.at_inputs(at_outputs), self.critic_head.at_inputs(at_values)
         if self.shared_torso:
-            self.actor_torso.backward(actor_hidden, at_actor + at_critic, gradient)
+            self.actor_torso.backward(actor_tape, at_actor + at_critic, gradient)
         else:
-            self.actor_torso.backward(actor_hidden, at_actor, gradient)
-            self.critic_torso.backward(critic_hidden, at_critic, gradient)
+            self.actor_torso.backward(actor_tape, at_actor, gradient)
+            self.critic_torso.backward(critic_tape, at_critic, gradient)
         return actor, critic, entropy
-
-    def _both_hidden(self, features: np.ndarray) -> tuple[list[np.ndarray], list[np.ndarray]]:
-        """What the hidden layers of the actor and of the critic make of features."""
-        actor_hidden = self.actor_torso(features)
-        return actor_hidden, actor_hidden if self.shared_torso else self.critic_torso(features)
 
     def _outputs(self, hidden: np.ndarray) -> np.ndarray:
         """What the actor puts out, ``[B, distribution.num_outputs]``."""

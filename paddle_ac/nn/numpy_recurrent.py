@@ -61,10 +61,6 @@ class RecurrentLayer(ABC):
         self.num_units = self.weight_hh.shape[1]
         self.state_size = self.state_parts * self.num_units
 
-    def initial_state(self, num_envs: int) -> np.ndarray:
-        """What an episode begins with: zeros ``[N, S]`` float32."""
-        return np.zeros((num_envs, self.state_size), np.float32)
-
     def step(self, inputs: np.ndarray, state: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Inputs ``[N, I]`` and state ``[N, S]`` to outputs ``[N, H]``, a view of the new state, and the new state."""
         gates = _few_rows_product(inputs, self.weight_ih, self.bias_ih)
@@ -243,6 +239,9 @@ class GRU(RecurrentLayer):
         at_a = at_b.copy()
         np.multiply(at_h, h_at_a_n, out=at_a[:, :, 2])
         return at_a.reshape(tape.gates.shape), at_b.reshape(tape.gates.shape)
+
+
+RECURRENT_LAYERS: dict[str, type[RecurrentLayer]] = {"lstm": LSTM, "gru": GRU}
 
 
 def _rows(array: np.ndarray) -> np.ndarray:

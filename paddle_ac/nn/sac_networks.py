@@ -33,9 +33,14 @@ class SquashedGaussianActor(nn.Layer):
         hidden_sizes: units of each hidden layer.
         activation: ``"tanh"`` or ``"relu"``, after each hidden layer.
 
+    Attributes:
+        state_size: 0, for it remembers nothing.
+
     Initial weights and biases are uniform within ``1 / sqrt(inputs)``, as PyTorch's (and so Stable-Baselines3's) are,
     from Paddle's global generator.
     """
+
+    state_size = 0
 
     def __init__(
         self,
@@ -58,12 +63,18 @@ class SquashedGaussianActor(nn.Layer):
         return SquashedGaussian(mean, log_std.clip(*LOG_STD_RANGE))
 
     @paddle.no_grad()
-    def act(self, observations: np.ndarray, generator: np.random.Generator | None = None) -> np.ndarray:
+    def act(
+        self,
+        observations: np.ndarray,
+        generator: np.random.Generator | None = None,
+        state: np.ndarray | None = None,
+    ) -> np.ndarray:
         """Choose actions.
 
         Args:
             observations: ``[B, *observation_space.shape]``.
             generator: draws the actions from the policy; without one each is tanh of the mean.
+            state: of no size, for there is nothing to remember.
 
         Returns:
             actions ``[B, *action_space.shape]`` float32, in the Box.

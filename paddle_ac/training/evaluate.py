@@ -128,9 +128,10 @@ def evaluate(
     episode_lengths = np.zeros(num_envs, np.int64)
     clip = clip_for(envs.action_space)
     observations = envs.reset()
+    state = np.zeros((num_envs, policy.state_size), np.float32)
     checked = time.monotonic()
     while any(len(returns) < share for returns, share in zip(finished, shares, strict=True)):
-        observations, rewards, dones, _ = envs.step(clip(policy.act(observations, generator)))
+        observations, rewards, dones, _ = envs.step(clip(policy.act(observations, generator, state)))
         for name, values in (("observation", observations), ("reward", rewards)):
             if not np.isfinite(values).all():
                 env = np.argwhere(~np.isfinite(values))[0][0]
@@ -145,6 +146,7 @@ def evaluate(
             observations[env] = envs.reset_one(int(env))
         for env in np.flatnonzero(dones | cut):
             finished[env].append(float(episode_returns[env]))
+        state[dones | cut] = 0
         episode_returns[dones | cut] = 0
         episode_lengths[dones | cut] = 0
     return np.array([value for returns, share in zip(finished, shares, strict=True) for value in returns[:share]])
