@@ -412,7 +412,7 @@ def quick_run(folder: Path, total_steps: int, **changes) -> dict:
     "changes",
     [
         {"buffer_size": 250},
-        {"num_envs": 3, "vec": "serial", "train_freq": 2, "gradient_steps": 2, "noise_correlation": 0.5},
+        {"num_envs": 3, "vec": "subproc", "train_freq": 2, "gradient_steps": 2, "noise_correlation": 0.5},
     ],
     ids=["wrapped around", "three environments"],
 )
