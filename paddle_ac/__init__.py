@@ -1,8 +1,52 @@
 """paddle_ac: the actor-critic family on PaddlePaddle."""
 
+from __future__ import annotations
+
+import importlib
 import warnings
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from paddle_ac.api import load, make, train
+    from paddle_ac.config import make_config, read_yaml
+    from paddle_ac.errors import CheckpointError, ConfigError, NonFiniteError
+    from paddle_ac.training.evaluate import evaluate_run
+    from paddle_ac.training.train import resume
 
 __version__ = "0.1.0"
 
 # Paddle says at its import that it would compile extensions faster with ccache; nobody here compiles any.
 warnings.filterwarnings("ignore", message="No ccache found")
+
+# Imported when they are asked for: worker processes need neither them nor Paddle, which takes a second.
+_HOMES = {
+    "make": "paddle_ac.api",
+    "train": "paddle_ac.api",
+    "load": "paddle_ac.api",
+    "make_config": "paddle_ac.config",
+    "read_yaml": "paddle_ac.config",
+    "resume": "paddle_ac.training.train",
+    "evaluate_run": "paddle_ac.training.evaluate",
+    "CheckpointError": "paddle_ac.errors",
+    "ConfigError": "paddle_ac.errors",
+    "NonFiniteError": "paddle_ac.errors",
+}
+
+__all__ = [
+    "CheckpointError",
+    "ConfigError",
+    "NonFiniteError",
+    "evaluate_run",
+    "load",
+    "make",
+    "make_config",
+    "read_yaml",
+    "resume",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)

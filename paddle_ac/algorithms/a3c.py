@@ -23,6 +23,7 @@ from multiprocessing_env import (
     probe_spaces,
 )
 from paddle_ac.algorithms.a3c_worker import A3CWorker, Failure, Report, initial_statistics, run_worker
+from paddle_ac.algorithms.agent import Agent
 from paddle_ac.algorithms.policy import make_actor_critic
 from paddle_ac.algorithms.shared_parameters import ProcessLock, SharedParameters
 from paddle_ac.config import A3CConfig
@@ -37,7 +38,7 @@ SECONDS_TO_FINISH = 3.0  # for the workers' last reports, when the run is stoppe
 SECONDS_WITHOUT_REPORT = 0.5  # after which update() returns with nothing, so that Ctrl-C is not kept waiting
 
 
-class A3C:
+class A3C(Agent):
     """Asynchronous advantage actor-critic (Mnih et al. 2016, arXiv:1602.01783, algorithm S3).
 
     Workers are processes. Each copies the shared parameters, plays up to t_max (``num_steps``) steps, and applies its
@@ -60,6 +61,7 @@ class A3C:
 
     def __init__(self, config: A3CConfig, observation_space: Any, action_space: Any):
         self.config = config
+        self.observation_space, self.action_space = observation_space, action_space
         paddle.seed(config.seed)
         self._network = make_actor_critic(config, observation_space, action_space)
         self._snapshot = FlatParameters(self._network)

@@ -79,6 +79,16 @@ class Algorithm(Protocol):
         """Learn for a while; returns metrics by tag, numbers or lists of them, with every episode that finished."""
         ...
 
+    def predict(
+        self, observations: Any, state: np.ndarray | None = None, generator: np.random.Generator | None = None
+    ) -> Any:
+        """Actions for one observation or several; see ``Predictor.predict``."""
+        ...
+
+    def initial_state(self, num_envs: int | None = None) -> np.ndarray:
+        """The ``state`` of ``predict`` where an episode begins; see ``Predictor.initial_state``."""
+        ...
+
     def check(self) -> None:
         """Raise what has gone wrong since the last update; called now and then while no update is."""
         ...
@@ -105,3 +115,7 @@ class Algorithm(Protocol):
     def close(self) -> None:
         """End every process and close every environment."""
         ...
+
+    def __enter__(self) -> Algorithm: ...
+
+    def __exit__(self, *exception: object) -> None: ...

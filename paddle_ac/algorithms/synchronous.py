@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from typing import Any, TypeVar
 
 from multiprocessing_env import VecEnv
+from paddle_ac.algorithms.agent import Agent
 from paddle_ac.envs.make import make_training_envs
 
 AnyAlgorithm = TypeVar("AnyAlgorithm", bound="Synchronous")
 
 
-class Synchronous:
+class Synchronous(Agent):
     """An algorithm that plays and learns in turn, in this process.
 
     Args:
@@ -26,6 +27,7 @@ class Synchronous:
     def __init__(self, config: Any, envs: VecEnv):
         self.config = config
         self.envs = envs
+        self.observation_space, self.action_space = envs.observation_space, envs.action_space
 
     @classmethod
     def from_config(cls: type[AnyAlgorithm], config: Any) -> AnyAlgorithm:

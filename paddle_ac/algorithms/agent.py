@@ -1,0 +1,99 @@
+"""What everyone who has a policy can do with it: choose actions for environments that they step themselves."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+
+from paddle_ac.algorithms.algorithm import Policy
+from paddle_ac.nn.actions import clip_for
+
+AnyAgent = TypeVar("AnyAgent", bound="Agent")
+
+
+class HasPolicy(Protocol):
+    """A policy and the spaces that it is for."""
+
+    @property
+    def policy(self) -> Policy: ...
+
+    @property
+    def observation_space(self) -> Any: ...
+
+    @property
+    def action_space(self) -> Any: ...
+
+
+class Predictor:
+    """Chooses actions for one observation or for several side by side."""
+
+    def predict(
+        self: HasPolicy,
+        observations: Any,
+        state: np.ndarray | None = None,
+        generator: np.random.Generator | None = None,
+    ) -> Any:
+        """Choose actions.
+
+        Args:
+            observations: ``[*observation_space.shape]`` or ``[B, *observation_space.shape]``.
+            state: as ``initial_state`` gave it when the episode began; what a recurrent policy remembers is kept in it
+                from step to step. Without one every observation is taken for the first of an episode.
+            generator: draws the actions from the policy; without one the most probable ones are taken.
+
+        Returns:
+            an action ``[*action_space.shape]``, or actions ``[B, *action_space.shape]``, that an environment takes:
+            those of a Box are clipped to its bounds.
+
+        Raises:
+            ValueError: observations of another shape.
+        """
+        batch, shape = np.asarray(observations), tuple(self.observation_space.shape)
+        is_one = batch.shape == shape
+        if not is_one and batch.shape[1:] != shape:
+            raise ValueError(
+                f"observations must be of shape {shape}, or {('B', *shape)} for B of them, not {batch.shape}"
+            )
+        if is_one:
+            batch, state = batch[np.newaxis], None if state is None else state[np.newaxis]
+        actions = clip_for(self.action_space)(self.policy.act(batch, generator, state))
+        return actions[0] if is_one else actions
+
+    def initial_state(self: HasPolicy, num_envs: int | None = None) -> np.ndarray:
+        """What is remembered where an episode begins: zeros ``[S]``, or ``[num_envs, S]``, float32.
+
+        S is 0 of a policy that is not recurrent. Where an environment's episode begins anew, write zeros to its row.
+        """
+        return np.zeros((() if num_envs is None else (num_envs,)) + (self.policy.state_size,), np.float32)
+
+
+class TrainedPolicy(Predictor):
+    """A policy as a run saved it.
+
+    Args:
+        policy: the network; ``policy(observations)`` are its outputs, ``policy.parameters()`` Paddle's.
+        observation_space: of the run's environment.
+        action_space: of the run's environment.
+        env_steps: that it had learned from.
+    """
+
+    def __init__(self, policy: Policy, observation_space: Any, action_space: Any, env_steps: int):
+        self.policy = policy
+        self.observation_space = observation_space
+        self.action_space = action_space
+        self.env_steps = env_steps
+
+
+class Agent(Predictor):
+    """A policy that learns. It is closed at the end of a ``with``, and so are its environments and processes."""
+
+    def close(self) -> None:
+        """End every process and close every environment."""
+        raise NotImplementedError
+
+    def __enter__(self: AnyAgent) -> AnyAgent:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()

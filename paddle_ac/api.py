@@ -1,0 +1,74 @@
+"""The package from Python: what ``import paddle_ac`` offers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from paddle_ac.algorithms.agent import TrainedPolicy
+from paddle_ac.algorithms.algorithm import Algorithm
+from paddle_ac.algorithms.registry import ALGORITHMS
+from paddle_ac.config import RunConfig, make_config
+from paddle_ac.envs.make import make_evaluation_envs, settle_vec
+from paddle_ac.training import train as training
+from paddle_ac.training.evaluate import load_policy
+from paddle_ac.training.run_folder import RunFolder
+
+
+def make(algo: str, env: str, **hyper_parameters: Any) -> Algorithm:
+    """An agent that learns as often as ``agent.update()`` is called; nothing is written to disk.
+
+    Args:
+        algo: ``"a2c"``, ``"paac"``, ``"a3c"``, ``"td_ac"``, ``"q_ac"``, ``"reinforce"`` or ``"sac"``.
+        env: a Gymnasium id, one that was registered in this process among them; ``module:id``; or ``gym:id``.
+        hyper_parameters: by name, as in a configuration: ``seed=0, num_envs=8``.
+
+    Returns:
+        an agent with ``update()``, ``predict(observations)``, ``policy``, ``env_steps`` and ``close()``; at the end of
+        a ``with`` it is closed.
+
+    Raises:
+        ConfigError: an unknown name, a value out of range, an unknown environment, spaces that the algorithm does not
+            take.
+    """
+    config = settle_vec(make_config({"algo": algo, "env": env, **hyper_parameters}))
+    return ALGORITHMS[config.algo].from_config(config)
+
+
+def train(config: RunConfig | Mapping[str, Any], run_dir: str | None = None, progress: bool = True) -> dict[str, Any]:
+    """Train as ``tools/train.py`` does, with curves, evaluations and checkpoints in a run folder.
+
+    Args:
+        config: hyper-parameters by name, ``algo`` among them; what ``read_yaml`` gives, or ``make_config``.
+        run_dir: a new or empty folder; named after the run under ``runs/`` by default.
+        progress: show a progress bar, if this is a terminal.
+
+    Returns:
+        the summary, as in ``summary.json``: ``run_dir``, ``env_steps``, ``train_seconds``, ``eval_mean_return`` and
+        others.
+
+    Raises:
+        ConfigError: a mistake in the configuration, or a run folder in use.
+        VecEnvError: an environment or its worker failed.
+        NonFiniteError: a NaN or an infinity in an observation, a reward or the loss.
+    """
+    config = config if isinstance(config, RunConfig) else make_config(dict(config))
+    return training.train(config, run_dir, progress)
+
+
+def load(run_dir: str, checkpoint: str = "best") -> TrainedPolicy:
+    """The policy of a run, to choose actions with.
+
+    Args:
+        run_dir: the run's folder.
+        checkpoint: ``"best"``, of the evaluations during training, or ``"latest"``.
+
+    Raises:
+        ConfigError: not a run folder, or an environment that is not to be had.
+        CheckpointError: no such checkpoint, or a damaged one.
+    """
+    folder = RunFolder.open(run_dir)
+    config = folder.read_config()
+    with make_evaluation_envs(config, config.seed, num_envs=1) as envs:
+        policy, env_steps = load_policy(folder, config, checkpoint, envs)
+        return TrainedPolicy(policy, envs.observation_space, envs.action_space, env_steps)
