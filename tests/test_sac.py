@@ -295,7 +295,7 @@ def test_noise_has_the_correlation_that_is_wanted_and_a_variance_of_one(correlat
     agent = make_agent(noise_correlation=correlation)
     rows = []
     for _ in range(20_000):
-        agent._act_by_policy(np.zeros((1, 3), np.float32))
+        agent._act_by_policy(np.zeros((1, 3), np.float32), np.zeros((1, 0), np.float32))
         rows.append(agent.noise[0].copy())
     noise = np.array(rows)
     np.testing.assert_allclose(noise.var(axis=0), 1, atol=0.1)
