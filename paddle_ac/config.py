@@ -299,7 +299,7 @@ class A3CConfig(RolloutConfig):
     )
 
 
-class SACConfig(VectorEnvConfig):
+class SACConfig(VectorEnvConfig, ScalingConfig):
     """Soft actor-critic with an automatic temperature (Haarnoja et al. 2018, arXiv:1812.05905)."""
 
     algo: Literal["sac"] = "sac"

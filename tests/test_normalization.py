@@ -109,6 +109,7 @@ def test_rewards_are_normalised_and_then_scaled_and_then_clipped():
 
 
 NORMALIZED = {"normalize_observations": True, "normalize_rewards": True}
+CONTINUOUS = {"algo": "sac", "env": "test/Continuous-v0", "batch_size": 16, "learning_starts": 50}
 
 
 def test_a_normalised_run_is_resumed_exactly(tmp_path):
@@ -118,9 +119,10 @@ def test_a_normalised_run_is_resumed_exactly(tmp_path):
     assert_same_run(tmp_path / "whole", tmp_path / "run")
 
 
+@pytest.mark.parametrize("changes", [{}, CONTINUOUS], ids=["a2c", "sac"])
 @pytest.mark.parametrize("checkpoint", ["best", "latest"])
-def test_the_moments_are_saved_with_the_model_and_used_in_evaluation(tmp_path, checkpoint):
-    quick_run(tmp_path / "run", 1100, **NORMALIZED, eval_interval=500)
+def test_the_moments_are_saved_with_the_model_and_used_in_evaluation(tmp_path, checkpoint, changes):
+    quick_run(tmp_path / "run", 1100, **NORMALIZED, eval_interval=500, **changes)
     folder = RunFolder.open(tmp_path / "run")
     config = folder.read_config()
     with make_evaluation_envs(config, 0, 2) as envs:
