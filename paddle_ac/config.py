@@ -102,7 +102,21 @@ class VectorEnvConfig(RunConfig):
         return self
 
 
-class OnPolicyConfig(RunConfig):
+class ScalingConfig(RunConfig):
+    """How observations and rewards are brought to scale; rewards are normalised, then scaled, then clipped."""
+
+    reward_scale: float = _field("algorithm", 1.0, "what rewards are multiplied by before they are learned from", gt=0)
+    reward_clip: float | None = _field(
+        "algorithm", None, "largest reward, either way, that is learned from, after the scaling [no limit]", gt=0
+    )
+
+    normalize_observations: bool = _field(
+        "algorithm", False, "Box observations by their running mean and deviation, kept with the model"
+    )
+    normalize_rewards: bool = _field("algorithm", False, "rewards by the running deviation of the discounted return")
+
+
+class OnPolicyConfig(ScalingConfig):
     """What the on-policy members of the family share."""
 
     changeable_on_resume: ClassVar[set[str]] = RunConfig.changeable_on_resume | {"lr_decay_steps"}
@@ -115,16 +129,6 @@ class OnPolicyConfig(RunConfig):
     entropy_coef: float = _field(
         "algorithm", 0.001, "weight of the entropy bonus in the total (baselines: 0.01; measured: 0.001)", ge=0
     )
-
-    reward_scale: float = _field("algorithm", 1.0, "what rewards are multiplied by before they are learned from", gt=0)
-    reward_clip: float | None = _field(
-        "algorithm", None, "largest reward, either way, that is learned from, after the scaling [no limit]", gt=0
-    )
-
-    normalize_observations: bool = _field(
-        "algorithm", False, "Box observations by their running mean and deviation, kept with the model"
-    )
-    normalize_rewards: bool = _field("algorithm", False, "rewards by the running deviation of the discounted return")
 
     hidden_sizes: LayerSizes = _field("network", (64, 64), "units of each hidden layer, as in 64,64 (baselines)")
     activation: Literal["tanh", "relu"] = _field("network", "tanh", "activation of the hidden layers (baselines: tanh)")
@@ -295,7 +299,7 @@ class A3CConfig(RolloutConfig):
     )
 
 
-class SACConfig(VectorEnvConfig):
+class SACConfig(VectorEnvConfig, ScalingConfig):
     """Soft actor-critic with an automatic temperature (Haarnoja et al. 2018, arXiv:1812.05905)."""
 
     algo: Literal["sac"] = "sac"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 from gymnasium.spaces import Box, Discrete
@@ -76,7 +78,8 @@ def test_rewards_are_divided_by_the_deviation_of_the_discounted_return():
     for _ in range(5):
         rewards = generator.normal(5, 2, (4, 3)).astype(np.float32)
         done = generator.uniform(size=(4, 3)) < 0.3
-        found = normalize(rewards, done)
+        normalize.learn(rewards, done)
+        found = normalize(rewards)
         for step in range(4):
             returns = 0.9 * returns + rewards[step]
             seen.extend(returns)
@@ -84,10 +87,29 @@ def test_rewards_are_divided_by_the_deviation_of_the_discounted_return():
         np.testing.assert_allclose(found, np.clip(rewards / np.std(seen), -10, 10), rtol=1e-5)
     restored = RewardNormalizer(3, 0.9)
     restored.load_state_dict(normalize.state_dict())
-    np.testing.assert_array_equal(restored(rewards, done), normalize(rewards, done))
+    for normalizer in (restored, normalize):
+        normalizer.learn(rewards, done)
+    np.testing.assert_array_equal(restored(rewards), normalize(rewards))
+
+
+def test_rewards_are_normalised_and_then_scaled_and_then_clipped():
+    """By hand, in A2C without a future, whose returns are the rewards as they are learned from."""
+    changes = {"gamma": 0, "normalize_rewards": True, "reward_scale": 3.0, "reward_clip": 4.0}
+    agent = A2C(make_config({"algo": "a2c", **changes}), DummyVecEnv([RandomWalk] * 2))
+    collect, gradient_of, played, learned = agent.collector.collect, agent.gradient_of, [], []
+    agent.collector.collect = lambda act: played.append(collect(act)) or copy.copy(played[-1])
+    agent.gradient_of = lambda rollout: learned.append(gradient_of(rollout)) or learned[-1]
+    for _ in range(10):
+        agent.update()
+        rewards = [rollout.rewards.ravel() for rollout in played]
+        expected = np.clip(3 * np.clip(rewards[-1] / np.std(np.float64(rewards)), -10, 10), -4, 4)
+        np.testing.assert_allclose(learned[-1].returns, expected, rtol=1e-4, atol=1e-5)
+    assert (np.abs(expected) == 4).any() and (np.abs(expected) < 4).any()
+    agent.close()
 
 
 NORMALIZED = {"normalize_observations": True, "normalize_rewards": True}
+CONTINUOUS = {"algo": "sac", "env": "test/Continuous-v0", "batch_size": 16, "learning_starts": 50}
 
 
 def test_a_normalised_run_is_resumed_exactly(tmp_path):
@@ -97,17 +119,19 @@ def test_a_normalised_run_is_resumed_exactly(tmp_path):
     assert_same_run(tmp_path / "whole", tmp_path / "run")
 
 
+@pytest.mark.parametrize("changes", [{}, CONTINUOUS], ids=["a2c", "sac"])
 @pytest.mark.parametrize("checkpoint", ["best", "latest"])
-def test_the_moments_are_saved_with_the_model_and_used_in_evaluation(tmp_path, checkpoint):
-    quick_run(tmp_path / "run", 1100, **NORMALIZED, eval_interval=500)
+def test_the_moments_are_saved_with_the_model_and_used_in_evaluation(tmp_path, checkpoint, changes):
+    quick_run(tmp_path / "run", 1100, **NORMALIZED, eval_interval=500, **changes)
     folder = RunFolder.open(tmp_path / "run")
     config = folder.read_config()
     with make_evaluation_envs(config, 0, 2) as envs:
         policy, _ = load_policy(folder, config, checkpoint, envs)
     state = load_checkpoint(getattr(folder, checkpoint))
-    moments = (state if checkpoint == "best" else state["algorithm"])["encoder"]
-    assert moments["count"] >= 500
-    observation = np.ones((1, 4), np.float32)
+    state = state if checkpoint == "best" else state["algorithm"]
+    moments = state["encoder"]
+    assert moments["count"] == state["env_steps"] >= 500, "evaluations teach it nothing"
+    observation = np.ones((1, *moments["mean"].shape), np.float32)
     expected = np.clip((observation - moments["mean"]) / np.sqrt(moments["variance"]), -10, 10)
     np.testing.assert_allclose(policy.encode(observation), expected, rtol=1e-4)
 

@@ -101,13 +101,17 @@ class ContinuousCounting(Counting):
         return super().step(action[0])
 
 
+SCALED = {"normalize_observations": True, "normalize_rewards": True, "reward_scale": 3.0, "reward_clip": 0.5}
+
+
+@pytest.mark.parametrize("changes", [{}, SCALED], ids=["", "scaled when drawn, raw when kept"])
 @pytest.mark.parametrize("train_freq", [1, 7])
-def test_what_was_played_is_kept_with_the_last_observations_of_episodes(train_freq):
+def test_what_was_played_is_kept_with_the_last_observations_of_episodes(train_freq, changes):
     """Three environments side by side: one whose episodes end by themselves, one cut by a time limit, one endless."""
     ends = ({"terminate_at": 4}, {"truncate_at": 5}, {})
     env_fns = [functools.partial(ContinuousCounting, **how_it_ends) for how_it_ends in ends]
-    config = make_config({"algo": "sac", "train_freq": train_freq, "learning_starts": 10_000, "buffer_size": 1000})
-    agent = SAC(config, DummyVecEnv(env_fns))
+    played_alone = {"train_freq": train_freq, "learning_starts": 10_000, "buffer_size": 1000}
+    agent = SAC(make_config({"algo": "sac", **played_alone, **changes}), DummyVecEnv(env_fns))
     agent.envs.seed(0)
     for _ in range(70 // train_freq):
         agent.update()

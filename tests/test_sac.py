@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 from pathlib import Path
 
@@ -29,6 +30,7 @@ from tests.test_run import assert_same_run
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 QUICK = {"algo": "sac", "env": "test/Continuous-v0", "hidden_sizes": (8,), "batch_size": 16, "learning_starts": 50}
+SCALED = {"normalize_observations": True, "normalize_rewards": True, "reward_scale": 3.0, "reward_clip": 0.5}
 
 
 # ------------------------------------------------------------------------------------------------- the distribution
@@ -295,7 +297,7 @@ def test_noise_has_the_correlation_that_is_wanted_and_a_variance_of_one(correlat
     agent = make_agent(noise_correlation=correlation)
     rows = []
     for _ in range(20_000):
-        agent._act_by_policy(np.zeros((1, 3), np.float32))
+        agent._act_by_policy(np.zeros((1, 3), np.float32), np.zeros((1, 0), np.float32))
         rows.append(agent.noise[0].copy())
     noise = np.array(rows)
     np.testing.assert_allclose(noise.var(axis=0), 1, atol=0.1)
@@ -366,11 +368,69 @@ def test_other_actions_are_refused(space):
     assert str(refused.value).endswith(f"; that of Pendulum-v1 is {space}")
 
 
+def discounted_returns(rewards, done, gamma) -> np.ndarray:
+    """Of the episodes under way after each step ``[T, N]``."""
+    returns = np.zeros(rewards.shape)
+    for step, env in np.ndindex(rewards.shape):
+        goes_on = step > 0 and not done[step - 1, env]
+        returns[step, env] = rewards[step, env] + (gamma * returns[step - 1, env] if goes_on else 0)
+    return returns
+
+
+@pytest.mark.parametrize("changes", [{}, *({name: value} for name, value in SCALED.items()), SCALED], ids=str)
+def test_what_is_learned_from_is_normalised_and_scaled_by_what_is_known_by_then(changes):
+    """By hand, from all that was played: the very transitions of a gradient step, raw and as the networks have them."""
+    few_steps = {"num_envs": 3, "vec": "serial", "train_freq": 2, "gamma": 0.9, "learning_starts": 0}
+    agent = SAC.from_config(make_config({**QUICK, **few_steps, **changes}))
+    collect, draw, targets = agent.collector.collect, agent.replay.sample, agent.targets
+    played, drawn, learned_from = [], [], []
+
+    def draw_and_note(*arguments):
+        batch = draw(*arguments)
+        drawn.append(copy.deepcopy(batch))
+        return batch
+
+    agent.collector.collect = lambda act: played.append(collect(act)) or played[-1]
+    agent.replay.sample = draw_and_note
+    agent.targets = lambda batch, alpha: learned_from.append(batch) or targets(batch, alpha)
+    for _ in range(20):
+        agent.update()
+        observations, rewards, terminated, truncated = (
+            np.concatenate([getattr(rollout, name) for rollout in played]).astype(np.float64)
+            for name in ("observations", "rewards", "terminated", "truncated")
+        )
+        mean, deviation = observations.mean(axis=(0, 1)), observations.std(axis=(0, 1))
+        returns = discounted_returns(rewards, terminated + truncated, 0.9)
+        raw, batch = drawn[-1], learned_from[-1]
+        features, next_features, scaled = raw.features, raw.next_features, raw.rewards
+        if "normalize_observations" in changes:
+            features, next_features = (
+                np.clip((part - mean) / deviation, -10, 10) for part in (features, next_features)
+            )
+        if "normalize_rewards" in changes:
+            scaled = np.clip(scaled / returns.std(), -10, 10)
+        limit = changes.get("reward_clip", np.inf)
+        scaled = np.clip(scaled * changes.get("reward_scale", 1), -limit, limit)
+        for found, expected in (
+            (batch.features, features),
+            (batch.next_features, next_features),
+            (batch.inputs, np.concatenate([features, raw.inputs[:, 3:]], axis=1)),
+            (batch.rewards, scaled),
+            (batch.terminated, raw.terminated),
+        ):
+            assert found.dtype == np.float32
+            np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+    assert terminated.any() and truncated.any() and (np.abs(scaled) < limit).any()
+    assert (np.abs(scaled) == limit).any() == ("reward_clip" in changes)
+    agent.close()
+
+
 OBSERVATIONS = [Box(-1, 1, (2, 3)), Discrete(5, start=2), MultiDiscrete([2, 3]), MultiBinary(4)]
 
 
+@pytest.mark.parametrize("normalize", [False, True], ids=["raw", "normalised"])
 @pytest.mark.parametrize("space", OBSERVATIONS, ids=str)
-def test_observations_of_every_kind_are_taken(space):
+def test_observations_of_every_kind_are_taken(space, normalize):
     class Drawing(gymnasium.Env):
         observation_space, action_space = space, Box(-1, 1, (1, 2))
 
@@ -382,7 +442,8 @@ def test_observations_of_every_kind_are_taken(space):
             assert action in self.action_space
             return space.sample(), 0.0, False, False, {}
 
-    agent = SAC(make_config({**QUICK, "learning_starts": 5}), DummyVecEnv([Drawing]))
+    config = make_config({**QUICK, "learning_starts": 5, "normalize_observations": normalize})
+    agent = SAC(config, DummyVecEnv([Drawing]))
     for _ in range(10):
         agent.update()
     assert agent.policy.act(agent.collector.observations).shape == (1, 1, 2)
@@ -413,8 +474,9 @@ def quick_run(folder: Path, total_steps: int, **changes) -> dict:
     [
         {"buffer_size": 250},
         {"num_envs": 3, "vec": "subproc", "train_freq": 2, "gradient_steps": 2, "noise_correlation": 0.5},
+        {"num_envs": 2, "vec": "serial", **SCALED},
     ],
-    ids=["wrapped around", "three environments"],
+    ids=["wrapped around", "three environments", "normalised and scaled"],
 )
 def test_stopping_and_going_on_gives_the_same_run_as_never_stopping(tmp_path, changes):
     quick_run(tmp_path / "whole", 600, **changes)
@@ -424,8 +486,9 @@ def test_stopping_and_going_on_gives_the_same_run_as_never_stopping(tmp_path, ch
     assert_same_run(tmp_path / "whole", tmp_path / "run")
 
 
-def test_saved_policies_act_as_they_did_and_another_network_is_refused(tmp_path):
-    summary = quick_run(tmp_path / "run", 200)
+@pytest.mark.parametrize("changes", [{}, SCALED], ids=["raw", "normalised and scaled"])
+def test_saved_policies_act_as_they_did_and_another_network_is_refused(tmp_path, changes):
+    summary = quick_run(tmp_path / "run", 200, **changes)
     found = evaluate_run(str(tmp_path / "run"), "latest", episodes=summary["eval_episodes"])
     assert found["mean_return"] == pytest.approx(summary["eval_mean_return"])
     assert evaluate_run(str(tmp_path / "run"), "best", episodes=2)["env_steps"] == 200

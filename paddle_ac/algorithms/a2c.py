@@ -98,7 +98,8 @@ class A2C(Synchronous):
         )
         rollout = self.collector.collect(self._act)
         if self.normalize_rewards is not None:
-            rollout.rewards = self.normalize_rewards(rollout.rewards, rollout.terminated | rollout.truncated)
+            self.normalize_rewards.learn(rollout.rewards, rollout.terminated | rollout.truncated)
+            rollout.rewards = self.normalize_rewards(rollout.rewards)
         learned = self.gradient_of(rollout)
         self.optimizer.step(learned.gradient, learning_rate)
         self.policy.encode.learn(rollout.transitions(rollout.observations))

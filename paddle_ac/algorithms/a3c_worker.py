@@ -126,7 +126,8 @@ class A3CWorker:
         rollout = self.collector.collect(self._act)
         if self.normalize_rewards is not None:
             with shared.moments_lock:
-                rollout.rewards = self.normalize_rewards(rollout.rewards, rollout.terminated | rollout.truncated)
+                self.normalize_rewards.learn(rollout.rewards, rollout.terminated | rollout.truncated)
+                rollout.rewards = self.normalize_rewards(rollout.rewards)
         learned = self.gradient_of(rollout)
         learning_rate = scheduled_learning_rate(
             config.lr_schedule, config.learning_rate, shared.env_steps, config.decay_steps, config.lr_decay_factor

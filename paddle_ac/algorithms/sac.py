@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from paddle_ac.config import SACConfig
 from paddle_ac.errors import ConfigError, NonFiniteError
 from paddle_ac.learning.phases import phases_of_update
 from paddle_ac.learning.replay import Batch, ReplayBuffer
+from paddle_ac.learning.rewards import RewardNormalizer, scale_and_clip
 from paddle_ac.learning.rollout import Rollout, RolloutCollector
 from paddle_ac.nn.numpy_sac import NumpySquashedGaussianActor, NumpyTwinCritic
 from paddle_ac.nn.optimizers import Adam
@@ -37,7 +39,8 @@ class SAC(Synchronous):
         policy: the actor; ``policy.act(observations)`` chooses actions.
         actor: the same network in NumPy, on the same memory, which plays and learns at less cost.
         critic: both critics, in NumPy.
-        replay: the transitions that are learned from; actions in the cube ``[-1, 1]^A``.
+        replay: the transitions that are learned from; actions in the cube ``[-1, 1]^A``, features and rewards as the
+            environments gave them.
         env_steps: steps of single environments so far.
         num_updates: gradient steps so far.
 
@@ -78,6 +81,7 @@ class SAC(Synchronous):
         self.noise = self.generator.standard_normal((envs.num_envs, self.scale.num_actions), np.float32)
         self.collector = RolloutCollector(envs, config.train_freq)
         self.replay = ReplayBuffer(config.buffer_size, self.encode.num_features, self.scale.num_actions)
+        self.normalize_rewards = RewardNormalizer(envs.num_envs, config.gamma) if config.normalize_rewards else None
         self.env_steps = 0
         self.num_updates = 0
 
@@ -98,7 +102,9 @@ class SAC(Synchronous):
                 f"{config.algo} takes Box action spaces of floats with finite bounds; that of {config.env} is "
                 f"{action_space}"
             )
-        return SquashedGaussianActor(observation_space, action_space, config.hidden_sizes, config.activation)
+        return SquashedGaussianActor(
+            observation_space, action_space, config.hidden_sizes, config.activation, config.normalize_observations
+        )
 
     def update(self) -> dict[str, Any]:
         """Play for ``train_freq`` steps, then learn for ``gradient_steps``; before ``learning_starts`` only play.
@@ -136,12 +142,16 @@ class SAC(Synchronous):
         return self.actor.act(observations, self.noise)
 
     def _keep(self, rollout: Rollout) -> None:
-        """Put the steps of a rollout into the replay buffer, those of one time side by side."""
-        features = [self.encode(observations) for observations in rollout.observations]
-        features.append(self.encode(rollout.last_observations))
+        """Put the steps of a rollout into the replay buffer, those of one time side by side, and into the moments.
+
+        The moments change before the gradient steps, so that the first of these have some to normalise by, and the
+        policy acts next, and is evaluated, by those that it last learned with.
+        """
+        features = [self.encode.flatten(observations) for observations in rollout.observations]
+        features.append(self.encode.flatten(rollout.last_observations))
         next_features = np.stack(features[1:])
         for place, observation in zip(rollout.truncation_places, rollout.truncation_observations, strict=True):
-            next_features[place] = self.encode(observation[np.newaxis])[0]
+            next_features[place] = self.encode.flatten(observation[np.newaxis])[0]
         self.replay.add(
             np.concatenate(features[:-1]),
             self.scale.to_cube(rollout.actions.reshape(-1, *self.scale.shape)),
@@ -149,6 +159,9 @@ class SAC(Synchronous):
             rollout.rewards.ravel(),
             rollout.terminated.ravel(),
         )
+        self.encode.learn(rollout.transitions(rollout.observations))
+        if self.normalize_rewards is not None:
+            self.normalize_rewards.learn(rollout.rewards, rollout.terminated | rollout.truncated)
 
     def _learn(self) -> dict[str, list[float]]:
         metrics: dict[str, list[float]] = defaultdict(list)
@@ -157,11 +170,20 @@ class SAC(Synchronous):
                 metrics[tag].append(value)
         return metrics
 
+    def sample(self) -> Batch:
+        """Kept transitions, their features and rewards normalised and scaled by what is known now."""
+        batch = self.replay.sample(self.config.batch_size, self.generator)
+        if self.encode.moments is not None:
+            for features in (batch.features, batch.next_features):  # in place, for the critics' inputs to hold them too
+                features[...] = self.encode.normalize(features)
+        rewards = batch.rewards if self.normalize_rewards is None else self.normalize_rewards(batch.rewards)
+        return replace(batch, rewards=scale_and_clip(rewards, self.config))
+
     def _gradient_step(self) -> dict[str, float]:
         """One step of the temperature, the critics, the actor and the target networks, in this order."""
         config = self.config
         alpha = float(np.exp(self.log_alpha[0]))
-        batch = self.replay.sample(config.batch_size, self.generator)
+        batch = self.sample()
         drawn = self.actor.draw(batch.features, self.generator)
         entropy = -float(drawn.log_probabilities.mean())
 
@@ -221,6 +243,8 @@ class SAC(Synchronous):
             "generator": self.generator.bit_generator.state,
             "collector": self.collector.state_dict(),
             "replay": self.replay.state_dict(),
+            "encoder": self.encode.state_dict(),
+            "reward_normalizer": self.normalize_rewards.state_dict() if self.normalize_rewards else {},
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -241,6 +265,9 @@ class SAC(Synchronous):
         self.noise[...] = state["noise"]
         self.generator.bit_generator.state = state["generator"]
         self.collector.load_state_dict(state["collector"])
+        self.encode.load_state_dict(state["encoder"])
+        if self.normalize_rewards is not None:
+            self.normalize_rewards.load_state_dict(state["reward_normalizer"])
         self.env_steps = state["env_steps"]
         self.num_updates = state["num_updates"]
 

@@ -9,6 +9,7 @@ import numpy as np
 from paddle_ac.config import OnPolicyConfig, ReinforceConfig, RolloutConfig
 from paddle_ac.errors import NonFiniteError
 from paddle_ac.learning.returns import generalized_advantages, n_step_returns
+from paddle_ac.learning.rewards import scale_and_clip
 from paddle_ac.learning.rollout import Rollout
 from paddle_ac.nn.layout import ParameterLayout
 from paddle_ac.nn.numpy_network import LossParts, NumpyActorCritic
@@ -75,9 +76,7 @@ class GradientOfRollout:
     def _estimate(self, rollout: Rollout) -> tuple[np.ndarray, np.ndarray | None]:
         """Returns ``[B]`` for the critic, and advantages ``[B]`` where they are not returns less values."""
         config = self.config
-        rewards = rollout.rewards * np.float32(config.reward_scale)
-        if config.reward_clip is not None:
-            rewards = np.clip(rewards, -config.reward_clip, config.reward_clip)
+        rewards = scale_and_clip(rollout.rewards, config)
         truncation_values, last_values = rollout.bootstrap_values(self.network.values if self.has_baseline else _nought)
         known = rewards, rollout.terminated, rollout.truncated, truncation_values
         if not isinstance(config, RolloutConfig) or config.gae_lambda == 1:

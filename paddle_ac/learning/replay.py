@@ -14,7 +14,7 @@ class Batch:
 
     Attributes:
         inputs: ``[B, F + A]``, features of the observation and the action side by side, as a critic takes them.
-        features: ``[B, F]``, of the observation.
+        features: ``[B, F]``, of the observation: the first columns of ``inputs``, on the same memory.
         next_features: ``[B, F]``, of the observation that followed, in the same episode.
         rewards: ``[B]``.
         terminated: ``[B]``, 1 where the episode ended there, 0 elsewhere, at a time limit as well.
@@ -74,7 +74,7 @@ class ReplayBuffer:
         self.size = min(self.size + len(rows), self.capacity)
 
     def sample(self, batch_size: int, generator: np.random.Generator) -> Batch:
-        """Transitions drawn uniformly, one and the same perhaps more than once."""
+        """Transitions drawn uniformly, one and the same perhaps more than once, copied."""
         rows = self._rows[generator.integers(self.size, size=batch_size)]
         return Batch(
             inputs=rows[:, : self.num_inputs],

@@ -6,9 +6,16 @@ from typing import Any
 
 import numpy as np
 
+from paddle_ac.config import ScalingConfig
 from paddle_ac.nn.moments import RunningMoments
 
 LARGEST = 10.0  # of a normalised reward, either way (OpenAI baselines, VecNormalize)
+
+
+def scale_and_clip(rewards: np.ndarray, config: ScalingConfig) -> np.ndarray:
+    """Rewards of any shape, float32, times ``reward_scale`` and then within ``reward_clip`` either way."""
+    scaled = rewards * np.float32(config.reward_scale)
+    return scaled if config.reward_clip is None else np.clip(scaled, -config.reward_clip, config.reward_clip)
 
 
 class RewardNormalizer:
@@ -20,6 +27,10 @@ class RewardNormalizer:
         num_envs: N.
         gamma: discount factor.
         statistics: the arrays that ``RunningMoments`` is to keep its own in.
+
+    Attributes:
+        returns: ``[N]`` float64, the discounted sums of the rewards of the episodes under way.
+        moments: of these sums, after each step.
     """
 
     def __init__(self, num_envs: int, gamma: float, statistics: dict[str, np.ndarray] | None = None):
@@ -27,21 +38,21 @@ class RewardNormalizer:
         self.returns = np.zeros(num_envs, np.float64)
         self.moments = RunningMoments((), statistics)
 
-    def __call__(self, rewards: np.ndarray, done: np.ndarray) -> np.ndarray:
-        """Take in a rollout, and scale its rewards by all that was seen so far.
+    def learn(self, rewards: np.ndarray, done: np.ndarray) -> None:
+        """Take in a rollout.
 
         Args:
-            rewards: ``[T, N]`` float32.
+            rewards: ``[T, N]`` float32, as the environments gave them.
             done: ``[T, N]`` bool, where an episode ended.
-
-        Returns:
-            rewards ``[T, N]`` float32.
         """
         seen = np.empty(rewards.shape, np.float64)
         for step in range(len(rewards)):
             self.returns = seen[step] = self.gamma * self.returns + rewards[step]
             self.returns = np.where(done[step], 0.0, self.returns)
         self.moments.update(seen.ravel())
+
+    def __call__(self, rewards: np.ndarray) -> np.ndarray:
+        """Rewards of any shape, float32, scaled by all that was taken in so far and within -10 and 10."""
         scale = np.float32(1 / np.sqrt(self.moments.variance + 1e-8))
         return np.clip(rewards * scale, -LARGEST, LARGEST)
 

@@ -73,13 +73,20 @@ class ObservationEncoder:
 
     def __call__(self, observations: np.ndarray) -> np.ndarray:
         """``[B, *observation_space.shape]`` to ``[B, F]`` float32."""
+        return self.normalize(self.flatten(observations))
+
+    def flatten(self, observations: np.ndarray) -> np.ndarray:
+        """``[B, *observation_space.shape]`` to raw features ``[B, F]`` float32, which no moments change."""
         batch_size = len(observations)
         if self.categories is None:
-            features = np.asarray(observations, np.float32).reshape(batch_size, self.num_features)
-            if self.moments is None:
-                return features
-            return np.clip((features - self._mean) * self._scale, -LARGEST, LARGEST)
+            return np.asarray(observations, np.float32).reshape(batch_size, self.num_features)
         features = np.zeros((batch_size, self.num_features), np.float32)
         chosen = np.reshape(observations, (batch_size, -1)) - self.start + self.first_feature
         np.put_along_axis(features, chosen.astype(np.int64), 1.0, axis=1)
         return features
+
+    def normalize(self, features: np.ndarray) -> np.ndarray:
+        """Raw features ``[B, F]`` as the network takes them: the same ones where there are no moments."""
+        if self.moments is None:
+            return features
+        return np.clip((features - self._mean) * self._scale, -LARGEST, LARGEST)

@@ -32,6 +32,7 @@ class SquashedGaussianActor(nn.Layer):
         action_space: a Box of floats with finite bounds.
         hidden_sizes: units of each hidden layer.
         activation: ``"tanh"`` or ``"relu"``, after each hidden layer.
+        normalize_observations: by the running moments of ``encode``.
 
     Attributes:
         state_size: 0, for it remembers nothing.
@@ -48,9 +49,10 @@ class SquashedGaussianActor(nn.Layer):
         action_space: Any,
         hidden_sizes: Sequence[int] = (256, 256),
         activation: str = "relu",
+        normalize_observations: bool = False,
     ):
         super().__init__()
-        self.encode = ObservationEncoder(observation_space)
+        self.encode = ObservationEncoder(observation_space, normalize_observations)
         self.scale = ActionScale(action_space)
         sizes = [self.encode.num_features, *hidden_sizes]
         self.torso = _hidden_layers(sizes, activation, _linear)
