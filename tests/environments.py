@@ -96,7 +96,7 @@ class RandomWalk(gymnasium.Env):
 
 
 class Filmed(RandomWalk):
-    """Can be seen: its pictures are five shades lighter with every step of an episode, below a row of all shades.
+    """Can be seen: its pictures are twelve shades lighter with every step of an episode, below a row of all shades.
 
     An episode's return is its number of steps and a thousandth of the actions, which must be in their space.
     """
@@ -118,8 +118,8 @@ class Filmed(RandomWalk):
         return observation, 1 + float(np.sum(action)) / 1000, *rest
 
     def render(self):
-        picture = np.full((33, 51, 3), 5 * self.count, np.uint8)
-        picture[0] = 5 * np.arange(51)[:, np.newaxis]
+        picture = np.full((33, 51, 3), 12 * self.count, np.uint8)
+        picture[0] = 12 * (np.arange(51)[:, np.newaxis] % 22)
         return picture
 
 
