@@ -42,7 +42,7 @@ def _parse(arguments: list[str]) -> dict[str, Any]:
     parser = ArgumentParser(description=__doc__)
     parser.add_argument("--run-dir", metavar="DIR", required=True, help="folder of the run")
     parser.add_argument("--checkpoint", choices=("best", "latest"), default="best", help="which of its policies [best]")
-    parser.add_argument("--episodes", type=whole_number(1), metavar="M", help="how many [100, or 1 to watch]")
+    parser.add_argument("--episodes", type=whole_number(1), metavar="M", help="how many [100]; to watch [1]")
     parser.add_argument("--seed", type=whole_number(0), metavar="S", help="of the environments [the run's seed]")
     parser.add_argument("--sampled", action="store_true", help="draw the actions, rather than take the most probable")
     watch = parser.add_mutually_exclusive_group()
