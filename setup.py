@@ -18,6 +18,7 @@ setup(
         "cloudpickle>=3.0",
         "visualdl>=2.5",
         "matplotlib>=3.8",
+        "pillow>=10.0",
         "pydantic>=2.7",
         "PyYAML>=6.0",
         "safetensors>=0.4",
@@ -31,6 +32,8 @@ setup(
         "test": [
             "ale-py>=0.11",
             "envpool>=1.0; sys_platform == 'linux'",
+            "gymnasium[classic-control]",
+            "imageio-ffmpeg>=0.5",
             "mypy",
             "psutil",
             "pytest>=8",
@@ -40,6 +43,6 @@ setup(
             "types-PyYAML",
             "types-tqdm",
         ],
-        "render": ["gymnasium[classic-control]"],
+        "render": ["gymnasium[classic-control]", "imageio-ffmpeg>=0.5"],
     },
 )

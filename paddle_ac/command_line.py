@@ -80,6 +80,22 @@ def positive_number(text: str) -> float:
     return number
 
 
+def file_ending_in(*endings: str) -> Callable[[str], str]:
+    """Reads a flag's value as the name of a file to write, in a folder that is there, with one of these endings."""
+
+    def read(text: str) -> str:
+        path = Path(text)
+        if path.suffix not in endings:
+            raise argparse.ArgumentTypeError(f"must end in {' or '.join(endings)}, got {text!r}")
+        if not path.parent.is_dir():
+            raise argparse.ArgumentTypeError(f"there is no folder {str(path.parent)!r}")
+        if path.is_dir():
+            raise argparse.ArgumentTypeError(f"{text!r} is a folder")
+        return text
+
+    return read
+
+
 def show_log() -> None:
     """Print what the package says of a run under way; before Paddle and VisualDL are imported, which have their own."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)

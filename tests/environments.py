@@ -95,6 +95,34 @@ class RandomWalk(gymnasium.Env):
         return values.astype(self.observation_space.dtype)
 
 
+class Filmed(RandomWalk):
+    """Can be seen: its pictures are twelve shades lighter with every step of an episode, below a row of all shades.
+
+    An episode's return is its number of steps and a thousandth of the actions, which must be in their space.
+    """
+
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 25}  # noqa: RUF012
+
+    def __init__(self, render_mode=None, spaces="box"):
+        super().__init__(spaces=spaces)
+        self.render_mode = render_mode
+
+    def reset(self, *, seed=None, options=None):
+        self.count = 0
+        return super().reset(seed=seed)
+
+    def step(self, action):
+        assert self.action_space.contains(action)
+        self.count += 1
+        observation, _, *rest = super().step(action)
+        return observation, 1 + float(np.sum(action)) / 1000, *rest
+
+    def render(self):
+        picture = np.full((33, 51, 3), 12 * self.count, np.uint8)
+        picture[0] = 12 * (np.arange(51)[:, np.newaxis] % 22)
+        return picture
+
+
 class Identity(gymnasium.Env):
     """The right action is the number of the observation among ``codes``; an episode is cut after 20 steps."""
 
@@ -313,6 +341,8 @@ gymnasium.register("test/Identity-v0", Identity)
 gymnasium.register("test/NoPaddle-v0", NoPaddle)
 gymnasium.register("test/Deadly-v0", Misbehaving, kwargs={"fault": "killed", "at_step": 50})
 gymnasium.register("test/Walk-v0", RandomWalk)
+gymnasium.register("test/Filmed-v0", Filmed)
+gymnasium.register("test/FilmedContinuous-v0", Filmed, kwargs={"spaces": "continuous"})
 gymnasium.register("test/Asking-v0", Asking)
 gymnasium.register("test/Continuous-v0", RandomWalk, kwargs={"spaces": "continuous"})
 gymnasium.register("test/FromOne-v0", RandomWalk, kwargs={"spaces": "from one"})

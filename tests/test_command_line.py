@@ -84,12 +84,16 @@ def test_evaluating_refuses(capsys, tmp_path, monkeypatch, arguments, said):
     assert said in errors and errors.startswith("error: ") and errors.count("\n") == 1
 
 
-@pytest.mark.parametrize("tool", ["train.py", "evaluate.py"])
+@pytest.mark.parametrize("tool", ["train.py", "evaluate.py", "plot.py"])
 def test_help_tells_every_flag_with_its_default(capsys, tool):
     code, output, _ = run_main(capsys, tool, "--help")
     assert code == 0
-    flags = ["--num-envs", "--entropy-coef", "[0.99]", "--resume"] if tool == "train.py" else ["--episodes", "[100]"]
-    assert all(flag in output for flag in flags)
+    flags = {
+        "train.py": ["--num-envs", "--entropy-coef", "[0.99]", "--resume"],
+        "evaluate.py": ["--episodes", "[100]", "--record", "--render"],
+        "plot.py": ["--metric", "[charts/episode_return]", "--output", "[curves.png]"],
+    }
+    assert all(flag in output for flag in flags[tool])
 
 
 def test_a_mistake_is_told_without_waiting_for_paddle():

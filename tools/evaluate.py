@@ -1,4 +1,7 @@
-"""Try a trained policy: `python tools/evaluate.py --run-dir runs/... --episodes 100`."""
+"""Try a trained policy, or watch it: `python tools/evaluate.py --run-dir runs/... --episodes 100`.
+
+With --record or --render it plays one episode to look at, or as many as --episodes says, one after another.
+"""
 
 from __future__ import annotations
 
@@ -6,32 +9,47 @@ import json
 import sys
 from typing import Any
 
-from paddle_ac.command_line import ArgumentParser, exit_codes, whole_number
+from paddle_ac.command_line import ArgumentParser, exit_codes, file_ending_in, whole_number
 
 
 def main(arguments: list[str]) -> None:
     with exit_codes():
         flags = _parse(arguments)
-        from paddle_ac.training.evaluate import evaluate_run
+        watched = flags["render"] or flags["record"]
+        episodes = flags["episodes"] or (1 if watched else 100)
+        chosen = flags["run_dir"], flags["checkpoint"], episodes, flags["seed"], flags["sampled"]
+        if watched:
+            from paddle_ac.training.recording import watch_run
 
-        result = evaluate_run(flags["run_dir"], flags["checkpoint"], flags["episodes"], flags["seed"], flags["sampled"])
+            result = watch_run(flags["record"], *chosen)
+        else:
+            from paddle_ac.training.evaluate import evaluate_run
+
+            result = evaluate_run(*chosen)
         if flags["json"]:
             print(json.dumps(result, indent=2))
             return
         actions = "sampled" if result["sampled"] else "greedy"
         print(f"{result['checkpoint']} checkpoint of {result['run_dir']}, after {result['env_steps']:,} training steps")
-        print(f"{result['episodes']} episodes of {result['env']}, {actions} actions")
+        print(f"{result['episodes']} episode{'s' * (episodes > 1)} of {result['env']}, {actions} actions")
         print(f"mean return {result['mean_return']:.2f} +/- {result['std_return']:.2f} (standard deviation)")
         print(f"from {result['min_return']:.2f} to {result['max_return']:.2f}")
+        if flags["record"]:
+            print(f"recorded in {flags['record']}")
 
 
 def _parse(arguments: list[str]) -> dict[str, Any]:
     parser = ArgumentParser(description=__doc__)
     parser.add_argument("--run-dir", metavar="DIR", required=True, help="folder of the run")
     parser.add_argument("--checkpoint", choices=("best", "latest"), default="best", help="which of its policies [best]")
-    parser.add_argument("--episodes", type=whole_number(1), default=100, metavar="M", help="how many [100]")
+    parser.add_argument("--episodes", type=whole_number(1), metavar="M", help="how many [100]; to watch [1]")
     parser.add_argument("--seed", type=whole_number(0), metavar="S", help="of the environments [the run's seed]")
     parser.add_argument("--sampled", action="store_true", help="draw the actions, rather than take the most probable")
+    watch = parser.add_mutually_exclusive_group()
+    watch.add_argument(
+        "--record", type=file_ending_in(".gif", ".mp4"), metavar="FILE", help="record the episodes in a .gif or .mp4"
+    )
+    watch.add_argument("--render", action="store_true", help="show the episodes in a window")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     return parser.parse(arguments)
 

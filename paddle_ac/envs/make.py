@@ -15,7 +15,14 @@ import gymnasium
 import numpy as np
 from gymnasium.envs.registration import EnvSpec
 
-from multiprocessing_env import DummyVecEnv, EnvironmentFailedError, SubprocVecEnv, VecEnv
+from multiprocessing_env import (
+    DummyVecEnv,
+    EnvironmentFailedError,
+    SubprocVecEnv,
+    VecEnv,
+    get_env_attr,
+    reset_env,
+)
 from paddle_ac.config import RunConfig, VectorEnvConfig
 from paddle_ac.envs.native import SAME_STEP, NativeVecEnv, SameStepEnvPool, SameStepEnvs, make_same_step_envs
 from paddle_ac.envs.single import import_classic_gym, make_classic_gym, make_gymnasium, make_replayable, make_stacked
@@ -95,6 +102,44 @@ def make_evaluation_envs(config: RunConfig, seed: int, num_envs: int, purpose: i
         return _side_by_side(env_fns, config) if isinstance(config, VectorEnvConfig) else DummyVecEnv(env_fns)
 
 
+def make_rendered_env(config: RunConfig, render_mode: str) -> Any:
+    """One environment that can be seen.
+
+    Args:
+        config: names the environment.
+        render_mode: ``"rgb_array"``, in which ``render()`` gives pictures ``[H, W, 3]`` uint8, or ``"human"``, in which
+            a window shows every step.
+
+    Raises:
+        ConfigError: an unknown environment, or one that has no pictures or cannot make them here.
+    """
+    if isinstance(config, VectorEnvConfig) and (
+        config.vec == "envpool" or (config.vec == "native" and not _has_native_version(config.env))
+    ):
+        raise ConfigError(f"environments of --vec {config.vec} have no pictures: {config.env} cannot be watched")
+    with one_line_errors(config.env):
+        env = _env_maker(config)()
+        modes = get_env_attr(env, "metadata").get("render_modes", ())
+        env.close()
+        if not {render_mode, "rgb_array"} & set(modes):  # a window is made around pictures
+            raise ConfigError(f"environment {config.env!r} has no pictures: its render modes are {list(modes)}")
+        env = _env_maker(config, render_mode=render_mode)()
+    try:
+        reset_env(env)
+        picture = env.render()
+    except Exception as error:  # whatever comes where a package, a driver or a screen is missing
+        env.close()
+        raise ConfigError(f"environment {config.env!r} cannot be rendered: {_one_line(error)}") from None
+    if render_mode == "rgb_array" and not _is_picture(picture):
+        env.close()
+        raise ConfigError(f"environment {config.env!r} has no pictures: render() gives no [H, W, 3] array of uint8")
+    return env
+
+
+def _is_picture(value: Any) -> bool:
+    return isinstance(value, np.ndarray) and value.ndim == 3 and value.shape[2] == 3 and value.dtype == np.uint8
+
+
 def settle_vec(config: AnyConfig) -> AnyConfig:
     """The configuration with the kind of environments that suits in place of ``vec="auto"``; says so in the log.
 
@@ -169,19 +214,19 @@ def default_num_workers(num_envs: int) -> int:
     return max(workers for workers in range(1, min(cores, num_envs) + 1) if num_envs % workers == 0)
 
 
-def _env_maker(config: RunConfig) -> Callable[[], Any]:
+def _env_maker(config: RunConfig, **options: Any) -> Callable[[], Any]:
     env_id = config.env
     make_env: Callable[[], Any]
     if not env_id.startswith("gym:"):
         # The specification, not the id: a worker has not run the registrations of this process.
-        make_env = functools.partial(make_gymnasium, _find_spec(env_id))
+        make_env = functools.partial(make_gymnasium, _find_spec(env_id), **options)
     else:
         gym, plain_id = import_classic_gym(), env_id.removeprefix("gym:")
         try:
             gym.spec(plain_id)
         except (ImportError, TypeError, ValueError, gym.error.Error) as error:
             raise ConfigError(f"environment {env_id!r}: {_one_line(error)}") from None
-        make_env = functools.partial(make_classic_gym, plain_id)
+        make_env = functools.partial(make_classic_gym, plain_id, **options)
     return make_env if config.frame_stack == 1 else functools.partial(make_stacked, make_env, config.frame_stack)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -88,6 +89,38 @@ class FrameStack(Wrapper):
         self.frames[:-1] = self.frames[1:]
         self.frames[-1] = observation
         return self.frames.copy(), *rest
+
+
+class Recorder(Wrapper):
+    """Hands over a picture of every step of its first episodes, the one before the first step of each among them.
+
+    Args:
+        env: a Gymnasium or classic gym environment, made with ``render_mode="rgb_array"``.
+        take: is given the pictures ``[H, W, 3]`` uint8.
+        episodes: how many.
+    """
+
+    def __init__(self, env: Any, take: Callable[[np.ndarray], object], episodes: int):
+        super().__init__(env)
+        self.take = take
+        self.episodes_left = episodes
+
+    def reset(self, *, seed: int | None = None) -> tuple[Any, dict]:
+        """Begin an episode."""
+        observation, info = reset_env(self.env, seed)
+        self.episodes_left -= 1
+        self._record()
+        return observation, info
+
+    def step(self, action: Any) -> tuple:
+        """The environment's own results, four or five."""
+        result = self.env.step(action)
+        self._record()
+        return result
+
+    def _record(self) -> None:
+        if self.episodes_left >= 0:
+            self.take(self.env.render())
 
 
 class EpisodeReplay(Wrapper):

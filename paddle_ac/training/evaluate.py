@@ -74,12 +74,18 @@ def evaluate_run(
     config = folder.read_config()
     seed = config.seed if seed is None else seed
     with make_evaluation_envs(config, seed, num_evaluation_envs(episodes), FINAL_EVALUATION) as envs:
-        policy, env_steps = load_policy(folder, config, checkpoint, envs)
-        returns = evaluate(
-            policy, envs, episodes, config.eval_max_steps, np.random.default_rng(seed) if sampled else None
-        )
+        return evaluate_checkpoint(folder, config, checkpoint, envs, episodes, seed, sampled)
+
+
+def evaluate_checkpoint(
+    folder: RunFolder, config: RunConfig, checkpoint: str, envs: VecEnv, episodes: int, seed: int, sampled: bool
+) -> dict[str, Any]:
+    """As ``evaluate_run``, in environments that were made for it."""
+    policy, env_steps = load_policy(folder, config, checkpoint, envs)
+    generator = np.random.default_rng(seed) if sampled else None
+    returns = evaluate(policy, envs, episodes, config.eval_max_steps, generator)
     return {
-        "run_dir": str(run_dir),
+        "run_dir": str(folder.path),
         "checkpoint": checkpoint,
         "env": config.env,
         "env_steps": env_steps,

@@ -1,14 +1,18 @@
-"""A run's curves as a picture."""
+"""Curves as pictures: everything of one run, and one metric of many."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from cycler import cycler
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
 
+from paddle_ac.training.curves import average, describe, group_runs, read_runs, warn_of_short_runs
 from paddle_ac.training.logger import read_progress
 
 logging.getLogger("matplotlib.font_manager").setLevel(logging.WARNING)  # it tells of its cache, at the first run ever
@@ -20,6 +24,13 @@ PANELS = (
     ("policy entropy", "nats", {"losses/entropy": ""}),
     ("explained variance", "", {"diagnostics/explained_variance": ""}),
     ("speed", "steps/s", {"charts/steps_per_second": ""}),
+)
+
+X_AXES = {"steps": ("env_steps", "steps"), "seconds": ("train_seconds", "seconds of training")}
+
+# Those of Okabe and Ito (2008) that show on white, told apart by the colour-blind as well; then with other dashes.
+STYLES = cycler(linestyle=["-", "--", "-.", ":"]) * cycler(
+    color=["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"]
 )
 
 
@@ -35,6 +46,7 @@ def plot_run(progress: Path, picture: Path, title: str) -> None:
     figure = Figure(figsize=(12, 6.5), layout="constrained")
     figure.suptitle(title)
     for axes, (name, unit, curves) in zip(figure.subplots(2, 3, sharex=True).flat, PANELS, strict=True):
+        _prepare(axes, "steps")
         for column, label in curves.items():
             values = columns[column]
             present = ~np.isnan(values)
@@ -42,9 +54,63 @@ def plot_run(progress: Path, picture: Path, title: str) -> None:
             axes.plot(columns["env_steps"][present], values[present], marker=marker, markersize=4, label=label)
         axes.set_title(name)
         axes.set_ylabel(unit)
-        axes.grid(alpha=0.3)
-        axes.xaxis.set_major_formatter(EngFormatter(sep=""))
         if len(curves) > 1:
             axes.legend()
     figure.supxlabel("steps")
     figure.savefig(picture, dpi=100)
+
+
+def plot_runs(
+    paths: Sequence[str | Path],
+    picture: str | Path,
+    x_axes: Sequence[str] = tuple(X_AXES),
+    metric: str = "charts/episode_return",
+    smooth: int = 1,
+) -> Figure:
+    """Draw the learning curves of runs side by side: a line for each configuration, the mean over its seeds.
+
+    The band around a mean of several runs is a bootstrap confidence band of 95 %: see ``curves.average``.
+
+    Args:
+        paths: run folders, and folders that hold run folders at any depth.
+        picture: the file; its ending, ``.png`` or ``.svg``, is its format.
+        x_axes: a panel each: ``"steps"``, ``"seconds"`` of training, without evaluations.
+        metric: a column of the runs' ``progress.csv``.
+        smooth: points of a run's curve that each shown one is the mean of.
+
+    Raises:
+        ConfigError: no run, an unknown metric, or a file that cannot be read.
+    """
+    groups = group_runs(read_runs(paths, metric))
+    title, labels = describe(groups)
+    for group in groups:
+        warn_of_short_runs(group, metric)
+    num_rows = -(-len(groups) // 2)  # of the legend, below
+    figure = Figure(figsize=(1 + 6 * len(x_axes), 4.7 + 0.25 * num_rows), layout="constrained")
+    figure.suptitle(title)
+    all_axes = figure.subplots(1, len(x_axes), sharey=True, squeeze=False)[0]
+    for axes, x_axis in zip(all_axes, x_axes, strict=True):
+        x_column, x_label = X_AXES[x_axis]
+        _prepare(axes, x_axis)
+        axes.set_xlabel(x_label)
+        for group, label in zip(groups, labels, strict=True):
+            curve = average(group, x_column, metric, smooth)
+            (line,) = axes.plot(curve.x, curve.mean, label=label)
+            if curve.low is not None and curve.high is not None:
+                axes.fill_between(curve.x, curve.low, curve.high, color=line.get_color(), alpha=0.2, linewidth=0)
+    all_axes[0].set_ylabel(metric)
+    figure.legend(
+        *all_axes[0].get_legend_handles_labels(),
+        loc="outside lower center",
+        ncols=min(2, len(groups)),
+        title="mean and its 95 % confidence band" if any(len(group) > 1 for group in groups) else None,
+    )
+    figure.savefig(picture, dpi=120)
+    return figure
+
+
+def _prepare(axes: Axes, x_axis: str) -> None:
+    axes.set_prop_cycle(STYLES)
+    axes.grid(alpha=0.3)
+    if x_axis == "steps":
+        axes.xaxis.set_major_formatter(EngFormatter(sep=""))

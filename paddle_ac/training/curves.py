@@ -1,0 +1,198 @@
+"""The curves of several runs: which of them belong together, what tells them apart, their mean and its band."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from paddle_ac.config import RunConfig, nearest
+from paddle_ac.errors import ConfigError
+from paddle_ac.training.logger import read_progress
+from paddle_ac.training.run_folder import RunFolder
+
+NUM_POINTS = 500  # of a mean: as fine as a panel shows
+NUM_RESAMPLES = 5000  # of the bootstrap
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run and its table."""
+
+    path: Path
+    config: RunConfig
+    columns: dict[str, np.ndarray]  # [points] float64 each
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A line and, of several runs, the band around it; arrays ``[P]`` float64."""
+
+    x: np.ndarray
+    mean: np.ndarray
+    low: np.ndarray | None = None
+    high: np.ndarray | None = None
+
+
+def read_runs(paths: Sequence[str | Path], metric: str) -> list[Run]:
+    """The runs in some folders, with what they have of a metric.
+
+    Args:
+        paths: run folders, and folders that hold run folders at any depth.
+        metric: a column of their tables. Runs without a point of it are left out, and named in the log.
+
+    Raises:
+        ConfigError: no run, no points, a metric that no run knows, or a file that cannot be read.
+    """
+    runs = [_read_run(folder) for folder in _find_run_folders(paths)]
+    known = list(dict.fromkeys(column for run in runs for column in run.columns))
+    if metric not in known:
+        raise ConfigError(f"no run has a metric {metric!r}{nearest(metric, known)}; known: {', '.join(known)}")
+    empty = [run for run in runs if np.isnan(run.columns.get(metric, np.nan)).all()]
+    if len(empty) == len(runs):
+        raise ConfigError(f"no run has a point of {metric} yet")
+    for run in empty:
+        logging.getLogger(__name__).warning("left out: %s has no point of %s", run.path, metric)
+    return [run for run in runs if run not in empty]
+
+
+def _find_run_folders(paths: Sequence[str | Path]) -> list[RunFolder]:
+    folders: dict[Path, RunFolder] = {}  # by where they really are: a folder may be named twice
+    for path in map(Path, paths):
+        if (path / "config.yaml").is_file():
+            found = [path]
+        else:
+            found = sorted(file.parent for file in path.rglob("config.yaml"))
+        if not found:
+            raise ConfigError(f"there is no folder {path}" if not path.is_dir() else f"there is no run in {path}")
+        folders.update({run.resolve(): RunFolder(run) for run in found})
+    return list(folders.values())
+
+
+def _read_run(folder: RunFolder) -> Run:
+    config = folder.read_config()
+    try:
+        columns = read_progress(folder.progress)
+    except OSError as error:
+        raise ConfigError(f"cannot read {folder.progress}: {error.strerror}") from None
+    except ValueError as error:
+        raise ConfigError(f"{folder.progress} is damaged: {error}") from None
+    return Run(folder.path, config, columns)
+
+
+def group_runs(runs: Sequence[Run]) -> list[list[Run]]:
+    """Runs whose configurations differ in the seed alone, together; in the order in which the first of each came."""
+    groups: dict[RunConfig, list[Run]] = {}
+    for run in runs:
+        groups.setdefault(run.config.model_copy(update={"seed": 0}), []).append(run)
+    return list(groups.values())
+
+
+def describe(groups: Sequence[Sequence[Run]]) -> tuple[str, list[str]]:
+    """What all groups have in common, as a title, and what tells each from the others, as a legend.
+
+    A legend names the algorithm and the environment where they are not the same everywhere, and hyper-parameters in
+    which groups of one algorithm differ. Between algorithms it names those alone that are not at their defaults and
+    bear on what is learned, for every algorithm has defaults of its own.
+    """
+    configs = [group[0].config for group in groups]
+    same_algo, same_env = (len({getattr(config, name) for config in configs}) == 1 for name in ("algo", "env"))
+    title = " on ".join([configs[0].algo] * same_algo + [configs[0].env] * same_env)
+    labels = []
+    for group, config in zip(groups, configs, strict=True):
+        parts = [config.algo] * (not same_algo) + [config.env] * (not same_env)
+        names = [name for name in type(config).model_fields if name not in ("algo", "env", "seed")]
+        parts += [f"{name}={_as_text(getattr(config, name))}" for name in names if _tells_apart(name, config, configs)]
+        labels.append(f"{', '.join(parts) or config.algo} ({_count(group)})")
+    return title, labels
+
+
+def _tells_apart(name: str, config: RunConfig, configs: Sequence[RunConfig]) -> bool:
+    value = getattr(config, name)
+    others = [other for other in configs if getattr(other, name, None) != value]
+    if any(other.algo == config.algo for other in others):
+        return True
+    is_default = value == type(config).model_fields[name].default
+    return bool(others) and not is_default and name not in config.changeable_on_resume
+
+
+def _as_text(value: Any) -> str:
+    if isinstance(value, tuple):
+        return ",".join(map(str, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _count(runs: Sequence[Run]) -> str:
+    num_seeds = len({run.config.seed for run in runs})
+    seeds = f"{num_seeds} seed{'s' * (num_seeds > 1)}"
+    return seeds if num_seeds == len(runs) else f"{len(runs)} runs, {seeds}"
+
+
+def average(runs: Sequence[Run], x_column: str, metric: str, smooth: int = 1) -> Curve:
+    """The mean of runs, and a band that the mean of such runs lies in with a confidence of 95 %.
+
+    The runs are interpolated onto common points, from where the last of them begins to where the first of them ends:
+    everywhere the mean is over all of them. One run is left at its own points and has no band.
+
+    Args:
+        runs: with a point of the metric each.
+        x_column: ``"env_steps"`` or ``"train_seconds"``.
+        metric: the column of the values.
+        smooth: points, of which each is replaced by its mean with those before it; 1 leaves them as they are.
+
+    Raises:
+        ConfigError: one run ends before another begins.
+    """
+    points = []
+    for run in runs:
+        present = ~np.isnan(run.columns[metric])
+        points.append((run.columns[x_column][present], _running_mean(run.columns[metric][present], smooth)))
+    if len(points) == 1:
+        return Curve(*points[0])
+    begin, end = max(x[0] for x, _ in points), min(x[-1] for x, _ in points)
+    shortest = runs[int(np.argmin([x[-1] for x, _ in points]))].path
+    if begin > end:
+        raise ConfigError(f"{shortest} ends before another run with its configuration begins: leave it out")
+    x = np.linspace(begin, end, NUM_POINTS)
+    values = np.stack([np.interp(x, *run_points) for run_points in points])
+    low, high = bootstrap_band(values)
+    return Curve(x, values.mean(axis=0), low, high)
+
+
+def warn_of_short_runs(runs: Sequence[Run], metric: str) -> None:
+    """Say in the log where a group's curve ends early because of one run."""
+    last = [run.columns["env_steps"][~np.isnan(run.columns[metric])][-1] for run in runs]
+    if min(last) < 0.95 * max(last):
+        message = f"a mean ends at {min(last):,.0f} steps, where %s does; others of its runs go on to {max(last):,.0f}"
+        logging.getLogger(__name__).warning(message, runs[int(np.argmin(last))].path)
+
+
+def bootstrap_band(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Percentile bootstrap of the mean over runs, at each point by itself (Efron and Tibshirani 1993, chapter 13).
+
+    Of three runs or fewer the band reaches from the lowest to the highest: they tell no more.
+
+    Args:
+        values: ``[R, P]`` float64, of R runs.
+
+    Returns:
+        the lower and the upper end ``[P]``; always the same for the same values.
+    """
+    num_runs = len(values)
+    counts = np.random.default_rng(0).multinomial(num_runs, np.full(num_runs, 1 / num_runs), NUM_RESAMPLES)
+    means = counts / num_runs @ values
+    low, high = np.quantile(means, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2], axis=0)
+    return low, high
+
+
+def _running_mean(values: np.ndarray, num_points: int) -> np.ndarray:
+    """Mean of each value and the ones before it, ``num_points`` in all, at first fewer."""
+    sums = np.cumsum(np.concatenate([[0.0], values]))
+    ends = np.arange(1, len(values) + 1)
+    begins = np.maximum(ends - num_points, 0)
+    return (sums[ends] - sums[begins]) / (ends - begins)

@@ -1,0 +1,209 @@
+"""Learning curves: the right runs together, the right mean and band, a legend that tells what differs."""
+
+from __future__ import annotations
+
+import csv
+import itertools
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.stats
+from matplotlib.collections import PolyCollection
+
+from paddle_ac.config import make_config, write_yaml
+from paddle_ac.errors import ConfigError
+from paddle_ac.training.curves import average, bootstrap_band, describe, group_runs, read_runs
+from paddle_ac.training.plotting import plot_runs
+from tests.test_command_line import TOOLS, run_main
+
+METRIC = "charts/episode_return"
+STEPS = (1000, 2000, 3000, 4000)
+
+
+def write_run(folder: Path, returns=(1, 2, 3, 4), steps=STEPS, algo="a2c", **changes) -> Path:
+    """A run folder without a run: a second of training for each 1,000 steps, and an evaluation at the end."""
+    folder.mkdir(parents=True)
+    write_yaml(make_config({"algo": algo, **changes}), folder / "config.yaml")
+    with (folder / "progress.csv").open("w", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(["env_steps", "train_seconds", METRIC, "eval/mean_return"])
+        for step, value in zip(steps, returns, strict=True):
+            table.writerow([step, step / 1000, value, 7 if step == steps[-1] else ""])
+    return folder
+
+
+def legends(paths, metric=METRIC) -> tuple[str, list[str]]:
+    return describe(group_runs(read_runs(paths, metric)))
+
+
+# ------------------------------------------------------------------------------------------------ which and what from
+
+
+def test_runs_that_differ_in_their_seed_alone_are_one_curve(tmp_path):
+    for seed in range(3):
+        write_run(tmp_path / f"lower-{seed}", seed=seed)
+        write_run(tmp_path / "deep" / f"higher-{seed}", seed=seed, learning_rate=1e-3)
+    groups = group_runs(read_runs([tmp_path, tmp_path / "lower-1"], METRIC))
+    assert [[run.path.name for run in group] for group in groups] == [
+        ["higher-0", "higher-1", "higher-2"],
+        ["lower-0", "lower-1", "lower-2"],
+    ]
+    assert describe(groups) == (
+        "a2c on CartPole-v1",
+        ["learning_rate=0.001 (3 seeds)", "learning_rate=0.0007 (3 seeds)"],
+    )
+
+
+@pytest.mark.parametrize(
+    "runs,title,labels",
+    [
+        ([{}], "a2c on CartPole-v1", ["a2c (1 seed)"]),
+        ([{}, {}], "a2c on CartPole-v1", ["a2c (2 runs, 1 seed)"]),
+        ([{}, {"algo": "paac"}], "CartPole-v1", ["a2c (1 seed)", "paac (1 seed)"]),
+        ([{"vec": "serial"}, {"algo": "paac", "vec": "native"}], "CartPole-v1", ["a2c (1 seed)", "paac (1 seed)"]),
+        ([{"vec": "serial"}, {"vec": "native"}], "a2c on CartPole-v1", ["vec=serial (1 seed)", "vec=native (1 seed)"]),
+        (
+            [{"gamma": 0.9}, {"algo": "paac"}, {"algo": "paac", "hidden_sizes": (32, 16)}],
+            "CartPole-v1",
+            ["a2c, gamma=0.9 (1 seed)", "paac, hidden_sizes=64,64 (1 seed)", "paac, hidden_sizes=32,16 (1 seed)"],
+        ),
+        ([{"env": "Pendulum-v1"}, {"algo": "sac"}], "Pendulum-v1", ["a2c (1 seed)", "sac (1 seed)"]),
+        ([{}, {"env": "Acrobot-v1"}], "a2c", ["CartPole-v1 (1 seed)", "Acrobot-v1 (1 seed)"]),
+        ([{"gamma": 0.9}, {"gamma": 0.9, "algo": "a3c"}], "CartPole-v1", ["a2c (1 seed)", "a3c (1 seed)"]),
+    ],
+)
+def test_a_legend_tells_what_differs_and_only_that(tmp_path, runs, title, labels):
+    folders = [write_run(tmp_path / str(index), **values) for index, values in enumerate(runs)]
+    assert legends(folders) == (title, labels)
+
+
+def test_a_run_without_a_point_is_left_out_and_named(tmp_path, caplog):
+    write_run(tmp_path / "begun", returns=("", "", "", ""), seed=1)
+    write_run(tmp_path / "whole")
+    assert [run.path.name for run in read_runs([tmp_path], METRIC)] == ["whole"]
+    assert f"left out: {tmp_path / 'begun'} has no point of {METRIC}" in caplog.text
+
+
+# ------------------------------------------------------------------------------------------------ the mean and its band
+
+
+def test_the_band_is_that_of_all_resamples():
+    """Against every one of the R^R resamples, which are as likely as each other."""
+    for values in ([0.0, 10.0], [0.0, 1.0, 5.0], [0.0, 1.0, 4.0, 20.0], [3.0, 1.0, 4.0, 1.5, 9.0]):
+        means = sorted(np.mean(drawn) for drawn in itertools.product(values, repeat=len(values)))
+        expected = np.quantile(means, [0.025, 0.975], method="inverted_cdf")
+        np.testing.assert_allclose(np.ravel(bootstrap_band(np.array(values)[:, np.newaxis])), expected, atol=0.1)
+        if len(values) <= 3:
+            assert np.ravel(bootstrap_band(np.array(values)[:, np.newaxis])).tolist() == [min(values), max(values)]
+
+
+def test_the_band_is_scipys_and_the_same_each_time():
+    values = np.random.default_rng(1).normal(size=(8, 3))
+    low, high = bootstrap_band(values)
+    theirs = scipy.stats.bootstrap((values,), np.mean, axis=0, method="percentile", rng=2).confidence_interval
+    np.testing.assert_allclose([low, high], theirs, atol=0.03)
+    assert np.array_equal([low, high], bootstrap_band(values))
+    assert (low < values.mean(axis=0)).all() and (values.mean(axis=0) < high).all()
+
+
+def test_runs_are_averaged_at_the_same_steps_and_seconds_and_as_far_as_all_go(tmp_path, caplog):
+    write_run(tmp_path / "whole", returns=(0, 10, 20, 30))
+    write_run(tmp_path / "stopped", returns=(15, 35), steps=(1500, 3500), seed=1)
+    runs = read_runs([tmp_path], METRIC)
+    for column, unit in (("env_steps", 1000), ("train_seconds", 1)):
+        curve = average(runs, column, METRIC)
+        assert (curve.x[0], curve.x[-1]) == (1.5 * unit, 3.5 * unit)
+        np.testing.assert_allclose(curve.mean, (10 * (curve.x / unit - 1) + 10 * curve.x / unit) / 2)
+        np.testing.assert_allclose(curve.low, curve.mean - 5)
+        np.testing.assert_allclose(curve.high, curve.mean + 5)
+    plot_runs([tmp_path], tmp_path / "curves.png", ("steps",))
+    assert f"a mean ends at 3,500 steps, where {tmp_path / 'stopped'} does; others" in caplog.text
+
+
+def test_runs_that_have_no_steps_in_common_have_no_mean(tmp_path):
+    write_run(tmp_path / "early", returns=(1, 2), steps=(10, 20))
+    write_run(tmp_path / "late", seed=1)
+    with pytest.raises(ConfigError, match="early ends before another run with its configuration begins: leave it out"):
+        average(read_runs([tmp_path], METRIC), "env_steps", METRIC)
+
+
+def test_one_run_is_drawn_as_it_is_or_smoothed(tmp_path):
+    runs = read_runs([write_run(tmp_path / "run", returns=(3, "", 5, 10))], METRIC)
+    plain, smooth = (average(runs, "env_steps", METRIC, points) for points in (1, 2))
+    assert plain.x.tolist() == [1000, 3000, 4000] and plain.mean.tolist() == [3, 5, 10] and plain.low is None
+    assert smooth.mean.tolist() == [3, 4, 7.5]
+
+
+# --------------------------------------------------------------------------------------------------------- the picture
+
+
+@pytest.mark.parametrize("name,magic", [("curves.png", b"\x89PNG"), ("curves.svg", b"<?xml")])
+def test_a_picture_has_a_panel_for_steps_and_one_for_seconds(tmp_path, name, magic):
+    for seed in range(3):
+        write_run(tmp_path / f"a2c-{seed}", (seed, 5, 9, 9), (100_000, 400_000, 800_000, 1_000_000), seed=seed)
+    write_run(tmp_path / "paac", algo="paac")
+    figure = plot_runs([tmp_path], tmp_path / name)
+    assert (tmp_path / name).read_bytes().startswith(magic)
+    assert [axes.get_xlabel() for axes in figure.axes] == ["steps", "seconds of training"]
+    assert {"200k", "1M"} <= {label.get_text() for label in figure.axes[0].get_xticklabels()}
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["a2c (3 seeds)", "paac (1 seed)"]
+    for axes in figure.axes:
+        assert len(axes.lines) == 2 and len({line.get_color() for line in axes.lines}) == 2
+        assert sum(isinstance(artist, PolyCollection) for artist in axes.collections) == 1, "a band of several runs"
+    assert figure.axes[0].lines[1].get_xdata().tolist() == list(STEPS)
+    assert figure.axes[1].lines[1].get_xdata().tolist() == [1, 2, 3, 4]
+
+
+def test_many_curves_are_told_apart(tmp_path):
+    for index in range(10):
+        write_run(tmp_path / str(index), gamma=0.9 + index / 1000)
+    lines = plot_runs([tmp_path], tmp_path / "curves.png", ("steps",), "eval/mean_return").axes[0].lines
+    assert len({(line.get_color(), line.get_linestyle()) for line in lines}) == 10
+
+
+def test_the_command_draws_what_it_is_told(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    write_run(tmp_path / "run")
+    runpy.run_path(str(TOOLS / "plot.py"))["main"](["run", "--x", "seconds", "--smooth", "3"])
+    assert capsys.readouterr().out == "curves: curves.png\n" and (tmp_path / "curves.png").is_file()
+
+
+@pytest.mark.parametrize(
+    "arguments,said",
+    [
+        ([], "the following arguments are required: RUN"),
+        (["run", "--output", "curves.pdf"], "argument --output: must end in .png or .svg, got 'curves.pdf'"),
+        (["run", "--output", "nowhere/curves.png"], "argument --output: there is no folder 'nowhere'"),
+        (["run", "--x", "time"], "invalid choice: 'time'"),
+        (["run", "--metric", "charts/episode_retrun"], "(did you mean 'charts/episode_return'?)"),
+        (["run", "--smooth", "0"], "must be a whole number of at least 1"),
+        (["nowhere"], "there is no folder nowhere"),
+        (["empty"], "there is no run in empty"),
+        (["unbegun"], "cannot read unbegun/progress.csv: No such file or directory"),
+        (["damaged"], "damaged/progress.csv is damaged: could not convert"),
+        (["pointless"], "no run has a point of charts/episode_return yet"),
+        (["strange"], "strange/config.yaml: unknown algorithm 'dqn'"),
+    ],
+)
+def test_what_cannot_be_drawn_is_told_in_one_line(capsys, tmp_path, monkeypatch, arguments, said):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    write_run(tmp_path / "run")
+    write_run(tmp_path / "damaged", returns=("?", 1, 1, 1))
+    write_run(tmp_path / "pointless", returns=("", "", "", ""))
+    (write_run(tmp_path / "unbegun") / "progress.csv").unlink()
+    (write_run(tmp_path / "strange") / "config.yaml").write_text("algo: dqn\n")
+    before = sorted(tmp_path.rglob("*"))
+    code, output, errors = run_main(capsys, "plot.py", *arguments)
+    assert code == 2 and output == "" and sorted(tmp_path.rglob("*")) == before
+    assert said in errors and errors.startswith("error: ") and errors.count("\n") == 1
+
+
+def test_matplotlib_keeps_no_update_waiting():
+    code = "import sys, paddle_ac.training.train; sys.exit('matplotlib' in sys.modules)"
+    assert subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=False).returncode == 0
