@@ -24,6 +24,7 @@ class ObservationEncoder:
 
     Attributes:
         num_features: features F of one observation.
+        mean, scale: ``[F]`` float32, what is taken off a feature and what it is then multiplied by, if normalised.
     """
 
     def __init__(
@@ -68,8 +69,8 @@ class ObservationEncoder:
     def look(self) -> None:
         """Normalise by the moments as they are now."""
         if self.moments is not None:
-            self._mean = self.moments.mean.astype(np.float32)
-            self._scale = (1 / np.sqrt(self.moments.variance + 1e-8)).astype(np.float32)
+            self.mean = self.moments.mean.astype(np.float32)
+            self.scale = (1 / np.sqrt(self.moments.variance + 1e-8)).astype(np.float32)
 
     def __call__(self, observations: np.ndarray) -> np.ndarray:
         """``[B, *observation_space.shape]`` to ``[B, F]`` float32."""
@@ -78,7 +79,7 @@ class ObservationEncoder:
             features = np.asarray(observations, np.float32).reshape(batch_size, self.num_features)
             if self.moments is None:
                 return features
-            return np.clip((features - self._mean) * self._scale, -LARGEST, LARGEST)
+            return np.clip((features - self.mean) * self.scale, -LARGEST, LARGEST)
         features = np.zeros((batch_size, self.num_features), np.float32)
         chosen = np.reshape(observations, (batch_size, -1)) - self.start + self.first_feature
         np.put_along_axis(features, chosen.astype(np.int64), 1.0, axis=1)
