@@ -2,6 +2,9 @@
 
 from setuptools import find_packages, setup
 
+# There is no paddle2onnx for Python 3.13 yet.
+ONNX = ["onnx>=1.16", "onnxruntime>=1.17", "paddle2onnx>=2.1; python_version < '3.13'"]
+
 setup(
     name="paddle-ac",
     version="0.1.0",
@@ -27,9 +30,11 @@ setup(
         "tqdm>=4.66",
     ],
     extras_require={
+        "onnx": ONNX,
         "atari": ["ale-py>=0.11"],
         "envpool": ["envpool>=1.0; sys_platform == 'linux'"],
         "test": [
+            *ONNX,
             "ale-py>=0.11",
             "envpool>=1.0; sys_platform == 'linux'",
             "gymnasium[classic-control]",

@@ -13,7 +13,7 @@ from typing import Any, Literal, NoReturn, get_args, get_origin
 
 from multiprocessing_env import VecEnvError
 from paddle_ac.config import RunConfig, nearest, read_yaml
-from paddle_ac.errors import CheckpointError, ConfigError, NonFiniteError
+from paddle_ac.errors import CheckpointError, ConfigError, ExportError, NonFiniteError
 
 
 class ArgumentParser(argparse.ArgumentParser):
@@ -108,7 +108,7 @@ def exit_codes() -> Iterator[None]:
         yield
     except (ConfigError, CheckpointError) as error:
         _exit(2, error)
-    except (VecEnvError, NonFiniteError, OSError) as error:  # OSError: a full disk, a folder that cannot be written
+    except (VecEnvError, NonFiniteError, ExportError, OSError) as error:  # OSError: a full disk, no right to write
         _exit(1, error)
     except KeyboardInterrupt:
         sys.exit(130)

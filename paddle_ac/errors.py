@@ -11,3 +11,7 @@ class CheckpointError(ValueError):
 
 class NonFiniteError(ArithmeticError):
     """A NaN or an infinity where training cannot go on; the message says where it was found."""
+
+
+class ExportError(ArithmeticError):
+    """An exported model that does not compute what its policy does."""

@@ -24,6 +24,7 @@ class ObservationEncoder:
 
     Attributes:
         num_features: features F of one observation.
+        mean, scale: ``[F]`` float32, what is taken off a feature and what it is then multiplied by, if normalised.
     """
 
     def __init__(
@@ -68,8 +69,8 @@ class ObservationEncoder:
     def look(self) -> None:
         """Normalise by the moments as they are now."""
         if self.moments is not None:
-            self._mean = self.moments.mean.astype(np.float32)
-            self._scale = (1 / np.sqrt(self.moments.variance + 1e-8)).astype(np.float32)
+            self.mean = self.moments.mean.astype(np.float32)
+            self.scale = (1 / np.sqrt(self.moments.variance + 1e-8)).astype(np.float32)
 
     def __call__(self, observations: np.ndarray) -> np.ndarray:
         """``[B, *observation_space.shape]`` to ``[B, F]`` float32."""
@@ -89,4 +90,4 @@ class ObservationEncoder:
         """Raw features ``[B, F]`` as the network takes them: the same ones where there are no moments."""
         if self.moments is None:
             return features
-        return np.clip((features - self._mean) * self._scale, -LARGEST, LARGEST)
+        return np.clip((features - self.mean) * self.scale, -LARGEST, LARGEST)

@@ -214,13 +214,20 @@ def _unrolled(
     outputs = []
     for step in range(len(begins)):
         remembered = remembered * kept[step]
-        if isinstance(cell, nn.LSTMCell):
-            output, parts = cell(inputs[step], tuple(paddle.split(remembered, 2, axis=-1)))
-            remembered = paddle.concat(parts, axis=-1)
-        else:
-            output, remembered = cell(inputs[step], remembered)
+        output, remembered = remember(cell, inputs[step], remembered)
         outputs.append(output)
     return paddle.concat(outputs), remembered.numpy()
+
+
+def remember(cell: nn.RNNCellBase, inputs: paddle.Tensor, state: paddle.Tensor) -> tuple[paddle.Tensor, paddle.Tensor]:
+    """One step of an LSTM, whose state is h and c side by side, or of a GRU.
+
+    Inputs ``[N, I]`` and state ``[N, S]`` to outputs ``[N, H]`` and the new state.
+    """
+    if isinstance(cell, nn.LSTMCell):
+        output, parts = cell(inputs, tuple(paddle.split(state, 2, axis=-1)))
+        return output, paddle.concat(parts, axis=-1)
+    return cell(inputs, state)
 
 
 def _linear(num_inputs: int, num_outputs: int, initialization: str, gain: float) -> nn.Linear:
