@@ -58,6 +58,8 @@ def assert_same_run(one: Path, other: Path) -> None:
             tables.append([{k: v for k, v in row.items() if k not in TIMES} for row in csv.DictReader(file)])
     assert tables[0] == tables[1] and len(tables[0]) > 5
     assert visualdl_curves(one) == visualdl_curves(other)
+    assert visualdl_pictures(one) == visualdl_pictures(other)
+    assert (one / "vdlgraph.run.log").read_text() == (other / "vdlgraph.run.log").read_text()
     for name in ("latest", "best"):
         states = [load_checkpoint(getattr(RunFolder(folder), name)) for folder in (one, other)]
         assert flat(states[0]) == flat(states[1])
@@ -69,6 +71,16 @@ def visualdl_curves(folder: Path) -> dict:
     reader = LogReader(file_path=str(folder / "vdlrecords.run.log"))
     tags = [tag for tag in reader.get_tags().get("scalar", []) if tag not in TIMES]
     return {tag: [(point.id, point.value) for point in reader.get_data("scalar", tag)] for tag in tags}
+
+
+def visualdl_pictures(folder: Path) -> dict:
+    """Tag to (step, content) of every histogram and image."""
+    reader = LogReader(file_path=str(folder / "vdlrecords.run.log"))
+    return {
+        tag: [(record.id, getattr(record, kind)) for record in reader.get_data(kind, tag)]
+        for kind in ("histogram", "image")
+        for tag in reader.get_tags().get(kind, [])
+    }
 
 
 def flat(state: dict, prefix: str = "") -> dict:
@@ -219,6 +231,7 @@ def test_a_run_folder_holds_all_of_a_run(uninterrupted):
         "config.yaml",
         "progress.csv",
         "vdlrecords.run.log",
+        "vdlgraph.run.log",
         "summary.json",
         "curves.png",
         "checkpoints/latest.safetensors",
@@ -291,7 +304,9 @@ def test_nothing_is_printed_but_the_outcome_when_not_in_a_terminal(tmp_path):
 
 def test_the_best_model_is_the_last_of_those_with_the_highest_evaluation(tmp_path, monkeypatch):
     means = iter([5.0, 9.0, 9.0, 3.0])
-    monkeypatch.setattr("paddle_ac.training.train.evaluate", lambda *_, **__: np.array([next(means)]))
+    monkeypatch.setattr(
+        "paddle_ac.training.train.evaluate", lambda *args, **options: 0 * evaluate(*args, **options) + next(means)
+    )
     summary = quick_run(tmp_path / "run", 3020)
     assert (summary["best_eval_mean_return"], summary["best_env_steps"], summary["eval_mean_return"]) == (
         9.0,
@@ -302,9 +317,9 @@ def test_the_best_model_is_the_last_of_those_with_the_highest_evaluation(tmp_pat
 
 
 def test_evaluations_are_left_out_of_the_training_time(tmp_path, monkeypatch):
-    def slow_evaluation(*_, **__):
+    def slow_evaluation(*args, **options):
         time.sleep(0.5)
-        return np.zeros(3)
+        return evaluate(*args, **options)
 
     monkeypatch.setattr("paddle_ac.training.train.evaluate", slow_evaluation)
     started = time.perf_counter()

@@ -7,6 +7,7 @@ import importlib
 import logging
 import os
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -25,7 +26,7 @@ from paddle_ac.errors import ConfigError
 AnyConfig = TypeVar("AnyConfig", bound=RunConfig)
 
 # What environments are made for; each has episodes of its own that no other one ever sees.
-TRAINING, EVALUATION, FINAL_EVALUATION = 0, 1, 2
+TRAINING, EVALUATION, FINAL_EVALUATION, SHOWING = 0, 1, 2, 3
 
 # What `settle_vec` goes by, as measured on 2 cores (docs/performance.md).
 NATIVE_FROM = 8  # environments: fewer are stepped faster one by one
@@ -93,6 +94,18 @@ def make_evaluation_envs(config: RunConfig, seed: int, num_envs: int, purpose: i
         make_env = _env_maker(config)
         env_fns = [functools.partial(make_replayable, make_env, (seed, purpose, index)) for index in range(num_envs)]
         return _side_by_side(env_fns, config) if isinstance(config, VectorEnvConfig) else DummyVecEnv(env_fns)
+
+
+def make_rendered_env(config: RunConfig, seed: int) -> VecEnv:
+    """One environment that gives pictures; each time the same episodes for the same seed.
+
+    Raises:
+        ConfigError, EnvironmentFailedError: it cannot be made so.
+    """
+    with one_line_errors(config.env), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Gymnasium warns of an environment that says it has no pictures; so do we
+        make_env = _env_maker(config, render_mode="rgb_array")
+        return DummyVecEnv([functools.partial(make_replayable, make_env, (seed, SHOWING))])
 
 
 def settle_vec(config: AnyConfig) -> AnyConfig:
@@ -169,19 +182,19 @@ def default_num_workers(num_envs: int) -> int:
     return max(workers for workers in range(1, min(cores, num_envs) + 1) if num_envs % workers == 0)
 
 
-def _env_maker(config: RunConfig) -> Callable[[], Any]:
+def _env_maker(config: RunConfig, **options: Any) -> Callable[[], Any]:
     env_id = config.env
     make_env: Callable[[], Any]
     if not env_id.startswith("gym:"):
         # The specification, not the id: a worker has not run the registrations of this process.
-        make_env = functools.partial(make_gymnasium, _find_spec(env_id))
+        make_env = functools.partial(make_gymnasium, _find_spec(env_id), **options)
     else:
         gym, plain_id = import_classic_gym(), env_id.removeprefix("gym:")
         try:
             gym.spec(plain_id)
         except (ImportError, TypeError, ValueError, gym.error.Error) as error:
             raise ConfigError(f"environment {env_id!r}: {_one_line(error)}") from None
-        make_env = functools.partial(make_classic_gym, plain_id)
+        make_env = functools.partial(make_classic_gym, plain_id, **options)
     return make_env if config.frame_stack == 1 else functools.partial(make_stacked, make_env, config.frame_stack)
 
 

@@ -24,17 +24,17 @@ def make_stacked(make_env: Callable[[], Any], num_frames: int) -> FrameStack:
     return FrameStack(make_env(), num_frames)
 
 
-def make_gymnasium(spec: gymnasium.envs.registration.EnvSpec) -> gymnasium.Env:
+def make_gymnasium(spec: gymnasium.envs.registration.EnvSpec, **options: Any) -> gymnasium.Env:
     """A Gymnasium environment, without what looks for mistakes: of whoever writes one, or steps it before a reset."""
-    return gymnasium.make(dataclasses.replace(spec, order_enforce=False), disable_env_checker=True)
+    return gymnasium.make(dataclasses.replace(spec, order_enforce=False), disable_env_checker=True, **options)
 
 
-def make_classic_gym(env_id: str) -> Any:
+def make_classic_gym(env_id: str, **options: Any) -> Any:
     """An environment of classic gym, without its checker, which fails on NumPy 2."""
     gym = import_classic_gym()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*is out of date")  # a configuration that says v0 means v0
-        return gym.make(env_id, disable_env_checker=True)
+        return gym.make(env_id, disable_env_checker=True, **options)
 
 
 def import_classic_gym() -> Any:

@@ -1,0 +1,70 @@
+"""VisualDL beside a training, in a process of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+from pathlib import Path
+from typing import Any
+
+from multiprocessing_env import Channel, WorkerProcess
+
+HOST = "127.0.0.1"
+
+
+class Dashboard:
+    """VisualDL over every run below a folder, on a free port of this machine.
+
+    It is there until it is closed, or until this process is gone, however that came about.
+
+    Args:
+        folder: that holds the folders of runs, of which more may come.
+
+    Attributes:
+        address: for a browser.
+    """
+
+    def __init__(self, folder: str | Path):
+        self._process = WorkerProcess("dashboard", _serve, (str(folder),))
+        self.address = f"http://{HOST}:{self._process.channel.recv()}/"
+
+    def stay(self) -> None:
+        """Wait for Ctrl-C."""
+        try:
+            self._process.process.join()
+        except KeyboardInterrupt:
+            return
+
+    def close(self) -> None:
+        """End it."""
+        self._process.channel.close()
+        self._process.end(patience=2.0)
+
+    def __enter__(self) -> Dashboard:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+
+def _serve(channel: Channel, folder: str) -> None:
+    """What the process does: it tells its port and answers browsers, until the other end of the channel is closed."""
+    from visualdl.server.app import create_app
+    from visualdl.server.args import ParseArgs
+    from werkzeug.serving import make_server
+
+    # Both log on the terminal, where the training is: every request, and every run that has no evaluation yet.
+    for name in ("werkzeug", "vdl_logger"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    app = create_app(ParseArgs(logdir=[folder], host=HOST, telemetry=False))
+    server = make_server(HOST, 0, app)
+    channel.send(server.server_port)
+    threading.Thread(target=_shut_down_after, args=(channel, server), daemon=True).start()
+    server.serve_forever(poll_interval=0.1)
+
+
+def _shut_down_after(channel: Channel, server: Any) -> None:
+    with contextlib.suppress(EOFError, ConnectionError):
+        channel.recv()
+    server.shutdown()
