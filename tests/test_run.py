@@ -59,7 +59,6 @@ def assert_same_run(one: Path, other: Path) -> None:
     assert tables[0] == tables[1] and len(tables[0]) > 5
     assert visualdl_curves(one) == visualdl_curves(other)
     assert visualdl_pictures(one) == visualdl_pictures(other)
-    assert (one / "vdlgraph.run.log").read_text() == (other / "vdlgraph.run.log").read_text()
     for name in ("latest", "best"):
         states = [load_checkpoint(getattr(RunFolder(folder), name)) for folder in (one, other)]
         assert flat(states[0]) == flat(states[1])
