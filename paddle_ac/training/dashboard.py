@@ -59,6 +59,7 @@ class Dashboard:
 def _serve(channel: Channel, folder: str) -> None:
     """What the process does: it tells its port and answers browsers, until the other end of the channel is closed."""
     from flask import Response, request
+    from visualdl.server import lib
     from visualdl.server.app import create_app
     from visualdl.server.args import ParseArgs
     from werkzeug.serving import make_server
@@ -66,6 +67,16 @@ def _serve(channel: Channel, folder: str) -> None:
     # Both log on the terminal, where the training is: every request, and every run that has no evaluation yet.
     for name in ("werkzeug", "vdl_logger"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
+
+    find_indicators = lib.get_hparam_indicator
+
+    def find_what_differs(reader: Any) -> dict[str, Any]:
+        """Of the hyper-parameters, forty and more, those that runs can be compared by."""
+        indicators = find_indicators(reader)
+        differing = [indicator for indicator in indicators["hparams"] if len(indicator["values"]) > 1]
+        return {**indicators, "hparams": differing or indicators["hparams"]}
+
+    lib.get_hparam_indicator = find_what_differs
     app = create_app(ParseArgs(logdir=[folder], host=HOST, telemetry=False))
 
     @app.after_request
