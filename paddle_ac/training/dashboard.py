@@ -11,6 +11,7 @@ from typing import Any
 from multiprocessing_env import Channel, WorkerProcess
 
 HOST = "127.0.0.1"
+SECONDS_CACHED = 2.0  # what was read of the runs, so that curves grow as they are looked at
 
 # VisualDL 2.5.3 shortens a name that is too wide for its axis of the parallel coordinates by taking a letter away and
 # adding three dots, for ever: the browser hangs. Here the dots go too, and axes are far enough apart for our names.
@@ -77,7 +78,7 @@ def _serve(channel: Channel, folder: str) -> None:
         return {**indicators, "hparams": differing or indicators["hparams"]}
 
     lib.get_hparam_indicator = find_what_differs
-    app = create_app(ParseArgs(logdir=[folder], host=HOST, telemetry=False))
+    app = create_app(ParseArgs(logdir=[folder], host=HOST, telemetry=False, cache_timeout=SECONDS_CACHED))
 
     @app.after_request
     def mend(response: Response) -> Response:
