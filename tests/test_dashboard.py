@@ -156,14 +156,8 @@ def test_the_network_is_seen_as_a_graph(open_page):
     page.has(*NAMES)
     page.wait(lambda: page.all("iframe"), "the graph")
     page.browser.switch_to.frame(page.all("iframe")[0])
-    parts = {
-        "observations",
-        "actor_torso",
-        "actor_head",
-        "critic_torso",
-        "critic_head",
-        *(f"-1\N{MULTIPLICATION SIGN}{n}" for n in (4, 16, 2)),
-    }
+    shapes = {f"-1\N{MULTIPLICATION SIGN}{features}" for features in (4, 16, 2)}
+    parts = {"observations", "actor_torso", "actor_head", "critic_torso", "critic_head", *shapes}
     page.wait(lambda: parts <= {text.text for text in page.all("svg text")}, f"{parts}")
     page.browser.switch_to.default_content()
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
+import yaml
 from threadpoolctl import threadpool_info, threadpool_limits
 from visualdl import LogReader
 
@@ -264,6 +265,42 @@ def test_visualdl_has_every_tag_at_rising_steps(uninterrupted):
         steps = [step for step, _ in points]
         assert steps == sorted(set(steps))
     assert [step for step, _ in curves["eval/mean_return"]] == [1000, 2000, 3000]
+
+
+def test_visualdl_has_histograms_pictures_and_the_configuration(uninterrupted):
+    reader = LogReader(file_path=str(uninterrupted / "vdlrecords.run.log"))
+    for tag in ("policy/probabilities", "critic/values"):
+        records = reader.get_data("histogram", tag)
+        assert [record.id for record in records] == [1000, 2000, 3000]
+        assert all(sum(record.histogram.hist) > 100 for record in records)
+    assert [record.id for record in reader.get_data("image", "eval/episode")] == [1000, 2000, 3000]
+    (text,) = reader.get_data("text", "configuration")
+    assert make_config(yaml.safe_load(text.text.encoded_text_string)) == RunFolder(uninterrupted).read_config()
+    assert len(reader.get_data("hyper_parameters", "hparam")) == 1
+
+
+def test_the_best_evaluation_so_far_is_a_curve(uninterrupted):
+    curves = visualdl_curves(uninterrupted)
+    means = [value for _, value in curves["eval/mean_return"]]
+    assert [value for _, value in curves["eval/best_mean_return"]] == np.maximum.accumulate(means).tolist()
+
+
+def test_an_environment_without_pictures_has_none_and_that_is_said_once(tmp_path, caplog):
+    with caplog.at_level("INFO"):
+        quick_run(tmp_path / "run", 3020, env="test/Walk-v0")
+    assert caplog.text.count("no pictures of test/Walk-v0: ") == 1
+    assert "image" not in LogReader(file_path=str(tmp_path / "run" / "vdlrecords.run.log")).get_tags()
+
+
+def test_a_change_on_resume_is_seen_in_the_configuration(tmp_path):
+    quick_run(tmp_path / "run", 1000)
+    resume(str(tmp_path / "run"), {"total_steps": 1500})
+    texts = LogReader(file_path=str(tmp_path / "run" / "vdlrecords.run.log")).get_data("text", "configuration")
+    configs = [yaml.safe_load(record.text.encoded_text_string) for record in texts]
+    assert [(record.id, config["total_steps"]) for record, config in zip(texts, configs, strict=True)] == [
+        (0, 1000),
+        (1000, 1500),
+    ]
 
 
 def test_the_configuration_of_a_run_runs_it_again(uninterrupted, tmp_path):

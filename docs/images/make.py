@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -20,19 +21,21 @@ from paddle_ac.training.run_folder import RunFolder
 from paddle_ac.training.showing import without_screen
 from paddle_ac.training.train import train
 
-HERE = Path(__file__).parent
-RUNS = {"learning-rate-0.0002": 2e-4, "learning-rate-0.0007": 7e-4, "learning-rate-0.002": 2e-3}
+HERE = Path(__file__).parent.resolve()
+RUNS = {"lr-0.0002": 2e-4, "lr-0.0007": 7e-4, "lr-0.002": 2e-3}
 OPTIONS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--window-size=1400,1127")
 
 
 def main() -> None:
+    """Train three runs, photograph their curves and record the best policy of one."""
     with tempfile.TemporaryDirectory() as scratch:
-        runs = Path(scratch) / "runs"
+        os.chdir(scratch)  # VisualDL shows the names of runs as paths
+        runs = Path("runs")
         for name, learning_rate in RUNS.items():
             values = {"algo": "a2c", "learning_rate": learning_rate, "total_steps": 150_000, "eval_interval": 10_000}
             train(make_config(values), str(runs / name))
         photograph(runs, scratch, HERE / "dashboard.png")
-        record(runs / "learning-rate-0.002", HERE / "cartpole.gif")
+        record(runs / "lr-0.002", HERE / "cartpole.gif")
 
 
 def photograph(runs: Path, scratch: str, picture: Path) -> None:
@@ -48,8 +51,9 @@ def photograph(runs: Path, scratch: str, picture: Path) -> None:
             search = (By.CSS_SELECTOR, "input[placeholder*='Search tags']")
             wait = WebDriverWait(browser, 30)
             wait.until(lambda _: browser.find_elements(By.TAG_NAME, "canvas"))
-            browser.find_element(*search).send_keys("return|length|entropy|variance")
-            wait.until(lambda _: len(browser.find_elements(By.TAG_NAME, "canvas")) == 3)
+            browser.find_element(*search).send_keys("episode_return|eval/mean|entropy|explained")
+            wait.until(lambda _: len(browser.find_elements(By.TAG_NAME, "canvas")) == 4)
+            wait.until(lambda _: browser.get_screenshot_as_png() == browser.get_screenshot_as_png(), "curves at rest")
             browser.save_screenshot(str(picture))
     finally:
         browser.quit()
