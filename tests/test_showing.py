@@ -79,6 +79,7 @@ def test_the_graph_has_every_parameter_and_leads_from_the_observations_to_the_re
     followers = {}
     for edge in graph["edges"]:
         followers.setdefault(edge["from_node"], set()).add(edge["to_node"])
+    assert followers["/feed_0"] <= {"/actor_torso", "/critic_torso", "/actor", "/critics"}
     reached, found = set(), {"/feed_0"}
     while found:
         reached |= found
