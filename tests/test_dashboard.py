@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
 import shutil
 import signal
@@ -181,6 +182,12 @@ def test_the_dashboard_ends_with_the_training(tmp_path, fault, code):
     ended = run_tool("train.py", "--dashboard", run_dir=tmp_path / "runs" / "one", **env)
     assert (ended.returncode, ended.stderr) == (code, "")
     assert is_gone(re.search(r"^VisualDL: (http://127.0.0.1:\d+/)$", ended.stdout, re.MULTILINE)[1])
+
+
+def test_ctrl_c_in_the_terminal_leaves_it_to_the_training_to_end_the_dashboard(tmp_path):
+    with Dashboard(tmp_path) as dashboard:
+        os.kill(dashboard._process.process.pid, signal.SIGINT)
+        assert runs_shown(dashboard.address) == []
 
 
 def address_printed(process: subprocess.Popen) -> str:

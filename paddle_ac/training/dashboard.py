@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import signal
 import threading
 from pathlib import Path
 from typing import Any
 
-from multiprocessing_env import Channel, WorkerProcess
+from multiprocessing_env import Channel, WorkerDiedError, WorkerProcess
 
 HOST = "127.0.0.1"
 SECONDS_CACHED = 2.0  # what was read of the runs, so that curves grow as they are looked at
@@ -32,11 +33,18 @@ class Dashboard:
 
     Attributes:
         address: for a browser.
+
+    Raises:
+        WorkerDiedError: VisualDL cannot be started; it has said why on the terminal.
     """
 
     def __init__(self, folder: str | Path):
         self._process = WorkerProcess("dashboard", _serve, (str(folder),))
-        self.address = f"http://{HOST}:{self._process.channel.recv()}/"
+        try:
+            port = self._process.channel.recv()
+        except (EOFError, ConnectionError):
+            raise WorkerDiedError(f"VisualDL {self._process.how_it_ended()}") from None
+        self.address = f"http://{HOST}:{port}/"
 
     def stay(self) -> None:
         """Wait for Ctrl-C."""
@@ -79,6 +87,7 @@ def _serve(channel: Channel, folder: str) -> None:
 
     lib.get_hparam_indicator = find_what_differs
     app = create_app(ParseArgs(logdir=[folder], host=HOST, telemetry=False, cache_timeout=SECONDS_CACHED))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # which create_app undoes
 
     @app.after_request
     def mend(response: Response) -> Response:
