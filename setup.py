@@ -45,6 +45,7 @@ setup(
             "pytest-timeout",
             "ruff",
             "scipy",
+            "selenium>=4.20",
             "types-PyYAML",
             "types-tqdm",
         ],

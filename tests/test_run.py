@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
+import yaml
 from threadpoolctl import threadpool_info, threadpool_limits
 from visualdl import LogReader
 
@@ -58,6 +59,7 @@ def assert_same_run(one: Path, other: Path) -> None:
             tables.append([{k: v for k, v in row.items() if k not in TIMES} for row in csv.DictReader(file)])
     assert tables[0] == tables[1] and len(tables[0]) > 5
     assert visualdl_curves(one) == visualdl_curves(other)
+    assert visualdl_pictures(one) == visualdl_pictures(other)
     for name in ("latest", "best"):
         states = [load_checkpoint(getattr(RunFolder(folder), name)) for folder in (one, other)]
         assert flat(states[0]) == flat(states[1])
@@ -69,6 +71,16 @@ def visualdl_curves(folder: Path) -> dict:
     reader = LogReader(file_path=str(folder / "vdlrecords.run.log"))
     tags = [tag for tag in reader.get_tags().get("scalar", []) if tag not in TIMES]
     return {tag: [(point.id, point.value) for point in reader.get_data("scalar", tag)] for tag in tags}
+
+
+def visualdl_pictures(folder: Path) -> dict:
+    """Tag to (step, content) of every histogram and image."""
+    reader = LogReader(file_path=str(folder / "vdlrecords.run.log"))
+    return {
+        tag: [(record.id, getattr(record, kind)) for record in reader.get_data(kind, tag)]
+        for kind in ("histogram", "image")
+        for tag in reader.get_tags().get(kind, [])
+    }
 
 
 def flat(state: dict, prefix: str = "") -> dict:
@@ -219,6 +231,7 @@ def test_a_run_folder_holds_all_of_a_run(uninterrupted):
         "config.yaml",
         "progress.csv",
         "vdlrecords.run.log",
+        "vdlgraph.run.log",
         "summary.json",
         "curves.png",
         "checkpoints/latest.safetensors",
@@ -252,6 +265,42 @@ def test_visualdl_has_every_tag_at_rising_steps(uninterrupted):
         steps = [step for step, _ in points]
         assert steps == sorted(set(steps))
     assert [step for step, _ in curves["eval/mean_return"]] == [1000, 2000, 3000]
+
+
+def test_visualdl_has_histograms_pictures_and_the_configuration(uninterrupted):
+    reader = LogReader(file_path=str(uninterrupted / "vdlrecords.run.log"))
+    for tag in ("policy/probabilities", "critic/values"):
+        records = reader.get_data("histogram", tag)
+        assert [record.id for record in records] == [1000, 2000, 3000]
+        assert all(sum(record.histogram.hist) > 100 for record in records)
+    assert [record.id for record in reader.get_data("image", "eval/episode")] == [1000, 2000, 3000]
+    (text,) = reader.get_data("text", "configuration")
+    assert make_config(yaml.safe_load(text.text.encoded_text_string)) == RunFolder(uninterrupted).read_config()
+    assert len(reader.get_data("hyper_parameters", "hparam")) == 1
+
+
+def test_the_best_evaluation_so_far_is_a_curve(uninterrupted):
+    curves = visualdl_curves(uninterrupted)
+    means = [value for _, value in curves["eval/mean_return"]]
+    assert [value for _, value in curves["eval/best_mean_return"]] == np.maximum.accumulate(means).tolist()
+
+
+def test_an_environment_without_pictures_has_none_and_that_is_said_once(tmp_path, caplog):
+    with caplog.at_level("INFO"):
+        quick_run(tmp_path / "run", 3020, env="test/Walk-v0")
+    assert caplog.text.count("no pictures of test/Walk-v0: ") == 1
+    assert "image" not in LogReader(file_path=str(tmp_path / "run" / "vdlrecords.run.log")).get_tags()
+
+
+def test_a_change_on_resume_is_seen_in_the_configuration(tmp_path):
+    quick_run(tmp_path / "run", 1000)
+    resume(str(tmp_path / "run"), {"total_steps": 1500})
+    texts = LogReader(file_path=str(tmp_path / "run" / "vdlrecords.run.log")).get_data("text", "configuration")
+    configs = [yaml.safe_load(record.text.encoded_text_string) for record in texts]
+    assert [(record.id, config["total_steps"]) for record, config in zip(texts, configs, strict=True)] == [
+        (0, 1000),
+        (1000, 1500),
+    ]
 
 
 def test_the_configuration_of_a_run_runs_it_again(uninterrupted, tmp_path):
@@ -291,7 +340,9 @@ def test_nothing_is_printed_but_the_outcome_when_not_in_a_terminal(tmp_path):
 
 def test_the_best_model_is_the_last_of_those_with_the_highest_evaluation(tmp_path, monkeypatch):
     means = iter([5.0, 9.0, 9.0, 3.0])
-    monkeypatch.setattr("paddle_ac.training.train.evaluate", lambda *_, **__: np.array([next(means)]))
+    monkeypatch.setattr(
+        "paddle_ac.training.train.evaluate", lambda *args, **options: 0 * evaluate(*args, **options) + next(means)
+    )
     summary = quick_run(tmp_path / "run", 3020)
     assert (summary["best_eval_mean_return"], summary["best_env_steps"], summary["eval_mean_return"]) == (
         9.0,
@@ -302,9 +353,9 @@ def test_the_best_model_is_the_last_of_those_with_the_highest_evaluation(tmp_pat
 
 
 def test_evaluations_are_left_out_of_the_training_time(tmp_path, monkeypatch):
-    def slow_evaluation(*_, **__):
+    def slow_evaluation(*args, **options):
         time.sleep(0.5)
-        return np.zeros(3)
+        return evaluate(*args, **options)
 
     monkeypatch.setattr("paddle_ac.training.train.evaluate", slow_evaluation)
     started = time.perf_counter()

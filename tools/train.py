@@ -10,11 +10,14 @@ if __name__ == "__main__":  # while there is nothing to lose: the imports take a
 
 import argparse
 import sys
+from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 from paddle_ac.command_line import ArgumentParser, choose_algo, exit_codes, show_log
 from paddle_ac.config import CONFIGS, find_config_class, make_config, read_yaml
 from paddle_ac.errors import ConfigError
+from paddle_ac.training.dashboard import Dashboard
 from paddle_ac.training.run_folder import RunFolder
 
 EXAMPLES = """\
@@ -26,23 +29,30 @@ examples:
 
 
 def main(arguments: list[str]) -> None:
-    with exit_codes():
+    with exit_codes(), ExitStack() as stack:
         flags = _parse(arguments)
         show_log()
         run_dir, resumed, progress = flags.pop("run_dir"), flags.pop("resume"), not flags.pop("no_progress")
-        config_file = flags.pop("config")
+        config_file, wants_dashboard, dashboard = flags.pop("config"), flags.pop("dashboard"), None
         if resumed is not None:
             from paddle_ac.training.train import resume
 
             signal.signal(signal.SIGINT, signal.default_int_handler)
+            if wants_dashboard:
+                dashboard = stack.enter_context(_show_dashboard(resumed))
             summary = resume(resumed, flags, progress)
         else:
             config = make_config({"algo": "a2c", **(read_yaml(config_file) if config_file else {}), **flags})
             from paddle_ac.training.train import train  # after the checks: Paddle takes a second to import
 
             signal.signal(signal.SIGINT, signal.default_int_handler)
+            if wants_dashboard:
+                dashboard = stack.enter_context(_show_dashboard(run_dir))
             summary = train(config, run_dir, progress)
         _report(summary)
+        if dashboard and summary["stopped_by"] != "interrupt" and sys.stdin.isatty():
+            print(f"VisualDL stays at {dashboard.address} until Ctrl-C")
+            dashboard.stay()
         sys.exit(130 if summary["stopped_by"] == "interrupt" else 0)
 
 
@@ -67,7 +77,15 @@ def _add_run_flags(parser: ArgumentParser) -> None:
     parser.add_argument("--config", metavar="FILE", help="hyper-parameters in YAML; flags win over it")
     parser.add_argument("--run-dir", metavar="DIR", help="the run's folder, new or empty [runs/ENV-ALGO-seedSEED-TIME]")
     parser.add_argument("--resume", metavar="DIR", help="go on with the run in this folder from its latest checkpoint")
+    parser.add_argument("--dashboard", action="store_true", help="VisualDL beside it, on a free port that is printed")
     parser.add_argument("--no-progress", action="store_true", help="no progress bar")
+
+
+def _show_dashboard(run_dir: str | None) -> Dashboard:
+    """VisualDL over the runs that lie beside this one."""
+    dashboard = Dashboard(Path(run_dir).parent if run_dir else "runs")
+    print(f"VisualDL: {dashboard.address}", flush=True)
+    return dashboard
 
 
 def _report(summary: dict[str, Any]) -> None:

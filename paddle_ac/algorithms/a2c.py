@@ -9,7 +9,7 @@ import numpy as np
 import paddle
 
 from multiprocessing_env import VecEnv
-from paddle_ac.algorithms.policy import make_actor_critic
+from paddle_ac.algorithms.policy import inspect_actor_critic, make_actor_critic
 from paddle_ac.algorithms.synchronous import Synchronous
 from paddle_ac.config import RolloutConfig, SynchronousConfig
 from paddle_ac.learning.gradient import GradientOfRollout
@@ -81,6 +81,15 @@ class A2C(Synchronous):
     def make_policy(config: SynchronousConfig, observation_space: Any, action_space: Any) -> ActorCritic:
         """The network of a configuration for the spaces of its environment, as ``make_actor_critic``."""
         return make_actor_critic(config, observation_space, action_space)
+
+    @property
+    def networks(self) -> dict[str, Any]:
+        """The one network, of the actor and the critic."""
+        return {"actor_critic": self.policy}
+
+    def inspect(self, observations: np.ndarray, state: np.ndarray) -> dict[str, np.ndarray]:
+        """What the policy and the critic make of observations; see ``Algorithm.inspect``."""
+        return inspect_actor_critic(self.policy, observations, state)
 
     def update(self) -> dict[str, Any]:
         """Play one rollout and learn from it.

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import cloudpickle
+import numpy as np
 import paddle
 
 from multiprocessing_env import (
@@ -24,7 +25,7 @@ from multiprocessing_env import (
 )
 from paddle_ac.algorithms.a3c_worker import A3CWorker, Failure, Report, initial_statistics, run_worker
 from paddle_ac.algorithms.agent import Agent
-from paddle_ac.algorithms.policy import make_actor_critic
+from paddle_ac.algorithms.policy import inspect_actor_critic, make_actor_critic
 from paddle_ac.algorithms.shared_parameters import ProcessLock, SharedParameters
 from paddle_ac.config import A3CConfig
 from paddle_ac.envs.make import one_line_errors, training_env_fns
@@ -127,6 +128,15 @@ class A3C(Agent):
         with self.shared.moments_lock:
             self._network.encode.load_state_dict(self.shared.statistics["encoder"])
         return self._network
+
+    @property
+    def networks(self) -> dict[str, Any]:
+        """The one network, of the actor and the critic."""
+        return {"actor_critic": self._network}
+
+    def inspect(self, observations: np.ndarray, state: np.ndarray) -> dict[str, np.ndarray]:
+        """What the policy and the critic make of observations; see ``Algorithm.inspect``."""
+        return inspect_actor_critic(self._network, observations, state)
 
     def update(self) -> dict[str, Any]:
         """Hear what a worker did since its last report; the first call starts the workers and returns when all play.

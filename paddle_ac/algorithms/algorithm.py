@@ -38,6 +38,8 @@ class Algorithm(Protocol):
     """Learns, update by update, and knows nothing of files, logs, progress bars or command lines."""
 
     metric_tags: tuple[str, ...]  # tags of its metrics that not every algorithm has
+    observation_space: Any
+    action_space: Any
     asynchronous: bool  # it learns on between two calls of update(), and can be saved after an error of update()
 
     @property
@@ -65,6 +67,11 @@ class Algorithm(Protocol):
         """Chooses actions as far as it has been learned."""
         ...
 
+    @property
+    def networks(self) -> dict[str, Any]:
+        """The networks that ``inspect`` computes with, Paddle's layers, by name."""
+        ...
+
     @classmethod
     def from_config(cls, config: Any) -> Algorithm:
         """The algorithm with the environments that its configuration names; ``ConfigError`` if they cannot be had."""
@@ -77,6 +84,19 @@ class Algorithm(Protocol):
 
     def update(self) -> dict[str, Any]:
         """Learn for a while; returns metrics by tag, numbers or lists of them, with every episode that finished."""
+        ...
+
+    def inspect(self, observations: np.ndarray, state: np.ndarray) -> dict[str, np.ndarray]:
+        """What ``policy``, as it was last given, and the critic make of observations.
+
+        Args:
+            observations: ``[B, *observation_space.shape]``.
+            state: ``[B, S]``, what the policy remembered when it saw each of them.
+
+        Returns:
+            by tag, numbers of any shape: of the policy's distribution ``policy/probabilities``, or ``policy/means`` and
+            ``policy/deviations``; and ``critic/values`` ``[B]``.
+        """
         ...
 
     def predict(

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from paddle_ac.config import OnPolicyConfig, QActorCriticConfig, RolloutConfig
 from paddle_ac.errors import ConfigError
+from paddle_ac.nn.actions import expected_q
 from paddle_ac.nn.networks import ActorCritic
+from paddle_ac.nn.unroll import Unroll
 
 
 def make_actor_critic(config: OnPolicyConfig, observation_space: Any, action_space: Any) -> ActorCritic:
@@ -34,3 +38,10 @@ def make_actor_critic(config: OnPolicyConfig, observation_space: Any, action_spa
         )
     except TypeError as error:
         raise ConfigError(f"{config.algo} {error}; that of {config.env} is {action_space}") from None
+
+
+def inspect_actor_critic(network: ActorCritic, observations: np.ndarray, state: np.ndarray) -> dict[str, np.ndarray]:
+    """What a network makes of observations; see ``Algorithm.inspect``."""
+    outputs, criticism = (tensor.numpy() for tensor in network(observations, Unroll.of_one_step(state)))
+    described = {f"policy/{name}": numbers for name, numbers in network.distribution.describe(outputs).items()}
+    return {**described, "critic/values": expected_q(outputs, criticism) if network.q_critic else criticism}

@@ -61,7 +61,8 @@ class SAC(Synchronous):
         self._actor_gradient_views = self.parameters.layout.views(self._actor_gradient)
 
         num_inputs = self.encode.num_features + self.scale.num_actions
-        self.critic_parameters = FlatParameters(TwinCritic(num_inputs, config.hidden_sizes, config.activation))
+        self.critic_network = TwinCritic(num_inputs, config.hidden_sizes, config.activation)
+        self.critic_parameters = FlatParameters(self.critic_network)
         layout = self.critic_parameters.layout
         self.critic = NumpyTwinCritic(self.critic_parameters.views, config.activation)
         self._critic_gradient = np.zeros_like(self.critic_parameters.vector)
@@ -105,6 +106,25 @@ class SAC(Synchronous):
         return SquashedGaussianActor(
             observation_space, action_space, config.hidden_sizes, config.activation, config.normalize_observations
         )
+
+    @property
+    def networks(self) -> dict[str, Any]:
+        """The actor's and the critics'."""
+        return {"actor": self.policy, "critics": self.critic_network}
+
+    def inspect(self, observations: np.ndarray, state: np.ndarray) -> dict[str, np.ndarray]:
+        """What the policy makes of observations, and the lower estimate of its mean action; see ``Algorithm.inspect``.
+
+        Means and deviations are those of the Gaussian, before the tanh.
+        """
+        gaussian = self.policy(observations)
+        features = paddle.to_tensor(self.encode(observations), stop_gradient=False)  # to be seen in the graph
+        values = self.critic_network(features, gaussian.mean.tanh()).min(axis=0)
+        return {
+            "policy/means": gaussian.mean.numpy(),
+            "policy/deviations": gaussian.log_std.exp().numpy(),
+            "critic/values": values.numpy(),
+        }
 
     def update(self) -> dict[str, Any]:
         """Play for ``train_freq`` steps, then learn for ``gradient_steps``; before ``learning_starts`` only play.

@@ -7,6 +7,7 @@ import importlib
 import logging
 import os
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -32,7 +33,7 @@ from paddle_ac.errors import ConfigError
 AnyConfig = TypeVar("AnyConfig", bound=RunConfig)
 
 # What environments are made for; each has episodes of its own that no other one ever sees.
-TRAINING, EVALUATION, FINAL_EVALUATION = 0, 1, 2
+TRAINING, EVALUATION, FINAL_EVALUATION, SHOWING = 0, 1, 2, 3
 
 # What `settle_vec` goes by, as measured on 2 cores (docs/performance.md).
 NATIVE_FROM = 8  # environments: fewer are stepped faster one by one
@@ -138,6 +139,18 @@ def make_rendered_env(config: RunConfig, render_mode: str) -> Any:
 
 def _is_picture(value: Any) -> bool:
     return isinstance(value, np.ndarray) and value.ndim == 3 and value.shape[2] == 3 and value.dtype == np.uint8
+
+
+def make_shown_env(config: RunConfig, seed: int) -> VecEnv:
+    """One environment that gives pictures; each time the same episodes for the same seed.
+
+    Raises:
+        ConfigError, EnvironmentFailedError: it cannot be made so.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Gymnasium warns of an environment that says it has no pictures; so do we
+        env = make_rendered_env(config, "rgb_array")
+    return DummyVecEnv([lambda: EpisodeReplay(env, (seed, SHOWING))])
 
 
 def settle_vec(config: AnyConfig) -> AnyConfig:

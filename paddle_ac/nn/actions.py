@@ -46,6 +46,10 @@ class ActionDistribution(Protocol):
         """
         ...
 
+    def describe(self, outputs: np.ndarray) -> dict[str, np.ndarray]:
+        """What a histogram is made of: ``probabilities``, or ``means`` and ``deviations``, ``[B, any]`` float32."""
+        ...
+
 
 class CategoricalActions:
     """One of A actions, by their logits: a Discrete space from 0."""
@@ -71,6 +75,9 @@ class CategoricalActions:
         at_outputs[rows, actions] -= advantages
         at_outputs += entropy_coef * p * (log_p + entropies[:, np.newaxis])
         return -float(np.sum(log_p[rows, actions] * advantages)), float(np.sum(entropies)), at_outputs
+
+    def describe(self, outputs: np.ndarray) -> dict[str, np.ndarray]:
+        return {"probabilities": np.exp(log_softmax(outputs))}
 
 
 class MultiCategoricalActions:
@@ -104,6 +111,9 @@ class MultiCategoricalActions:
         ]
         losses, entropies, at_outputs = zip(*parts, strict=True)
         return sum(losses), sum(entropies), np.concatenate(at_outputs, axis=1)
+
+    def describe(self, outputs: np.ndarray) -> dict[str, np.ndarray]:
+        return {"probabilities": np.exp(np.concatenate([log_softmax(part) for part in self._split(outputs)], axis=1))}
 
     def _split(self, outputs: np.ndarray) -> list[np.ndarray]:
         return np.split(outputs, self.ends, axis=1)
@@ -142,6 +152,10 @@ class BernoulliActions:
         at_outputs = (p - on) * advantages[:, np.newaxis] + entropy_coef * outputs * p * (1 - p)
         return -float(np.sum(log_probs * advantages)), entropy, at_outputs
 
+    def describe(self, outputs: np.ndarray) -> dict[str, np.ndarray]:
+        """The probabilities of being on."""
+        return {"probabilities": np.exp(-np.logaddexp(np.float32(0), -outputs))}
+
 
 class GaussianActions:
     """Independent normal distributions, by means and logarithms of deviations side by side: a Box space.
@@ -176,6 +190,10 @@ class GaussianActions:
         weights = advantages[:, np.newaxis]
         at_outputs = np.concatenate([-weights * z * inverse_stds, weights * (1 - z * z) - entropy_coef], axis=1)
         return -float(np.sum(log_probs * advantages)), entropy, at_outputs
+
+    def describe(self, outputs: np.ndarray) -> dict[str, np.ndarray]:
+        means, log_stds = np.split(outputs, 2, axis=1)
+        return {"means": means, "deviations": np.exp(log_stds)}
 
 
 def action_distribution(action_space: Any) -> ActionDistribution:

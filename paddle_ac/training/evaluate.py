@@ -107,6 +107,7 @@ def evaluate(
     max_steps: int,
     generator: np.random.Generator | None = None,
     check: Callable[[], None] | None = None,
+    watch: Callable[[np.ndarray, np.ndarray], None] | None = None,
 ) -> np.ndarray:
     """Play whole episodes.
 
@@ -120,6 +121,8 @@ def evaluate(
             a time limit.
         generator: draws the actions; without one the most probable are taken.
         check: called about once a second, to raise what goes wrong elsewhere meanwhile.
+        watch: called before each step with the observations ``[N, ...]`` and what the policy remembers ``[N, S]``; both
+            may change afterwards.
 
     Returns:
         undiscounted returns ``[episodes]`` float64.
@@ -137,6 +140,8 @@ def evaluate(
     state = np.zeros((num_envs, policy.state_size), np.float32)
     checked = time.monotonic()
     while any(len(returns) < share for returns, share in zip(finished, shares, strict=True)):
+        if watch is not None:
+            watch(observations, state)
         observations, rewards, dones, _ = envs.step(clip(policy.act(observations, generator, state)))
         for name, values in (("observation", observations), ("reward", rewards)):
             if not np.isfinite(values).all():

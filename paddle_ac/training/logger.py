@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import yaml
 from visualdl import LogWriter
 
+from paddle_ac.config import RunConfig
 from paddle_ac.errors import CheckpointError
 from paddle_ac.training.run_folder import RunFolder
 
@@ -30,7 +32,12 @@ COMMON_TAGS = (
     "diagnostics/explained_variance",
     "eval/mean_return",
     "eval/std_return",
+    "eval/best_mean_return",
 )
+
+# What runs are compared by on VisualDL's page of hyper-parameters: the last point of each of these curves.
+FIGURES = ["eval/mean_return", "eval/best_mean_return", "charts/episode_return", "charts/steps_per_second"]
+NUM_BUCKETS = 30  # of a histogram
 
 
 class Logger:
@@ -77,6 +84,25 @@ class Logger:
         for tag, mean in means.items():
             self._visualdl.add_scalar(tag=tag, value=mean, step=env_steps)
 
+    def write_hyper_parameters(self, config: RunConfig) -> None:
+        """Write what runs are compared by, once: VisualDL takes the first that a file holds."""
+        values = {name: _number_or_text(value) for name, value in config.model_dump().items() if value is not None}
+        self._visualdl.add_hparams(values, list(FIGURES))
+
+    def write_configuration(self, config: RunConfig, env_steps: int) -> None:
+        """Write the configuration from ``env_steps`` on as a text: YAML on one line, for VisualDL shows no others."""
+        text = yaml.safe_dump(config.model_dump(mode="json"), default_flow_style=True, sort_keys=False, width=math.inf)
+        self._visualdl.add_text("configuration", text, env_steps)
+
+    def write_histogram(self, tag: str, numbers: np.ndarray, env_steps: int) -> None:
+        """Write the histogram of numbers of any shape; those that are not finite are no part of it."""
+        finite = numbers[np.isfinite(numbers)].astype(np.float64)  # in float32 numbers may be too close for buckets
+        self._visualdl.add_histogram(tag, finite, env_steps, buckets=NUM_BUCKETS)
+
+    def write_image(self, tag: str, image: np.ndarray, env_steps: int) -> None:
+        """Write a picture ``[H, W, 3]`` uint8."""
+        self._visualdl.add_image(tag, image, env_steps)
+
     def state_dict(self) -> dict[str, Any]:
         """What is still to be averaged, and how long the files are at this moment."""
         self._table.flush()
@@ -108,6 +134,12 @@ def read_progress(path: Path) -> dict[str, np.ndarray]:
         rows = csv.DictReader(file)
         cells = list(rows)
     return {column: np.array([float(row[column] or "nan") for row in cells]) for column in rows.fieldnames or ()}
+
+
+def _number_or_text(value: Any) -> int | float | str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return ",".join(map(str, value)) if isinstance(value, tuple) else value
 
 
 def _open_visualdl(path: Path) -> LogWriter:

@@ -96,8 +96,13 @@ class RunFolder:
 
     @property
     def visualdl(self) -> Path:
-        """The curves for VisualDL, which shows one file of a folder: a run keeps to this one however often resumed."""
+        """All but the graph for VisualDL, which shows one file of a folder: a run keeps to it however often resumed."""
         return self.path / "vdlrecords.run.log"
+
+    @property
+    def graph(self) -> Path:
+        """The networks for VisualDL."""
+        return self.path / "vdlgraph.run.log"
 
     @property
     def curves(self) -> Path:

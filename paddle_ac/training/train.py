@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import platform
 import signal
 import sys
@@ -22,12 +23,16 @@ from tqdm import tqdm
 from paddle_ac.algorithms.algorithm import Algorithm, Policy
 from paddle_ac.algorithms.registry import ALGORITHMS
 from paddle_ac.config import RunConfig, make_config, write_yaml
-from paddle_ac.envs.make import FINAL_EVALUATION, make_evaluation_envs, settle_vec
+from paddle_ac.envs.make import FINAL_EVALUATION, make_evaluation_envs, make_shown_env, settle_vec
 from paddle_ac.errors import CheckpointError, ConfigError, NonFiniteError
 from paddle_ac.training.checkpoint import load_checkpoint, save_checkpoint, write_atomically
 from paddle_ac.training.evaluate import evaluate, num_evaluation_envs
 from paddle_ac.training.logger import Logger
+from paddle_ac.training.network_graph import draw_networks
 from paddle_ac.training.run_folder import RunFolder
+from paddle_ac.training.showing import Spread, show_episode, without_screen
+
+WATCHED_STEPS = 64  # of an evaluation, at most, of which the observations make the histograms
 
 paddle.disable_signal_handler()  # it would answer SIGTERM with a C++ stack trace
 
@@ -54,6 +59,7 @@ def train(config: RunConfig, run_dir: str | None = None, progress: bool = True) 
     try:
         folder.begin(config)
         run = _Run(config, folder, algorithm, Logger(folder, algorithm.metric_tags))
+        run.introduce()
         run.save()
         return run.finish(progress)
     finally:
@@ -102,6 +108,8 @@ def resume(run_dir: str, changes: dict[str, Any] | None = None, progress: bool =
         write_yaml(config, folder.config)
         run = _Run(config, folder, algorithm, logger)
         run.load_state_dict(state)
+        if config.model_dump() != before:
+            logger.write_configuration(config, algorithm.env_steps)
         return run.finish(progress)
     finally:
         algorithm.close()
@@ -124,6 +132,16 @@ class _Run:
         self.recent_returns: deque[float] = deque(maxlen=100)
         self.last_point = [0, 0, 0.0]  # env_steps, updates and train_seconds of the last point of the curves
         self.best: dict[str, Any] | None = None
+        self.can_be_shown = True  # until it turns out that there are no pictures to be had of the environment
+
+    def introduce(self) -> None:
+        """Write down what the run is, before anything is learned."""
+        self.logger.write_hyper_parameters(self.config)
+        self.logger.write_configuration(self.config, self.algorithm.env_steps)
+        algorithm, space = self.algorithm, self.algorithm.observation_space
+        blank, state = np.zeros((1, *space.shape), space.dtype), algorithm.initial_state(1)
+        graph = draw_networks(algorithm.networks, space.shape, lambda: algorithm.inspect(blank, state))
+        write_atomically(self.folder.graph, graph.encode())
 
     def state_dict(self) -> dict[str, Any]:
         return {
@@ -230,18 +248,48 @@ class _Run:
                 bar.update(steps - steps_before)
             return "interrupt" if interrupt.is_set() else "total_steps"
 
-    def _evaluate(self, policy: Policy, *purpose: int) -> np.ndarray:
+    def _evaluate(self, policy: Policy, *purpose: int, watch: Any = None) -> np.ndarray:
         episodes = self.config.eval_episodes
         num_envs = num_evaluation_envs(episodes)
         with make_evaluation_envs(self.config, self.config.seed, num_envs, *purpose) as envs:
-            return evaluate(policy, envs, episodes, self.config.eval_max_steps, check=self.algorithm.check)
+            return evaluate(policy, envs, episodes, self.config.eval_max_steps, check=self.algorithm.check, watch=watch)
 
     def _evaluate_and_keep_best(self, steps: int) -> None:
         policy = self.algorithm.policy
-        returns = self._evaluate(policy)
-        self.logger.record({"eval/mean_return": float(returns.mean()), "eval/std_return": float(returns.std())})
+        watched = Spread[tuple[np.ndarray, np.ndarray]](WATCHED_STEPS)
+        returns = self._evaluate(
+            policy, watch=lambda observations, state: watched.offer(lambda: (observations.copy(), state.copy()))
+        )
         if self.best is None or returns.mean() >= self.best["mean_return"]:  # of equals the later: it has learned more
             self._keep_as_best(policy, returns, steps)
+        assert self.best is not None
+        self.logger.record(
+            {
+                "eval/mean_return": float(returns.mean()),
+                "eval/std_return": float(returns.std()),
+                "eval/best_mean_return": self.best["mean_return"],
+            }
+        )
+        observations, states = (np.concatenate(arrays) for arrays in zip(*watched.items, strict=True))
+        for tag, numbers in self.algorithm.inspect(observations, states).items():
+            self.logger.write_histogram(tag, numbers, steps)
+        self._show(policy, steps)
+
+    def _show(self, policy: Policy, steps: int) -> None:
+        """Write pictures of an episode; of an environment that gives none, say so and leave it at that."""
+        if not self.can_be_shown:
+            return
+        try:
+            with without_screen(), make_shown_env(self.config, self.config.seed) as envs:
+                if envs.observation_space.shape != self.algorithm.observation_space.shape:
+                    raise ValueError("one by itself observes something else than those of its maker side by side")
+                frames = show_episode(policy, envs)
+        except Exception as error:  # whatever an environment's drawing may raise, nothing depends on it
+            self.can_be_shown = False
+            reason = " ".join(str(error.__cause__ or error).split())
+            logging.getLogger(__name__).info("no pictures of %s: %s", self.config.env, reason)
+        else:
+            self.logger.write_image("eval/episode", frames, steps)
 
     def _keep_as_best(self, policy: Policy, returns: np.ndarray, steps: int) -> None:
         self.best = {"mean_return": float(returns.mean()), "env_steps": steps}

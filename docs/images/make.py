@@ -1,0 +1,80 @@
+"""Make the README's pictures again: `python docs/images/make.py` (a minute, with Chromium and its driver on PATH)."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from selenium import webdriver
+from selenium.webdriver.common.by import By
+from selenium.webdriver.support.ui import WebDriverWait
+
+from paddle_ac.config import make_config
+from paddle_ac.envs.make import make_shown_env
+from paddle_ac.training.dashboard import Dashboard
+from paddle_ac.training.evaluate import load_policy
+from paddle_ac.training.run_folder import RunFolder
+from paddle_ac.training.showing import without_screen
+from paddle_ac.training.train import train
+
+HERE = Path(__file__).parent.resolve()
+RUNS = {"lr-0.0002": 2e-4, "lr-0.0007": 7e-4, "lr-0.002": 2e-3}
+OPTIONS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--window-size=1400,1127")
+
+
+def main() -> None:
+    """Train three runs, photograph their curves and record the best policy of one."""
+    with tempfile.TemporaryDirectory() as scratch:
+        os.chdir(scratch)  # VisualDL shows the names of runs as paths
+        runs = Path("runs")
+        for name, learning_rate in RUNS.items():
+            values = {"algo": "a2c", "learning_rate": learning_rate, "total_steps": 150_000, "eval_interval": 10_000}
+            train(make_config(values), str(runs / name))
+        photograph(runs, scratch, HERE / "dashboard.png")
+        record(runs / "lr-0.002", HERE / "cartpole.gif")
+
+
+def photograph(runs: Path, scratch: str, picture: Path) -> None:
+    """The curves of all runs, as VisualDL shows them."""
+    options = webdriver.ChromeOptions()
+    options.binary_location = shutil.which("chromium") or ""
+    for option in (*OPTIONS, f"--user-data-dir={scratch}/browser"):
+        options.add_argument(option)
+    browser = webdriver.Chrome(options, webdriver.ChromeService(shutil.which("chromedriver")))
+    try:
+        with Dashboard(runs) as dashboard:
+            browser.get(f"{dashboard.address}app/scalar")
+            search = (By.CSS_SELECTOR, "input[placeholder*='Search tags']")
+            wait = WebDriverWait(browser, 30)
+            wait.until(lambda _: browser.find_elements(By.TAG_NAME, "canvas"))
+            browser.find_element(*search).send_keys("episode_return|eval/mean|entropy|explained")
+            wait.until(lambda _: len(browser.find_elements(By.TAG_NAME, "canvas")) == 4)
+            wait.until(lambda _: browser.get_screenshot_as_png() == browser.get_screenshot_as_png(), "curves at rest")
+            browser.save_screenshot(str(picture))
+    finally:
+        browser.quit()
+    Image.open(picture).quantize(64).save(picture, optimize=True)
+
+
+def record(run: Path, picture: Path, steps: int = 300, every: int = 3) -> None:
+    """An episode of a run's best policy."""
+    folder = RunFolder.open(run)
+    config = folder.read_config()
+    frames = []
+    with without_screen(), make_shown_env(config, config.seed) as envs:
+        policy, _ = load_policy(folder, config, "best", envs)
+        observations = envs.reset()
+        for step in range(steps):
+            if step % every == 0:
+                frames.append(Image.fromarray(np.ascontiguousarray(envs.get_images()[0])).resize((300, 200)))
+            observations = envs.step(policy.act(observations))[0]
+    milliseconds = 1000 * every // 50  # CartPole's own time: 50 steps a second
+    frames[0].save(picture, save_all=True, append_images=frames[1:], duration=milliseconds, loop=0, optimize=True)
+
+
+if __name__ == "__main__":
+    main()
