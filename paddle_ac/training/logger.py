@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from visualdl import LogWriter
 
+from paddle_ac.config import RunConfig
 from paddle_ac.errors import CheckpointError
 from paddle_ac.training.run_folder import RunFolder
 
@@ -53,6 +54,11 @@ class Logger:
         if self._table.tell() == 0:
             self._rows.writeheader()
         self._visualdl = _open_visualdl(folder.visualdl)
+
+    def write_hyper_parameters(self, config: RunConfig) -> None:
+        """Write down, once a run, what VisualDL compares runs by."""
+        values = {name: value if type(value) in (int, float) else str(value) for name, value in config}
+        self._visualdl.add_hparams(values, ["eval/mean_return"])
 
     def record(self, metrics: dict[str, Any]) -> None:
         """Take note of metrics by tag: a number, or a list of any length."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from paddle_ac.config import RunConfig, make_config, read_yaml, write_yaml
 from paddle_ac.errors import ConfigError
@@ -74,6 +76,20 @@ class RunFolder:
         except ConfigError as error:
             raise ConfigError(f"{self.config}: {error}") from None
 
+    def read_summary(self) -> dict[str, Any]:
+        """What came of the run so far; empty where there is no summary, or a damaged one."""
+        try:
+            summary = json.loads(self.summary.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return summary if isinstance(summary, dict) else {}
+
+    def is_over(self, total_steps: int) -> bool:
+        """Whether the summary tells of a run that came to its end; without a good one, it is still to be written."""
+        summary = self.read_summary()
+        steps = summary.get("env_steps")
+        return summary.get("stopped_by") == "total_steps" and isinstance(steps, int) and steps >= total_steps
+
     @property
     def config(self) -> Path:
         """The complete configuration, which ``--config`` runs again."""
@@ -108,3 +124,8 @@ class RunFolder:
     def summary(self) -> Path:
         """What came of the run, as JSON."""
         return self.path / "summary.json"
+
+
+def repeats_file(path: str | Path) -> Path:
+    """The configuration and the ``seeds`` of repeats, in the folder that holds theirs; a run's own has no such file."""
+    return Path(path) / "repeats.yaml"
