@@ -32,6 +32,7 @@ setup(
             "ale-py>=0.11",
             "envpool>=1.0; sys_platform == 'linux'",
             "mypy",
+            "optuna>=4.0",
             "psutil",
             "pytest>=8",
             "pytest-timeout",
@@ -40,6 +41,7 @@ setup(
             "types-PyYAML",
             "types-tqdm",
         ],
+        "tune": ["optuna>=4.0"],
         "render": ["gymnasium[classic-control]"],
     },
 )

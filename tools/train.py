@@ -93,7 +93,7 @@ def _add_run_flags(parser: ArgumentParser) -> None:
         "--seeds", type=seed_list, metavar="S,S,...", help="a run with each seed, side by side, in one folder"
     )
     parser.add_argument("--jobs", type=whole_number(1), metavar="J", help="runs at a time [as many as the cores allow]")
-    parser.add_argument("--no-progress", action="store_true", help="no progress bar")
+    parser.add_argument("--no-progress", action="store_true", help="no progress bar, no line for each run")
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from paddle_ac.envs.make import settle_vec
 from paddle_ac.errors import ConfigError
 from paddle_ac.training.checkpoint import write_atomically
 from paddle_ac.training.report import as_duration
-from paddle_ac.training.run_folder import RunFolder, repeats_file
+from paddle_ac.training.run_folder import RunFolder, refused_without_a_trace, repeats_file
 from paddle_ac.training.side_by_side import Ending, Job, run_side_by_side, runs_that_fit
 
 AGGREGATED = ("eval_mean_return", "best_eval_mean_return", "steps_per_second", "train_seconds")
@@ -55,16 +55,9 @@ def train_repeats(
     RunFolder.new(config, run_dir)
     config = settle_vec(config)
     folder = Path(run_dir)
-    made = [path for path in (folder, *folder.parents) if not path.exists()]
-    _write_config(folder, config, seeds)
-    try:
+    with refused_without_a_trace(folder):
+        _write_config(folder, config, seeds)
         return _train_all(folder, config, seeds, {}, num_jobs, progress)
-    except ConfigError:
-        if not any(_seed_folder(folder, seed).path.exists() for seed in seeds):
-            repeats_file(folder).unlink()
-            for path in made:
-                path.rmdir()
-        raise
 
 
 def resume_repeats(
@@ -205,7 +198,6 @@ def _seed_folder(folder: Path, seed: int) -> RunFolder:
 def _write_config(folder: Path, config: RunConfig, seeds: Sequence[int]) -> None:
     values = {**config.model_dump(mode="json", exclude={"seed"}), "seeds": list(seeds)}
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         repeats_file(folder).write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
     except OSError as error:
         raise ConfigError(f"cannot begin runs in {folder}: {error.strerror}") from None

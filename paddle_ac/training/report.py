@@ -80,5 +80,32 @@ def report_repeats(summary: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def report_study(result: dict[str, Any]) -> str:
+    """The end of ``tools/tune.py``.
+
+    Args:
+        result: of ``tune``.
+    """
+    trials, best, folder = result["trials"], result["best"], shlex.quote(result["study_dir"])
+    counts = f"{trials['complete']:,} complete, {trials['pruned']:,} given up, {trials['failed']:,} failed"
+    lines = [f"{'interrupted with' if result['stopped_by'] == 'interrupt' else 'trials:'} {counts}"]
+    if best is None:
+        lines.append("no trial has come to its end")
+    else:
+        lines.append(f"best: trial {best['number']}, mean return {best['mean_return']:.1f} in {best['run_dir']}")
+        lines += [f"  {name:<24}{_short(value)}" for name, value in best["params"].items()]
+    lines.append(f"everything of this study lies in {folder}")
+    if best is not None:
+        lines.append(f"  try it:    python tools/train.py --config {folder}/best.yaml --seeds 0,1,2,3,4")
+    lines.append(f"  compare:   visualdl --logdir {folder}")
+    further = "" if result["stopped_by"] == "interrupt" else f" --trials {2 * sum(trials.values())}"
+    lines.append(f"  go on:     python tools/tune.py --study-dir {folder}{further}")
+    return "\n".join(lines)
+
+
+def _short(value: Any) -> str:
+    return format(value, ".4g") if isinstance(value, float) else str(value)
+
+
 def _cell(value: float | None, style: str = ".1f") -> str:
     return "" if value is None else format(value, style)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -129,3 +132,31 @@ class RunFolder:
 def repeats_file(path: str | Path) -> Path:
     """The configuration and the ``seeds`` of repeats, in the folder that holds theirs; a run's own has no such file."""
     return Path(path) / "repeats.yaml"
+
+
+def base_file(study_dir: str | Path) -> Path:
+    """The configuration that all trials of a study have, but for what is searched."""
+    return Path(study_dir) / "base.yaml"
+
+
+def space_file(study_dir: str | Path) -> Path:
+    """What a study searches."""
+    return Path(study_dir) / "space.yaml"
+
+
+@contextmanager
+def refused_without_a_trace(path: Path) -> Iterator[None]:
+    """Make a folder for runs; after a ``ConfigError``, remove what was made here, unless a run has begun in it."""
+    made = [folder for folder in (path, *path.parents) if not folder.exists()]
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"cannot make the folder {path}: {error.strerror}") from None
+    try:
+        yield
+    except ConfigError:
+        if path in made and not any(entry.is_dir() for entry in path.iterdir()):
+            shutil.rmtree(path)
+            for folder in made[1:]:
+                folder.rmdir()
+        raise

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import multiprocessing.connection
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -120,6 +122,8 @@ def _hear(process: WorkerProcess) -> Any:
 
 def _train(channel: Channel, job: Job) -> None:
     """What the process of a run does."""
+    # Before Paddle and VisualDL are imported, which have handlers of their own: what a run warns of, with its name.
+    logging.basicConfig(level=logging.WARNING, format=f"{job.run_dir}: %(message)s", stream=sys.stdout)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # outside of training, where it is noted
 
     def on_evaluation(env_steps: int, mean_return: float) -> bool:
