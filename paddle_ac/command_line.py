@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import logging
 import math
 import sys
@@ -22,7 +23,7 @@ class ArgumentParser(argparse.ArgumentParser):
     def __init__(self, **options: Any):
         super().__init__(
             allow_abbrev=False,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
+            formatter_class=functools.partial(argparse.RawDescriptionHelpFormatter, max_help_position=28),
             usage="python tools/%(prog)s [flags]",  # all of them in a row would fill the screen
             **options,
         )
@@ -128,7 +129,10 @@ def _how_to_read(annotation: Any, name: str) -> dict[str, Any]:
         return {"action": argparse.BooleanOptionalAction}
     if get_origin(annotation) is Literal:
         return {"metavar": "|".join(get_args(annotation))}
-    return {"metavar": name.rpartition("_")[2].upper()}
+    if get_origin(annotation) is tuple:
+        return {"metavar": "N,N"}
+    kinds = {int: "N", float: "X", int | None: "N", float | None: "X"}
+    return {"metavar": kinds.get(annotation, name.upper())}
 
 
 def _exit(code: int, error: Exception) -> NoReturn:

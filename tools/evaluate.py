@@ -1,4 +1,4 @@
-"""Try a trained policy: `python tools/evaluate.py --run-dir runs/... --episodes 100`."""
+"""Try a trained policy: `python tools/evaluate.py --run-dir runs/...`."""
 
 from __future__ import annotations
 

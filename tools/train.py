@@ -1,4 +1,4 @@
-"""Train an agent, or go on training one, once or with several seeds: `python tools/train.py --algo a2c`."""
+"""Train an agent, or go on training one: `python tools/train.py --algo a2c`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Search hyper-parameters with Optuna: `python tools/tune.py --algo a2c --trials 20`."""
+"""Search hyper-parameters: `python tools/tune.py --algo a2c --trials 20`."""
 
 from __future__ import annotations
 

@@ -7,9 +7,12 @@ import multiprocessing.connection
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
+
+from tqdm import tqdm
 
 from multiprocessing_env import Channel, WorkerProcess
 from paddle_ac.config import RunConfig
@@ -125,6 +128,8 @@ def _train(channel: Channel, job: Job) -> None:
     # Before Paddle and VisualDL are imported, which have handlers of their own: what a run warns of, with its name.
     logging.basicConfig(level=logging.WARNING, format=f"{job.run_dir}: %(message)s", stream=sys.stdout)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # outside of training, where it is noted
+
+    tqdm.set_lock(threading.RLock())  # its own is a semaphore, which a process that is killed would leave behind
 
     def on_evaluation(env_steps: int, mean_return: float) -> bool:
         channel.send((env_steps, mean_return))
