@@ -175,7 +175,8 @@ def test_the_end_of_a_run_tells_what_to_type_next():
     [
         ("train.py", "--env=CartPole-v0", "--vec=serial"),
         ("train.py", "--env=gym:CartPole-v0", "--vec=subproc", "--num-envs=4"),
-        ("train.py", "--env=ale_py:ALE/Pong-v5", "--eval-max-steps=5"),
+        ("train.py", "--env=ale_py:ALE/Pong-v5", "--vec=subproc", "--num-envs=2", "--eval-max-steps=5"),
+        ("train.py", "--env=ale_py:ALE/Pong-v5", "--vec=native", "--num-envs=2", "--eval-max-steps=5"),
         ("train.py", "--algo=a3c", "--env=gym:CartPole-v0", "--seeds=0,1"),
         ("benchmark.py", "--rounds=1", "--seconds=0.05", "--env=gym:CartPole-v0"),
         ("tune.py", "--env=gym:CartPole-v0", "--trials=1"),

@@ -82,7 +82,7 @@ def test_the_same_seed_searches_the_same(study, tmp_path):
 
 
 def test_the_same_call_goes_on_until_all_trials_are_done(tmp_path):
-    quick_tune(tmp_path / "study", 1)
+    quick_tune(tmp_path / "study", 2)
     result = quick_tune(tmp_path / "study", 3)
     assert result["trials"] == {"complete": 3, "pruned": 0, "failed": 0} and result["stopped_by"] == "trials"
     assert quick_tune(tmp_path / "study", 3)["trials"]["complete"] == 3, "nothing is left to do"

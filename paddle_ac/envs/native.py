@@ -16,7 +16,6 @@ from gymnasium.envs.classic_control.cartpole import CartPoleVectorEnv
 from gymnasium.vector import AutoresetMode
 
 from multiprocessing_env import VecEnv, VecEnvError, space_kind
-from paddle_ac.envs.single import silence_ale
 from paddle_ac.errors import ConfigError
 
 # Gymnasium's vectorised environments that begin anew in the step after, and ours of the same that do so at once.
@@ -242,7 +241,6 @@ def make_same_step_envs(spec: gymnasium.envs.registration.EnvSpec, num_envs: int
     if entry_point in SAME_STEP:
         spec = dataclasses.replace(spec, vector_entry_point=SAME_STEP[entry_point])
         return gymnasium.make_vec(spec, num_envs, "vector_entry_point")
-    silence_ale(entry_point)
     kwargs: dict[str, Any] = {"autoreset_mode": AutoresetMode.SAME_STEP}
     if str(entry_point).startswith("ale_py."):
         kwargs["reward_clipping"] = (
