@@ -612,16 +612,24 @@ class WorkerProcess:
             ``arguments``.
         arguments: anything that can be pickled, and ``SharedArray``.
         context: ``"spawn"`` or ``"forkserver"``.
+        daemon: end it when this process ends in the ordinary way, too; such a one may start no processes itself.
     """
 
-    def __init__(self, name: str, target: Callable[..., None], arguments: tuple, context: str = "spawn"):
+    def __init__(
+        self,
+        name: str,
+        target: Callable[..., None],
+        arguments: tuple,
+        context: str = "spawn",
+        daemon: bool = True,
+    ):
         process_context: Any = multiprocessing.get_context(context)
         if context == "forkserver":
             process_context.set_forkserver_preload([__name__, "gymnasium"])
         self.name = name
         self.channel, workers_end = Channel.pair()
         self.process = process_context.Process(
-            target=_run_worker, args=(target, workers_end, arguments, _in_main_thread()), name=name, daemon=True
+            target=_run_worker, args=(target, workers_end, arguments, _in_main_thread()), name=name, daemon=daemon
         )
         with _without_main_module(), _without_interrupts(), _with_one_thread():
             self.process.start()

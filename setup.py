@@ -40,6 +40,7 @@ setup(
             "gymnasium[classic-control]",
             "imageio-ffmpeg>=0.5",
             "mypy",
+            "optuna>=4.0",
             "psutil",
             "pytest>=8",
             "pytest-timeout",
@@ -49,6 +50,7 @@ setup(
             "types-PyYAML",
             "types-tqdm",
         ],
+        "tune": ["optuna>=4.0"],
         "render": ["gymnasium[classic-control]", "imageio-ffmpeg>=0.5"],
     },
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import logging
 import math
 import sys
@@ -20,17 +21,26 @@ class ArgumentParser(argparse.ArgumentParser):
     """Tells a mistake in one line, with the nearest right flag, as ``ConfigError``."""
 
     def __init__(self, **options: Any):
-        super().__init__(allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter, **options)
+        super().__init__(
+            allow_abbrev=False,
+            formatter_class=functools.partial(argparse.RawDescriptionHelpFormatter, max_help_position=28),
+            usage="python tools/%(prog)s [flags]",  # all of them in a row would fill the screen
+            **options,
+        )
 
     def error(self, message: str) -> NoReturn:
         raise ConfigError(message)
 
     def parse(self, arguments: list[str]) -> dict[str, Any]:
         """The flags given, by name with underscores; defaults of hyper-parameters are left to the configuration."""
+        flags = {flag for action in self._actions for flag in action.option_strings}
+        for argument in arguments:  # first: a misspelt flag may be the one that is said to be missing otherwise
+            flag = argument.partition("=")[0]
+            if flag.startswith("--") and flag not in flags:
+                raise ConfigError(f"unknown argument {argument}{nearest(flag, flags)}")
         namespace, unknown = self.parse_known_args(arguments)
         if unknown:
-            flags = [flag for action in self._actions for flag in action.option_strings]
-            raise ConfigError(f"unknown argument {unknown[0]}{nearest(unknown[0].partition('=')[0], flags)}")
+            raise ConfigError(f"unknown argument {unknown[0]}: flags begin with --, as in --help")
         return vars(namespace)
 
     def add_hyper_parameters(self, config_class: type[RunConfig]) -> None:
@@ -42,8 +52,7 @@ class ArgumentParser(argparse.ArgumentParser):
             title = str(field.json_schema_extra["group"])
             group = groups.setdefault(title, None) or self.add_argument_group(title)
             groups[title] = group
-            default = ",".join(map(str, field.default)) if isinstance(field.default, tuple) else field.default
-            told = "" if default is None else f" [{default}]"
+            told = "" if field.default is None else f" [{_as_typed(field.default)}]"
             group.add_argument(
                 f"--{name.replace('_', '-')}",
                 dest=name,
@@ -67,6 +76,14 @@ def whole_number(at_least: int) -> Callable[[str], int]:
         return int(text)
 
     return read
+
+
+def seed_list(text: str) -> list[int]:
+    """Reads a flag's value as seeds with commas between them, no two the same."""
+    seeds = [whole_number(0)(part.strip()) for part in text.split(",")]
+    if len(set(seeds)) < len(seeds):
+        raise argparse.ArgumentTypeError(f"names a seed twice: {text!r}")
+    return seeds
 
 
 def positive_number(text: str) -> float:
@@ -114,12 +131,24 @@ def exit_codes() -> Iterator[None]:
         sys.exit(130)
 
 
+def _as_typed(default: Any) -> str:
+    """A default as the flag would take it, long numbers with underscores."""
+    if isinstance(default, bool):
+        return "yes" if default else "no"
+    if isinstance(default, tuple):
+        return ",".join(map(str, default))
+    return f"{default:_}" if isinstance(default, int) else str(default)
+
+
 def _how_to_read(annotation: Any, name: str) -> dict[str, Any]:
     if annotation is bool:
         return {"action": argparse.BooleanOptionalAction}
     if get_origin(annotation) is Literal:
         return {"metavar": "|".join(get_args(annotation))}
-    return {"metavar": name.rpartition("_")[2].upper()}
+    if get_origin(annotation) is tuple:
+        return {"metavar": "N,N"}
+    kinds = {int: "N", float: "X", int | None: "N", float | None: "X"}
+    return {"metavar": kinds.get(annotation, name.upper())}
 
 
 def _exit(code: int, error: Exception) -> NoReturn:

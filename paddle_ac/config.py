@@ -409,7 +409,8 @@ def write_yaml(config: RunConfig, path: str | Path) -> None:
 
 def nearest(name: str, known: Any) -> str:
     """``" (did you mean 'gamma'?)"``, or nothing when no known name is near."""
-    matches = difflib.get_close_matches(name, list(known), n=1)
+    bare = {known_name.strip("-"): known_name for known_name in known}  # dashes alone are no likeness
+    matches = [bare[match] for match in difflib.get_close_matches(name.strip("-"), bare, n=1)]
     return f" (did you mean {matches[0]!r}?)" if matches else ""
 
 

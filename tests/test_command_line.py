@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import runpy
 import subprocess
 import sys
@@ -10,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from paddle_ac.config import CONFIGS, make_config, read_yaml
+from paddle_ac.training.report import as_duration, report_run
 
 TOOLS = Path(__file__).parent.parent / "tools"
 
@@ -51,6 +54,16 @@ def run_main(capsys, tool: str, *arguments: str) -> tuple[int, str, str]:
         (["--resume", "nowhere"], "there is no run folder nowhere"),
         (["--resume", "old"], "old is not a run folder"),
         (["--resume", "old", "--config", "list.yaml"], "leave out --run-dir and --config"),
+        (["--resume", "old", "--seeds", "1,2"], "--resume has the runs' own seeds: leave out --seeds"),
+        (["--seeds", "1,2,1"], "argument --seeds: names a seed twice: '1,2,1'"),
+        (["--seeds", "1,two"], "argument --seeds: must be a whole number of at least 0, got 'two'"),
+        (["--seeds", "1,2", "--seed", "3"], "--seeds names the seed of every run: leave out --seed"),
+        (["--seeds", "1,2", "--jobs", "0"], "argument --jobs: must be a whole number of at least 1, got '0'"),
+        (["--seeds", "1,2", "--run-dir", "old"], "old is in use"),
+        (["--seeds", "1,2", "--run-dir", "list.yaml"], "list.yaml is in use"),
+        (["--seeds", "1,2", "--env", "CartPole-v7"], "CartPole-v7"),
+        (["--jobs", "2"], "--jobs is for several runs: give it with --seeds"),
+        (["cartpole"], "unknown argument cartpole: flags begin with --"),
     ],
 )
 def test_training_refuses(capsys, tmp_path, monkeypatch, arguments, said):
@@ -71,6 +84,8 @@ def test_training_refuses(capsys, tmp_path, monkeypatch, arguments, said):
     "arguments,said",
     [
         ([], "--run-dir"),
+        (["--run-dri", "nowhere"], "unknown argument --run-dri (did you mean '--run-dir'?)"),
+        (["--run-dir", ".", "--episods=3"], "unknown argument --episods=3 (did you mean '--episodes'?)"),
         (["--run-dir", "nowhere"], "there is no run folder nowhere"),
         (["--run-dir", "."], ". is not a run folder"),
         (["--run-dir", ".", "--episodes", "0"], "must be a whole number of at least 1, got '0'"),
@@ -84,16 +99,99 @@ def test_evaluating_refuses(capsys, tmp_path, monkeypatch, arguments, said):
     assert said in errors and errors.startswith("error: ") and errors.count("\n") == 1
 
 
-@pytest.mark.parametrize("tool", ["train.py", "evaluate.py", "plot.py"])
+@pytest.mark.parametrize(
+    "tool,arguments,said",
+    [
+        ("benchmark.py", ["--learning-rte", "1"], "(did you mean '--learning-rate'?)"),
+        ("benchmark.py", ["--round", "1"], "(did you mean '--rounds'?)"),
+        ("tune.py", ["--triels", "3"], "(did you mean '--trials'?)"),
+        ("tune.py", ["--trials", "none"], "argument --trials: must be a whole number of at least 1, got 'none'"),
+        ("tune.py", ["--space", "nowhere.yaml"], "cannot read configuration nowhere.yaml"),
+        ("tune.py", ["--algo", "a2d"], "unknown algorithm 'a2d' (did you mean 'a2c'?)"),
+        ("tune.py", ["--gama", "0.9"], "(did you mean '--gamma'?)"),
+        ("tune.py", ["--env", "CartPole-v7"], "CartPole-v7"),
+    ],
+)
+def test_the_other_tools_refuse(capsys, tmp_path, monkeypatch, tool, arguments, said):
+    monkeypatch.chdir(tmp_path)
+    code, output, errors = run_main(capsys, tool, *arguments)
+    assert code == 2 and output == "" and not list(tmp_path.iterdir())
+    assert said in errors and errors.startswith("error: ") and errors.count("\n") == 1
+
+
+def test_what_is_unlike_everything_gets_no_suggestion(capsys):
+    code, _, errors = run_main(capsys, "train.py", "--lr", "1")
+    assert code == 2 and errors == "error: unknown argument --lr\n"
+
+
+@pytest.mark.parametrize("tool", ["train.py", "evaluate.py", "benchmark.py", "tune.py", "plot.py"])
 def test_help_tells_every_flag_with_its_default(capsys, tool):
     code, output, _ = run_main(capsys, tool, "--help")
     assert code == 0
-    flags = {
-        "train.py": ["--num-envs", "--entropy-coef", "[0.99]", "--resume"],
-        "evaluate.py": ["--episodes", "[100]", "--record", "--render"],
-        "plot.py": ["--metric", "[charts/episode_return]", "--output", "[curves.png]"],
-    }
-    assert all(flag in output for flag in flags[tool])
+    if tool == "evaluate.py":
+        flags = ["--episodes", "[100]", "--record", "--render"]
+    elif tool == "plot.py":
+        flags = ["--metric", "[charts/episode_return]", "--output", "[curves.png]"]
+    else:
+        flags = [f"--{name.replace('_', '-')} " for name in ("num_envs", "entropy_coef", "gamma")] + ["[500_000]"]
+        groups = [line[:-1] for line in output.splitlines() if line.endswith(":") and not line.startswith(" ")]
+        assert groups[:6] == ["options", "run", "watching", "algorithm", "network", "optimizer"]
+    assert all(flag in output for flag in flags)
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+@pytest.mark.parametrize("tool", ["train.py", "evaluate.py", "benchmark.py", "tune.py"])
+def test_help_fits_the_terminal(capsys, monkeypatch, tool, columns):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    _, output, _ = run_main(capsys, tool, "--help")
+    assert max(map(len, output.splitlines())) <= columns
+
+
+@pytest.mark.parametrize(
+    "seconds,told",
+    [(0.04, "0.0 s"), (99.9, "99.9 s"), (99.96, "1 min 40 s"), (200.3, "3 min 20 s"), (7500, "2 h 5 min")],
+)
+def test_times_are_readable(seconds, told):
+    assert as_duration(seconds) == told
+
+
+def test_the_end_of_a_run_tells_what_to_type_next():
+    summary = {"stopped_by": "total_steps", "env_steps": 1_234_567, "episodes": 4321, "train_seconds": 200.3}
+    summary |= {"mean_return_last_100": 480.04, "eval_mean_return": 500.0, "run_dir": "runs/my first"}
+    assert report_run(summary) == (
+        "trained for 1,234,567 steps, 4,321 episodes in 3 min 20 s\n"
+        "mean return, last 100 episodes: 480.0\n"
+        "mean return, evaluation at the end: 500.0\n"
+        "everything of this run lies in 'runs/my first'\n"
+        "  evaluate:  python tools/evaluate.py --run-dir 'runs/my first' --episodes 100\n"
+        "  curves:    visualdl --logdir 'runs/my first'\n"
+        "  go on:     python tools/train.py --resume 'runs/my first' --total-steps 2469134"
+    )
+    interrupted = report_run({**summary, "stopped_by": "interrupt", "eval_mean_return": None})
+    assert interrupted.startswith("interrupted after 1,234,567 steps")
+    assert interrupted.endswith("python tools/train.py --resume 'runs/my first'")
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ("train.py", "--env=CartPole-v0", "--vec=serial"),
+        ("train.py", "--env=gym:CartPole-v0", "--vec=subproc", "--num-envs=4"),
+        ("train.py", "--env=ale_py:ALE/Pong-v5", "--vec=subproc", "--num-envs=2", "--eval-max-steps=5"),
+        ("train.py", "--env=ale_py:ALE/Pong-v5", "--vec=native", "--num-envs=2", "--eval-max-steps=5"),
+        ("train.py", "--algo=a3c", "--env=gym:CartPole-v0", "--seeds=0,1"),
+        ("benchmark.py", "--rounds=1", "--seconds=0.05", "--env=gym:CartPole-v0"),
+        ("tune.py", "--env=gym:CartPole-v0", "--trials=1"),
+    ],
+    ids=lambda flags: " ".join(flags[:3]),
+)
+def test_nothing_warns_of_what_a_user_can_do_nothing_about(tmp_path, flags):
+    tool, *flags = flags
+    command = [sys.executable, str(TOOLS / tool), "--total-steps=200", "--eval-episodes=1", *flags]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    ended = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)
+    assert ended.returncode == 0 and ended.stderr == ""
+    assert not re.search("warning|notice|deprecat|out of date|powered by", ended.stdout, re.IGNORECASE)
 
 
 def test_a_mistake_is_told_without_waiting_for_paddle():

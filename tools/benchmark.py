@@ -1,4 +1,4 @@
-"""How fast a configuration is on this machine, part by part: `python tools/benchmark.py --algo a2c --num-envs 16`."""
+"""Time an update, part by part: `python tools/benchmark.py --algo a2c`."""
 
 from __future__ import annotations
 

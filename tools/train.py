@@ -14,18 +14,23 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from paddle_ac.command_line import ArgumentParser, choose_algo, exit_codes, show_log
+from paddle_ac.command_line import ArgumentParser, choose_algo, exit_codes, seed_list, show_log, whole_number
 from paddle_ac.config import CONFIGS, find_config_class, make_config, read_yaml
 from paddle_ac.errors import ConfigError
 from paddle_ac.training.dashboard import Dashboard
-from paddle_ac.training.run_folder import RunFolder
+from paddle_ac.training.report import report_repeats, report_run
+from paddle_ac.training.run_folder import RunFolder, repeats_file
 
 EXAMPLES = """\
 examples:
   python tools/train.py --algo a2c
-  python tools/train.py --config configs/a2c_acrobot.yaml --seed 1 --run-dir runs/acrobot-1
-  python tools/train.py --resume runs/acrobot-1 --total-steps 1000000
+  python tools/train.py --config configs/a2c_acrobot.yaml --run-dir runs/acrobot
+  python tools/train.py --resume runs/acrobot --total-steps 1000000
+  python tools/train.py --algo a3c --seeds 0,1,2,3,4
 """
+
+
+EXIT_CODES = {"interrupt": 130, "error": 1}
 
 
 def main(arguments: list[str]) -> None:
@@ -33,27 +38,33 @@ def main(arguments: list[str]) -> None:
         flags = _parse(arguments)
         show_log()
         run_dir, resumed, progress = flags.pop("run_dir"), flags.pop("resume"), not flags.pop("no_progress")
-        config_file, wants_dashboard, dashboard = flags.pop("config"), flags.pop("dashboard"), None
-        if resumed is not None:
-            from paddle_ac.training.train import resume
-
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-            if wants_dashboard:
-                dashboard = stack.enter_context(_show_dashboard(resumed))
-            summary = resume(resumed, flags, progress)
-        else:
+        config_file, seeds, jobs = flags.pop("config"), flags.pop("seeds"), flags.pop("jobs")
+        wants_dashboard, dashboard = flags.pop("dashboard"), None
+        has_repeats = seeds is not None or (resumed is not None and repeats_file(resumed).is_file())
+        if jobs is not None and not has_repeats:
+            raise ConfigError("--jobs is for several runs: give it with --seeds")
+        if resumed is None:
             config = make_config({"algo": "a2c", **(read_yaml(config_file) if config_file else {}), **flags})
-            from paddle_ac.training.train import train  # after the checks: Paddle takes a second to import
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        if wants_dashboard:
+            dashboard = stack.enter_context(_show_dashboard(resumed or run_dir))
+        if has_repeats:
+            from paddle_ac.training.repeats import resume_repeats, train_repeats
 
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-            if wants_dashboard:
-                dashboard = stack.enter_context(_show_dashboard(run_dir))
-            summary = train(config, run_dir, progress)
-        _report(summary)
+            if resumed is not None:
+                summary = resume_repeats(resumed, flags, jobs, progress)
+            else:
+                summary = train_repeats(config, seeds, run_dir, jobs, progress)
+            print(report_repeats(summary))
+        else:
+            from paddle_ac.training.train import resume, train  # after the checks: Paddle takes a second to import
+
+            summary = resume(resumed, flags, progress) if resumed is not None else train(config, run_dir, progress)
+            print(report_run(summary))
         if dashboard and summary["stopped_by"] != "interrupt" and sys.stdin.isatty():
             print(f"VisualDL stays at {dashboard.address} until Ctrl-C")
             dashboard.stay()
-        sys.exit(130 if summary["stopped_by"] == "interrupt" else 0)
+        sys.exit(EXIT_CODES.get(summary["stopped_by"], 0))
 
 
 def _parse(arguments: list[str]) -> dict[str, Any]:
@@ -62,23 +73,36 @@ def _parse(arguments: list[str]) -> dict[str, Any]:
     chosen = vars(chooser.parse_known_args(arguments)[0])
     if chosen["resume"] and (chosen["run_dir"] or chosen["config"]):
         raise ConfigError("--resume has the run's own folder and configuration: leave out --run-dir and --config")
-    config_file = RunFolder.open(chosen["resume"]).config if chosen["resume"] else chosen["config"]
+    if chosen["seeds"] and chosen["resume"]:
+        raise ConfigError("--resume has the runs' own seeds: leave out --seeds")
+    config_file = _config_of(chosen["resume"]) if chosen["resume"] else chosen["config"]
     algo = choose_algo(chosen.get("algo"), config_file)
     if chosen["resume"] and algo != read_yaml(config_file).get("algo"):
         raise ConfigError(f"--algo {algo}: the run in {chosen['resume']} is of another algorithm")
     parser = ArgumentParser(description=__doc__, epilog=EXAMPLES)
     _add_run_flags(parser)
     parser.add_hyper_parameters(find_config_class(algo))
-    return parser.parse(arguments)
+    flags = parser.parse(arguments)
+    if flags["seeds"] and "seed" in flags:
+        raise ConfigError("--seeds names the seed of every run: leave out --seed")
+    return flags
+
+
+def _config_of(folder: str) -> Path:
+    return repeats_file(folder) if repeats_file(folder).is_file() else RunFolder.open(folder).config
 
 
 def _add_run_flags(parser: ArgumentParser) -> None:
     parser.add_argument("--algo", default=argparse.SUPPRESS, metavar="|".join(CONFIGS), help="algorithm [a2c]")
     parser.add_argument("--config", metavar="FILE", help="hyper-parameters in YAML; flags win over it")
-    parser.add_argument("--run-dir", metavar="DIR", help="the run's folder, new or empty [runs/ENV-ALGO-seedSEED-TIME]")
-    parser.add_argument("--resume", metavar="DIR", help="go on with the run in this folder from its latest checkpoint")
+    parser.add_argument("--run-dir", metavar="DIR", help="its folder, new or empty [a new one in runs/]")
+    parser.add_argument("--resume", metavar="DIR", help="go on with the run, or the runs, in this folder")
+    parser.add_argument(
+        "--seeds", type=seed_list, metavar="S,S,...", help="a run with each seed, side by side, in one folder"
+    )
+    parser.add_argument("--jobs", type=whole_number(1), metavar="J", help="runs at a time [as many as the cores allow]")
     parser.add_argument("--dashboard", action="store_true", help="VisualDL beside it, on a free port that is printed")
-    parser.add_argument("--no-progress", action="store_true", help="no progress bar")
+    parser.add_argument("--no-progress", action="store_true", help="no progress bar, no line for each run")
 
 
 def _show_dashboard(run_dir: str | None) -> Dashboard:
@@ -86,19 +110,6 @@ def _show_dashboard(run_dir: str | None) -> Dashboard:
     dashboard = Dashboard(Path(run_dir).parent if run_dir else "runs")
     print(f"VisualDL: {dashboard.address}", flush=True)
     return dashboard
-
-
-def _report(summary: dict[str, Any]) -> None:
-    folder = summary["run_dir"]
-    trained = f"{summary['env_steps']:,} steps, {summary['episodes']:,} episodes in {summary['train_seconds']:.1f} s"
-    print(f"{'interrupted after' if summary['stopped_by'] == 'interrupt' else 'trained for'} {trained}")
-    for name, label in (("mean_return_last_100", "last 100 episodes"), ("eval_mean_return", "evaluation at the end")):
-        if summary[name] is not None:
-            print(f"mean return, {label}: {summary[name]:.1f}")
-    print(f"everything of this run lies in {folder}")
-    print(f"  evaluate:  python tools/evaluate.py --run-dir {folder} --episodes 100")
-    print(f"  curves:    visualdl --logdir {folder}")
-    print(f"  go on:     python tools/train.py --resume {folder} --total-steps {2 * summary['env_steps']}")
 
 
 if __name__ == "__main__":

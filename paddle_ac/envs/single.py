@@ -26,7 +26,16 @@ def make_stacked(make_env: Callable[[], Any], num_frames: int) -> FrameStack:
 
 def make_gymnasium(spec: gymnasium.envs.registration.EnvSpec, **options: Any) -> gymnasium.Env:
     """A Gymnasium environment, without what looks for mistakes: of whoever writes one, or steps it before a reset."""
+    silence_ale(spec.entry_point)
     return gymnasium.make(dataclasses.replace(spec, order_enforce=False), disable_env_checker=True, **options)
+
+
+def silence_ale(entry_point: Any) -> None:
+    """Keep the games of ALE from printing its version for every environment that is made; errors are printed."""
+    if isinstance(entry_point, str) and entry_point.startswith("ale_py."):
+        import ale_py
+
+        ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)
 
 
 def make_classic_gym(env_id: str, **options: Any) -> Any:

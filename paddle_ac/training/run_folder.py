@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from paddle_ac.config import RunConfig, make_config, read_yaml, write_yaml
 from paddle_ac.errors import ConfigError
@@ -74,6 +79,20 @@ class RunFolder:
         except ConfigError as error:
             raise ConfigError(f"{self.config}: {error}") from None
 
+    def read_summary(self) -> dict[str, Any]:
+        """What came of the run so far; empty where there is no summary, or a damaged one."""
+        try:
+            summary = json.loads(self.summary.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return summary if isinstance(summary, dict) else {}
+
+    def is_over(self, total_steps: int) -> bool:
+        """Whether the summary tells of a run that came to its end; without a good one, it is still to be written."""
+        summary = self.read_summary()
+        steps = summary.get("env_steps")
+        return summary.get("stopped_by") == "total_steps" and isinstance(steps, int) and steps >= total_steps
+
     @property
     def config(self) -> Path:
         """The complete configuration, which ``--config`` runs again."""
@@ -113,3 +132,36 @@ class RunFolder:
     def summary(self) -> Path:
         """What came of the run, as JSON."""
         return self.path / "summary.json"
+
+
+def repeats_file(path: str | Path) -> Path:
+    """The configuration and the ``seeds`` of repeats, in the folder that holds theirs; a run's own has no such file."""
+    return Path(path) / "repeats.yaml"
+
+
+def base_file(study_dir: str | Path) -> Path:
+    """The configuration that all trials of a study have, but for what is searched."""
+    return Path(study_dir) / "base.yaml"
+
+
+def space_file(study_dir: str | Path) -> Path:
+    """What a study searches."""
+    return Path(study_dir) / "space.yaml"
+
+
+@contextmanager
+def refused_without_a_trace(path: Path) -> Iterator[None]:
+    """Make a folder for runs; after a ``ConfigError``, remove what was made here, unless a run has begun in it."""
+    made = [folder for folder in (path, *path.parents) if not folder.exists()]
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"cannot make the folder {path}: {error.strerror}") from None
+    try:
+        yield
+    except ConfigError:
+        if path in made and not any(entry.is_dir() for entry in path.iterdir()):
+            shutil.rmtree(path)
+            for folder in made[1:]:
+                folder.rmdir()
+        raise

@@ -5,13 +5,11 @@ from __future__ import annotations
 import json
 import logging
 import platform
-import signal
 import sys
-import threading
 import time
 from collections import deque
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import gymnasium
@@ -27,6 +25,7 @@ from paddle_ac.envs.make import FINAL_EVALUATION, make_evaluation_envs, make_sho
 from paddle_ac.errors import CheckpointError, ConfigError, NonFiniteError
 from paddle_ac.training.checkpoint import load_checkpoint, save_checkpoint, write_atomically
 from paddle_ac.training.evaluate import evaluate, num_evaluation_envs
+from paddle_ac.training.interrupt import interrupt_noted
 from paddle_ac.training.logger import Logger
 from paddle_ac.training.network_graph import draw_networks
 from paddle_ac.training.run_folder import RunFolder
@@ -36,14 +35,20 @@ WATCHED_STEPS = 64  # of an evaluation, at most, of which the observations make 
 
 paddle.disable_signal_handler()  # it would answer SIGTERM with a C++ stack trace
 
+OnEvaluation = Callable[[int, float], bool]
 
-def train(config: RunConfig, run_dir: str | None = None, progress: bool = True) -> dict[str, Any]:
+
+def train(
+    config: RunConfig, run_dir: str | None = None, progress: bool = True, on_evaluation: OnEvaluation | None = None
+) -> dict[str, Any]:
     """Train from the beginning.
 
     Args:
         config: hyper-parameters.
         run_dir: a new or empty folder; named after the run under ``runs/`` by default.
         progress: show a progress bar, if this is a terminal.
+        on_evaluation: told the steps and the mean return of every evaluation on the way; the run is stopped, as
+            ``"pruned"`` and with a checkpoint, where it answers ``False``.
 
     Returns:
         the summary, as in ``summary.json``.
@@ -58,7 +63,7 @@ def train(config: RunConfig, run_dir: str | None = None, progress: bool = True) 
     algorithm = ALGORITHMS[config.algo].from_config(config)
     try:
         folder.begin(config)
-        run = _Run(config, folder, algorithm, Logger(folder, algorithm.metric_tags))
+        run = _Run(config, folder, algorithm, Logger(folder, algorithm.metric_tags), on_evaluation)
         run.introduce()
         run.save()
         return run.finish(progress)
@@ -66,13 +71,19 @@ def train(config: RunConfig, run_dir: str | None = None, progress: bool = True) 
         algorithm.close()
 
 
-def resume(run_dir: str, changes: dict[str, Any] | None = None, progress: bool = True) -> dict[str, Any]:
+def resume(
+    run_dir: str,
+    changes: dict[str, Any] | None = None,
+    progress: bool = True,
+    on_evaluation: OnEvaluation | None = None,
+) -> dict[str, Any]:
     """Go on from a run's latest checkpoint, in the same folder and with the same numbers as if it had never stopped.
 
     Args:
         run_dir: the run's folder.
         changes: hyper-parameters to change from here on, of the configuration's ``changeable_on_resume``.
         progress: show a progress bar, if this is a terminal.
+        on_evaluation: as ``train``.
 
     Returns:
         the summary, as in ``summary.json``.
@@ -95,7 +106,7 @@ def resume(run_dir: str, changes: dict[str, Any] | None = None, progress: bool =
         raise CheckpointError(f"{folder.latest} is not the checkpoint of a run")
     if state["algo"] != config.algo:
         raise CheckpointError(f"{folder.latest} is of {state['algo']}, the run of {config.algo}")
-    if state["algorithm"]["env_steps"] >= config.total_steps and _is_over(folder, config.total_steps):
+    if state["algorithm"]["env_steps"] >= config.total_steps and folder.is_over(config.total_steps):
         steps = state["algorithm"]["env_steps"]
         raise ConfigError(f"{run_dir} has reached {steps:,} steps: go on with a larger --total-steps")
     algorithm = ALGORITHMS[config.algo].from_config(config)
@@ -106,7 +117,7 @@ def resume(run_dir: str, changes: dict[str, Any] | None = None, progress: bool =
             raise CheckpointError(f"{folder.latest} cannot be resumed: {error}") from None
         logger = Logger.resume(folder, algorithm.metric_tags, state["logger"])
         write_yaml(config, folder.config)
-        run = _Run(config, folder, algorithm, logger)
+        run = _Run(config, folder, algorithm, logger, on_evaluation)
         run.load_state_dict(state)
         if config.model_dump() != before:
             logger.write_configuration(config, algorithm.env_steps)
@@ -122,11 +133,19 @@ class _Run:
         {"algo", "algorithm", "logger", "train_seconds", "episodes", "recent_returns", "last_point", "best"}
     )
 
-    def __init__(self, config: RunConfig, folder: RunFolder, algorithm: Algorithm, logger: Logger):
+    def __init__(
+        self,
+        config: RunConfig,
+        folder: RunFolder,
+        algorithm: Algorithm,
+        logger: Logger,
+        on_evaluation: OnEvaluation | None,
+    ):
         self.config = config
         self.folder = folder
         self.algorithm = algorithm
         self.logger = logger
+        self.on_evaluation = on_evaluation
         self.train_seconds = 0.0
         self.episodes = 0
         self.recent_returns: deque[float] = deque(maxlen=100)
@@ -224,9 +243,9 @@ class _Run:
         )
         # An asynchronous algorithm learns on through evaluations; its first update starts its workers and is left out.
         learning_since: float | None = None
-        with bar, _interrupt_noted() as interrupt:
-            steps = algorithm.env_steps
-            while not algorithm.is_done and not interrupt.is_set():
+        with bar, interrupt_noted() as interrupt:
+            steps, goes_on = algorithm.env_steps, True
+            while goes_on and not algorithm.is_done and not interrupt.is_set():
                 if not algorithm.asynchronous:
                     learning_since = time.perf_counter()
                 self._take(algorithm.update())
@@ -238,7 +257,7 @@ class _Run:
                 steps_before, steps = steps, algorithm.env_steps
                 evaluation_due = _crossed(steps_before, steps, config.eval_interval)
                 if evaluation_due:
-                    self._evaluate_and_keep_best(steps)
+                    goes_on = self._evaluate_and_keep_best(steps)
                 if evaluation_due or _crossed(steps_before, steps, config.log_interval):
                     self._write_point(steps)
                     if self.recent_returns:
@@ -246,7 +265,9 @@ class _Run:
                 if _crossed(steps_before, steps, config.checkpoint_interval):
                     self.save()
                 bar.update(steps - steps_before)
-            return "interrupt" if interrupt.is_set() else "total_steps"
+            if interrupt.is_set():
+                return "interrupt"
+            return "total_steps" if algorithm.is_done else "pruned"
 
     def _evaluate(self, policy: Policy, *purpose: int, watch: Any = None) -> np.ndarray:
         episodes = self.config.eval_episodes
@@ -254,7 +275,8 @@ class _Run:
         with make_evaluation_envs(self.config, self.config.seed, num_envs, *purpose) as envs:
             return evaluate(policy, envs, episodes, self.config.eval_max_steps, check=self.algorithm.check, watch=watch)
 
-    def _evaluate_and_keep_best(self, steps: int) -> None:
+    def _evaluate_and_keep_best(self, steps: int) -> bool:
+        """Returns whether the run is to go on."""
         policy = self.algorithm.policy
         watched = Spread[tuple[np.ndarray, np.ndarray]](WATCHED_STEPS)
         returns = self._evaluate(
@@ -274,6 +296,7 @@ class _Run:
         for tag, numbers in self.algorithm.inspect(observations, states).items():
             self.logger.write_histogram(tag, numbers, steps)
         self._show(policy, steps)
+        return self.on_evaluation is None or self.on_evaluation(steps, float(returns.mean()))
 
     def _show(self, policy: Policy, steps: int) -> None:
         """Write pictures of an episode; of an environment that gives none, say so and leave it at that."""
@@ -347,42 +370,3 @@ class _Run:
 def _crossed(steps_before: int, steps: int, interval: int) -> bool:
     """Whether a multiple of an interval lies between: what is due depends on the steps alone."""
     return steps_before // interval < steps // interval
-
-
-def _is_over(folder: RunFolder, total_steps: int) -> bool:
-    """Whether the summary tells of a run that came to its end; without a good one, it is still to be written."""
-    try:
-        summary = json.loads(folder.summary.read_text(encoding="utf-8"))
-        return summary["stopped_by"] == "total_steps" and summary["env_steps"] >= total_steps
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
-
-
-@contextmanager
-def _interrupt_noted() -> Iterator[threading.Event]:
-    """Ctrl-C (and SIGTERM) sets the event, so that a run stops between two updates, with a checkpoint.
-
-    Further ones are taken for the same for two seconds; one that comes later interrupts at once.
-    """
-    noted = threading.Event()
-    if threading.current_thread() is not threading.main_thread():  # only there can signals be handled
-        yield noted
-        return
-    handlers_before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    first_seen = 0.0
-
-    def note(*_: object) -> None:
-        nonlocal first_seen
-        if not noted.is_set():
-            first_seen = time.monotonic()
-            noted.set()
-        elif time.monotonic() - first_seen > 2.0:
-            raise KeyboardInterrupt
-
-    for number in handlers_before:
-        signal.signal(number, note)
-    try:
-        yield noted
-    finally:
-        for number, handler in handlers_before.items():
-            signal.signal(number, handler)

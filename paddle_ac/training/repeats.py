@@ -1,0 +1,203 @@
+"""Repeats: the same configuration with several seeds, side by side, in one folder with a summary of all."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from tqdm import tqdm
+
+from paddle_ac.config import RunConfig, make_config, read_yaml
+from paddle_ac.envs.make import settle_vec
+from paddle_ac.errors import ConfigError
+from paddle_ac.training.checkpoint import write_atomically
+from paddle_ac.training.report import as_duration
+from paddle_ac.training.run_folder import RunFolder, refused_without_a_trace, repeats_file
+from paddle_ac.training.side_by_side import Ending, Job, run_side_by_side, runs_that_fit
+
+AGGREGATED = ("eval_mean_return", "best_eval_mean_return", "steps_per_second", "train_seconds")
+OF_A_RUN = ("env_steps", *AGGREGATED, "stopped_by", "error")
+
+
+def train_repeats(
+    config: RunConfig,
+    seeds: Sequence[int],
+    run_dir: str | None = None,
+    num_jobs: int | None = None,
+    progress: bool = True,
+) -> dict[str, Any]:
+    """Train once with each seed, from the beginning.
+
+    Args:
+        config: hyper-parameters; its own seed has no say.
+        seeds: one for each run, which lies in ``seed-<seed>``.
+        run_dir: a new or empty folder; named after the runs under ``runs/`` by default.
+        num_jobs: runs at a time; as many as the cores allow by default.
+        progress: tell of every run that ends, with a progress bar if this is a terminal.
+
+    Returns:
+        the summary, as in ``summary.json``: ``runs``, with the seed, folder, returns, speed and ``stopped_by`` of each
+        (``stopped_by`` is ``"error"``, and ``error`` says why, for one that failed, and ``None`` for one that was not
+        begun); ``aggregate``, with ``mean``, ``std`` (over the population), ``min`` and ``max`` over the runs that came
+        to their end; and ``stopped_by``, ``"total_steps"``, ``"error"`` where a run failed, or ``"interrupt"``.
+
+    Raises:
+        ConfigError: a folder in use, or a configuration that no run can be begun with; nothing is left of it then.
+    """
+    if run_dir is None:
+        env = config.env.replace(":", "-").replace("/", "-")
+        run_dir = f"runs/{env}-{config.algo}-{len(seeds)}seeds-{datetime.now():%Y%m%d-%H%M%S-%f}"
+    RunFolder.new(config, run_dir)
+    config = settle_vec(config)
+    folder = Path(run_dir)
+    with refused_without_a_trace(folder):
+        _write_config(folder, config, seeds)
+        return _train_all(folder, config, seeds, {}, num_jobs, progress)
+
+
+def resume_repeats(
+    run_dir: str, changes: dict[str, Any] | None = None, num_jobs: int | None = None, progress: bool = True
+) -> dict[str, Any]:
+    """Go on with the runs that have not come to their end, each from its latest checkpoint.
+
+    Args:
+        run_dir: the folder that ``train_repeats`` was given.
+        changes: hyper-parameters to change from here on, of the configuration's ``changeable_on_resume``.
+        num_jobs: as ``train_repeats``.
+        progress: as ``train_repeats``.
+
+    Returns:
+        the summary, as ``train_repeats``, of all runs.
+
+    Raises:
+        ConfigError: a change that is not possible, or no run that could go on.
+        CheckpointError: as ``resume``.
+    """
+    folder, changes = Path(run_dir), changes or {}
+    values = read_yaml(repeats_file(folder))
+    seeds = values.pop("seeds", None)
+    if not isinstance(seeds, list) or not all(isinstance(seed, int) for seed in seeds):
+        raise ConfigError(f"{repeats_file(folder)} names no seeds")
+    before = make_config(values)
+    config = make_config({**before.model_dump(), **changes})
+    for name, value in config:
+        if value != getattr(before, name) and name not in config.changeable_on_resume:
+            raise ConfigError(f"{name} cannot change on resume: {run_dir} has {getattr(before, name)!r}, not {value!r}")
+    if all(_seed_folder(folder, seed).is_over(config.total_steps) for seed in seeds):
+        raise ConfigError(
+            f"all runs in {run_dir} have reached {config.total_steps:,} steps: go on with a larger --total-steps"
+        )
+    _write_config(folder, config, seeds)
+    return _train_all(folder, config, seeds, changes, num_jobs, progress)
+
+
+def _train_all(
+    folder: Path,
+    config: RunConfig,
+    seeds: Sequence[int],
+    changes: dict[str, Any],
+    num_jobs: int | None,
+    progress: bool,
+) -> dict[str, Any]:
+    jobs = []
+    for seed in seeds:
+        run = _seed_folder(folder, seed)
+        if run.latest.is_file():
+            if not run.is_over(config.total_steps):
+                jobs.append(Job(str(run.path), changes=changes))
+        else:
+            jobs.append(Job(str(run.path), config.model_copy(update={"seed": seed})))
+    num_jobs = min(num_jobs or runs_that_fit(config), len(jobs))
+    steps = {job.run_dir: 0 for job in jobs}
+    failures: dict[str, str] = {}
+    bar = tqdm(
+        desc=f"{config.algo} {config.env}, {len(jobs)} runs, {num_jobs} at a time",
+        total=len(jobs) * config.total_steps,
+        unit=" steps",
+        unit_scale=True,
+        disable=None if progress else True,
+    )
+
+    def advance(job: Job, env_steps: int) -> None:
+        bar.update(env_steps - steps[job.run_dir])
+        steps[job.run_dir] = env_steps
+
+    def on_evaluation(job: Job, env_steps: int, mean_return: float) -> bool:
+        advance(job, env_steps)
+        return True
+
+    def on_end(job: Job, ending: Ending) -> None:
+        name = Path(job.run_dir).name
+        if ending.error is not None:
+            failures[job.run_dir] = ending.error
+            told = f"failed: {ending.error}"
+        else:
+            assert ending.summary is not None
+            advance(job, ending.summary["env_steps"])
+            told = _in_a_line(ending.summary)
+        if progress:
+            tqdm.write(f"{name}: {told}")
+
+    with bar:
+        is_complete = run_side_by_side(iter(jobs), num_jobs, on_evaluation, on_end)
+    summary = _summarize(folder, config, seeds, failures, is_complete)
+    write_atomically(folder / "summary.json", (json.dumps(summary, indent=2) + "\n").encode())
+    return summary
+
+
+def _in_a_line(summary: dict[str, Any]) -> str:
+    steps = f"{summary['env_steps']:,} steps in {as_duration(summary['train_seconds'])}"
+    if summary["stopped_by"] == "interrupt":
+        return f"interrupted after {steps}"
+    return f"mean return {summary['eval_mean_return']:.1f} after {steps}"
+
+
+def _summarize(
+    folder: Path, config: RunConfig, seeds: Sequence[int], failures: dict[str, str], is_complete: bool
+) -> dict[str, Any]:
+    runs = []
+    for seed in seeds:
+        run = _seed_folder(folder, seed)
+        summary = run.read_summary()
+        row: dict[str, Any] = {"seed": seed, "run_dir": str(run.path), **{name: summary.get(name) for name in OF_A_RUN}}
+        if str(run.path) in failures:
+            row |= {"stopped_by": "error", "error": failures[str(run.path)]}
+        runs.append(row)
+    ended: list[dict[str, Any]] = [row for row in runs if row["stopped_by"] == "total_steps"]
+    return {
+        "run_dir": str(folder),
+        "algo": config.algo,
+        "env": config.env,
+        "seeds": list(seeds),
+        "total_steps": config.total_steps,
+        "stopped_by": "interrupt" if not is_complete else "error" if failures else "total_steps",
+        "aggregate": {name: _aggregate([row[name] for row in ended]) for name in AGGREGATED} if ended else None,
+        "runs": runs,
+    }
+
+
+def _aggregate(values: list[float]) -> dict[str, float]:
+    array = np.array(values, np.float64)
+    return {
+        "mean": float(array.mean()),
+        "std": float(array.std()),
+        "min": float(array.min()),
+        "max": float(array.max()),
+    }
+
+
+def _seed_folder(folder: Path, seed: int) -> RunFolder:
+    return RunFolder(folder / f"seed-{seed}")
+
+
+def _write_config(folder: Path, config: RunConfig, seeds: Sequence[int]) -> None:
+    values = {**config.model_dump(mode="json", exclude={"seed"}), "seeds": list(seeds)}
+    try:
+        repeats_file(folder).write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"cannot begin runs in {folder}: {error.strerror}") from None

@@ -1,0 +1,153 @@
+"""Runs side by side, each in a process of its own that trains as ever; this process hears of their evaluations."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing.connection
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from tqdm import tqdm
+
+from multiprocessing_env import Channel, WorkerProcess
+from paddle_ac.config import RunConfig
+from paddle_ac.envs.make import default_num_workers
+from paddle_ac.errors import ConfigError
+from paddle_ac.training.interrupt import interrupt_noted
+
+SECONDS_BETWEEN_LOOKS = 0.2  # for Ctrl-C, where no run has anything to tell
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run to be trained.
+
+    Attributes:
+        run_dir: its folder.
+        config: to train from the beginning; ``None`` to go on with the run that is in the folder.
+        changes: hyper-parameters to change where it goes on, as ``resume``.
+    """
+
+    run_dir: str
+    config: RunConfig | None = None
+    changes: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a run ended.
+
+    Attributes:
+        summary: what came of it; ``None`` where it never came so far as to have one.
+        error: what went wrong, in words; ``None`` if nothing did.
+        is_bad_input: whether it could not begin, for what is wrong with its configuration or its folder.
+    """
+
+    summary: dict[str, Any] | None = None
+    error: str | None = None
+    is_bad_input: bool = False
+
+
+def runs_that_fit(config: RunConfig) -> int:
+    """How many runs of a configuration, ``vec`` settled, the cores here train at a time; one at least."""
+    processes = config.num_threads
+    if config.algo == "a3c" or getattr(config, "vec", None) in ("subproc", "envpool"):
+        workers = getattr(config, "num_workers", None) or default_num_workers(getattr(config, "num_envs", 1))
+        processes = max(processes, workers)
+    return max((os.cpu_count() or 1) // processes, 1)
+
+
+def run_side_by_side(
+    jobs: Iterator[Job],
+    num_jobs: int,
+    on_evaluation: Callable[[Job, int, float], bool],
+    on_end: Callable[[Job, Ending], None],
+) -> bool:
+    """Train runs, so many at a time, until there are no more.
+
+    Ctrl-C and SIGTERM stop all of them with a checkpoint; a second one, seconds later, ends them at once.
+
+    Args:
+        jobs: asked for the next one whenever a run can be begun.
+        num_jobs: runs at a time.
+        on_evaluation: told a run's steps and the mean return of an evaluation on its way; answers whether it goes on.
+        on_end: told how a run ended, unless it was stopped before it had a summary.
+
+    Returns:
+        whether all of it came to its end: ``False`` after Ctrl-C.
+
+    Raises:
+        ConfigError: a run cannot be begun with its configuration or in its folder; the others are ended.
+    """
+    running: dict[Any, tuple[WorkerProcess, Job]] = {}
+    stopping = False
+    try:
+        with interrupt_noted() as interrupt:
+            while True:
+                while len(running) < num_jobs and not interrupt.is_set() and (job := next(jobs, None)):
+                    process = WorkerProcess(job.run_dir, _train, (job,), daemon=False)
+                    running[process.channel] = process, job
+                if not running:
+                    return not interrupt.is_set()
+                if interrupt.is_set() and not stopping:
+                    stopping = True
+                    for process, _ in running.values():
+                        process.process.terminate()
+                for channel in multiprocessing.connection.wait(list(running), SECONDS_BETWEEN_LOOKS):
+                    process, job = running[channel]
+                    told = _hear(process)
+                    if not isinstance(told, Ending):
+                        process.channel.send(on_evaluation(job, *told))
+                        continue
+                    process.process.join()
+                    process.end(patience=0)
+                    del running[channel]
+                    if told.is_bad_input:
+                        raise ConfigError(told.error)
+                    if told.summary or not interrupt.is_set():
+                        on_end(job, told)
+    finally:
+        for process, _ in running.values():
+            process.end(patience=0)
+
+
+def _hear(process: WorkerProcess) -> Any:
+    try:
+        return process.channel.recv()
+    except (EOFError, OSError):
+        return Ending(error=f"its process {process.how_it_ended()}")
+
+
+def _train(channel: Channel, job: Job) -> None:
+    """What the process of a run does."""
+    # Before Paddle and VisualDL are imported, which have handlers of their own: what a run warns of, with its name.
+    logging.basicConfig(level=logging.WARNING, format=f"{job.run_dir}: %(message)s", stream=sys.stdout)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # outside of training, where it is noted
+
+    tqdm.set_lock(threading.RLock())  # its own is a semaphore, which a process that is killed would leave behind
+
+    def on_evaluation(env_steps: int, mean_return: float) -> bool:
+        channel.send((env_steps, mean_return))
+        return channel.recv()
+
+    try:
+        from paddle_ac.training.train import resume, train  # here: the parent can do without Paddle
+
+        if job.config is not None:
+            summary = train(job.config, job.run_dir, progress=False, on_evaluation=on_evaluation)
+        else:
+            summary = resume(job.run_dir, job.changes, progress=False, on_evaluation=on_evaluation)
+        ending = Ending(summary)
+    except KeyboardInterrupt:
+        ending = Ending()
+    except Exception as error:
+        is_bad_input = isinstance(error, ConfigError) and job.config is not None
+        ending = Ending(
+            error=str(error) if is_bad_input else f"{type(error).__name__}: {error}", is_bad_input=is_bad_input
+        )
+    channel.send(ending)

@@ -1,0 +1,317 @@
+"""A search for hyper-parameters with Optuna: each trial is a run of its own, in a process of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import optuna
+import yaml
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import Trial, TrialState
+from tqdm import tqdm
+
+from paddle_ac.config import RunConfig, make_config, nearest, read_yaml, write_yaml
+from paddle_ac.envs.make import settle_vec
+from paddle_ac.errors import ConfigError
+from paddle_ac.training.report import as_duration
+from paddle_ac.training.run_folder import base_file, refused_without_a_trace, space_file
+from paddle_ac.training.side_by_side import Ending, Job, run_side_by_side, runs_that_fit
+
+EVALUATIONS = 10  # on a trial's way, unless the configuration says: enough to give up early on what leads nowhere
+
+# What is searched of the fields that a configuration has. A list holds the choices, a mapping the ends of a range.
+DEFAULT_SPACE: dict[str, Any] = {
+    "learning_rate": {"low": 1e-4, "high": 5e-2, "log": True},
+    "lr_schedule": ["constant", "linear", "step"],
+    "gamma": [0.9, 0.95, 0.98, 0.99, 0.995, 0.999],
+    "num_steps": {"low": 4, "high": 128, "log": True},
+    "gae_lambda": [0.0, 0.8, 0.9, 0.95, 0.98, 1.0],
+    "entropy_coef": {"low": 1e-5, "high": 1e-1, "log": True},
+    "value_coef": {"low": 0.1, "high": 1.0},
+    "max_grad_norm": {"low": 0.3, "high": 5.0, "log": True},
+    "normalize_rewards": [False, True],
+    "actor_learning_rate": {"low": 1e-5, "high": 1e-2, "log": True},
+    "critic_learning_rate": {"low": 1e-5, "high": 1e-2, "log": True},
+    "alpha_learning_rate": {"low": 1e-5, "high": 1e-2, "log": True},
+    "tau": {"low": 1e-3, "high": 5e-2, "log": True},
+    "batch_size": [64, 128, 256, 512],
+}
+
+
+def tune(
+    config: RunConfig,
+    space: dict[str, Any],
+    num_trials: int,
+    study_dir: str,
+    num_jobs: int | None = None,
+    progress: bool = True,
+) -> dict[str, Any]:
+    """Search until so many trials are done, those of earlier calls with the same folder counted.
+
+    The first trial is the configuration as it is, the others are suggested by a TPE sampler. A trial that an evaluation
+    on its way shows to be worse than the median of the others at that point is given up. Trials that were under way
+    when an earlier call was stopped are begun again.
+
+    Args:
+        config: what all trials have, with the seed of all runs and of the search.
+        space: what is searched, as ``choose_space`` gives it.
+        num_trials: trials in all.
+        study_dir: holds ``study.journal`` (Optuna's), ``base.yaml``, ``space.yaml``, a run folder ``trial-<number>``
+            for each trial, and ``best.yaml``: the configuration that did best.
+        num_jobs: trials at a time; as many as the cores allow by default.
+        progress: tell of every trial that ends, with a progress bar if this is a terminal.
+
+    Returns:
+        ``study_dir``, ``trials`` (the number of them by how they ended: ``complete``, ``pruned``, ``failed``), ``best``
+        (``number``, ``run_dir``, ``mean_return`` of the final evaluation and ``params``; ``None`` while there is none)
+        and ``stopped_by``: ``"trials"`` or ``"interrupt"``.
+
+    Raises:
+        ConfigError: a folder that holds another search, or a configuration that no run can be begun with.
+    """
+    optuna.logging.set_verbosity(optuna.logging.ERROR)  # every trial is told in a line below
+    folder = Path(study_dir)
+    distributions = {name: _distribution(config, name, choices) for name, choices in space.items()}
+    with refused_without_a_trace(folder):
+        _begin(folder, config, space)
+        settled = settle_vec(config)  # once, rather than by each trial
+        num_jobs = num_jobs or runs_that_fit(settled)
+        return _search(folder, config, settled, distributions, num_trials, num_jobs, progress)
+
+
+def _search(
+    folder: Path,
+    config: RunConfig,
+    settled: RunConfig,
+    distributions: dict[str, BaseDistribution],
+    num_trials: int,
+    num_jobs: int,
+    progress: bool,
+) -> dict[str, Any]:
+    storage = JournalStorage(JournalFileBackend(str(folder / "study.journal")))
+    pruner = optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=2)
+    study = optuna.create_study(
+        study_name="study", storage=storage, pruner=pruner, direction="maximize", load_if_exists=True
+    )
+    study.sampler = optuna.samplers.TPESampler(seed=config.seed + len(study.trials))  # no trial is suggested twice
+    if not study.trials:
+        study.enqueue_trial(_params_of(config, distributions))
+    _begin_again_what_was_stopped(study)
+
+    bar = tqdm(
+        desc=f"{config.algo} {config.env}, {num_jobs} at a time",
+        initial=min(_num_done(study), num_trials),
+        total=num_trials,
+        unit="trial",
+        disable=None if progress else True,
+    )
+    trials: dict[str, Trial] = {}
+
+    def jobs() -> Iterator[Job]:
+        while _num_done(study) + len(trials) < num_trials:
+            trial = study.ask(distributions)
+            run_dir = str(folder / f"trial-{trial.number:04}")
+            trials[run_dir] = trial
+            yield Job(run_dir, make_config({**settled.model_dump(), **trial.params}))
+
+    def on_evaluation(job: Job, env_steps: int, mean_return: float) -> bool:
+        trial = trials[job.run_dir]
+        # By the number of the evaluation: the steps at which it is made depend on the length of a rollout.
+        trial.report(mean_return, env_steps // config.eval_interval)
+        return not trial.should_prune()
+
+    def on_end(job: Job, ending: Ending) -> None:
+        if ending.summary is not None and ending.summary["stopped_by"] == "interrupt":
+            return  # it stays as it is, and is begun again by the next call
+        trial = trials.pop(job.run_dir)
+        if ending.summary is None:
+            study.tell(trial, state=TrialState.FAIL)
+            told = f"failed: {ending.error}"
+        elif ending.summary["stopped_by"] == "pruned":
+            study.tell(trial, state=TrialState.PRUNED)
+            told = f"given up after {ending.summary['env_steps']:,} steps"
+        else:
+            study.tell(trial, ending.summary["eval_mean_return"])
+            told = f"mean return {ending.summary['eval_mean_return']:.1f}"
+        best = _best(study, folder)
+        is_best = best is not None and best["number"] == trial.number
+        seconds = f" in {as_duration(ending.summary['train_seconds'])}" if ending.summary else ""
+        if progress:
+            tqdm.write(f"trial {trial.number}: {told}{seconds}{', the best so far' if is_best else ''}")
+        bar.update()
+        if best is not None and is_best:
+            write_yaml(make_config({**config.model_dump(), **best["params"]}), folder / "best.yaml")
+
+    with bar:
+        is_complete = run_side_by_side(jobs(), num_jobs, on_evaluation, on_end)
+    states = [trial.state for trial in study.trials]
+    return {
+        "study_dir": str(folder),
+        "trials": {
+            "complete": states.count(TrialState.COMPLETE),
+            "pruned": states.count(TrialState.PRUNED),
+            "failed": states.count(TrialState.FAIL) - _num_begun_again(study),
+        },
+        "best": _best(study, folder),
+        "stopped_by": "trials" if is_complete else "interrupt",
+    }
+
+
+def plan(
+    values: dict[str, Any],
+    flags: dict[str, Any],
+    custom_space: dict[str, Any] | None = None,
+    study_dir: str | None = None,
+) -> tuple[RunConfig, dict[str, Any], str]:
+    """What a command line means: for a new study, or for one that goes on.
+
+    Args:
+        values: hyper-parameters of a configuration file.
+        flags: those of the command line, which are fixed.
+        custom_space: as in ``choose_space``.
+        study_dir: the study's folder; by default the same for the same algorithm and environment, so that the same
+            command goes on.
+
+    Returns:
+        ``config``, ``space`` and ``study_dir`` for ``tune``.
+
+    Raises:
+        ConfigError: a mistake in them, or a study in the folder in which a flag is searched.
+    """
+    if study_dir is None:
+        config = make_config({"algo": "a2c", **values, **flags})
+        study_dir = f"runs/tune-{config.env.replace(':', '-').replace('/', '-')}-{config.algo}"
+    base, ranges = base_file(study_dir), space_file(study_dir)
+    if not base.is_file():
+        config = make_config({"algo": "a2c", **values, **flags})
+        if "eval_interval" not in {**values, **flags}:
+            config = config.model_copy(update={"eval_interval": max(config.total_steps // EVALUATIONS, 1)})
+        return config, choose_space(config, set(flags), custom_space), study_dir
+    config = make_config({**read_yaml(base), **values, **flags})
+    space = read_yaml(ranges) if custom_space is None else choose_space(config, set(flags), custom_space)
+    for name in flags:
+        if name in space:
+            raise ConfigError(f"{name} is searched by the study in {study_dir}: leave out its flag")
+    return config, space, study_dir
+
+
+def choose_space(config: RunConfig, fixed: set[str], custom: dict[str, Any] | None = None) -> dict[str, Any]:
+    """What is searched for a configuration.
+
+    Args:
+        config: of the algorithm.
+        fixed: hyper-parameters that are not searched.
+        custom: in place of ``DEFAULT_SPACE``: names to lists of choices, or to ``low`` and ``high``, and ``log`` where
+            magnitudes are searched rather than values.
+
+    Raises:
+        ConfigError: nothing is left, an unknown name, or choices that are none.
+    """
+    fields = type(config).model_fields
+    for name in custom or {}:
+        if name not in fields:
+            raise ConfigError(f"unknown hyper-parameter {name!r} in the space{nearest(str(name), fields)}")
+    source = DEFAULT_SPACE if custom is None else custom
+    space = {name: choices for name, choices in source.items() if name in fields and name not in fixed}
+    if not space:
+        raise ConfigError("nothing is left to be searched: leave out flags of hyper-parameters")
+    for name, choices in space.items():
+        _distribution(config, name, choices)
+    return space
+
+
+def _distribution(config: RunConfig, name: str, choices: Any) -> BaseDistribution:
+    """What Optuna searches a hyper-parameter in; ``ConfigError`` where the configuration would refuse it."""
+    if isinstance(choices, list) and choices:
+        ends = choices
+        distribution: BaseDistribution = CategoricalDistribution([_plain(choice) for choice in choices])
+    elif isinstance(choices, dict) and {"low", "high"} <= choices.keys() <= {"low", "high", "log"}:
+        low, high = ends = [choices["low"], choices["high"]]
+        kind = IntDistribution if type(config).model_fields[name].annotation is int else FloatDistribution
+        try:
+            distribution = kind(low, high, log=bool(choices.get("log", False)))
+        except (TypeError, ValueError) as error:
+            raise ConfigError(f"space of {name}: {error}") from None
+    else:
+        raise ConfigError(f"space of {name}: must be a list of choices, or low and high (and log), got {choices!r}")
+    for end in ends:
+        try:
+            make_config({**config.model_dump(), name: end})
+        except ConfigError as error:
+            raise ConfigError(f"space of {name}: {error}") from None
+    return distribution
+
+
+def _plain(value: Any) -> Any:
+    """As Optuna can keep it: ``(64, 64)`` is ``"64,64"``."""
+    return ",".join(map(str, value)) if isinstance(value, (list, tuple)) else value
+
+
+def _params_of(config: RunConfig, distributions: dict[str, BaseDistribution]) -> dict[str, Any]:
+    """A configuration's own values of what is searched, as far as they are in the space."""
+    params = {}
+    for name, distribution in distributions.items():
+        value = _plain(getattr(config, name))
+        if isinstance(distribution, CategoricalDistribution):
+            is_inside = value in distribution.choices
+        else:
+            assert isinstance(distribution, (FloatDistribution, IntDistribution))
+            is_inside = value is not None and distribution.low <= value <= distribution.high
+        if is_inside:
+            params[name] = value
+    return params
+
+
+def _begin(folder: Path, config: RunConfig, space: dict[str, Any]) -> None:
+    """Write down what is searched, or see that it is what has been searched here."""
+    base, ranges = base_file(folder), space_file(folder)
+    if base.is_file():
+        before = make_config(read_yaml(base))
+        for name, value in config:
+            if value != getattr(before, name, None):
+                raise ConfigError(f"{folder} is a study with {name} {getattr(before, name, None)!r}, not {value!r}")
+        if read_yaml(ranges) != space:
+            raise ConfigError(f"{folder} is a study of another space: see {ranges}")
+        return
+    if any(folder.iterdir()):
+        raise ConfigError(f"{folder} is in use, and not by a study: give --study-dir a new folder")
+    try:
+        ranges.write_text(yaml.safe_dump(space, sort_keys=False), encoding="utf-8")
+        write_yaml(config, base)
+    except OSError as error:
+        raise ConfigError(f"cannot begin a study in {folder}: {error.strerror}") from None
+
+
+def _begin_again_what_was_stopped(study: optuna.Study) -> None:
+    for trial in study.get_trials(states=(TrialState.RUNNING,)):
+        study.tell(trial.number, state=TrialState.FAIL)
+        study.enqueue_trial(trial.params, user_attrs={"again": trial.number})
+
+
+def _num_begun_again(study: optuna.Study) -> int:
+    return sum("again" in trial.user_attrs for trial in study.trials)
+
+
+def _num_done(study: optuna.Study) -> int:
+    return sum(trial.state.is_finished() for trial in study.trials) - _num_begun_again(study)
+
+
+def _best(study: optuna.Study, folder: Path) -> dict[str, Any] | None:
+    if not study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
+        return None
+    best = study.best_trial
+    return {
+        "number": best.number,
+        "run_dir": str(folder / f"trial-{best.number:04}"),
+        "mean_return": best.value,
+        "params": best.params,
+    }

@@ -1,0 +1,88 @@
+"""Search hyper-parameters: `python tools/tune.py --algo a2c --trials 20`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+
+if __name__ == "__main__":  # while there is nothing to lose: the imports take a while
+    signal.signal(signal.SIGINT, lambda *_: os._exit(130))
+
+import sys
+from types import ModuleType
+from typing import Any
+
+from paddle_ac.command_line import ArgumentParser, choose_algo, exit_codes, show_log, whole_number
+from paddle_ac.config import CONFIGS, find_config_class, read_yaml
+from paddle_ac.errors import ConfigError
+from paddle_ac.training.report import report_study
+from paddle_ac.training.run_folder import base_file
+
+EXAMPLES = """\
+The flag of a hyper-parameter fixes it. What else the algorithm's space has is
+searched, beginning with the configuration's own values. The same command goes
+on with a study that was stopped.
+
+examples:
+  python tools/tune.py --algo a2c --trials 20 --total-steps 50000
+  python tools/tune.py --config configs/a2c_pendulum.yaml --study-dir runs/tune
+  python tools/tune.py --study-dir runs/tune --trials 100
+"""
+
+
+def main(arguments: list[str]) -> None:
+    with exit_codes():
+        flags = _parse(arguments)
+        show_log()
+        config_file, space_file, study_dir = flags.pop("config"), flags.pop("space"), flags.pop("study_dir")
+        trials, jobs, progress = flags.pop("trials"), flags.pop("jobs"), not flags.pop("no_progress")
+        values = read_yaml(config_file) if config_file else {}
+        tuning = _import_tuning()
+        custom_space = read_yaml(space_file) if space_file else None
+        config, space, study_dir = tuning.plan(values, flags, custom_space, study_dir)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        result = tuning.tune(config, space, trials, study_dir, jobs, progress)
+        print(report_study(result))
+        if result["stopped_by"] == "interrupt":
+            sys.exit(130)
+        sys.exit(0 if result["best"] else 1)
+
+
+def _import_tuning() -> ModuleType:
+    try:
+        from paddle_ac.training import tune
+    except ModuleNotFoundError as error:
+        if error.name != "optuna":
+            raise
+        raise ConfigError('Optuna is not installed: pip install -e ".[tune]"') from None
+    return tune
+
+
+def _parse(arguments: list[str]) -> dict[str, Any]:
+    chooser = ArgumentParser(add_help=False)
+    _add_own_flags(chooser)
+    chosen = vars(chooser.parse_known_args(arguments)[0])
+    study_dir, config_file = chosen["study_dir"], chosen["config"]
+    if config_file is None and study_dir is not None and base_file(study_dir).is_file():
+        config_file = base_file(study_dir)
+    parser = ArgumentParser(description=__doc__, epilog=EXAMPLES)
+    _add_own_flags(parser)
+    parser.add_hyper_parameters(find_config_class(choose_algo(chosen.get("algo"), config_file)))
+    return parser.parse(arguments)
+
+
+def _add_own_flags(parser: ArgumentParser) -> None:
+    parser.add_argument("--algo", default=argparse.SUPPRESS, metavar="|".join(CONFIGS), help="algorithm [a2c]")
+    parser.add_argument("--config", metavar="FILE", help="hyper-parameters in YAML; flags win over it")
+    parser.add_argument("--space", metavar="FILE", help="what to search, in YAML: as in the space.yaml of a study")
+    parser.add_argument("--trials", type=whole_number(1), default=20, metavar="N", help="trials in all [20]")
+    parser.add_argument("--study-dir", metavar="DIR", help="the study's folder, new or not [runs/tune-ENV-ALGO]")
+    parser.add_argument(
+        "--jobs", type=whole_number(1), metavar="J", help="trials at a time [as many as the cores allow]"
+    )
+    parser.add_argument("--no-progress", action="store_true", help="no progress bar, no line for each trial")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
