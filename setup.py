@@ -31,7 +31,11 @@ setup(
         "test": [
             "ale-py>=0.11",
             "envpool>=1.0; sys_platform == 'linux'",
+            "gymnasium[classic-control]",
+            "ipykernel",
             "mypy",
+            "nbclient",
+            "nbformat",
             "psutil",
             "pytest>=8",
             "pytest-timeout",
