@@ -44,8 +44,8 @@ def train(config: RunConfig | Mapping[str, Any], run_dir: str | None = None, pro
         progress: show a progress bar, if this is a terminal.
 
     Returns:
-        the summary, as in ``summary.json``: ``run_dir``, ``env_steps``, ``train_seconds``, ``eval_mean_return`` and
-        others.
+        the summary, as in ``summary.json``, with ``run_dir``, ``env_steps``, ``train_seconds``, ``eval_mean_return``
+        and others.
 
     Raises:
         ConfigError: a mistake in the configuration, or a run folder in use.

@@ -5,28 +5,26 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+from tests.commands import ROOT, blocks, command_lines, copy_of_repository, run_line, run_python, unexpected
+
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-BASH = [line for block in re.findall(r"```bash\n(.*?)```", README, re.DOTALL) for line in block.splitlines()]
-PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+BASH = command_lines(README)
 
 
-def as_it_runs_here(line: str) -> str:
+def without_installing(line: str) -> str:
     """The line without its beginning that makes an environment and installs: these tests run in one already."""
-    return line.rpartition(" && pip install -e . && ")[2].replace("python tools/", f"{sys.executable} {ROOT}/tools/")
+    return line.rpartition(" && pip install -e . && ")[2]
 
 
 def test_every_command_line_of_the_readme(tmp_path):
-    (tmp_path / "configs").symlink_to(ROOT / "configs")
-    lines = [as_it_runs_here(line) for line in BASH if "pytest" not in line]
+    copy_of_repository(tmp_path)
+    lines = [without_installing(line) for line in BASH if "pytest" not in line]
     assert len(lines) == 6
     for line in lines:
-        ended = subprocess.run(line, shell=True, cwd=tmp_path, capture_output=True, text=True, timeout=280)
+        ended = run_line(line, tmp_path)
         assert ended.returncode == 0, f"{line}\n{ended.stderr}"
         assert ended.stderr == "", line
     first_run = min((tmp_path / "runs").glob("CartPole-v1-a2c-seed0-*"))
@@ -45,12 +43,11 @@ def test_the_ci_runs_the_readmes_own_test_line():
     assert line in BASH and line.startswith("python3 -m venv .venv && ") and line.endswith("&& pytest")
 
 
-@pytest.mark.parametrize("code", PYTHON, ids=lambda code: code.splitlines()[-1])
+@pytest.mark.parametrize("code", blocks(README, "python"), ids=lambda code: code.splitlines()[-1])
 def test_the_python_of_the_readme(tmp_path, code):
-    ended = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    ended = run_python(code, tmp_path)
     assert ended.returncode == 0, ended.stderr
-    noise = [line for line in ended.stderr.splitlines() if "environments: native (" not in line]  # of the log
-    assert not noise
+    assert not unexpected(ended.stderr)
 
 
 def test_the_files_that_the_readme_names_are_there():

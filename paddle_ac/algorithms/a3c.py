@@ -55,7 +55,7 @@ class A3C(Agent):
         shared: parameters, statistics and counters; the workers write into them at any moment.
 
     Raises:
-        ConfigError: an action space that is not Discrete.
+        ConfigError: an action space that there is no distribution for.
     """
 
     asynchronous = True

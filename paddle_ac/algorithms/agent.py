@@ -43,7 +43,7 @@ class Predictor:
             generator: draws the actions from the policy; without one the most probable ones are taken.
 
         Returns:
-            an action ``[*action_space.shape]``, or actions ``[B, *action_space.shape]``, that an environment takes:
+            an action ``[*action_space.shape]``, or actions ``[B, *action_space.shape]``, that an environment takes;
             those of a Box are clipped to its bounds.
 
         Raises:

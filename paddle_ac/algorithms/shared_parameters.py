@@ -26,7 +26,7 @@ class SharedParameters:
         layout: of the network's parameters, P in all.
         statistics: what else is learned as it begins, by group (``"optimizer"``, the moments ``"encoder"`` and
             ``"rewards"``) and name; each array gets a place of its own.
-        num_workers: W.
+        num_workers: ``W``.
 
     Attributes:
         vector: ``[P]`` float32, all parameters.

@@ -89,7 +89,7 @@ class SameStepEnvPool:
 
     Args:
         env_id: one of ``envpool.list_all_envs()``.
-        num_envs: N.
+        num_envs: ``N``.
         num_threads: that step them.
 
     Raises:

@@ -24,7 +24,7 @@ class RewardNormalizer:
     The mean is left as it is: to take it away would change what the best policy is.
 
     Args:
-        num_envs: N.
+        num_envs: ``N``.
         gamma: discount factor.
         statistics: the arrays that ``RunningMoments`` is to keep its own in.
 

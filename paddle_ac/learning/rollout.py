@@ -100,7 +100,7 @@ class RolloutCollector:
 
     Args:
         envs: N environments; their episodes are begun here.
-        num_steps: T.
+        num_steps: ``T``.
         state_size: S, what the policy remembers of each environment.
 
     Attributes:

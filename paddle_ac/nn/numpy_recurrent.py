@@ -49,7 +49,7 @@ class RecurrentLayer(ABC):
         name: of the layer.
 
     Attributes:
-        state_size: S.
+        state_size: ``S``.
     """
 
     state_parts = 1  # S / H

@@ -69,6 +69,8 @@ def evaluate_run(
     Raises:
         ConfigError: not a run folder.
         CheckpointError: no such checkpoint, or a damaged one.
+        VecEnvError: an environment or its worker failed.
+        NonFiniteError: an observation or a reward is NaN or infinite.
     """
     folder = RunFolder.open(run_dir)
     config = folder.read_config()

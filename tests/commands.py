@@ -1,0 +1,45 @@
+"""The commands on a page of documentation, run as they are written."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+
+
+def blocks(page: str, language: str) -> list[str]:
+    """The fenced blocks of a language."""
+    return re.findall(rf"^```{language}\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+
+
+def command_lines(page: str, language: str = "bash") -> list[str]:
+    return [line for block in blocks(page, language) for line in block.splitlines()]
+
+
+def copy_of_repository(folder: Path) -> Path:
+    """All that command lines name, in a folder that they may write into."""
+    for name in ("benchmarks", "configs", "docs", "tools"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    return folder
+
+
+def run_line(line: str, folder: Path, timeout: float = 280) -> subprocess.CompletedProcess:
+    """Run a line of a shell, where ``python`` is the one that runs the tests."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return subprocess.run(
+        line, shell=True, cwd=folder, env={**os.environ, "PATH": path}, capture_output=True, text=True, timeout=timeout
+    )
+
+
+def run_python(code: str, folder: Path, timeout: float = 280) -> subprocess.CompletedProcess:
+    return subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, timeout=timeout)
+
+
+def unexpected(errors: str) -> list[str]:
+    """What a command wrote to its standard error, without the log."""
+    return [line for line in errors.splitlines() if "environments: native (" not in line]

@@ -1,0 +1,133 @@
+"""The site of ``docs/``: built without a warning, complete, to be searched; and the commands on its pages."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+import paddle_ac
+from paddle_ac.config import CONFIGS
+from tests.commands import ROOT, blocks, command_lines, copy_of_repository, run_line, run_python, unexpected
+
+PAGES = {str(path.relative_to(ROOT)): path.read_text(encoding="utf-8") for path in sorted(ROOT.glob("docs/**/*.md"))}
+BUILD = "python -m sphinx -W docs build/docs"
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """Built as the page "Getting started" says."""
+    assert BUILD in command_lines(PAGES["docs/getting_started.md"])
+    folder = copy_of_repository(tmp_path_factory.mktemp("site"))
+    ended = run_line(BUILD, folder)
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stderr == ""
+    return folder / "build" / "docs"
+
+
+def test_a_new_page_is_in_the_navigation_and_of_its_links_only_that_to_nowhere_is_an_error(tmp_path):
+    folder = copy_of_repository(tmp_path)
+    (folder / "README.md").touch()
+    links = "[nowhere](nowhere.md), [readme](../README.md#use), [configuration](../configs/a2c_cartpole.yaml)"
+    (folder / "docs" / "news.md").write_text(f"# News of today\n\n{links}\n")
+    ended = run_line(BUILD, folder)
+    assert ended.returncode != 0
+    assert "nowhere.md" in ended.stderr
+    assert ended.stderr.count("WARNING: ") == 1, ended.stderr
+    assert "News of today" in (folder / "build" / "docs" / "index.html").read_text(encoding="utf-8")
+
+
+def test_all_that_the_package_offers_has_an_entry(site):
+    page = (site / "api" / "python.html").read_text(encoding="utf-8")
+    missing = [name for name in paddle_ac.__all__ if f'id="paddle_ac.{name}"' not in page]
+    assert not missing
+
+
+def test_docstrings_are_read_as_they_are_meant(site):
+    for path in site.glob("api/*.html"):
+        page = path.read_text(encoding="utf-8")
+        assert '<ol class="upperalpha' not in page, f"{path}: a description that is one letter, `N.`, without backticks"
+        assert "Return type" not in page, f"{path}: a colon in the first line of `Returns`"
+
+
+@pytest.mark.parametrize("algo", CONFIGS)
+def test_every_hyper_parameter_is_told_with_its_default_and_meaning(site, algo):
+    rows = rows_of_tables((site / "api" / "configuration.html").read_text(encoding="utf-8"))
+    for name, field in CONFIGS[algo].model_fields.items():
+        if name != "algo":
+            default = ",".join(map(str, field.default)) if isinstance(field.default, tuple) else str(field.default)
+            assert [default, field.description] in [[row[1], row[3]] for row in rows if row[0] == name], name
+
+
+def rows_of_tables(page: str) -> list[list[str]]:
+    rows = re.findall(r"<tr.*?</tr>", page, re.DOTALL)
+    cells = [re.findall(r"<td>(.*?)</td>", row, re.DOTALL) for row in rows]
+    return [[" ".join(html.unescape(re.sub(r"<.*?>", "", cell)).split()) for cell in row] for row in cells if row]
+
+
+def test_ranges_and_choices_are_told(site):
+    rows = {row[0]: row[2] for row in rows_of_tables((site / "api" / "configuration.html").read_text(encoding="utf-8"))}
+    assert rows["gamma"] == "float, >= 0, <= 1"
+    assert rows["seed"] == "int, >= 0, < 2147483648"
+    assert rows["hidden_sizes"] == "ints, > 0"
+    assert rows["recurrent"] == "none, lstm, gru"
+    assert rows["shared_torso"] == "bool"
+
+
+@pytest.mark.parametrize(
+    ("words", "page"),
+    [
+        (["subprocvecenv"], "api/environments"),
+        (["lambda", "truncat"], "api/learning"),  # as stems
+        (["强", "化", "学", "习"], "index"),
+        (["num_env"], "api/configuration"),
+    ],
+)
+def test_the_search_finds(site, words, page):
+    text = (site / "searchindex.js").read_text(encoding="utf-8")
+    index = json.loads(text.removeprefix("Search.setIndex(").removesuffix(")"))
+    for word in words:
+        found = index["terms"][word]
+        assert page in [index["docnames"][place] for place in (found if isinstance(found, list) else [found])]
+
+
+def test_nothing_is_loaded_from_the_network(site):
+    for path in site.glob("**/*.html"):
+        loaded = re.findall(r'<(?:script|link|img)[^>]+(?:src|href)="([^"]+)"', path.read_text(encoding="utf-8"))
+        assert not [address for address in loaded if "//" in address], path
+
+
+@pytest.mark.parametrize("name", [name for name in PAGES if command_lines(PAGES[name])])
+def test_every_command_line_of_a_page(tmp_path, name):
+    folder = copy_of_repository(tmp_path)
+    for line in command_lines(PAGES[name]):
+        if line == BUILD:  # in a test of its own
+            continue
+        ended = run_line(line, folder)
+        assert ended.returncode == 0, f"{line}\n{ended.stderr}"
+        assert not unexpected(ended.stderr), line
+
+
+@pytest.mark.parametrize("name", [name for name in PAGES if blocks(PAGES[name], "python")])
+def test_the_python_of_a_page(tmp_path, name):
+    for code in blocks(PAGES[name], "python"):
+        ended = run_python(code, tmp_path)
+        assert ended.returncode == 0, ended.stderr
+        assert not unexpected(ended.stderr)
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_lines_that_take_too_long_name_what_is_there(name):
+    """Lines in ``sh`` and in the text: their scripts and files, and each of their flags."""
+    lines = command_lines(PAGES[name], "sh") + re.findall(r"`(python [^`]+)`", PAGES[name])
+    for script, arguments in re.findall(r"python ((?:tools|benchmarks)/\S+)(.*)", "\n".join(lines)):
+        assert (ROOT / script).is_file(), script
+        flags = re.findall(r"--[\w-]+", arguments)
+        if flags:
+            told = run_line(f"python {script} --help", ROOT).stdout
+            assert not [flag for flag in flags if flag not in re.findall(r"--[\w-]+", told)], script
+    for file in re.findall(r"(?:configs|benchmarks|tools)/\w+\.\w+", PAGES[name]):
+        assert Path(ROOT, file).is_file(), file
