@@ -7,6 +7,7 @@ fields. Nothing here imports Paddle, so that a mistake on the command line is to
 from __future__ import annotations
 
 import difflib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -14,6 +15,7 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt, ValidationError, model_validator
 
 from paddle_ac.errors import ConfigError
+from paddle_ac.family import MembersClasses
 
 
 def _split_commas(value: Any) -> Any:
@@ -26,7 +28,15 @@ def _split_commas(value: Any) -> Any:
 LayerSizes = Annotated[tuple[PositiveInt, ...], BeforeValidator(_split_commas)]
 
 
-def _field(group: str, default: Any, description: str, **constraints: Any) -> Any:
+def field(group: str, default: Any, description: str, **constraints: Any) -> Any:
+    """A hyper-parameter.
+
+    Args:
+        group: where ``--help`` shows it: ``"run"``, ``"watching"``, ``"algorithm"``, ``"network"`` or ``"optimizer"``.
+        default: its value where none is given.
+        description: what it means, and where the default comes from.
+        constraints: as pydantic's ``Field`` takes them: ``ge``, ``gt``, ``le``, ``lt``.
+    """
     return Field(default, description=description, json_schema_extra={"group": group}, **constraints)
 
 
@@ -54,23 +64,23 @@ class RunConfig(BaseModel):
         return values
 
     algo: str
-    env: str = _field(
+    env: str = field(
         "run", "CartPole-v1", "environment: a Gymnasium id, module:id, or gym:id for one of classic gym", min_length=1
     )
-    frame_stack: int = _field("run", 1, "last observations that the policy sees side by side (Atari: 4)", ge=1)
-    seed: int = _field("run", 0, "seed of parameters, actions and environments", ge=0, lt=2**31)
-    total_steps: int = _field("run", 500_000, "steps to train for", ge=1)
-    num_threads: int = _field(
+    frame_stack: int = field("run", 1, "last observations that the policy sees side by side (Atari: 4)", ge=1)
+    seed: int = field("run", 0, "seed of parameters, actions and environments", ge=0, lt=2**31)
+    total_steps: int = field("run", 500_000, "steps to train for", ge=1)
+    num_threads: int = field(
         "run", 1, "threads of this process's matrix products: small networks take no more, workers want the cores", ge=1
     )
 
-    eval_interval: int = _field("watching", 25_000, "steps between two evaluations", ge=1)
-    eval_episodes: int = _field("watching", 20, "episodes in an evaluation, greedy, on environments of its own", ge=1)
-    eval_max_steps: int = _field(
+    eval_interval: int = field("watching", 25_000, "steps between two evaluations", ge=1)
+    eval_episodes: int = field("watching", 20, "episodes in an evaluation, greedy, on environments of its own", ge=1)
+    eval_max_steps: int = field(
         "watching", 10_000, "steps after which an evaluation's episode is cut, where an environment has no limit", ge=1
     )
-    log_interval: int = _field("watching", 2_000, "steps between two points of a curve", ge=1)
-    checkpoint_interval: int = _field("watching", 50_000, "steps between two checkpoints", ge=1)
+    log_interval: int = field("watching", 2_000, "steps between two points of a curve", ge=1)
+    checkpoint_interval: int = field("watching", 50_000, "steps between two checkpoints", ge=1)
 
 
 class VectorEnvConfig(RunConfig):
@@ -78,22 +88,20 @@ class VectorEnvConfig(RunConfig):
 
     changeable_on_resume: ClassVar[set[str]] = RunConfig.changeable_on_resume | {"vec", "num_workers", "step_timeout"}
 
-    num_envs: int = _field("run", 8, "environments side by side (rl-baselines3-zoo, A2C: 8)", ge=1)
-    vec: Literal["auto", "serial", "subproc", "native", "envpool"] = _field(
+    num_envs: int = field("run", 8, "environments side by side (rl-baselines3-zoo, A2C: 8)", ge=1)
+    vec: Literal["auto", "serial", "subproc", "native", "envpool"] = field(
         "run",
         "auto",
         "environments one by one in this process, in worker processes, vectorised by their maker (native) or of "
         "envpool (ids of its own); auto takes what is fastest, as measured",
     )
-    num_workers: int | None = _field(
+    num_workers: int | None = field(
         "run",
         None,
         "worker processes of subproc, threads of envpool; must divide num_envs [as many as cores allow]",
         ge=1,
     )
-    step_timeout: float = _field(
-        "run", 60.0, "seconds after which a worker that gives no answer is stuck", gt=0, le=1e6
-    )
+    step_timeout: float = field("run", 60.0, "seconds after which a worker that gives no answer is stuck", gt=0, le=1e6)
 
     @model_validator(mode="after")
     def _workers_divide_environments(self) -> VectorEnvConfig:
@@ -105,15 +113,15 @@ class VectorEnvConfig(RunConfig):
 class ScalingConfig(RunConfig):
     """How observations and rewards are brought to scale; rewards are normalised, then scaled, then clipped."""
 
-    reward_scale: float = _field("algorithm", 1.0, "what rewards are multiplied by before they are learned from", gt=0)
-    reward_clip: float | None = _field(
+    reward_scale: float = field("algorithm", 1.0, "what rewards are multiplied by before they are learned from", gt=0)
+    reward_clip: float | None = field(
         "algorithm", None, "largest reward, either way, that is learned from, after the scaling [no limit]", gt=0
     )
 
-    normalize_observations: bool = _field(
+    normalize_observations: bool = field(
         "algorithm", False, "Box observations by their running mean and deviation, kept with the model"
     )
-    normalize_rewards: bool = _field("algorithm", False, "rewards by the running deviation of the discounted return")
+    normalize_rewards: bool = field("algorithm", False, "rewards by the running deviation of the discounted return")
 
 
 class OnPolicyConfig(ScalingConfig):
@@ -121,42 +129,40 @@ class OnPolicyConfig(ScalingConfig):
 
     changeable_on_resume: ClassVar[set[str]] = RunConfig.changeable_on_resume | {"lr_decay_steps"}
 
-    gamma: float = _field("algorithm", 0.99, "discount factor (Mnih et al. 2016, baselines: 0.99)", ge=0, le=1)
-    critic_loss: Literal["squared", "smooth_l1"] = _field(
+    gamma: float = field("algorithm", 0.99, "discount factor (Mnih et al. 2016, baselines: 0.99)", ge=0, le=1)
+    critic_loss: Literal["squared", "smooth_l1"] = field(
         "algorithm", "squared", "the critic's loss: squared error, or smooth L1 (half of it up to 1, linear beyond)"
     )
-    value_coef: float = _field("algorithm", 0.5, "weight of the critic's loss in the total (baselines: 0.5)", ge=0)
-    entropy_coef: float = _field(
+    value_coef: float = field("algorithm", 0.5, "weight of the critic's loss in the total (baselines: 0.5)", ge=0)
+    entropy_coef: float = field(
         "algorithm", 0.001, "weight of the entropy bonus in the total (baselines: 0.01; measured: 0.001)", ge=0
     )
 
-    hidden_sizes: LayerSizes = _field("network", (64, 64), "units of each hidden layer, as in 64,64 (baselines)")
-    activation: Literal["tanh", "relu"] = _field("network", "tanh", "activation of the hidden layers (baselines: tanh)")
-    shared_torso: bool = _field("network", False, "actor and critic share their hidden layers")
-    initialization: Literal["orthogonal", "xavier"] = _field(
+    hidden_sizes: LayerSizes = field("network", (64, 64), "units of each hidden layer, as in 64,64 (baselines)")
+    activation: Literal["tanh", "relu"] = field("network", "tanh", "activation of the hidden layers (baselines: tanh)")
+    shared_torso: bool = field("network", False, "actor and critic share their hidden layers")
+    initialization: Literal["orthogonal", "xavier"] = field(
         "network", "orthogonal", "initial weights (orthogonal: gain sqrt 2 hidden, 0.01 policy, 1 value, as baselines)"
     )
 
-    state_dependent_std: bool = _field(
+    state_dependent_std: bool = field(
         "network", False, "Box actions: the actor puts out their deviation, rather than one parameter of each"
     )
-    initial_log_std: float = _field("network", 0.0, "Box actions: logarithm of their deviation at first", ge=-20, le=2)
+    initial_log_std: float = field("network", 0.0, "Box actions: logarithm of their deviation at first", ge=-20, le=2)
 
-    learning_rate: float = _field("optimizer", 7e-4, "initial learning rate (baselines A2C: 7e-4)", gt=0, le=100)
-    lr_schedule: Literal["constant", "linear", "step"] = _field(
+    learning_rate: float = field("optimizer", 7e-4, "initial learning rate (baselines A2C: 7e-4)", gt=0, le=100)
+    lr_schedule: Literal["constant", "linear", "step"] = field(
         "optimizer",
         "step",
         "constant, linear to 0 over lr_decay_steps, or times lr_decay_factor every lr_decay_steps",
     )
-    lr_decay_steps: int | None = _field(
+    lr_decay_steps: int | None = field(
         "optimizer", None, "steps that the schedule counts in [the whole run for linear, 25000 for step]", ge=1
     )
-    lr_decay_factor: float = _field("optimizer", 0.92, "factor of the step schedule (0.92 in the tutorial)", gt=0, le=1)
-    optimizer_epsilon: float = _field("optimizer", 1e-5, "epsilon of the optimiser (baselines: 1e-5)", gt=0)
-    rmsprop_decay: float = _field(
-        "optimizer", 0.99, "decay of RMSProp's mean square (A3C, baselines: 0.99)", ge=0, lt=1
-    )
-    max_grad_norm: float = _field("optimizer", 0.5, "largest norm of the gradient (baselines: 0.5)", gt=0)
+    lr_decay_factor: float = field("optimizer", 0.92, "factor of the step schedule (0.92 in the tutorial)", gt=0, le=1)
+    optimizer_epsilon: float = field("optimizer", 1e-5, "epsilon of the optimiser (baselines: 1e-5)", gt=0)
+    rmsprop_decay: float = field("optimizer", 0.99, "decay of RMSProp's mean square (A3C, baselines: 0.99)", ge=0, lt=1)
+    max_grad_norm: float = field("optimizer", 0.5, "largest norm of the gradient (baselines: 0.5)", gt=0)
 
     @model_validator(mode="after")
     def _linear_schedule_covers_the_run(self) -> OnPolicyConfig:
@@ -176,17 +182,17 @@ class OnPolicyConfig(ScalingConfig):
 class RolloutConfig(OnPolicyConfig):
     """What the members that learn from rollouts of a fixed length share."""
 
-    num_steps: int = _field(
+    num_steps: int = field(
         "algorithm", 5, "rollout length T: steps of each environment between two updates (baselines: 5)", ge=1
     )
-    gae_lambda: float = _field(
+    gae_lambda: float = field(
         "algorithm", 1.0, "lambda of generalised advantage estimation (arXiv:1506.02438); 1: n-step returns", ge=0, le=1
     )
 
-    recurrent: Literal["none", "lstm", "gru"] = _field(
+    recurrent: Literal["none", "lstm", "gru"] = field(
         "network", "none", "a layer after the hidden ones that remembers the episode (A3C-LSTM)"
     )
-    recurrent_size: int = _field("network", 64, "units of the recurrent layer", ge=1)
+    recurrent_size: int = field("network", 64, "units of the recurrent layer", ge=1)
 
 
 class SynchronousConfig(VectorEnvConfig, OnPolicyConfig):
@@ -196,7 +202,7 @@ class SynchronousConfig(VectorEnvConfig, OnPolicyConfig):
         VectorEnvConfig.changeable_on_resume | OnPolicyConfig.changeable_on_resume
     )
 
-    optimizer: Literal["rmsprop", "adam"] = _field(
+    optimizer: Literal["rmsprop", "adam"] = field(
         "optimizer", "rmsprop", "TF-style RMSProp (mean square starts at 1, epsilon inside the root) or Adam"
     )
 
@@ -212,11 +218,11 @@ class PAACConfig(A2CConfig):
 
     algo: Literal["paac"] = "paac"  # type: ignore[assignment]
 
-    num_envs: int = _field("run", 32, "environments side by side (n_e in the paper: 32 and up)", ge=1)
-    learning_rate: float = _field(
+    num_envs: int = field("run", 32, "environments side by side (n_e in the paper: 32 and up)", ge=1)
+    learning_rate: float = field(
         "optimizer", 7e-4 * 32, "initial learning rate; 0.0007 * num_envs if none is given (the paper)", gt=0, le=100
     )
-    lr_schedule: Literal["constant", "linear", "step"] = _field(
+    lr_schedule: Literal["constant", "linear", "step"] = field(
         "optimizer", "linear", "constant, linear to 0 over lr_decay_steps (the paper), or times lr_decay_factor"
     )
 
@@ -236,14 +242,14 @@ class TDActorCriticConfig(A2CConfig):
 
     algo: Literal["td_ac"] = "td_ac"  # type: ignore[assignment]
 
-    num_envs: int = _field("run", 1, "environments side by side (the tutorial: 1)", ge=1)
-    num_steps: int = _field("algorithm", 10, "steps between two updates (the tutorial: 10; 1 is fully online)", ge=1)
-    gae_lambda: float = _field("algorithm", 0.0, "0: one-step TD errors; more looks further", ge=0, le=1)
-    optimizer: Literal["rmsprop", "adam"] = _field("optimizer", "adam", "TF-style RMSProp, or Adam (the tutorial)")
-    lr_schedule: Literal["constant", "linear", "step"] = _field(
+    num_envs: int = field("run", 1, "environments side by side (the tutorial: 1)", ge=1)
+    num_steps: int = field("algorithm", 10, "steps between two updates (the tutorial: 10; 1 is fully online)", ge=1)
+    gae_lambda: float = field("algorithm", 0.0, "0: one-step TD errors; more looks further", ge=0, le=1)
+    optimizer: Literal["rmsprop", "adam"] = field("optimizer", "adam", "TF-style RMSProp, or Adam (the tutorial)")
+    lr_schedule: Literal["constant", "linear", "step"] = field(
         "optimizer", "linear", "constant (the tutorial), linear to 0 over lr_decay_steps, or times lr_decay_factor"
     )
-    max_grad_norm: float = _field("optimizer", 5.0, "largest norm of the gradient (measured)", gt=0)
+    max_grad_norm: float = field("optimizer", 5.0, "largest norm of the gradient (measured)", gt=0)
 
 
 class QActorCriticConfig(A2CConfig):
@@ -251,10 +257,10 @@ class QActorCriticConfig(A2CConfig):
 
     algo: Literal["q_ac"] = "q_ac"  # type: ignore[assignment]
 
-    gae_lambda: float = _field("algorithm", 0.0, "0: one-step targets; more looks further", ge=0, le=1)
-    value_coef: float = _field("algorithm", 1.0, "weight of the critic's loss in the total (measured)", ge=0)
-    learning_rate: float = _field("optimizer", 2e-3, "initial learning rate (measured on CartPole-v1)", gt=0, le=100)
-    lr_schedule: Literal["constant", "linear", "step"] = _field(
+    gae_lambda: float = field("algorithm", 0.0, "0: one-step targets; more looks further", ge=0, le=1)
+    value_coef: float = field("algorithm", 1.0, "weight of the critic's loss in the total (measured)", ge=0)
+    learning_rate: float = field("optimizer", 2e-3, "initial learning rate (measured on CartPole-v1)", gt=0, le=100)
+    lr_schedule: Literal["constant", "linear", "step"] = field(
         "optimizer",
         "linear",
         "constant, linear to 0 over lr_decay_steps, or times lr_decay_factor every lr_decay_steps",
@@ -266,14 +272,14 @@ class ReinforceConfig(SynchronousConfig):
 
     algo: Literal["reinforce"] = "reinforce"
 
-    baseline: bool = _field("algorithm", True, "subtract the critic's value from the return, and learn it")
-    learning_rate: float = _field("optimizer", 1e-2, "initial learning rate (measured on CartPole-v1)", gt=0, le=100)
-    lr_schedule: Literal["constant", "linear", "step"] = _field(
+    baseline: bool = field("algorithm", True, "subtract the critic's value from the return, and learn it")
+    learning_rate: float = field("optimizer", 1e-2, "initial learning rate (measured on CartPole-v1)", gt=0, le=100)
+    lr_schedule: Literal["constant", "linear", "step"] = field(
         "optimizer",
         "linear",
         "constant, linear to 0 over lr_decay_steps, or times lr_decay_factor every lr_decay_steps",
     )
-    optimizer: Literal["rmsprop", "adam"] = _field("optimizer", "adam", "TF-style RMSProp, or Adam")
+    optimizer: Literal["rmsprop", "adam"] = field("optimizer", "adam", "TF-style RMSProp, or Adam")
 
 
 class A3CConfig(RolloutConfig):
@@ -283,16 +289,16 @@ class A3CConfig(RolloutConfig):
 
     algo: Literal["a3c"] = "a3c"
 
-    num_steps: int = _field(
+    num_steps: int = field(
         "algorithm", 20, "t_max: steps of each environment between two updates (the paper: 5; measured: 20)", ge=1
     )
-    learning_rate: float = _field("optimizer", 2e-3, "initial learning rate (measured on CartPole-v1)", gt=0, le=100)
-    num_workers: int = _field("run", 2, "worker processes, each with environments and a copy of the network", ge=1)
-    num_envs: int = _field("run", 1, "environments of each worker", ge=1)
-    restart_workers: bool = _field("run", False, "replace a worker that was killed, rather than stop the run")
-    lock: bool = _field("run", False, "let one worker write at a time; without, they write as they come (Hogwild)")
+    learning_rate: float = field("optimizer", 2e-3, "initial learning rate (measured on CartPole-v1)", gt=0, le=100)
+    num_workers: int = field("run", 2, "worker processes, each with environments and a copy of the network", ge=1)
+    num_envs: int = field("run", 1, "environments of each worker", ge=1)
+    restart_workers: bool = field("run", False, "replace a worker that was killed, rather than stop the run")
+    lock: bool = field("run", False, "let one worker write at a time; without, they write as they come (Hogwild)")
 
-    optimizer: Literal["shared_rmsprop", "rmsprop", "shared_adam"] = _field(
+    optimizer: Literal["shared_rmsprop", "rmsprop", "shared_adam"] = field(
         "optimizer",
         "shared_rmsprop",
         "statistics shared by the workers (RMSProp: the paper's best; Adam), or of each worker's own",
@@ -304,59 +310,51 @@ class SACConfig(VectorEnvConfig, ScalingConfig):
 
     algo: Literal["sac"] = "sac"
 
-    env: str = _field(
+    env: str = field(
         "run", "Pendulum-v1", "environment: a Gymnasium id, module:id, or gym:id for one of classic gym", min_length=1
     )
-    total_steps: int = _field("run", 20_000, "steps to train for", ge=1)
-    num_envs: int = _field("run", 1, "environments side by side (the paper: 1)", ge=1)
+    total_steps: int = field("run", 20_000, "steps to train for", ge=1)
+    num_envs: int = field("run", 1, "environments side by side (the paper: 1)", ge=1)
 
-    eval_interval: int = _field("watching", 2_000, "steps between two evaluations", ge=1)
-    log_interval: int = _field("watching", 500, "steps between two points of a curve", ge=1)
-    checkpoint_interval: int = _field("watching", 10_000, "steps between two checkpoints, replay buffer included", ge=1)
+    eval_interval: int = field("watching", 2_000, "steps between two evaluations", ge=1)
+    log_interval: int = field("watching", 500, "steps between two points of a curve", ge=1)
+    checkpoint_interval: int = field("watching", 10_000, "steps between two checkpoints, replay buffer included", ge=1)
 
-    gamma: float = _field("algorithm", 0.99, "discount factor (the paper: 0.99)", ge=0, le=1)
-    tau: float = _field("algorithm", 0.005, "step of the target networks towards the critics (the paper)", gt=0, le=1)
-    buffer_size: int = _field("algorithm", 1_000_000, "transitions that the replay buffer holds (the paper)", ge=1)
-    batch_size: int = _field("algorithm", 256, "transitions in a gradient step (the paper: 256)", ge=1)
-    learning_starts: int = _field(
+    gamma: float = field("algorithm", 0.99, "discount factor (the paper: 0.99)", ge=0, le=1)
+    tau: float = field("algorithm", 0.005, "step of the target networks towards the critics (the paper)", gt=0, le=1)
+    buffer_size: int = field("algorithm", 1_000_000, "transitions that the replay buffer holds (the paper)", ge=1)
+    batch_size: int = field("algorithm", 256, "transitions in a gradient step (the paper: 256)", ge=1)
+    learning_starts: int = field(
         "algorithm", 100, "steps with uniform actions before anything is learned (Stable-Baselines3: 100)", ge=0
     )
-    train_freq: int = _field(
+    train_freq: int = field(
         "algorithm", 1, "steps of each environment between two rounds of gradient steps (the paper: 1)", ge=1
     )
-    gradient_steps: int = _field("algorithm", 1, "gradient steps in a round (the paper: 1)", ge=1)
-    noise_correlation: float = _field(
+    gradient_steps: int = field("algorithm", 1, "gradient steps in a round (the paper: 1)", ge=1)
+    noise_correlation: float = field(
         "algorithm",
         0.0,
         "correlation of an action's noise with that of the step before (the paper: 0; more explores further)",
         ge=0,
         lt=1,
     )
-    auto_alpha: bool = _field("algorithm", True, "learn the temperature alpha, rather than keep it at init_alpha")
-    init_alpha: float = _field(
+    auto_alpha: bool = field("algorithm", True, "learn the temperature alpha, rather than keep it at init_alpha")
+    init_alpha: float = field(
         "algorithm", 1.0, "weight of the entropy, at first or for good (Stable-Baselines3: 1)", gt=0, le=1e6
     )
-    target_entropy: float | None = _field(
+    target_entropy: float | None = field(
         "algorithm", None, "entropy in nats that alpha is learned for [minus the dimensions of an action, the paper]"
     )
 
-    hidden_sizes: LayerSizes = _field("network", (256, 256), "units of each hidden layer, as in 64,64 (the paper)")
-    activation: Literal["tanh", "relu"] = _field("network", "relu", "activation of the hidden layers (the paper: relu)")
+    hidden_sizes: LayerSizes = field("network", (256, 256), "units of each hidden layer, as in 64,64 (the paper)")
+    activation: Literal["tanh", "relu"] = field("network", "relu", "activation of the hidden layers (the paper: relu)")
 
-    actor_learning_rate: float = _field("optimizer", 3e-4, "learning rate of the actor (the paper)", gt=0, le=100)
-    critic_learning_rate: float = _field("optimizer", 3e-4, "learning rate of the critics (the paper)", gt=0, le=100)
-    alpha_learning_rate: float = _field("optimizer", 3e-4, "learning rate of log alpha (the paper)", gt=0, le=100)
+    actor_learning_rate: float = field("optimizer", 3e-4, "learning rate of the actor (the paper)", gt=0, le=100)
+    critic_learning_rate: float = field("optimizer", 3e-4, "learning rate of the critics (the paper)", gt=0, le=100)
+    alpha_learning_rate: float = field("optimizer", 3e-4, "learning rate of log alpha (the paper)", gt=0, le=100)
 
 
-CONFIGS: dict[str, type[RunConfig]] = {
-    "a2c": A2CConfig,
-    "paac": PAACConfig,
-    "a3c": A3CConfig,
-    "td_ac": TDActorCriticConfig,
-    "q_ac": QActorCriticConfig,
-    "reinforce": ReinforceConfig,
-    "sac": SACConfig,
-}
+CONFIGS: Mapping[str, type[RunConfig]] = MembersClasses(0)
 
 
 def find_config_class(algo: Any) -> type[RunConfig]:

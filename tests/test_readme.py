@@ -22,7 +22,7 @@ def without_installing(line: str) -> str:
 def test_every_command_line_of_the_readme(tmp_path):
     copy_of_repository(tmp_path)
     lines = [without_installing(line) for line in BASH if "pytest" not in line]
-    assert len(lines) == 6
+    assert len(lines) == 10
     for line in lines:
         ended = run_line(line, tmp_path)
         assert ended.returncode == 0, f"{line}\n{ended.stderr}"
