@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -85,12 +86,12 @@ class TrainedPolicy(Predictor):
         self.env_steps = env_steps
 
 
-class Agent(Predictor):
+class Agent(Predictor, ABC):
     """A policy that learns. It is closed at the end of a ``with``, and so are its environments and processes."""
 
+    @abstractmethod
     def close(self) -> None:
         """End every process and close every environment."""
-        raise NotImplementedError
 
     def __enter__(self: AnyAgent) -> AnyAgent:
         return self
