@@ -1,6 +1,7 @@
-"""Try a trained policy, or watch it: `python tools/evaluate.py --run-dir runs/... --episodes 100`.
+"""Try or watch a policy: `python tools/evaluate.py --run-dir runs/...`.
 
-With --record or --render it plays one episode to look at, or as many as --episodes says, one after another.
+With --record or --render it plays one episode to look at, or as many as
+--episodes says, one after another.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Write a trained policy as a model for other programs: `python tools/export.py --run-dir runs/... --format paddle`."""
+"""Write a policy for other programs: `python tools/export.py --run-dir runs/...`."""
 
 from __future__ import annotations
 

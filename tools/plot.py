@@ -1,7 +1,9 @@
-"""Learning curves of runs in one picture: `python tools/plot.py runs/cartpole-* --output curves.png`.
+"""Learning curves in one picture: `python tools/plot.py runs/cartpole-*`.
 
-Runs that differ in their seed alone are one line, their mean, with a band that the mean of such runs lies in with a
-confidence of 95 % (bootstrap over the runs, at each point by itself). The mean ends where the first of its runs does.
+Runs that differ in their seed alone are one line, their mean, with a band: a
+95 % bootstrap over the runs, at each point by itself, which of few runs is too
+narrow (of two or three it goes from the lowest to the highest). The mean ends
+where the first of its runs does.
 """
 
 from __future__ import annotations
