@@ -7,18 +7,14 @@ import shutil
 import tempfile
 from pathlib import Path
 
-import numpy as np
 from PIL import Image
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
 from paddle_ac.config import make_config
-from paddle_ac.envs.make import make_shown_env
 from paddle_ac.training.dashboard import Dashboard
-from paddle_ac.training.evaluate import load_policy
-from paddle_ac.training.run_folder import RunFolder
-from paddle_ac.training.showing import without_screen
+from paddle_ac.training.recording import watch_run
 from paddle_ac.training.train import train
 
 HERE = Path(__file__).parent.resolve()
@@ -35,7 +31,7 @@ def main() -> None:
             values = {"algo": "a2c", "learning_rate": learning_rate, "total_steps": 150_000, "eval_interval": 10_000}
             train(make_config(values), str(runs / name))
         photograph(runs, scratch, HERE / "dashboard.png")
-        record(runs / "lr-0.002", HERE / "cartpole.gif")
+        watch_run(str(HERE / "cartpole.gif"), str(runs / "lr-0.002"))
 
 
 def photograph(runs: Path, scratch: str, picture: Path) -> None:
@@ -58,22 +54,6 @@ def photograph(runs: Path, scratch: str, picture: Path) -> None:
     finally:
         browser.quit()
     Image.open(picture).quantize(64).save(picture, optimize=True)
-
-
-def record(run: Path, picture: Path, steps: int = 300, every: int = 3) -> None:
-    """An episode of a run's best policy."""
-    folder = RunFolder.open(run)
-    config = folder.read_config()
-    frames = []
-    with without_screen(), make_shown_env(config, config.seed) as envs:
-        policy, _ = load_policy(folder, config, "best", envs)
-        observations = envs.reset()
-        for step in range(steps):
-            if step % every == 0:
-                frames.append(Image.fromarray(np.ascontiguousarray(envs.get_images()[0])).resize((300, 200)))
-            observations = envs.step(policy.act(observations))[0]
-    milliseconds = 1000 * every // 50  # CartPole's own time: 50 steps a second
-    frames[0].save(picture, save_all=True, append_images=frames[1:], duration=milliseconds, loop=0, optimize=True)
 
 
 if __name__ == "__main__":
