@@ -20,7 +20,7 @@ NAMES = ("a2c_cartpole", "a3c_cartpole", "compare_family", "sac_pendulum")
 @pytest.fixture
 def run(tmp_path, monkeypatch):
     """Runs a notebook in an empty folder; gives the values of expressions at its end, and its outputs by MIME type."""
-    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+    for name in ("DISPLAY", "WAYLAND_DISPLAY", "MPLBACKEND"):  # the last is set by envpool as it is imported
         monkeypatch.delenv(name, raising=False)
     for name in ("IPYTHONDIR", "JUPYTER_RUNTIME_DIR"):  # the kernel's history and connection
         monkeypatch.setenv(name, str(tmp_path / name))

@@ -94,8 +94,8 @@ class Algorithm(Protocol):
             state: ``[B, S]``, what the policy remembered when it saw each of them.
 
         Returns:
-            by tag, numbers of any shape: of the policy's distribution ``policy/probabilities``, or ``policy/means`` and
-            ``policy/deviations``; and ``critic/values`` ``[B]``.
+            numbers of any shape by tag, ``policy/probabilities``, or ``policy/means`` and ``policy/deviations``, of the
+            policy's distribution; and ``critic/values`` ``[B]``.
         """
         ...
 
