@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal, NoReturn, get_args, get_origin
 
 from multiprocessing_env import VecEnvError
-from paddle_ac.config import RunConfig, nearest, read_yaml
+from paddle_ac.config import CONFIGS, RunConfig, nearest, read_yaml
 from paddle_ac.errors import CheckpointError, ConfigError, ExportError, NonFiniteError
 
 
@@ -27,6 +27,7 @@ class ArgumentParser(argparse.ArgumentParser):
             usage="python tools/%(prog)s [flags]",  # all of them in a row would fill the screen
             **options,
         )
+        self.has_hyper_parameters = False
 
     def error(self, message: str) -> NoReturn:
         raise ConfigError(message)
@@ -37,6 +38,10 @@ class ArgumentParser(argparse.ArgumentParser):
         for argument in arguments:  # first: a misspelt flag may be the one that is said to be missing otherwise
             flag = argument.partition("=")[0]
             if flag.startswith("--") and flag not in flags:
+                name = flag[2:].replace("-", "_")
+                takers = [algo for algo in CONFIGS if name in CONFIGS[algo].model_fields]
+                if self.has_hyper_parameters and takers:
+                    raise ConfigError(f"unknown argument {argument}: only {', '.join(takers)} take {flag}")
                 raise ConfigError(f"unknown argument {argument}{nearest(flag, flags)}")
         namespace, unknown = self.parse_known_args(arguments)
         if unknown:
@@ -45,6 +50,7 @@ class ArgumentParser(argparse.ArgumentParser):
 
     def add_hyper_parameters(self, config_class: type[RunConfig]) -> None:
         """A flag for every field, in the groups that the fields name."""
+        self.has_hyper_parameters = True
         groups: dict[str, Any] = {}
         for name, field in config_class.model_fields.items():
             if not isinstance(field.json_schema_extra, dict):  # algo: it chose this class

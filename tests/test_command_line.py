@@ -63,6 +63,10 @@ def run_main(capsys, tool: str, *arguments: str) -> tuple[int, str, str]:
         (["--seeds", "1,2", "--run-dir", "list.yaml"], "list.yaml is in use"),
         (["--seeds", "1,2", "--env", "CartPole-v7"], "CartPole-v7"),
         (["--jobs", "2"], "--jobs is for several runs: give it with --seeds"),
+        (
+            ["--algo", "a3c", "--vec", "subproc"],
+            "unknown argument --vec: only a2c, paac, td_ac, q_ac, reinforce, sac take",
+        ),
         (["cartpole"], "unknown argument cartpole: flags begin with --"),
     ],
 )
@@ -120,6 +124,12 @@ def test_the_other_tools_refuse(capsys, tmp_path, monkeypatch, tool, arguments, 
     assert said in errors and errors.startswith("error: ") and errors.count("\n") == 1
 
 
+def test_a_study_of_another_algorithm_is_named(capsys, tmp_path):
+    (tmp_path / "base.yaml").write_text("algo: a2c\n")
+    code, _, errors = run_main(capsys, "tune.py", "--study-dir", str(tmp_path), "--algo", "sac")
+    assert code == 2 and "is a study of a2c, not of sac" in errors and errors.count("\n") == 1
+
+
 def test_what_is_unlike_everything_gets_no_suggestion(capsys):
     code, _, errors = run_main(capsys, "train.py", "--lr", "1")
     assert code == 2 and errors == "error: unknown argument --lr\n"
@@ -159,6 +169,7 @@ def test_times_are_readable(seconds, told):
 def test_the_end_of_a_run_tells_what_to_type_next():
     summary = {"stopped_by": "total_steps", "env_steps": 1_234_567, "episodes": 4321, "train_seconds": 200.3}
     summary |= {"mean_return_last_100": 480.04, "eval_mean_return": 500.0, "run_dir": "runs/my first"}
+    summary["best_eval_mean_return"] = 500.0
     assert report_run(summary) == (
         "trained for 1,234,567 steps, 4,321 episodes in 3 min 20 s\n"
         "mean return, last 100 episodes: 480.0\n"
@@ -168,6 +179,7 @@ def test_the_end_of_a_run_tells_what_to_type_next():
         "  curves:    visualdl --logdir 'runs/my first'\n"
         "  go on:     python tools/train.py --resume 'runs/my first' --total-steps 2469134"
     )
+    assert "--episodes 100 --checkpoint latest\n" in report_run({**summary, "best_eval_mean_return": 499.0})
     interrupted = report_run({**summary, "stopped_by": "interrupt", "eval_mean_return": None})
     assert interrupted.startswith("interrupted after 1,234,567 steps")
     assert interrupted.endswith("python tools/train.py --resume 'runs/my first'")

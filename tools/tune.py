@@ -66,6 +66,9 @@ def _parse(arguments: list[str]) -> dict[str, Any]:
     study_dir, config_file = chosen["study_dir"], chosen["config"]
     if config_file is None and study_dir is not None and base_file(study_dir).is_file():
         config_file = base_file(study_dir)
+        algo = read_yaml(config_file).get("algo")
+        if chosen.get("algo", algo) != algo:
+            raise ConfigError(f"{study_dir} is a study of {algo}, not of {chosen['algo']}: give another --study-dir")
     parser = ArgumentParser(description=__doc__, epilog=EXAMPLES)
     _add_own_flags(parser)
     parser.add_hyper_parameters(find_config_class(choose_algo(chosen.get("algo"), config_file)))

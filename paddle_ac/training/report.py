@@ -31,12 +31,15 @@ def report_run(summary: dict[str, Any]) -> str:
         if summary[name] is not None:
             lines.append(f"mean return, {label}: {summary[name]:.1f}")
     folder = shlex.quote(summary["run_dir"])
+    final, best = summary["eval_mean_return"], summary["best_eval_mean_return"]
+    is_better_now = None not in (final, best) and final > best  # the best one is of the evaluations on the way
+    which = " --checkpoint latest" if is_better_now else ""
     further = "" if is_interrupted else f" --total-steps {2 * summary['env_steps']}"
     return "\n".join(
         [
             *lines,
             f"everything of this run lies in {folder}",
-            f"  evaluate:  python tools/evaluate.py --run-dir {folder} --episodes 100",
+            f"  evaluate:  python tools/evaluate.py --run-dir {folder} --episodes 100{which}",
             f"  curves:    visualdl --logdir {folder}",
             f"  go on:     python tools/train.py --resume {folder}{further}",
         ]
