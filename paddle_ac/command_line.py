@@ -38,8 +38,8 @@ class ArgumentParser(argparse.ArgumentParser):
         for argument in arguments:  # first: a misspelt flag may be the one that is said to be missing otherwise
             flag = argument.partition("=")[0]
             if flag.startswith("--") and flag not in flags:
-                name = flag[2:].replace("-", "_")
-                takers = [algo for algo in CONFIGS if name in CONFIGS[algo].model_fields]
+                as_flags = {algo: [_as_flag(name) for name in CONFIGS[algo].model_fields] for algo in CONFIGS}
+                takers = [algo for algo, known in as_flags.items() if flag in known]
                 if self.has_hyper_parameters and takers:
                     raise ConfigError(f"unknown argument {argument}: only {', '.join(takers)} take {flag}")
                 raise ConfigError(f"unknown argument {argument}{nearest(flag, flags)}")
@@ -60,7 +60,7 @@ class ArgumentParser(argparse.ArgumentParser):
             groups[title] = group
             told = "" if field.default is None else f" [{_as_typed(field.default)}]"
             group.add_argument(
-                f"--{name.replace('_', '-')}",
+                _as_flag(name),
                 dest=name,
                 default=argparse.SUPPRESS,
                 help=f"{field.description}{told}".replace("%", "%%"),
@@ -135,6 +135,10 @@ def exit_codes() -> Iterator[None]:
         _exit(1, error)
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _as_flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
 
 
 def _as_typed(default: Any) -> str:
