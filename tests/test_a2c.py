@@ -10,7 +10,7 @@ from multiprocessing_env import DummyVecEnv
 from paddle_ac.algorithms.a2c import A2C
 from paddle_ac.config import make_config
 from paddle_ac.learning.losses import actor_critic_loss
-from paddle_ac.learning.returns import n_step_returns
+from paddle_ac.learning.returns import generalized_advantages, n_step_returns
 from paddle_ac.nn.distributions import Categorical
 from paddle_ac.nn.parameters import FlatParameters
 from tests.environments import RandomWalk
@@ -23,6 +23,7 @@ from tests.environments import RandomWalk
         {"shared_torso": True, "activation": "relu", "max_grad_norm": 1e9},
         {"recurrent": "lstm", "recurrent_size": 8},
         {"recurrent": "gru", "recurrent_size": 8, "shared_torso": True, "initialization": "xavier"},
+        {"recurrent": "lstm", "recurrent_size": 8, "gae_lambda": 0.8, "initialization": "xavier"},
     ],
 )
 def test_updates_are_those_of_automatic_differentiation(changes):
@@ -45,10 +46,14 @@ def test_updates_are_those_of_automatic_differentiation(changes):
         num_ends += rollout.terminated.sum() * rollout.truncated.sum()
         truncation_values, last_values = rollout.bootstrap_values(reference.values)
         known = rollout.rewards, rollout.terminated, rollout.truncated, truncation_values
-        returns = n_step_returns(*known, last_values, 0.9).reshape(-1)
+        returns, given = n_step_returns(*known, last_values, 0.9).reshape(-1), None
+        if config.gae_lambda < 1:
+            before = reference.values(rollout.observations.reshape(15, 3), rollout.unroll).reshape(5, 3)
+            advantages = generalized_advantages(*known, before, last_values, 0.9, config.gae_lambda)
+            returns, given = (advantages + before).reshape(-1), paddle.to_tensor(advantages.reshape(-1))
         logits, values = reference(rollout.observations.reshape(15, 3), rollout.unroll)
         actions = paddle.to_tensor(rollout.actions.reshape(-1))
-        loss = actor_critic_loss(Categorical(logits), values, actions, paddle.to_tensor(returns), 0.5, 0.1)
+        loss = actor_critic_loss(Categorical(logits), values, actions, paddle.to_tensor(returns), 0.5, 0.1, given)
         loss.total.backward()
         gradient = flat.take_gradient()
         norm = np.linalg.norm(gradient)

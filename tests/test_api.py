@@ -51,6 +51,9 @@ def test_a_recurrent_policy_remembers_in_the_state_that_it_is_given():
             agent.predict(observations[0], one)
             agent.predict(observations, two)
         assert one.any()
+        for wrong in (two, one.astype(np.float64), one.tolist()):
+            with pytest.raises(ValueError, match=r"state must be a float32 array of shape \(8,\)"):
+                agent.predict(observations[0], wrong)
         np.testing.assert_allclose(two[0], one, atol=1e-6)
 
 
@@ -60,6 +63,8 @@ def test_training_from_python_leaves_a_run_whose_policy_can_be_loaded(tmp_path):
     assert paddle_ac.train(config, str(tmp_path / "same"))["eval_mean_return"] == summary["eval_mean_return"]
     assert paddle_ac.resume(str(tmp_path / "run"), {"total_steps": 1500})["env_steps"] >= 1500
     policy = paddle_ac.load(str(tmp_path / "run"), "latest")
+    with pytest.raises(paddle_ac.ConfigError, match="'best' or 'latest', not 'bset'"):
+        paddle_ac.load(str(tmp_path / "run"), "bset")
     assert isinstance(policy, TrainedPolicy) and policy.env_steps >= 1500
     env = gymnasium.make("CartPole-v1")
     observation, _ = env.reset(seed=0)
@@ -85,6 +90,12 @@ def test_mistakes_are_told_in_one_line():
             paddle_ac.make(*arguments)
     with pytest.raises(paddle_ac.ConfigError, match="did you mean 'gamma'"):
         paddle_ac.make("a2c", "CartPole-v1", gama=0.9)
+    with pytest.raises(paddle_ac.ConfigError, match="hyper-parameters by name"):
+        paddle_ac.train("configs/a2c_cartpole.yaml")
+    with pytest.raises(paddle_ac.ConfigError, match="q_ac takes Discrete action spaces that begin at 0"):
+        paddle_ac.make("q_ac", "Pendulum-v1")
+    with pytest.raises(paddle_ac.ConfigError, match="only observations of a Box can be stacked"):
+        paddle_ac.make("a2c", "FrozenLake-v1", frame_stack=2)
     with pytest.raises(AttributeError, match="no attribute 'tarin'"):
         paddle_ac.tarin
 

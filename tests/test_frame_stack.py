@@ -34,7 +34,7 @@ def test_the_last_observations_are_side_by_side(make_env):
 
 
 def test_what_is_not_a_box_cannot_be_stacked():
-    with pytest.raises(TypeError, match="only observations of a Box"):
+    with pytest.raises(ConfigError, match="only observations of a Box"):
         FrameStack(Identity(), 2)
 
 

@@ -151,3 +151,11 @@ def test_acting_and_learning_see_the_same_features(monkeypatch):
         agent.update()
         assert seen == {expected}
     agent.close()
+
+
+def test_reinforce_takes_in_the_rewards_of_its_episodes_alone():
+    config = make_config({"algo": "reinforce", "num_envs": 4, "vec": "serial", "normalize_rewards": True})
+    with A2C.from_config(config) as agent:
+        steps = sum(sum(agent.update()["charts/episode_length"]) for _ in range(3))
+        assert agent.normalize_rewards.moments.statistics["count"] == steps
+        assert not agent.normalize_rewards.returns.any()

@@ -107,7 +107,7 @@ class A2C(Synchronous):
         )
         rollout = self.collector.collect(self._act)
         if self.normalize_rewards is not None:
-            self.normalize_rewards.learn(rollout.rewards, rollout.terminated | rollout.truncated)
+            self.normalize_rewards.learn(rollout.rewards, rollout.terminated | rollout.truncated, rollout.counted)
             rollout.rewards = self.normalize_rewards(rollout.rewards)
         learned = self.gradient_of(rollout)
         self.optimizer.step(learned.gradient, learning_rate)

@@ -48,7 +48,7 @@ class Predictor:
             those of a Box are clipped to its bounds.
 
         Raises:
-            ValueError: observations of another shape.
+            ValueError: observations of another shape, or a state that is not float32 or not of theirs.
         """
         batch, shape = np.asarray(observations), tuple(self.observation_space.shape)
         is_one = batch.shape == shape
@@ -56,6 +56,9 @@ class Predictor:
             raise ValueError(
                 f"observations must be of shape {shape}, or {('B', *shape)} for B of them, not {batch.shape}"
             )
+        rows = (() if is_one else (len(batch),)) + (self.policy.state_size,)
+        if state is not None and (np.shape(state) != rows or getattr(state, "dtype", None) != np.float32):
+            raise ValueError(f"state must be a float32 array of shape {rows}, as initial_state gives it, not {state!r}")
         if is_one:
             batch, state = batch[np.newaxis], None if state is None else state[np.newaxis]
         actions = clip_for(self.action_space)(self.policy.act(batch, generator, state))

@@ -36,7 +36,9 @@ def make_actor_critic(config: OnPolicyConfig, observation_space: Any, action_spa
             isinstance(config, QActorCriticConfig),
             **memory,
         )
-    except TypeError as error:
+    except TypeError:
+        if isinstance(config, QActorCriticConfig):
+            error = TypeError("takes Discrete action spaces that begin at 0")
         raise ConfigError(f"{config.algo} {error}; that of {config.env} is {action_space}") from None
 
 

@@ -80,7 +80,7 @@ def one_line_errors(env_id: str) -> Iterator[None]:
     except (gymnasium.error.Error, ImportError) as error:
         raise ConfigError(f"environment {env_id!r}: {_one_line(error)}") from None
     except EnvironmentFailedError as error:
-        if isinstance(error.__cause__, (gymnasium.error.Error, ImportError)):
+        if isinstance(error.__cause__, (gymnasium.error.Error, ImportError, ConfigError)):
             raise ConfigError(f"environment {env_id!r}: {_one_line(error.__cause__)}") from None
         raise
 

@@ -9,6 +9,7 @@ import numpy as np
 from gymnasium.spaces import Box
 
 from multiprocessing_env import get_env_attr, reset_env, set_env_attr, space_kind
+from paddle_ac.errors import ConfigError
 
 
 class Wrapper:
@@ -61,14 +62,14 @@ class FrameStack(Wrapper):
         num_frames: K; observations are ``[K, *shape]``.
 
     Raises:
-        TypeError: another observation space.
+        ConfigError: another observation space.
     """
 
     def __init__(self, env: Any, num_frames: int):
         super().__init__(env)
         space = env.observation_space
         if space_kind(space) != "Box":
-            raise TypeError(f"only observations of a Box can be stacked, not of {space}")
+            raise ConfigError(f"only observations of a Box can be stacked, not of {space}")
         low, high = (np.stack([bound] * num_frames) for bound in (space.low, space.high))
         self.stacked_space = Box(low, high, dtype=space.dtype)
         self.frames = np.zeros(self.stacked_space.shape, space.dtype)

@@ -203,7 +203,7 @@ def action_distribution(action_space: Any) -> ActionDistribution:
         TypeError: a space that there is none for, or whose actions do not begin at 0.
     """
     kind = space_kind(action_space)
-    if kind == "Box":
+    if kind == "Box" and np.issubdtype(action_space.dtype, np.floating):
         return GaussianActions(action_space.shape)
     if kind == "MultiBinary":
         return BernoulliActions(action_space.shape)
@@ -211,7 +211,7 @@ def action_distribution(action_space: Any) -> ActionDistribution:
         if kind == "Discrete":
             return CategoricalActions(int(action_space.n))
         return MultiCategoricalActions(np.asarray(action_space.nvec))
-    raise TypeError("takes Box, MultiBinary, and Discrete and MultiDiscrete action spaces that begin at 0")
+    raise TypeError("takes Box (of floats), MultiBinary, and Discrete and MultiDiscrete action spaces that begin at 0")
 
 
 def clip_for(action_space: Any) -> Callable[[np.ndarray], np.ndarray]:

@@ -13,7 +13,7 @@ from paddle_ac.algorithms.algorithm import Policy
 from paddle_ac.algorithms.registry import ALGORITHMS
 from paddle_ac.config import RunConfig
 from paddle_ac.envs.make import FINAL_EVALUATION, make_evaluation_envs
-from paddle_ac.errors import CheckpointError, NonFiniteError
+from paddle_ac.errors import CheckpointError, ConfigError, NonFiniteError
 from paddle_ac.nn.actions import clip_for
 from paddle_ac.nn.parameters import FlatParameters
 from paddle_ac.training.checkpoint import load_checkpoint
@@ -32,8 +32,11 @@ def load_policy(folder: RunFolder, config: RunConfig, checkpoint: str, envs: Vec
         envs: of the run's environment.
 
     Raises:
+        ConfigError: neither of the two.
         CheckpointError: there is none, or it is damaged or of another network.
     """
+    if checkpoint not in ("best", "latest"):
+        raise ConfigError(f"checkpoint must be 'best' or 'latest', not {checkpoint!r}")
     path = folder.best if checkpoint == "best" else folder.latest
     state = load_checkpoint(path)
     algo = state.get("algo")
