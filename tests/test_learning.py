@@ -11,6 +11,7 @@ from gymnasium.spaces import Box, Discrete, MultiBinary, MultiDiscrete
 
 from multiprocessing_env import DummyVecEnv
 from paddle_ac.algorithms.a2c import A2C
+from paddle_ac.algorithms.a3c import A3C
 from paddle_ac.config import make_config, read_yaml
 from paddle_ac.training.evaluate import evaluate
 from tests.environments import Aiming, Identity, OneStepChain, Recall, Repeating
@@ -77,6 +78,7 @@ def test_observations_of_every_kind_are_learned_from(space, observations):
 @pytest.mark.parametrize(
     "changes",
     [
+        {"algo": "paac"},
         {"algo": "td_ac"},
         {"algo": "q_ac"},
         {"algo": "reinforce"},
@@ -89,6 +91,15 @@ def test_observations_of_every_kind_are_learned_from(space, observations):
 def test_every_member_learns_the_identity(changes):
     agent = trained(Identity, 12_000, num_envs=8, **changes)
     assert agent.policy.act(np.arange(3)).tolist() == [0, 1, 2]
+
+
+def test_a3c_learns_the_identity():
+    values = {"gamma": 0.5, "entropy_coef": 0.01, "lr_schedule": "constant", "learning_rate": 5e-3, "num_envs": 4}
+    config = make_config({"algo": "a3c", "env": "tests.environments:test/Identity-v0", "total_steps": 20_000, **values})
+    with A3C.from_config(config) as agent:
+        while not agent.is_done:
+            agent.update()
+        assert agent.policy.act(np.arange(3)).tolist() == [0, 1, 2]
 
 
 @pytest.mark.parametrize("algo", ["a2c", "td_ac", "reinforce"])
