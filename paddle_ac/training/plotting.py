@@ -103,7 +103,7 @@ def plot_runs(
         *all_axes[0].get_legend_handles_labels(),
         loc="outside lower center",
         ncols=min(2, len(groups)),
-        title="mean and its 95 % confidence band" if any(len(group) > 1 for group in groups) else None,
+        title="mean and its 95 % bootstrap band" if any(len(group) > 1 for group in groups) else None,
     )
     figure.savefig(picture, dpi=120)
     return figure
