@@ -120,8 +120,8 @@ def file_ending_in(*endings: str) -> Callable[[str], str]:
 
 
 def show_log() -> None:
-    """Print what the package says of a run under way, rather than as Paddle and VisualDL would have it printed."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout, force=True)
+    """Print what the package says of a run under way; before Paddle and VisualDL are imported, which have their own."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
 
 
 @contextmanager
