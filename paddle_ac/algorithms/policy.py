@@ -36,10 +36,9 @@ def make_actor_critic(config: OnPolicyConfig, observation_space: Any, action_spa
             isinstance(config, QActorCriticConfig),
             **memory,
         )
-    except TypeError:
-        if isinstance(config, QActorCriticConfig):
-            error = TypeError("takes Discrete action spaces that begin at 0")
-        raise ConfigError(f"{config.algo} {error}; that of {config.env} is {action_space}") from None
+    except TypeError as error:
+        needs = "takes Discrete action spaces that begin at 0" if isinstance(config, QActorCriticConfig) else error
+        raise ConfigError(f"{config.algo} {needs}; that of {config.env} is {action_space}") from None
 
 
 def inspect_actor_critic(network: ActorCritic, observations: np.ndarray, state: np.ndarray) -> dict[str, np.ndarray]:
