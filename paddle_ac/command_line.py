@@ -84,9 +84,23 @@ def whole_number(at_least: int) -> Callable[[str], int]:
     return read
 
 
+def one_of(*choices: str) -> dict[str, Any]:
+    """What ``add_argument`` takes for a flag whose value is one of some words."""
+
+    def read(text: str) -> str:
+        if text not in choices:
+            raise argparse.ArgumentTypeError(f"must be {' or '.join(choices)}, got {text!r}{nearest(text, choices)}")
+        return text
+
+    return {"type": read, "metavar": "|".join(choices)}
+
+
 def seed_list(text: str) -> list[int]:
     """Reads a flag's value as seeds with commas between them, no two the same."""
-    seeds = [whole_number(0)(part.strip()) for part in text.split(",")]
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isdecimal() for part in parts):
+        raise argparse.ArgumentTypeError(f"must be whole numbers with commas between them, as in 0,1,2, got {text!r}")
+    seeds = [int(part) for part in parts]
     if len(set(seeds)) < len(seeds):
         raise argparse.ArgumentTypeError(f"names a seed twice: {text!r}")
     return seeds
@@ -131,8 +145,10 @@ def exit_codes() -> Iterator[None]:
         yield
     except (ConfigError, CheckpointError) as error:
         _exit(2, error)
-    except (VecEnvError, NonFiniteError, ExportError, OSError) as error:  # OSError: a full disk, no right to write
+    except (VecEnvError, NonFiniteError, ExportError) as error:
         _exit(1, error)
+    except OSError as error:  # a full disk, no right to write
+        _exit(1, f"{error.filename}: {error.strerror}" if error.filename and error.strerror else error)
     except KeyboardInterrupt:
         sys.exit(130)
 
@@ -161,6 +177,6 @@ def _how_to_read(annotation: Any, name: str) -> dict[str, Any]:
     return {"metavar": kinds.get(annotation, name.upper())}
 
 
-def _exit(code: int, error: Exception) -> NoReturn:
+def _exit(code: int, error: Exception | str) -> NoReturn:
     print(f"error: {error}", file=sys.stderr)
     sys.exit(code)

@@ -7,6 +7,7 @@ fields. Nothing here imports Paddle, so that a mistake on the command line is to
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
@@ -19,10 +20,15 @@ from paddle_ac.family import MembersClasses
 
 
 def _split_commas(value: Any) -> Any:
-    """``"64,64"`` as the command line gives it, into parts; an empty text is no layer at all."""
+    """``"64,64"`` as the command line gives it, into parts; 64 is one of them, an empty text none."""
     if isinstance(value, str):
         return [part for part in value.split(",") if part.strip()]
-    return value
+    return [value] if isinstance(value, int) else value
+
+
+def _is_whole_in_e_notation(value: Any) -> bool:
+    """Whether it is a text as ``"1e6"``: the command line gives it so, and YAML where there is no point in it."""
+    return isinstance(value, str) and bool(re.fullmatch(r"\d+(\.\d+)?[eE]\+?\d{1,2}", value)) and float(value) % 1 == 0
 
 
 LayerSizes = Annotated[tuple[PositiveInt, ...], BeforeValidator(_split_commas)]
@@ -60,8 +66,18 @@ class RunConfig(BaseModel):
         for name, value in values.items():
             parts = value if isinstance(value, (list, tuple)) else [value]
             if any(isinstance(part, bool) for part in parts) and cls.model_fields[name].annotation is not bool:
-                raise ValueError(f"{name}: must be no {value!r}")
+                raise ValueError(f"{name}: takes no {value!r} (which is what YAML reads yes, no, on and off as)")
         return values
+
+    @model_validator(mode="before")
+    @classmethod
+    def _1e6_is_a_whole_number(cls, values: dict[str, Any]) -> dict[str, Any]:
+        return {
+            name: int(float(value))
+            if cls.model_fields[name].annotation in (int, int | None) and _is_whole_in_e_notation(value)
+            else value
+            for name, value in values.items()
+        }
 
     algo: str
     env: str = field(
@@ -387,17 +403,31 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     """The hyper-parameters in a YAML file.
 
     Raises:
-        ConfigError: no such file, or not a mapping of names to values.
+        ConfigError: no such file (with the nearest that is there), not a mapping of names to values, or a name twice.
     """
+    path = Path(path)
     try:
-        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        values = yaml.load(path.read_text(encoding="utf-8"), _UniqueKeyLoader)
     except OSError as error:
-        raise ConfigError(f"cannot read configuration {path}: {error.strerror}") from None
+        others = [str(other) for other in path.parent.glob(f"*{path.suffix}")]
+        hint = nearest(str(path), others) if isinstance(error, FileNotFoundError) else ""
+        raise ConfigError(f"cannot read configuration {path}: {error.strerror}{hint}") from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise ConfigError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+        raise ConfigError(f"{path} cannot be read as YAML: {' '.join(str(error).split())}") from None
     if not isinstance(values, dict):
         raise ConfigError(f"{path} is not a configuration: it must hold lines of `name: value`")
     return values
+
+
+class _UniqueKeyLoader(yaml.SafeLoader):
+    """PyYAML by itself keeps the last of two values of a name, and says nothing."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        names = [name.value for name, _ in node.value]
+        for name in names:
+            if names.count(name) > 1:
+                raise yaml.YAMLError(f"{name} stands in it twice")
+        return super().construct_mapping(node, deep)
 
 
 def write_yaml(config: RunConfig, path: str | Path) -> None:
@@ -415,4 +445,6 @@ def nearest(name: str, known: Any) -> str:
 def _one_line(problem: Any) -> str:
     place = ".".join(str(part) for part in problem["loc"])
     message = problem["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
-    return f"{place}: {message}, got {problem['input']!r}" if place else message
+    choices = re.findall(r"'(\w+)'", message) if problem["type"] == "literal_error" else []
+    hint = nearest(str(problem["input"]), choices)
+    return f"{place}: {message}, got {problem['input']!r}{hint}" if place else message

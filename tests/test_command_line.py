@@ -38,6 +38,8 @@ def run_main(capsys, tool: str, *arguments: str) -> tuple[int, str, str]:
         (["--learning-rate", "nan"], "learning_rate: must be a finite number"),
         (["--learning-rate"], "argument --learning-rate: expected one argument"),
         (["--activation", "gelu"], "activation: must be 'tanh' or 'relu', got 'gelu'"),
+        (["--activation", "tahn"], "activation: must be 'tanh' or 'relu', got 'tahn' (did you mean 'tanh'?)"),
+        (["--total-steps", "1.5e0"], "total_steps: must be a valid integer"),
         (["--hidden-sizes", "64,-1"], "hidden_sizes"),
         (["--vec", "subproc", "--num-envs", "4", "--num-workers", "3"], "num_workers=3 must divide num_envs=4"),
         (["--env", "CartPole-v7"], "CartPole-v7"),
@@ -47,7 +49,10 @@ def run_main(capsys, tool: str, *arguments: str) -> tuple[int, str, str]:
         (["--algo", "sac", "--env", "CartPole-v1"], "sac takes Box action spaces of floats with finite bounds"),
         (["--config", "nowhere.yaml"], "cannot read configuration nowhere.yaml: No such file or directory"),
         (["--config", "typo.yaml"], "unknown hyper-parameter 'gama' (did you mean 'gamma'?)"),
-        (["--config", "broken.yaml"], "broken.yaml is not YAML"),
+        (["--config", "typos.yaml"], "No such file or directory (did you mean 'typo.yaml'?)"),
+        (["--config", "broken.yaml"], "broken.yaml cannot be read as YAML"),
+        (["--config", "twice.yaml"], "twice.yaml cannot be read as YAML: gamma stands in it twice"),
+        (["--config", "truth.yaml"], "env: takes no True (which is what YAML reads yes, no, on and off as)"),
         (["--config", "list.yaml"], "list.yaml is not a configuration"),
         (["--run-dir", "old"], "old is in use"),
         (["--run-dir", "list.yaml"], "list.yaml is in use"),
@@ -56,7 +61,8 @@ def run_main(capsys, tool: str, *arguments: str) -> tuple[int, str, str]:
         (["--resume", "old", "--config", "list.yaml"], "leave out --run-dir and --config"),
         (["--resume", "old", "--seeds", "1,2"], "--resume has the runs' own seeds: leave out --seeds"),
         (["--seeds", "1,2,1"], "argument --seeds: names a seed twice: '1,2,1'"),
-        (["--seeds", "1,two"], "argument --seeds: must be a whole number of at least 0, got 'two'"),
+        (["--seeds", "1,two"], "--seeds: must be whole numbers with commas between them, as in 0,1,2, got '1,two'"),
+        (["--seeds", "0-4"], "as in 0,1,2, got '0-4'"),
         (["--seeds", "1,2", "--seed", "3"], "--seeds names the seed of every run: leave out --seed"),
         (["--seeds", "1,2", "--jobs", "0"], "argument --jobs: must be a whole number of at least 1, got '0'"),
         (["--seeds", "1,2", "--run-dir", "old"], "old is in use"),
@@ -74,6 +80,8 @@ def test_training_refuses(capsys, tmp_path, monkeypatch, arguments, said):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "typo.yaml").write_text("algo: a2c\ngama: 0.9\n")
     (tmp_path / "broken.yaml").write_text("algo: [a2c\n")
+    (tmp_path / "twice.yaml").write_text("algo: a2c\ngamma: 0.9\nseed: 1\ngamma: 0.99\n")
+    (tmp_path / "truth.yaml").write_text("algo: a2c\nenv: yes\n")
     (tmp_path / "list.yaml").write_text("- a2c\n")
     (tmp_path / "old").mkdir()
     (tmp_path / "old" / "notes.txt").write_text("mine")
@@ -93,11 +101,18 @@ def test_training_refuses(capsys, tmp_path, monkeypatch, arguments, said):
         (["--run-dir", "nowhere"], "there is no run folder nowhere"),
         (["--run-dir", "."], ". is not a run folder"),
         (["--run-dir", ".", "--episodes", "0"], "must be a whole number of at least 1, got '0'"),
-        (["--run-dir", ".", "--checkpoint", "newest"], "invalid choice: 'newest'"),
+        (["--run-dir", ".", "--checkpoint", "newest"], "--checkpoint: must be best or latest, got 'newest'"),
+        (["--run-dir", ".", "--checkpoint", "lates"], "(did you mean 'latest'?)"),
+        (
+            ["--run-dir", "repeats"],
+            "repeats is not a run folder, but holds runs: name one of them, as in repeats/seed",
+        ),
     ],
 )
 def test_evaluating_refuses(capsys, tmp_path, monkeypatch, arguments, said):
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "repeats" / "seed-0").mkdir(parents=True)
+    (tmp_path / "repeats" / "seed-0" / "config.yaml").write_text("algo: a2c\n")
     code, output, errors = run_main(capsys, "evaluate.py", *arguments)
     assert code == 2 and output == ""
     assert said in errors and errors.startswith("error: ") and errors.count("\n") == 1
@@ -175,13 +190,16 @@ def test_the_end_of_a_run_tells_what_to_type_next():
         "mean return, evaluation at the end: 500.0\n"
         "everything of this run lies in 'runs/my first'\n"
         "  evaluate:  python tools/evaluate.py --run-dir 'runs/my first' --episodes 100\n"
-        "  curves:    visualdl --logdir 'runs/my first'\n"
-        "  go on:     python tools/train.py --resume 'runs/my first' --total-steps 2469134"
+        "  watch:     python tools/evaluate.py --run-dir 'runs/my first' --record episode.gif\n"
+        "  curves:    visualdl --logdir 'runs/my first'"
     )
-    assert "--episodes 100 --checkpoint latest\n" in report_run({**summary, "best_eval_mean_return": 499.0})
+    better_now = report_run({**summary, "best_eval_mean_return": 499.0})
+    assert better_now.count("--run-dir 'runs/my first' --checkpoint latest --") == 2
     interrupted = report_run({**summary, "stopped_by": "interrupt", "eval_mean_return": None})
     assert interrupted.startswith("interrupted after 1,234,567 steps")
-    assert interrupted.endswith("python tools/train.py --resume 'runs/my first'")
+    assert "python tools/train.py --resume 'runs/my first'\n" in interrupted and "--checkpoint" not in interrupted
+    early = {**summary, "stopped_by": "interrupt", "eval_mean_return": None, "best_eval_mean_return": None}
+    assert "--checkpoint latest --episodes 100\n" in report_run(early)
 
 
 @pytest.mark.parametrize(

@@ -51,7 +51,7 @@ def message_of(function, *arguments):
         ("critic_loss", ["huber", "", None]),
         ("value_coef", [-0.1, math.nan, math.inf]),
         ("entropy_coef", [-0.1, math.nan, math.inf]),
-        ("hidden_sizes", ["64,x", "64,0", [64, -1], [1.5], [None], 64, None, "64;64"]),
+        ("hidden_sizes", ["64,x", "64,0", [64, -1], [1.5], [None], 0, 6.5, None, "64;64"]),
         ("recurrent", ["rnn", "", None]),
         ("recurrent_size", [0, -1, 1.5]),
         ("activation", ["gelu", "", None]),
@@ -188,7 +188,20 @@ def test_texts_are_converted_as_a_command_line_gives_them():
     assert [type(getattr(config, name)) for name in ("num_envs", "learning_rate")] == [int, float]
 
 
-@pytest.mark.parametrize("text,sizes", [("64,64", (64, 64)), ("256", (256,)), ("", ()), ("8,4,", (8, 4))])
+@pytest.mark.parametrize("text,steps", [("1e6", 1_000_000), ("2.5E+3", 2500), ("1.5e1", 15)])
+def test_whole_numbers_may_be_written_with_an_exponent(text, steps):
+    assert make_config({"algo": "a2c", "total_steps": text}).total_steps == steps
+    assert make_config({"algo": "a2c", "lr_decay_steps": text}).lr_decay_steps == steps
+
+
+@pytest.mark.parametrize("text", ["1.5e0", "1e-3", "e6", "1e", "-1e6"])
+def test_what_is_no_whole_number_with_an_exponent_either_is_refused(text):
+    assert message_of(make_config, {"algo": "a2c", "total_steps": text}).startswith("total_steps: ")
+
+
+@pytest.mark.parametrize(
+    "text,sizes", [("64,64", (64, 64)), ("256", (256,)), (256, (256,)), ("", ()), ("8,4,", (8, 4))]
+)
 def test_hidden_sizes_are_read_from_a_text_with_commas(text, sizes):
     assert make_config({"algo": "a2c", "hidden_sizes": text}).hidden_sizes == sizes
 
@@ -279,6 +292,7 @@ def test_numbers_that_yaml_takes_for_texts_are_converted(tmp_path):
         b"\xff\xfe\x00binary",
         b"\x89PNG\r\n\x1a\n\x00\x00",
         b"env: 2020-13-45\n",
+        b"algo: a2c\ngamma: 0.9\ngamma: 0.9\n",
     ],
 )
 def test_a_file_that_is_not_a_configuration_is_refused_by_its_name(content, tmp_path):

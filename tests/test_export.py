@@ -281,7 +281,7 @@ def test_the_tool_prints_the_difference_and_nothing_else(tmp_path, export_format
         ([], "--run-dir"),
         (["--run-dir", "nowhere"], "there is no run folder nowhere"),
         (["--run-dir", "."], ". is not a run folder"),
-        (["--run-dir", "run", "--format", "tflite"], "invalid choice: 'tflite'"),
+        (["--run-dir", "run", "--format", "tflite"], "must be paddle or onnx or pdparams, got 'tflite'"),
         (["--run-dir", "run", "--checkpoint", "latest"], "there is no checkpoint run/checkpoints/latest.safetensors"),
         (["--run-dir", "run", "--output", "run"], "run is a folder: name the files in it, as run/model"),
         (["--run-dir", "run", "--formt", "onnx"], "did you mean '--format'?"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import itertools
+import logging
 import runpy
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import pytest
 import scipy.stats
 from matplotlib.collections import PolyCollection
 
-from paddle_ac.config import make_config, write_yaml
+from paddle_ac.config import CONFIGS, make_config, write_yaml
 from paddle_ac.errors import ConfigError
 from paddle_ac.training.curves import average, bootstrap_band, describe, group_runs, read_runs
 from paddle_ac.training.plotting import plot_runs
@@ -86,6 +87,35 @@ def test_a_run_without_a_point_is_left_out_and_named(tmp_path, caplog):
     write_run(tmp_path / "whole")
     assert [run.path.name for run in read_runs([tmp_path], METRIC)] == ["whole"]
     assert f"left out: {tmp_path / 'begun'} has no point of {METRIC}" in caplog.text
+
+
+def test_what_cannot_be_read_is_left_out_and_named(tmp_path, caplog):
+    write_run(tmp_path / "runs" / "whole")
+    (write_run(tmp_path / "runs" / "begun", seed=1) / "progress.csv").write_text("")
+    (write_run(tmp_path / "runs" / "strange") / "config.yaml").write_text("algo: dqn\n")
+    (write_run(tmp_path / "runs" / "torn") / "config.yaml").write_text("algo: [a2c\n")
+    (tmp_path / "notes.txt").touch()
+    assert [run.path.name for run in read_runs([tmp_path / "runs", tmp_path / "notes.txt"], METRIC)] == ["whole"]
+    told = sorted(record.getMessage() for record in caplog.records)
+    assert [line.replace(str(tmp_path), "") for line in told[:3]] == [
+        "left out: /runs/begun has no point of charts/episode_return",
+        "left out: /runs/strange/config.yaml: unknown algorithm 'dqn'; known: " + ", ".join(CONFIGS),
+        told[2].replace(str(tmp_path), ""),
+    ]
+    assert told[2].count("torn/config.yaml") == 1 and told[3] == f"left out: there is no run in {tmp_path}/notes.txt"
+
+
+def test_runs_that_differ_in_much_are_called_by_their_folders(tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    long = {"hidden_sizes": (256, 256, 256), "normalize_observations": True, "entropy_coef": 0.0123}
+    for seed in range(2):
+        write_run(tmp_path / "plain" / f"seed-{seed}", seed=seed)
+    write_run(tmp_path / "trial-0003", **long)
+    assert legends([tmp_path]) == ("a2c on CartPole-v1", ["plain (2 seeds)", "trial-0003 (1 seed)"])
+    parts = "normalize_observations=True, entropy_coef=0.0123, hidden_sizes=256,256,256"
+    assert f"trial-0003 (1 seed): {parts} (1 seed)" in caplog.text
+    write_run(tmp_path / "plain" / "seed-2", **long)  # now neither group has a folder of its own
+    assert legends([tmp_path])[1] == ["plain/seed-0 (2 seeds)", "plain/seed-2 (2 runs, 1 seed)"]
 
 
 # ------------------------------------------------------------------------------------------------ the mean and its band
@@ -166,6 +196,18 @@ def test_many_curves_are_told_apart(tmp_path):
     assert len({(line.get_color(), line.get_linestyle()) for line in lines}) == 10
 
 
+@pytest.mark.parametrize("x_axes", [("steps",), ("steps", "seconds")])
+@pytest.mark.parametrize("extra", [{}, {"entropy_coef": 0.0123456}, {"activation": "relu", "shared_torso": True}])
+def test_a_legend_stays_inside_the_picture(tmp_path, x_axes, extra):
+    for index in range(9):
+        write_run(tmp_path / str(index), gamma=0.9 + index / 1000, **(extra if index else {}))
+    figure = plot_runs([tmp_path], tmp_path / "curves.png", x_axes)
+    (legend,) = figure.legends
+    box, whole = legend.get_window_extent(), figure.bbox
+    assert whole.x0 <= box.x0 and box.x1 <= whole.x1 and whole.y0 <= box.y0
+    assert box.y1 < min(axes.get_tightbbox().y0 for axes in figure.axes)
+
+
 def test_the_command_draws_what_it_is_told(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     write_run(tmp_path / "run")
@@ -179,11 +221,12 @@ def test_the_command_draws_what_it_is_told(tmp_path, monkeypatch, capsys):
         ([], "the following arguments are required: RUN"),
         (["run", "--output", "curves.pdf"], "argument --output: must end in .png or .svg, got 'curves.pdf'"),
         (["run", "--output", "nowhere/curves.png"], "argument --output: there is no folder 'nowhere'"),
-        (["run", "--x", "time"], "invalid choice: 'time'"),
+        (["run", "--x", "time"], "must be steps or seconds or both, got 'time'"),
         (["run", "--metric", "charts/episode_retrun"], "(did you mean 'charts/episode_return'?)"),
         (["run", "--smooth", "0"], "must be a whole number of at least 1"),
         (["nowhere"], "there is no folder nowhere"),
         (["empty"], "there is no run in empty"),
+        (["notes.txt"], "there is no run in notes.txt"),
         (["unbegun"], "cannot read unbegun/progress.csv: No such file or directory"),
         (["damaged"], "damaged/progress.csv is damaged: could not convert"),
         (["pointless"], "no run has a point of charts/episode_return yet"),
@@ -193,6 +236,7 @@ def test_the_command_draws_what_it_is_told(tmp_path, monkeypatch, capsys):
 def test_what_cannot_be_drawn_is_told_in_one_line(capsys, tmp_path, monkeypatch, arguments, said):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "empty").mkdir()
+    (tmp_path / "notes.txt").touch()
     write_run(tmp_path / "run")
     write_run(tmp_path / "damaged", returns=("?", 1, 1, 1))
     write_run(tmp_path / "pointless", returns=("", "", "", ""))

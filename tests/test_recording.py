@@ -124,7 +124,7 @@ def test_a_window_shows_every_step(tmp_path, monkeypatch, capsys, env):
     flips, flip = [], pygame.display.flip
     monkeypatch.setattr(pygame.display, "flip", lambda: flips.append(flip()))
     evaluate_main("--run-dir", str(tmp_path / "run"), "--render")
-    assert "mean return" in capsys.readouterr().out
+    assert "return " in capsys.readouterr().out
     assert len(flips) > evaluate_run(str(tmp_path / "run"), episodes=1)["mean_return"]
 
 

@@ -13,9 +13,11 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
+from tqdm import tqdm
 
 from paddle_ac.config import make_config
 from paddle_ac.errors import ConfigError
+from paddle_ac.training import repeats as repeats_module
 from paddle_ac.training.repeats import resume_repeats, train_repeats
 from paddle_ac.training.report import report_repeats
 from paddle_ac.training.run_folder import RunFolder
@@ -65,7 +67,7 @@ def test_the_report_tells_all_runs_and_what_to_type_next(repeats):
     told = report_repeats(json.loads((repeats / "summary.json").read_text()))
     lines = told.splitlines()
     assert [line.split()[0] for line in lines[1:7]] == ["0", "7", "3", "mean", "std", "min"]
-    assert f"visualdl --logdir {repeats}" in told and f"--resume {repeats} --total-steps 6040" in told
+    assert f"python tools/plot.py {repeats}\n" in told and told.endswith(f"visualdl --logdir {repeats}")
     assert all(len(line) <= 80 for line in lines[:7])
 
 
@@ -80,6 +82,53 @@ def test_runs_go_on_where_they_were_stopped(repeats, tmp_path):
         resume_repeats(str(tmp_path / "run"))
     with pytest.raises(ConfigError, match=r"gamma cannot change on resume: .* has 0\.99, not 0\.5"):
         resume_repeats(str(tmp_path / "run"), {"gamma": 0.5})
+
+
+def test_a_run_that_was_not_gone_on_with_is_no_longer_one_that_came_to_its_end(tmp_path, monkeypatch):
+    """Ctrl-C right after the beginning: one run has reached the new end, and one has not been taken up."""
+    quick_repeats(tmp_path / "run", [0, 7], total_steps=1510)
+    real = repeats_module.run_side_by_side
+
+    def interrupted(jobs, num_jobs, on_point, on_end):
+        real(iter([next(jobs)]), num_jobs, on_point, on_end)
+        return False
+
+    monkeypatch.setattr(repeats_module, "run_side_by_side", interrupted)
+    summary = resume_repeats(str(tmp_path / "run"), {"total_steps": 3020})
+    assert [(run["env_steps"], run["stopped_by"]) for run in summary["runs"]] == [(3020, "total_steps"), (1520, None)]
+    returns = summary["aggregate"]["eval_mean_return"]
+    assert returns["min"] == returns["max"] == summary["runs"][0]["eval_mean_return"]
+    told = report_repeats(summary)
+    assert told.splitlines()[2].endswith("1,520   not gone on with") and told.endswith(f"--resume {tmp_path / 'run'}")
+
+
+def test_the_progress_bar_moves_at_every_point_and_begins_where_the_runs_are(tmp_path, monkeypatch):
+    bars = []
+
+    class Bar(tqdm):
+        def __init__(self, **options):
+            super().__init__(**options)
+            self.seen = [self.n]
+            bars.append(self)
+
+        def update(self, n=1):
+            super().update(n)
+            self.seen.append(self.seen[-1] + n)
+
+    monkeypatch.setattr(repeats_module, "tqdm", Bar)
+    quick_repeats(tmp_path / "run", [0], total_steps=1510, log_interval=500, eval_interval=10_000)
+    resume_repeats(str(tmp_path / "run"), {"total_steps": 3020})
+    assert [bar.seen for bar in bars] == [[0, 500, 1000, 1500, 1520], [1520, 2000, 2500, 3000, 3020]]
+    assert [bar.total for bar in bars] == [1510, 3020]
+
+
+def test_a_failure_with_a_traceback_is_a_row_of_one_line(tmp_path, capsys):
+    failing = quick_repeats(tmp_path / "run", [0, 1], env=f"tests.environments:{misbehaving_id('raise in step')}")
+    assert "Traceback" in capsys.readouterr().out
+    rows = report_repeats(failing).splitlines()[1:3]
+    for row in rows:
+        assert "EnvironmentFailedError: environment 0 failed in step with action" in row and "Traceback" not in row
+        assert row.endswith(failing["runs"][0]["error"].splitlines()[-1])
 
 
 def test_runs_that_fail_are_named(tmp_path, capsys):

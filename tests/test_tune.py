@@ -105,11 +105,11 @@ def test_a_trial_that_is_worse_than_the_others_is_given_up(tmp_path, monkeypatch
     told = []
     real = side_by_side.run_side_by_side
 
-    def run_side_by_side(jobs, num_jobs, on_evaluation, on_end):
+    def run_side_by_side(jobs, num_jobs, on_point, on_end):
         def worsened(job, env_steps, mean_return):
             number = int(job.run_dir[-4:])
             told.append((number, env_steps))
-            return on_evaluation(job, env_steps, 100.0 - number)
+            return on_point(job, env_steps, None if mean_return is None else 100.0 - number)
 
         return real(jobs, num_jobs, worsened, on_end)
 
@@ -126,13 +126,16 @@ def test_a_trial_that_is_worse_than_the_others_is_given_up(tmp_path, monkeypatch
 def test_an_evaluation_stops_a_run_that_is_not_to_go_on(tmp_path):
     heard = []
 
-    def on_evaluation(env_steps, mean_return):
+    def on_point(env_steps, mean_return):
         heard.append((env_steps, mean_return))
-        return len(heard) < 2
+        return env_steps < 400
 
-    summary = train(make_config(BASE), str(tmp_path / "run"), on_evaluation=on_evaluation)
-    assert summary["stopped_by"] == "pruned" and summary["env_steps"] == heard[1][0] == 400
-    assert summary["eval_mean_return"] is None and summary["best_eval_mean_return"] == max(r for _, r in heard)
+    config = make_config({**BASE, "log_interval": 100})
+    summary = train(config, str(tmp_path / "run"), on_point=on_point)
+    assert summary["stopped_by"] == "pruned" and summary["env_steps"] == 400
+    assert [env_steps for env_steps, _ in heard] == [100, 200, 300, 400]
+    assert [mean_return is None for _, mean_return in heard] == [True, False, True, False]
+    assert summary["eval_mean_return"] is None and summary["best_eval_mean_return"] == max(heard[1][1], heard[3][1])
 
 
 def test_a_trial_that_fails_does_not_end_the_search(tmp_path, capsys):

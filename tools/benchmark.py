@@ -15,8 +15,8 @@ from paddle_ac.errors import ConfigError
 
 def main(arguments: list[str]) -> None:
     with exit_codes():
-        flags = _parse(arguments)
         show_log()
+        flags = _parse(arguments)
         rounds, seconds, json_file = flags.pop("rounds"), flags.pop("seconds"), flags.pop("json")
         config_file = flags.pop("config")
         if json_file:

@@ -10,7 +10,7 @@ import json
 import sys
 from typing import Any
 
-from paddle_ac.command_line import ArgumentParser, exit_codes, file_ending_in, whole_number
+from paddle_ac.command_line import ArgumentParser, exit_codes, file_ending_in, one_of, whole_number
 
 
 def main(arguments: list[str]) -> None:
@@ -32,26 +32,32 @@ def main(arguments: list[str]) -> None:
             return
         actions = "sampled" if result["sampled"] else "greedy"
         print(f"{result['checkpoint']} checkpoint of {result['run_dir']}, after {result['env_steps']:,} training steps")
-        print(f"{result['episodes']} episode{'s' * (episodes > 1)} of {result['env']}, {actions} actions")
-        print(f"mean return {result['mean_return']:.2f} +/- {result['std_return']:.2f} (standard deviation)")
-        print(f"from {result['min_return']:.2f} to {result['max_return']:.2f}")
+        print(f"{episodes:,} episode{'s' * (episodes > 1)} of {result['env']}, {actions} actions")
+        if episodes == 1:
+            print(f"return {result['mean_return']:.2f}")
+        else:
+            print(f"mean return {result['mean_return']:.2f} +/- {result['std_return']:.2f} (standard deviation)")
+            print(f"from {result['min_return']:.2f} to {result['max_return']:.2f}")
         if flags["record"]:
             print(f"recorded in {flags['record']}")
 
 
 def _parse(arguments: list[str]) -> dict[str, Any]:
     parser = ArgumentParser(description=__doc__)
-    parser.add_argument("--run-dir", metavar="DIR", required=True, help="folder of the run")
-    parser.add_argument("--checkpoint", choices=("best", "latest"), default="best", help="which of its policies [best]")
-    parser.add_argument("--episodes", type=whole_number(1), metavar="M", help="how many [100]; to watch [1]")
-    parser.add_argument("--seed", type=whole_number(0), metavar="S", help="of the environments [the run's seed]")
-    parser.add_argument("--sampled", action="store_true", help="draw the actions, rather than take the most probable")
-    watch = parser.add_mutually_exclusive_group()
+    policy = parser.add_argument_group("policy")
+    policy.add_argument("--run-dir", metavar="DIR", required=True, help="folder of the run")
+    policy.add_argument("--checkpoint", **one_of("best", "latest"), default="best", help="which of its policies [best]")
+    policy.add_argument("--sampled", action="store_true", help="draw the actions, rather than take the most probable")
+    played = parser.add_argument_group("episodes")
+    played.add_argument("--episodes", type=whole_number(1), metavar="M", help="how many [100]; to watch [1]")
+    played.add_argument("--seed", type=whole_number(0), metavar="S", help="of the environments [the run's seed]")
+    shown = parser.add_argument_group("what is shown")
+    watch = shown.add_mutually_exclusive_group()
     watch.add_argument(
         "--record", type=file_ending_in(".gif", ".mp4"), metavar="FILE", help="record the episodes in a .gif or .mp4"
     )
     watch.add_argument("--render", action="store_true", help="show the episodes in a window")
-    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    shown.add_argument("--json", action="store_true", help="print the result as JSON")
     return parser.parse(arguments)
 
 

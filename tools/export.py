@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from paddle_ac.command_line import ArgumentParser, exit_codes
+from paddle_ac.command_line import ArgumentParser, exit_codes, one_of
 
 
 def main(arguments: list[str]) -> None:
@@ -29,11 +29,11 @@ def _parse(arguments: list[str]) -> dict[str, Any]:
     parser.add_argument("--run-dir", metavar="DIR", required=True, help="folder of the run")
     parser.add_argument(
         "--format",
-        choices=("paddle", "onnx", "pdparams"),
+        **one_of("paddle", "onnx", "pdparams"),
         default="paddle",
         help="for Paddle Inference, for ONNX runtimes, or parameters for set_state_dict [paddle]",
     )
-    parser.add_argument("--checkpoint", choices=("best", "latest"), default="best", help="which of its policies [best]")
+    parser.add_argument("--checkpoint", **one_of("best", "latest"), default="best", help="which of its policies [best]")
     parser.add_argument(
         "--output", metavar="PATH", help="of the files, without the endings of their names [DIR/export/model]"
     )

@@ -11,7 +11,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from paddle_ac.command_line import ArgumentParser, exit_codes, file_ending_in, show_log, whole_number
+from paddle_ac.command_line import ArgumentParser, exit_codes, file_ending_in, one_of, show_log, whole_number
 
 
 def main(arguments: list[str]) -> None:
@@ -28,7 +28,7 @@ def main(arguments: list[str]) -> None:
 def _parse(arguments: list[str]) -> dict[str, Any]:
     parser = ArgumentParser(description=__doc__)
     parser.add_argument("runs", nargs="+", metavar="RUN", help="a run's folder, or one with runs somewhere below it")
-    parser.add_argument("--x", choices=("steps", "seconds", "both"), default="both", help="what curves run over [both]")
+    parser.add_argument("--x", **one_of("steps", "seconds", "both"), default="both", help="what curves run over [both]")
     parser.add_argument(
         "--metric",
         default="charts/episode_return",

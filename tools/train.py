@@ -35,8 +35,8 @@ EXIT_CODES = {"interrupt": 130, "error": 1}
 
 def main(arguments: list[str]) -> None:
     with exit_codes(), ExitStack() as stack:
-        flags = _parse(arguments)
         show_log()
+        flags = _parse(arguments)
         run_dir, resumed, progress = flags.pop("run_dir"), flags.pop("resume"), not flags.pop("no_progress")
         config_file, seeds, jobs = flags.pop("config"), flags.pop("seeds"), flags.pop("jobs")
         wants_dashboard, dashboard = flags.pop("dashboard"), None

@@ -33,8 +33,8 @@ examples:
 
 def main(arguments: list[str]) -> None:
     with exit_codes():
-        flags = _parse(arguments)
         show_log()
+        flags = _parse(arguments)
         config_file, space_file, study_dir = flags.pop("config"), flags.pop("space"), flags.pop("study_dir")
         trials, jobs, progress = flags.pop("trials"), flags.pop("jobs"), not flags.pop("no_progress")
         values = read_yaml(config_file) if config_file else {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,9 @@ from paddle_ac.training.run_folder import RunFolder
 NUM_POINTS = 500  # of a mean: as fine as a panel shows
 NUM_RESAMPLES = 5000  # of the bootstrap
 CONFIDENCE = 0.95
+MAX_LABEL = 70  # characters, of which a legend still reads
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -44,20 +48,30 @@ def read_runs(paths: Sequence[str | Path], metric: str) -> list[Run]:
 
     Args:
         paths: run folders, and folders that hold run folders at any depth.
-        metric: a column of their tables. Runs without a point of it are left out, and named in the log.
+        metric: a column of their tables. Runs without a point of it, and those whose files cannot be read, are left
+            out, and named in the log.
 
     Raises:
-        ConfigError: no run, no points, a metric that no run knows, or a file that cannot be read.
+        ConfigError: no run, no points, a metric that no run knows, or no run whose files can be read.
     """
-    runs = [_read_run(folder) for folder in _find_run_folders(paths)]
+    runs, problems = [], []
+    for folder in _find_run_folders(paths):
+        try:
+            runs.append(_read_run(folder))
+        except ConfigError as error:
+            problems.append(error)
+    if not runs:
+        raise problems[0]
+    for problem in problems:
+        logger.warning("left out: %s", problem)
     known = list(dict.fromkeys(column for run in runs for column in run.columns))
-    if metric not in known:
+    if known and metric not in known:
         raise ConfigError(f"no run has a metric {metric!r}{nearest(metric, known)}; known: {', '.join(known)}")
     empty = [run for run in runs if np.isnan(run.columns.get(metric, np.nan)).all()]
     if len(empty) == len(runs):
         raise ConfigError(f"no run has a point of {metric} yet")
     for run in empty:
-        logging.getLogger(__name__).warning("left out: %s has no point of %s", run.path, metric)
+        logger.warning("left out: %s has no point of %s", run.path, metric)
     return [run for run in runs if run not in empty]
 
 
@@ -68,9 +82,13 @@ def _find_run_folders(paths: Sequence[str | Path]) -> list[RunFolder]:
             found = [path]
         else:
             found = sorted(file.parent for file in path.rglob("config.yaml"))
+        if not path.exists():
+            raise ConfigError(f"there is no folder {path}")
         if not found:
-            raise ConfigError(f"there is no folder {path}" if not path.is_dir() else f"there is no run in {path}")
+            logger.warning("left out: there is no run in %s", path)
         folders.update({run.resolve(): RunFolder(run) for run in found})
+    if not folders:
+        raise ConfigError(f"there is no run in {', '.join(map(str, paths))}")
     return list(folders.values())
 
 
@@ -98,7 +116,8 @@ def describe(groups: Sequence[Sequence[Run]]) -> tuple[str, list[str]]:
 
     A legend names the algorithm and the environment where they are not the same everywhere, and hyper-parameters in
     which groups of one algorithm differ. Between algorithms it names those alone that are not at their defaults and
-    bear on what is learned, for every algorithm has defaults of its own.
+    bear on what is learned, for every algorithm has defaults of its own. Where that would be too much to read, as
+    between the trials of a search, it names folders, and the log tells what is behind each.
     """
     configs = [group[0].config for group in groups]
     same_algo, same_env = (len({getattr(config, name) for config in configs}) == 1 for name in ("algo", "env"))
@@ -109,7 +128,22 @@ def describe(groups: Sequence[Sequence[Run]]) -> tuple[str, list[str]]:
         names = [name for name in type(config).model_fields if name not in ("algo", "env", "seed")]
         parts += [f"{name}={_as_text(getattr(config, name))}" for name in names if _tells_apart(name, config, configs)]
         labels.append(f"{', '.join(parts) or config.algo} ({_count(group)})")
+    if max(map(len, labels)) > MAX_LABEL:
+        names = _name_by_folder(groups)
+        for name, label in zip(names, labels, strict=True):
+            logger.info("%s: %s", name, label)
+        return title, names
     return title, labels
+
+
+def _name_by_folder(groups: Sequence[Sequence[Run]]) -> list[str]:
+    """The folder of each group's runs, or of its first where runs of other groups lie there too."""
+    folders = [[os.path.abspath(run.path) for run in group] for group in groups]
+    root = os.path.commonpath([folder for group in folders for folder in group])
+    names = [os.path.relpath(os.path.commonpath(group), root) for group in folders]
+    if "." in names or len(set(names)) < len(names):
+        names = [os.path.relpath(group[0], root) for group in folders]
+    return [f"{name} ({_count(group)})" for name, group in zip(names, groups, strict=True)]
 
 
 def _tells_apart(name: str, config: RunConfig, configs: Sequence[RunConfig]) -> bool:
@@ -169,7 +203,7 @@ def warn_of_short_runs(runs: Sequence[Run], metric: str) -> None:
     last = [run.columns["env_steps"][~np.isnan(run.columns[metric])][-1] for run in runs]
     if min(last) < 0.95 * max(last):
         message = f"a mean ends at {min(last):,.0f} steps, where %s does; others of its runs go on to {max(last):,.0f}"
-        logging.getLogger(__name__).warning(message, runs[int(np.argmin(last))].path)
+        logger.warning(message, runs[int(np.argmin(last))].path)
 
 
 def bootstrap_band(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

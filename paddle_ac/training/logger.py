@@ -129,11 +129,15 @@ class Logger:
 
 
 def read_progress(path: Path) -> dict[str, np.ndarray]:
-    """The table's columns as float64 arrays, one entry a point; NaN where a tag has no point."""
+    """The table's columns as float64 arrays, one entry a point; NaN where a tag has no point.
+
+    Of a run that has only just begun there may be no column yet.
+    """
     with path.open(newline="", encoding="utf-8") as file:
         rows = csv.DictReader(file)
+        columns = rows.fieldnames or ()
         cells = list(rows)
-    return {column: np.array([float(row[column] or "nan") for row in cells]) for column in rows.fieldnames or ()}
+    return {column: np.array([float(row[column] or "nan") for row in cells]) for column in columns}
 
 
 def _number_or_text(value: Any) -> int | float | str:

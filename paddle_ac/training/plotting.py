@@ -85,8 +85,10 @@ def plot_runs(
     title, labels = describe(groups)
     for group in groups:
         warn_of_short_runs(group, metric)
-    num_rows = -(-len(groups) // 2)  # of the legend, below
-    figure = Figure(figsize=(1 + 6 * len(x_axes), 4.7 + 0.25 * num_rows), layout="constrained")
+    width = 1 + 6 * len(x_axes)  # inches
+    num_columns = min(int(width / (0.7 + 0.085 * max(map(len, labels)))), len(groups)) or 1  # of the legend, below
+    num_rows = -(-len(groups) // num_columns)
+    figure = Figure(figsize=(width, 4.7 + 0.25 * num_rows), layout="constrained")
     figure.suptitle(title)
     all_axes = figure.subplots(1, len(x_axes), sharey=True, squeeze=False)[0]
     for axes, x_axis in zip(all_axes, x_axes, strict=True):
@@ -102,7 +104,7 @@ def plot_runs(
     figure.legend(
         *all_axes[0].get_legend_handles_labels(),
         loc="outside lower center",
-        ncols=min(2, len(groups)),
+        ncols=num_columns,
         title="mean and its 95 % bootstrap band" if any(len(group) > 1 for group in groups) else None,
     )
     figure.savefig(picture, dpi=120)

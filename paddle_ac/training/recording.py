@@ -6,7 +6,7 @@ import io
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from paddle_ac.errors import ConfigError
 from paddle_ac.training.checkpoint import write_atomically
 from paddle_ac.training.evaluate import evaluate_checkpoint
 from paddle_ac.training.run_folder import RunFolder
+from paddle_ac.training.showing import without_screen
 
 MAX_GIF_WIDTH = 400  # pixels: what a page shows
 MIN_GIF_DELAY = 20  # ms: of less, browsers make 100
@@ -58,23 +59,25 @@ def watch_run(
     """
     folder = RunFolder.open(run_dir)
     config = folder.read_config()
-    seed = config.seed if seed is None else seed
-    _settle_screen(needed=record is None)
-    env = make_rendered_env(config, "human" if record is None else "rgb_array")
-    fps = get_env_attr(env, "metadata").get("render_fps") or 30
-    with nullcontext() if record is None else open_film(Path(record), fps) as take:
-        if take is not None:
-            env = Recorder(env, take, episodes)
-        with DummyVecEnv([lambda: EpisodeReplay(env, (seed, FINAL_EVALUATION, 0))]) as envs:
-            return evaluate_checkpoint(folder, config, checkpoint, envs, episodes, seed, sampled)
+    chosen_seed = config.seed if seed is None else seed
+
+    def play(env: Any) -> dict[str, Any]:
+        with DummyVecEnv([lambda: EpisodeReplay(env, (chosen_seed, FINAL_EVALUATION, 0))]) as envs:
+            return evaluate_checkpoint(folder, config, checkpoint, envs, episodes, chosen_seed, sampled)
+
+    if record is None:
+        _check_screen()
+        return play(make_rendered_env(config, "human"))
+    with without_screen():
+        env = make_rendered_env(config, "rgb_array")
+        with open_film(Path(record), get_env_attr(env, "metadata").get("render_fps") or 30) as take:
+            return play(Recorder(env, take, episodes))
 
 
-def _settle_screen(needed: bool) -> None:
-    """Without a screen SDL would draw a window nowhere and say nothing; and pictures need none."""
+def _check_screen() -> None:
+    """Without one SDL would draw a window nowhere and say nothing."""
     if sys.platform == "linux" and not {"DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER"} & os.environ.keys():
-        if needed:
-            raise ConfigError("there is no screen for a window (DISPLAY is not set): use --record FILE.gif")
-        os.environ["SDL_VIDEODRIVER"] = "dummy"
+        raise ConfigError("there is no screen for a window (DISPLAY is not set): use --record FILE.gif")
 
 
 @contextmanager

@@ -43,8 +43,9 @@ def train_repeats(
     Returns:
         the summary, as in ``summary.json``: ``runs``, with the seed, folder, returns, speed and ``stopped_by`` of each
         (``stopped_by`` is ``"error"``, and ``error`` says why, for one that failed, and ``None`` for one that was not
-        begun); ``aggregate``, with ``mean``, ``std`` (over the population), ``min`` and ``max`` over the runs that came
-        to their end; and ``stopped_by``, ``"total_steps"``, ``"error"`` where a run failed, or ``"interrupt"``.
+        begun, or not gone on with); ``aggregate``, with ``mean``, ``std`` (over the population), ``min`` and ``max``
+        over the runs that came to their end; and ``stopped_by``, ``"total_steps"``, ``"error"`` where a run failed, or
+        ``"interrupt"``.
 
     Raises:
         ConfigError: a folder in use, or a configuration that no run can be begun with; nothing is left of it then.
@@ -105,18 +106,22 @@ def _train_all(
     progress: bool,
 ) -> dict[str, Any]:
     jobs = []
+    steps: dict[str, int] = {}
     for seed in seeds:
         run = _seed_folder(folder, seed)
+        if run.is_over(config.total_steps):
+            continue
         if run.latest.is_file():
-            if not run.is_over(config.total_steps):
-                jobs.append(Job(str(run.path), changes=changes))
+            jobs.append(Job(str(run.path), changes=changes))
+            steps[str(run.path)] = run.read_summary().get("env_steps", 0)
         else:
             jobs.append(Job(str(run.path), config.model_copy(update={"seed": seed})))
+            steps[str(run.path)] = 0
     num_jobs = min(num_jobs or runs_that_fit(config), len(jobs))
-    steps = {job.run_dir: 0 for job in jobs}
     failures: dict[str, str] = {}
     bar = tqdm(
         desc=f"{config.algo} {config.env}, {len(jobs)} runs, {num_jobs} at a time",
+        initial=sum(steps.values()),
         total=len(jobs) * config.total_steps,
         unit=" steps",
         unit_scale=True,
@@ -127,7 +132,7 @@ def _train_all(
         bar.update(env_steps - steps[job.run_dir])
         steps[job.run_dir] = env_steps
 
-    def on_evaluation(job: Job, env_steps: int, mean_return: float) -> bool:
+    def on_point(job: Job, env_steps: int, mean_return: float | None) -> bool:
         advance(job, env_steps)
         return True
 
@@ -144,7 +149,7 @@ def _train_all(
             tqdm.write(f"{name}: {told}")
 
     with bar:
-        is_complete = run_side_by_side(iter(jobs), num_jobs, on_evaluation, on_end)
+        is_complete = run_side_by_side(iter(jobs), num_jobs, on_point, on_end)
     summary = _summarize(folder, config, seeds, failures, is_complete)
     write_atomically(folder / "summary.json", (json.dumps(summary, indent=2) + "\n").encode())
     return summary
@@ -165,6 +170,8 @@ def _summarize(
         run = _seed_folder(folder, seed)
         summary = run.read_summary()
         row: dict[str, Any] = {"seed": seed, "run_dir": str(run.path), **{name: summary.get(name) for name in OF_A_RUN}}
+        if row["stopped_by"] == "total_steps" and not run.is_over(config.total_steps):
+            row["stopped_by"] = None  # of an earlier call, for fewer steps
         if str(run.path) in failures:
             row |= {"stopped_by": "error", "error": failures[str(run.path)]}
         runs.append(row)

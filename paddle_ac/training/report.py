@@ -31,19 +31,19 @@ def report_run(summary: dict[str, Any]) -> str:
         if summary[name] is not None:
             lines.append(f"mean return, {label}: {summary[name]:.1f}")
     folder = shlex.quote(summary["run_dir"])
+    go_on = f"  go on:     python tools/train.py --resume {folder}"
+    evaluate = f"  evaluate:  python tools/evaluate.py --run-dir {folder}{_which(summary)} --episodes 100"
+    watch = f"  watch:     python tools/evaluate.py --run-dir {folder}{_which(summary)} --record episode.gif"
+    curves = f"  curves:    visualdl --logdir {folder}"
+    lines.append(f"everything of this run lies in {folder}")
+    return "\n".join(lines + ([go_on, evaluate, curves] if is_interrupted else [evaluate, watch, curves]))
+
+
+def _which(summary: dict[str, Any]) -> str:
+    """The flag for the better of a run's policies: the best one is of the evaluations on the way, if there were any."""
     final, best = summary["eval_mean_return"], summary["best_eval_mean_return"]
-    is_better_now = None not in (final, best) and final > best  # the best one is of the evaluations on the way
-    which = " --checkpoint latest" if is_better_now else ""
-    further = "" if is_interrupted else f" --total-steps {2 * summary['env_steps']}"
-    return "\n".join(
-        [
-            *lines,
-            f"everything of this run lies in {folder}",
-            f"  evaluate:  python tools/evaluate.py --run-dir {folder} --episodes 100{which}",
-            f"  curves:    visualdl --logdir {folder}",
-            f"  go on:     python tools/train.py --resume {folder}{further}",
-        ]
-    )
+    is_best = best is not None and (final is None or best >= final)
+    return "" if is_best else " --checkpoint latest"
 
 
 def report_repeats(summary: dict[str, Any]) -> str:
@@ -55,9 +55,9 @@ def report_repeats(summary: dict[str, Any]) -> str:
     lines = [f"{'seed':>6}{'final return':>16}{'best return':>16}{'steps/s':>12}{'steps':>14}   trained for"]
     for run in summary["runs"]:
         if run["stopped_by"] is None:
-            told = "not begun"
+            told = "not begun" if run["env_steps"] is None else "not gone on with"
         elif run["stopped_by"] == "error":
-            told = f"failed: {run['error']}"
+            told = f"failed: {_first_and_last_line(run['error'])}"
         else:
             told = as_duration(run["train_seconds"]) + (", interrupted" if run["stopped_by"] == "interrupt" else "")
         cells = (_cell(run["eval_mean_return"]), _cell(run["best_eval_mean_return"]))
@@ -75,11 +75,13 @@ def report_repeats(summary: dict[str, Any]) -> str:
     ended = [run for run in summary["runs"] if run["eval_mean_return"] is not None]
     lines.append(f"everything of these runs lies in {folder}, the figures in summary.json")
     if ended:
-        best_run = shlex.quote(max(ended, key=lambda run: run["eval_mean_return"])["run_dir"])
-        lines.append(f"  evaluate:  python tools/evaluate.py --run-dir {best_run} --episodes 100")
+        best_run = max(ended, key=lambda run: run["eval_mean_return"])
+        chosen = f"--run-dir {shlex.quote(best_run['run_dir'])}{_which(best_run)}"
+        lines.append(f"  evaluate:  python tools/evaluate.py {chosen} --episodes 100")
+    lines.append(f"  picture:   python tools/plot.py {folder}")
     lines.append(f"  curves:    visualdl --logdir {folder}")
-    further = f" --total-steps {2 * summary['total_steps']}" if summary["stopped_by"] == "total_steps" else ""
-    lines.append(f"  go on:     python tools/train.py --resume {folder}{further}")
+    if summary["stopped_by"] != "total_steps":
+        lines.append(f"  go on:     python tools/train.py --resume {folder}")
     return "\n".join(lines)
 
 
@@ -104,6 +106,12 @@ def report_study(result: dict[str, Any]) -> str:
     further = "" if result["stopped_by"] == "interrupt" else f" --trials {2 * sum(trials.values())}"
     lines.append(f"  go on:     python tools/tune.py --study-dir {folder}{further}")
     return "\n".join(lines)
+
+
+def _first_and_last_line(error: str) -> str:
+    """Of an error that comes with a traceback, what failed and, from the last line, why."""
+    lines = error.strip().splitlines()
+    return lines[0] if len(lines) == 1 else f"{lines[0]} {lines[-1]}"
 
 
 def _short(value: Any) -> str:

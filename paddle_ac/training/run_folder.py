@@ -69,13 +69,17 @@ class RunFolder:
         if not folder.path.is_dir():
             raise ConfigError(f"there is no run folder {path}")
         if not folder.config.is_file():
+            runs = sorted(file.parent for file in folder.path.glob("*/config.yaml"))
+            if runs:
+                raise ConfigError(f"{path} is not a run folder, but holds runs: name one of them, as in {runs[0]}")
             raise ConfigError(f"{path} is not a run folder: it has no {folder.config.name}")
         return folder
 
     def read_config(self) -> RunConfig:
         """The run's configuration; raises ``ConfigError`` where it cannot be used."""
+        values = read_yaml(self.config)
         try:
-            return make_config(read_yaml(self.config))
+            return make_config(values)
         except ConfigError as error:
             raise ConfigError(f"{self.config}: {error}") from None
 

@@ -1,4 +1,4 @@
-"""Runs side by side, each in a process of its own that trains as ever; this process hears of their evaluations."""
+"""Runs side by side, each in a process of its own that trains as ever; this process hears how far they are."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def runs_that_fit(config: RunConfig) -> int:
 def run_side_by_side(
     jobs: Iterator[Job],
     num_jobs: int,
-    on_evaluation: Callable[[Job, int, float], bool],
+    on_point: Callable[[Job, int, float | None], bool],
     on_end: Callable[[Job, Ending], None],
 ) -> bool:
     """Train runs, so many at a time, until there are no more.
@@ -75,7 +75,8 @@ def run_side_by_side(
     Args:
         jobs: asked for the next one whenever a run can be begun.
         num_jobs: runs at a time.
-        on_evaluation: told a run's steps and the mean return of an evaluation on its way; answers whether it goes on.
+        on_point: told a run's steps at every point of its curves, and the mean return where there was an evaluation;
+            answers whether it goes on, which counts after an evaluation.
         on_end: told how a run ended, unless it was stopped before it had a summary.
 
     Returns:
@@ -102,7 +103,10 @@ def run_side_by_side(
                     process, job = running[channel]
                     told = _hear(process)
                     if not isinstance(told, Ending):
-                        process.channel.send(on_evaluation(job, *told))
+                        env_steps, mean_return = told
+                        goes_on = on_point(job, env_steps, mean_return)
+                        if mean_return is not None:
+                            process.channel.send(goes_on)
                         continue
                     process.process.join()
                     process.end(patience=0)
@@ -131,17 +135,17 @@ def _train(channel: Channel, job: Job) -> None:
 
     tqdm.set_lock(threading.RLock())  # its own is a semaphore, which a process that is killed would leave behind
 
-    def on_evaluation(env_steps: int, mean_return: float) -> bool:
+    def on_point(env_steps: int, mean_return: float | None) -> bool:
         channel.send((env_steps, mean_return))
-        return channel.recv()
+        return mean_return is None or channel.recv()
 
     try:
         from paddle_ac.training.train import resume, train  # here: the parent can do without Paddle
 
         if job.config is not None:
-            summary = train(job.config, job.run_dir, progress=False, on_evaluation=on_evaluation)
+            summary = train(job.config, job.run_dir, progress=False, on_point=on_point)
         else:
-            summary = resume(job.run_dir, job.changes, progress=False, on_evaluation=on_evaluation)
+            summary = resume(job.run_dir, job.changes, progress=False, on_point=on_point)
         ending = Ending(summary)
     except KeyboardInterrupt:
         ending = Ending()

@@ -35,11 +35,11 @@ WATCHED_STEPS = 64  # of an evaluation, at most, of which the observations make 
 
 paddle.disable_signal_handler()  # it would answer SIGTERM with a C++ stack trace
 
-OnEvaluation = Callable[[int, float], bool]
+OnPoint = Callable[[int, float | None], bool]
 
 
 def train(
-    config: RunConfig, run_dir: str | None = None, progress: bool = True, on_evaluation: OnEvaluation | None = None
+    config: RunConfig, run_dir: str | None = None, progress: bool = True, on_point: OnPoint | None = None
 ) -> dict[str, Any]:
     """Train from the beginning.
 
@@ -47,8 +47,8 @@ def train(
         config: hyper-parameters.
         run_dir: a new or empty folder; named after the run under ``runs/`` by default.
         progress: show a progress bar, if this is a terminal.
-        on_evaluation: told the steps and the mean return of every evaluation on the way; the run is stopped, as
-            ``"pruned"`` and with a checkpoint, where it answers ``False``.
+        on_point: told the steps at every point of the curves, and the mean return where there was an evaluation; the
+            run is stopped, as ``"pruned"`` and with a checkpoint, where it answers ``False``.
 
     Returns:
         the summary, as in ``summary.json``.
@@ -63,7 +63,7 @@ def train(
     algorithm = ALGORITHMS[config.algo].from_config(config)
     try:
         folder.begin(config)
-        run = _Run(config, folder, algorithm, Logger(folder, algorithm.metric_tags), on_evaluation)
+        run = _Run(config, folder, algorithm, Logger(folder, algorithm.metric_tags), on_point)
         run.introduce()
         run.save()
         return run.finish(progress)
@@ -75,7 +75,7 @@ def resume(
     run_dir: str,
     changes: dict[str, Any] | None = None,
     progress: bool = True,
-    on_evaluation: OnEvaluation | None = None,
+    on_point: OnPoint | None = None,
 ) -> dict[str, Any]:
     """Go on from a run's latest checkpoint, in the same folder and with the same numbers as if it had never stopped.
 
@@ -83,7 +83,7 @@ def resume(
         run_dir: the run's folder.
         changes: hyper-parameters to change from here on, of the configuration's ``changeable_on_resume``.
         progress: show a progress bar, if this is a terminal.
-        on_evaluation: as ``train``.
+        on_point: as ``train``.
 
     Returns:
         the summary, as in ``summary.json``.
@@ -117,7 +117,7 @@ def resume(
             raise CheckpointError(f"{folder.latest} cannot be resumed: {error}") from None
         logger = Logger.resume(folder, algorithm.metric_tags, state["logger"])
         write_yaml(config, folder.config)
-        run = _Run(config, folder, algorithm, logger, on_evaluation)
+        run = _Run(config, folder, algorithm, logger, on_point)
         run.load_state_dict(state)
         if config.model_dump() != before:
             logger.write_configuration(config, algorithm.env_steps)
@@ -139,13 +139,13 @@ class _Run:
         folder: RunFolder,
         algorithm: Algorithm,
         logger: Logger,
-        on_evaluation: OnEvaluation | None,
+        on_point: OnPoint | None,
     ):
         self.config = config
         self.folder = folder
         self.algorithm = algorithm
         self.logger = logger
-        self.on_evaluation = on_evaluation
+        self.on_point = on_point
         self.train_seconds = 0.0
         self.episodes = 0
         self.recent_returns: deque[float] = deque(maxlen=100)
@@ -255,11 +255,12 @@ class _Run:
                 learning_since = now
 
                 steps_before, steps = steps, algorithm.env_steps
-                evaluation_due = _crossed(steps_before, steps, config.eval_interval)
-                if evaluation_due:
-                    goes_on = self._evaluate_and_keep_best(steps)
-                if evaluation_due or _crossed(steps_before, steps, config.log_interval):
+                mean_return = None
+                if _crossed(steps_before, steps, config.eval_interval):
+                    mean_return = self._evaluate_and_keep_best(steps)
+                if mean_return is not None or _crossed(steps_before, steps, config.log_interval):
                     self._write_point(steps)
+                    goes_on = self.on_point is None or self.on_point(steps, mean_return)
                     if self.recent_returns:
                         bar.set_postfix_str(f"return {np.mean(self.recent_returns):.1f}", refresh=False)
                 if _crossed(steps_before, steps, config.checkpoint_interval):
@@ -275,8 +276,8 @@ class _Run:
         with make_evaluation_envs(self.config, self.config.seed, num_envs, *purpose) as envs:
             return evaluate(policy, envs, episodes, self.config.eval_max_steps, check=self.algorithm.check, watch=watch)
 
-    def _evaluate_and_keep_best(self, steps: int) -> bool:
-        """Returns whether the run is to go on."""
+    def _evaluate_and_keep_best(self, steps: int) -> float:
+        """Returns the mean return."""
         policy = self.algorithm.policy
         watched = Spread[tuple[np.ndarray, np.ndarray]](WATCHED_STEPS)
         returns = self._evaluate(
@@ -296,7 +297,7 @@ class _Run:
         for tag, numbers in self.algorithm.inspect(observations, states).items():
             self.logger.write_histogram(tag, numbers, steps)
         self._show(policy, steps)
-        return self.on_evaluation is None or self.on_evaluation(steps, float(returns.mean()))
+        return float(returns.mean())
 
     def _show(self, policy: Policy, steps: int) -> None:
         """Write pictures of an episode; of an environment that gives none, say so and leave it at that."""

@@ -115,6 +115,7 @@ def _search(
         disable=None if progress else True,
     )
     trials: dict[str, Trial] = {}
+    steps: dict[str, int] = {}  # of the trials under way
 
     def jobs() -> Iterator[Job]:
         while _num_done(study) + len(trials) < num_trials:
@@ -123,7 +124,12 @@ def _search(
             trials[run_dir] = trial
             yield Job(run_dir, make_config({**settled.model_dump(), **trial.params}))
 
-    def on_evaluation(job: Job, env_steps: int, mean_return: float) -> bool:
+    def on_point(job: Job, env_steps: int, mean_return: float | None) -> bool:
+        steps[job.run_dir] = env_steps
+        done = (f"trial {trials[run_dir].number} {steps[run_dir] / config.total_steps:.0%}" for run_dir in steps)
+        bar.set_postfix_str(", ".join(done))
+        if mean_return is None:
+            return True
         trial = trials[job.run_dir]
         # By the number of the evaluation: the steps at which it is made depend on the length of a rollout.
         trial.report(mean_return, env_steps // config.eval_interval)
@@ -133,6 +139,7 @@ def _search(
         if ending.summary is not None and ending.summary["stopped_by"] == "interrupt":
             return  # it stays as it is, and is begun again by the next call
         trial = trials.pop(job.run_dir)
+        steps.pop(job.run_dir, None)
         if ending.summary is None:
             study.tell(trial, state=TrialState.FAIL)
             told = f"failed: {ending.error}"
@@ -152,7 +159,7 @@ def _search(
             write_yaml(make_config({**config.model_dump(), **best["params"]}), folder / "best.yaml")
 
     with bar:
-        is_complete = run_side_by_side(jobs(), num_jobs, on_evaluation, on_end)
+        is_complete = run_side_by_side(jobs(), num_jobs, on_point, on_end)
     states = [trial.state for trial in study.trials]
     return {
         "study_dir": str(folder),
