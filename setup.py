@@ -15,7 +15,7 @@ setup(
     py_modules=["multiprocessing_env"],
     install_requires=[
         "paddlepaddle>=3.0",
-        "gymnasium>=1.0",
+        "gymnasium[classic-control]>=1.0",  # with what draws CartPole and its like
         "gym==0.26.2",
         "numpy>=1.26",
         "cloudpickle>=3.0",
@@ -35,12 +35,13 @@ setup(
         "box2d": ["gymnasium[box2d]"],
         "docs": ["furo>=2024.8", "myst-parser>=4.0", "sphinx>=8.1"],
         "envpool": ["envpool>=1.0; sys_platform == 'linux'"],
+        "mp4": ["imageio-ffmpeg>=0.5"],
         "test": [
             *ONNX,
             "ale-py>=0.11",
             "envpool>=1.0; sys_platform == 'linux'",
             "furo>=2024.8",
-            "gymnasium[box2d,classic-control]",
+            "gymnasium[box2d]",
             "imageio-ffmpeg>=0.5",
             "ipykernel",
             "mypy",
@@ -59,6 +60,5 @@ setup(
             "types-tqdm",
         ],
         "tune": ["optuna>=4.0"],
-        "render": ["gymnasium[classic-control]", "imageio-ffmpeg>=0.5"],
     },
 )

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-import re
+import shlex
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
-CODE, LINE = re.findall(r"^```python\n(.*?)^```", (ROOT / "CONTRIBUTING.md").read_text(), re.DOTALL | re.MULTILINE)
+from tests.commands import ROOT, blocks, command_lines
+
+PAGE = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+CODE, LINE = blocks(PAGE, "python")
 
 
 @pytest.fixture
@@ -41,7 +42,9 @@ def run(tmp_path):
 
 
 def test_one_file_and_one_line_make_a_member_of_the_family(run, tmp_path):
-    assert "--noise-std" in run("tools/train.py", "--algo", "evolution", "--help")
+    first, *others = [shlex.split(line) for line in command_lines(PAGE, "sh")]
+    assert "evaluation at the end" in run(*first[1:])
+    assert any("--noise-std" in run(*line[1:]) for line in others)
     train = ("tools/train.py", "--algo", "evolution", "--seed", "1", "--no-progress")
     run(*train, "--total-steps", "60000", "--run-dir", "whole")
     whole = json.loads((tmp_path / "whole" / "summary.json").read_text())

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import html
 import json
+import os
 import re
+import subprocess
+import sys
+import urllib.request
 from pathlib import Path
 
 import pytest
 
 import paddle_ac
-from paddle_ac.config import CONFIGS
+from paddle_ac.config import CONFIGS, make_config
+from paddle_ac.training.train import train
 from tests.commands import ROOT, blocks, command_lines, copy_of_repository, run_line, run_python, unexpected
 
 PAGES = {str(path.relative_to(ROOT)): path.read_text(encoding="utf-8") for path in sorted(ROOT.glob("docs/**/*.md"))}
@@ -118,6 +123,22 @@ def test_the_python_of_a_page(tmp_path, name):
         ended = run_python(code, tmp_path)
         assert ended.returncode == 0, ended.stderr
         assert not unexpected(ended.stderr)
+
+
+def test_the_line_that_starts_visualdl(tmp_path):
+    (line,) = [line for line in command_lines(PAGES["docs/getting_started.md"], "sh") if line.startswith("visualdl")]
+    train(make_config({"algo": "a2c", "total_steps": 1000}), str(tmp_path / "runs" / "first"))
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    env = {**os.environ, "PATH": path}
+    server = subprocess.Popen(f"exec {line}", shell=True, cwd=tmp_path, env=env, stderr=subprocess.PIPE, text=True)
+    try:
+        assert server.stderr is not None
+        address = next(found[0] for text in server.stderr if (found := re.search(r"http://localhost:\d+", text)))
+        with urllib.request.urlopen(f"{address}/app/api/runs") as answer:
+            assert json.load(answer)["data"] == ["runs/first"]
+    finally:
+        server.terminate()
+        server.communicate()
 
 
 @pytest.mark.parametrize("name", PAGES)

@@ -123,17 +123,17 @@ def describe(groups: Sequence[Sequence[Run]]) -> tuple[str, list[str]]:
     same_algo, same_env = (len({getattr(config, name) for config in configs}) == 1 for name in ("algo", "env"))
     title = " on ".join([configs[0].algo] * same_algo + [configs[0].env] * same_env)
     labels = []
-    for group, config in zip(groups, configs, strict=True):
+    for config in configs:
         parts = [config.algo] * (not same_algo) + [config.env] * (not same_env)
         names = [name for name in type(config).model_fields if name not in ("algo", "env", "seed")]
         parts += [f"{name}={_as_text(getattr(config, name))}" for name in names if _tells_apart(name, config, configs)]
-        labels.append(f"{', '.join(parts) or config.algo} ({_count(group)})")
+        labels.append(", ".join(parts) or config.algo)
     if max(map(len, labels)) > MAX_LABEL:
         names = _name_by_folder(groups)
         for name, label in zip(names, labels, strict=True):
             logger.info("%s: %s", name, label)
-        return title, names
-    return title, labels
+        labels = names
+    return title, [f"{label} ({_count(group)})" for label, group in zip(labels, groups, strict=True)]
 
 
 def _name_by_folder(groups: Sequence[Sequence[Run]]) -> list[str]:
@@ -143,7 +143,7 @@ def _name_by_folder(groups: Sequence[Sequence[Run]]) -> list[str]:
     names = [os.path.relpath(os.path.commonpath(group), root) for group in folders]
     if "." in names or len(set(names)) < len(names):
         names = [os.path.relpath(group[0], root) for group in folders]
-    return [f"{name} ({_count(group)})" for name, group in zip(names, groups, strict=True)]
+    return names
 
 
 def _tells_apart(name: str, config: RunConfig, configs: Sequence[RunConfig]) -> bool:
