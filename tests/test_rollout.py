@@ -285,6 +285,28 @@ def test_an_environment_that_answers_in_higher_precision_than_its_space_can_be_r
     np.testing.assert_array_equal(restored.collect(acting(1)).observations, saved.collect(acting(1)).observations)
 
 
+def test_environments_that_cannot_be_brought_back_begin_with_nothing_counted_or_remembered():
+    class Forgetful(DummyVecEnv):
+        def get_state(self):
+            return {}
+
+        def set_state(self, state):
+            return None
+
+    collector = RolloutCollector(Forgetful([functools.partial(Scripted, 7, "......")]), num_steps=2, state_size=1)
+
+    def counting(observations, state):
+        state += 1
+        return zeros(observations, state)
+
+    collector.collect(counting)
+    collector.load_state_dict(collector.state_dict())
+    rollout = collector.collect(counting)
+    assert rollout.observations[:, 0].tolist() == [[7, 1, 0], [7, 1, 1]]
+    assert rollout.policy_state.tolist() == [[0]] and rollout.last_policy_state.tolist() == [[2]]
+    assert collector.episode_lengths.tolist() == [2] and collector.episode_returns.tolist() == [4 + 8]
+
+
 def test_a_restored_collector_leaves_the_state_that_it_came_from_as_it_is():
     saved, restored = replayable(RandomWalk), replayable(RandomWalk)
     saved.collect(acting(seed=0))
