@@ -19,6 +19,7 @@ import functools
 import inspect
 import multiprocessing
 import multiprocessing.connection
+import multiprocessing.resource_tracker
 import os
 import pickle
 import signal
@@ -755,16 +756,26 @@ def _without_main_module() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _without_interrupts() -> Iterator[None]:
-    """A process started here never sees Ctrl-C, not even as its interpreter starts; the parent sees it afterwards."""
+def signals_held(*numbers: int) -> Iterator[None]:
+    """These signals take effect afterwards, in this thread; a process that is started meanwhile never sees them."""
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextlib.contextmanager
+def _without_interrupts() -> Iterator[None]:
+    """A process started here never sees Ctrl-C, not even as its interpreter starts; the parent sees it afterwards."""
+    if hasattr(signal, "pthread_sigmask"):
+        # It is started with the first process otherwise, and lets SIGINT through from there on.
+        multiprocessing.resource_tracker.ensure_running()
+    with signals_held(signal.SIGINT):
+        yield
 
 
 # --------------------------------------------------------------------------------------------------------------------

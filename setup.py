@@ -22,6 +22,7 @@ setup(
         "visualdl>=2.5",
         "matplotlib>=3.8",
         "pillow>=10.0",
+        "portalocker>=2.8",
         "pydantic>=2.7",
         "PyYAML>=6.0",
         "safetensors>=0.4",

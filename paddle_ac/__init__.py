@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
     from paddle_ac.training.train import resume
 
 __version__ = "0.1.0"
+
+# VisualDL makes the root logger tell everything; the command line asks for more of ours.
+logging.getLogger(__name__).setLevel(logging.WARNING)
 
 # Paddle says at its import that it would compile extensions faster with ccache; nobody here compiles any.
 warnings.filterwarnings("ignore", message="No ccache found")

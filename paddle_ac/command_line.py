@@ -6,6 +6,8 @@ import argparse
 import functools
 import logging
 import math
+import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -30,7 +32,7 @@ class ArgumentParser(argparse.ArgumentParser):
         self.has_hyper_parameters = False
 
     def error(self, message: str) -> NoReturn:
-        raise ConfigError(message)
+        raise ConfigError(message.replace("ignored explicit argument", "takes no value, got"))
 
     def parse(self, arguments: list[str]) -> dict[str, Any]:
         """The flags given, by name with underscores; defaults of hyper-parameters are left to the configuration."""
@@ -122,10 +124,12 @@ def file_ending_in(*endings: str) -> Callable[[str], str]:
 
     def read(text: str) -> str:
         path = Path(text)
-        if path.suffix not in endings:
+        if path.suffix.lower() not in endings:
             raise argparse.ArgumentTypeError(f"must end in {' or '.join(endings)}, got {text!r}")
         if not path.parent.is_dir():
             raise argparse.ArgumentTypeError(f"there is no folder {str(path.parent)!r}")
+        if not os.access(path.parent, os.W_OK):
+            raise argparse.ArgumentTypeError(f"nothing can be written into {str(path.parent)!r}")
         if path.is_dir():
             raise argparse.ArgumentTypeError(f"{text!r} is a folder")
         return text
@@ -135,14 +139,21 @@ def file_ending_in(*endings: str) -> Callable[[str], str]:
 
 def show_log() -> None:
     """Print what the package says of a run under way; before Paddle and VisualDL are imported, which have their own."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stdout)
+    logging.getLogger("paddle_ac").setLevel(logging.INFO)
+    logging.raiseExceptions = False  # where nobody reads on, as after `| head`
 
 
 @contextmanager
 def exit_codes() -> Iterator[None]:
-    """Exit 2 with one line after bad input, 1 after a fault that has a name, 130 after Ctrl-C."""
+    """Exit 2 with one line after bad input, 1 after a fault that has a name, 130 after Ctrl-C, 141 if nobody reads."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is flushed at the very end
+        sys.exit(141)
     except (ConfigError, CheckpointError) as error:
         _exit(2, error)
     except (VecEnvError, NonFiniteError, ExportError) as error:

@@ -392,7 +392,9 @@ def make_config(values: dict[str, Any]) -> RunConfig:
     config_class = find_config_class(values.get("algo"))
     for name in values:
         if name not in config_class.model_fields:
-            raise ConfigError(f"unknown hyper-parameter {name!r}{nearest(str(name), config_class.model_fields)}")
+            takers = [algo for algo in CONFIGS if name in CONFIGS[algo].model_fields]
+            hint = f": only {', '.join(takers)} take it" if takers else nearest(str(name), config_class.model_fields)
+            raise ConfigError(f"unknown hyper-parameter {name!r} of {values['algo']}{hint}")
     try:
         return config_class(**values)
     except ValidationError as error:
@@ -437,8 +439,8 @@ def write_yaml(config: RunConfig, path: str | Path) -> None:
 
 def nearest(name: str, known: Any) -> str:
     """``" (did you mean 'gamma'?)"``, or nothing when no known name is near."""
-    bare = {known_name.strip("-"): known_name for known_name in known}  # dashes alone are no likeness
-    matches = [bare[match] for match in difflib.get_close_matches(name.strip("-"), bare, n=1)]
+    bare = {known_name.strip("-").lower(): known_name for known_name in known}  # dashes alone are no likeness
+    matches = [bare[match] for match in difflib.get_close_matches(name.strip("-").lower(), bare, n=1)]
     return f" (did you mean {matches[0]!r}?)" if matches else ""
 
 

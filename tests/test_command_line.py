@@ -48,14 +48,23 @@ def run_main(capsys, tool: str, *arguments: str) -> tuple[int, str, str]:
         (["--algo", "q_ac", "--env", "Pendulum-v1"], "q_ac takes Discrete action spaces"),
         (["--algo", "sac", "--env", "CartPole-v1"], "sac takes Box action spaces of floats with finite bounds"),
         (["--config", "nowhere.yaml"], "cannot read configuration nowhere.yaml: No such file or directory"),
-        (["--config", "typo.yaml"], "unknown hyper-parameter 'gama' (did you mean 'gamma'?)"),
+        (["--config", "typo.yaml"], "unknown hyper-parameter 'gama' of a2c (did you mean 'gamma'?)"),
         (["--config", "typos.yaml"], "No such file or directory (did you mean 'typo.yaml'?)"),
         (["--config", "broken.yaml"], "broken.yaml cannot be read as YAML"),
         (["--config", "twice.yaml"], "twice.yaml cannot be read as YAML: gamma stands in it twice"),
         (["--config", "truth.yaml"], "env: takes no True (which is what YAML reads yes, no, on and off as)"),
         (["--config", "list.yaml"], "list.yaml is not a configuration"),
         (["--run-dir", "old"], "old is in use"),
-        (["--run-dir", "list.yaml"], "list.yaml is in use"),
+        (["--run-dir", "list.yaml"], "list.yaml is a file: give --run-dir a new folder"),
+        (["--run-dir", ""], "--run-dir is empty"),
+        (["--algo", "A2C"], "unknown algorithm 'A2C' (did you mean 'a2c'?)"),
+        (
+            ["--algo", "sac", "--config", "of_a2c.yaml"],
+            "unknown hyper-parameter 'num_steps' of sac: only a2c, paac, ",
+        ),
+        (["--normalize-observations=yes"], "--no-normalize-observations: takes no value, got 'yes'"),
+        (["--env", "ale_py_of_old:Pong-v5"], 'here by pip install -e ".[atari]"'),
+        (["--resume", "odl"], "there is no run folder odl (did you mean 'old'?)"),
         (["--resume", "nowhere"], "there is no run folder nowhere"),
         (["--resume", "old"], "old is not a run folder"),
         (["--resume", "old", "--config", "list.yaml"], "leave out --run-dir and --config"),
@@ -66,7 +75,7 @@ def run_main(capsys, tool: str, *arguments: str) -> tuple[int, str, str]:
         (["--seeds", "1,2", "--seed", "3"], "--seeds names the seed of every run: leave out --seed"),
         (["--seeds", "1,2", "--jobs", "0"], "argument --jobs: must be a whole number of at least 1, got '0'"),
         (["--seeds", "1,2", "--run-dir", "old"], "old is in use"),
-        (["--seeds", "1,2", "--run-dir", "list.yaml"], "list.yaml is in use"),
+        (["--seeds", "1,2", "--run-dir", "list.yaml"], "list.yaml is a file"),
         (["--seeds", "1,2", "--env", "CartPole-v7"], "CartPole-v7"),
         (["--jobs", "2"], "--jobs is for several runs: give it with --seeds"),
         (
@@ -82,6 +91,7 @@ def test_training_refuses(capsys, tmp_path, monkeypatch, arguments, said):
     (tmp_path / "broken.yaml").write_text("algo: [a2c\n")
     (tmp_path / "twice.yaml").write_text("algo: a2c\ngamma: 0.9\nseed: 1\ngamma: 0.99\n")
     (tmp_path / "truth.yaml").write_text("algo: a2c\nenv: yes\n")
+    (tmp_path / "of_a2c.yaml").write_text("num_steps: 5\n")
     (tmp_path / "list.yaml").write_text("- a2c\n")
     (tmp_path / "old").mkdir()
     (tmp_path / "old" / "notes.txt").write_text("mine")
@@ -183,7 +193,7 @@ def test_times_are_readable(seconds, told):
 def test_the_end_of_a_run_tells_what_to_type_next():
     summary = {"stopped_by": "total_steps", "env_steps": 1_234_567, "episodes": 4321, "train_seconds": 200.3}
     summary |= {"mean_return_last_100": 480.04, "eval_mean_return": 500.0, "run_dir": "runs/my first"}
-    summary["best_eval_mean_return"] = 500.0
+    summary |= {"best_eval_mean_return": 500.0, "best_env_steps": 1_200_000}
     assert report_run(summary) == (
         "trained for 1,234,567 steps, 4,321 episodes in 3 min 20 s\n"
         "mean return, last 100 episodes: 480.0\n"
@@ -195,11 +205,66 @@ def test_the_end_of_a_run_tells_what_to_type_next():
     )
     better_now = report_run({**summary, "best_eval_mean_return": 499.0})
     assert better_now.count("--run-dir 'runs/my first' --checkpoint latest --") == 2
+    same = {**summary, "best_eval_mean_return": 499.0, "best_env_steps": 1_234_567}
+    assert "--checkpoint" not in report_run(same), "the best and the latest are the same"
     interrupted = report_run({**summary, "stopped_by": "interrupt", "eval_mean_return": None})
     assert interrupted.startswith("interrupted after 1,234,567 steps")
     assert "python tools/train.py --resume 'runs/my first'\n" in interrupted and "--checkpoint" not in interrupted
     early = {**summary, "stopped_by": "interrupt", "eval_mean_return": None, "best_eval_mean_return": None}
     assert "--checkpoint latest --episodes 100\n" in report_run(early)
+
+
+INTERRUPTED_IMPORT = """
+import atexit, importlib.abc, os, signal, sys
+
+class Interrupt(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name == "paddle.base.core":
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Interrupt())
+atexit.register(lambda: print("whole" if hasattr(sys.modules.get("paddle"), "to_tensor") else "broken off"))
+"""
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ("train.py", "--total-steps=100"),
+        ("evaluate.py", "--run-dir=nowhere"),
+        ("export.py", "--run-dir=nowhere"),
+        ("benchmark.py", "--rounds=1"),
+    ],
+    ids=lambda flags: flags[0],
+)
+def test_ctrl_c_in_the_middle_of_paddles_import_waits_for_its_end(tmp_path, flags):
+    (tmp_path / "sitecustomize.py").write_text(INTERRUPTED_IMPORT)
+    tool, *arguments = flags
+    ended = subprocess.run(
+        [sys.executable, str(TOOLS / tool), *arguments],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (130, "whole\n", "")
+    assert not (tmp_path / "runs").exists()
+
+
+def test_nobody_reads_on(tmp_path):
+    """As after `| head`: the run is trained to its end and written down."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    ended = subprocess.run(
+        [sys.executable, str(TOOLS / "train.py"), "--total-steps=500", f"--run-dir={tmp_path / 'run'}"],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    os.close(writing)
+    assert (ended.returncode, ended.stderr) == (141, "")
+    assert (tmp_path / "run" / "summary.json").is_file()
 
 
 @pytest.mark.parametrize(

@@ -140,7 +140,7 @@ def test_policy_and_values_are_seen_as_histograms(open_page):
 
 def test_episodes_are_seen_as_images(open_page):
     page = open_page("sample/image")
-    page.has(*NAMES, "eval/episode", "Step: 1000", "Sample: 1/3")
+    page.has(*NAMES, "eval/episode", "Step: 1000", "Sample: 1/4")
     images = page.wait(lambda: [image for image in page.all("img[src^=blob]") if image.size["height"] > 100], "images")
     assert len(images) == 2
     for image in images:

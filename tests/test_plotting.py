@@ -16,8 +16,7 @@ import scipy.stats
 from matplotlib.collections import PolyCollection
 
 from paddle_ac.config import CONFIGS, make_config, write_yaml
-from paddle_ac.errors import ConfigError
-from paddle_ac.training.curves import average, bootstrap_band, describe, group_runs, read_runs
+from paddle_ac.training.curves import average, bootstrap_band, describe, group_runs, read_runs, that_overlap
 from paddle_ac.training.plotting import plot_runs
 from tests.test_command_line import TOOLS, run_main
 
@@ -25,15 +24,16 @@ METRIC = "charts/episode_return"
 STEPS = (1000, 2000, 3000, 4000)
 
 
-def write_run(folder: Path, returns=(1, 2, 3, 4), steps=STEPS, algo="a2c", **changes) -> Path:
+def write_run(folder: Path, returns=(1, 2, 3, 4), steps=STEPS, algo="a2c", seconds=None, **changes) -> Path:
     """A run folder without a run: a second of training for each 1,000 steps, and an evaluation at the end."""
     folder.mkdir(parents=True)
     write_yaml(make_config({"algo": algo, **changes}), folder / "config.yaml")
     with (folder / "progress.csv").open("w", newline="") as file:
         table = csv.writer(file)
         table.writerow(["env_steps", "train_seconds", METRIC, "eval/mean_return"])
-        for step, value in zip(steps, returns, strict=True):
-            table.writerow([step, step / 1000, value, 7 if step == steps[-1] else ""])
+        seconds = seconds or [step / 1000 for step in steps]
+        for step, second, value in zip(steps, seconds, returns, strict=True):
+            table.writerow([step, second, value, 7 if step == steps[-1] else ""])
     return folder
 
 
@@ -116,6 +116,9 @@ def test_runs_that_differ_in_much_are_called_by_their_folders(tmp_path, caplog):
     assert f"trial-0003: {parts}\n" in caplog.text
     write_run(tmp_path / "plain" / "seed-2", **long)  # now neither group has a folder of its own
     assert legends([tmp_path])[1] == ["plain/seed-0 (2 seeds)", "plain/seed-2 (2 runs, 1 seed)"]
+    for seed in range(2):
+        write_run(tmp_path / "other" / f"seed-{seed}", seed=seed, algo="paac")
+    assert legends([tmp_path])[1][0] == "paac, other (2 seeds)"
 
 
 # ------------------------------------------------------------------------------------------------ the mean and its band
@@ -154,11 +157,33 @@ def test_runs_are_averaged_at_the_same_steps_and_seconds_and_as_far_as_all_go(tm
     assert f"a mean ends at 3,500 steps, where {tmp_path / 'stopped'} does; others" in caplog.text
 
 
-def test_runs_that_have_no_steps_in_common_have_no_mean(tmp_path):
+def test_a_run_that_ends_before_others_begin_is_left_out_and_named(tmp_path, caplog):
     write_run(tmp_path / "early", returns=(1, 2), steps=(10, 20))
     write_run(tmp_path / "late", seed=1)
-    with pytest.raises(ConfigError, match="early ends before another run with its configuration begins: leave it out"):
-        average(read_runs([tmp_path], METRIC), "env_steps", METRIC)
+    write_run(tmp_path / "later", seed=2)
+    runs = that_overlap(read_runs([tmp_path], METRIC), METRIC)
+    assert [run.path.name for run in runs] == ["late", "later"]
+    assert f"left out: {tmp_path / 'early'} ends at 20 steps, before others of its kind begin" in caplog.text
+    assert average(runs, "env_steps", METRIC).x[0] == 1000
+
+
+def test_over_seconds_the_mean_stands_where_the_runs_are_in_the_mean(tmp_path):
+    """Runs of unlike speed: the same mean as over steps, in other places."""
+    write_run(tmp_path / "quick", returns=(0, 10, 20, 30))
+    write_run(tmp_path / "slow", returns=(2, 12, 22, 32), seed=1, seconds=(11, 12, 13, 14))
+    runs = read_runs([tmp_path], METRIC)
+    by_steps, by_seconds = (average(runs, column, METRIC) for column in ("env_steps", "train_seconds"))
+    np.testing.assert_array_equal(by_steps.mean, by_seconds.mean)
+    np.testing.assert_allclose(by_seconds.x, by_steps.x / 1000 + 5)
+
+
+def test_a_metric_of_one_point_is_seen(tmp_path):
+    for seed in range(2):
+        write_run(tmp_path / f"seed-{seed}", seed=seed)
+    for paths in ([tmp_path / "seed-0"], [tmp_path]):
+        for axes in plot_runs(paths, tmp_path / "curves.png", metric="eval/mean_return").axes:
+            (line,) = axes.lines
+            assert line.get_marker() == "o" and len(line.get_xdata()) > 0
 
 
 def test_one_run_is_drawn_as_it_is_or_smoothed(tmp_path):

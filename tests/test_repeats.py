@@ -80,6 +80,8 @@ def test_runs_go_on_where_they_were_stopped(repeats, tmp_path):
         assert_same_run(repeats / f"seed-{seed}", tmp_path / "run" / f"seed-{seed}")
     with pytest.raises(ConfigError, match="have reached 3,020 steps"):
         resume_repeats(str(tmp_path / "run"))
+    with pytest.raises(ConfigError, match="seed-0 has reached 3,020 steps: --total-steps must not be less"):
+        resume_repeats(str(tmp_path / "run"), {"total_steps": 2000})
     with pytest.raises(ConfigError, match=r"gamma cannot change on resume: .* has 0\.99, not 0\.5"):
         resume_repeats(str(tmp_path / "run"), {"gamma": 0.5})
 
@@ -154,21 +156,45 @@ def test_a_run_that_is_killed_is_named_and_the_others_go_on(tmp_path):
     assert summary["aggregate"]["eval_mean_return"]["mean"] > 0
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
-def test_ctrl_c_stops_all_with_checkpoints(tmp_path, how):
-    process = start_repeats(tmp_path / "run", "--total-steps=50000000", "--jobs=2", "--vec=subproc", "--num-workers=2")
+WORKERS = ("--vec=subproc", "--num-workers=2")
+
+
+@pytest.mark.parametrize(
+    "how,send,flags",
+    [
+        (signal.SIGINT, os.kill, WORKERS),
+        (signal.SIGTERM, os.kill, WORKERS),
+        (signal.SIGINT, os.killpg, WORKERS),
+        (signal.SIGTERM, os.killpg, ("--vec=serial",)),  # it would end the workers of environments
+    ],
+    ids=["SIGINT", "SIGTERM", "SIGINT to all, as a terminal does", "SIGTERM to all"],
+)
+def test_ctrl_c_stops_all_with_checkpoints(tmp_path, how, send, flags):
+    process = start_repeats(tmp_path / "run", "--total-steps=50000000", "--jobs=2", *flags)
     folders = [RunFolder(tmp_path / "run" / f"seed-{seed}") for seed in (0, 1)]
     wait_until(lambda: all(f.progress.is_file() and len(f.progress.read_text().splitlines()) > 3 for f in folders))
     children = psutil.Process(process.pid).children(recursive=True)
-    assert len(children) >= 6
-    process.send_signal(how)
+    assert len(children) >= (6 if flags is WORKERS else 2)
+    send(process.pid, how)
     output, errors = process.communicate(timeout=60)
     assert process.returncode == 130 and errors == ""
     assert not psutil.wait_procs(children, timeout=5)[1]
+    assert output.count("interrupted after") == 2 and output.count(", interrupted\n") == 2
     assert "not begun" in output and f"--resume {tmp_path / 'run'}\n" in output
     for folder in folders:
         summary = folder.read_summary()
         assert summary["stopped_by"] == "interrupt" and summary["env_steps"] > 900 and folder.latest.is_file()
+        assert folder.curves.is_file()
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_before_anything_has_begun_is_no_fault(tmp_path, how):
+    process = start_repeats(tmp_path / "run", "--jobs=2")
+    wait_until(lambda: len(psutil.Process(process.pid).children()) >= 2)
+    os.killpg(process.pid, how)
+    output, errors = process.communicate(timeout=60)
+    assert process.returncode == 130 and errors == ""
+    assert "Traceback" not in output and "failed" not in output
 
 
 @pytest.mark.parametrize(
@@ -205,6 +231,7 @@ def start_repeats(folder: Path, *flags: str) -> subprocess.Popen:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        start_new_session=True,  # a process group of its own, for Ctrl-C
     )
 
 

@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import portalocker
 import psutil
 import pytest
 import yaml
@@ -26,6 +27,7 @@ from paddle_ac.envs.wrappers import EpisodeReplay
 from paddle_ac.errors import CheckpointError, ConfigError, NonFiniteError
 from paddle_ac.nn.numpy_network import NumpyActorCritic
 from paddle_ac.nn.optimizers import RMSProp
+from paddle_ac.training import plotting
 from paddle_ac.training.checkpoint import load_checkpoint, save_checkpoint
 from paddle_ac.training.evaluate import evaluate, evaluate_run
 from paddle_ac.training.run_folder import RunFolder
@@ -264,16 +266,16 @@ def test_visualdl_has_every_tag_at_rising_steps(uninterrupted):
     for points in curves.values():
         steps = [step for step, _ in points]
         assert steps == sorted(set(steps))
-    assert [step for step, _ in curves["eval/mean_return"]] == [1000, 2000, 3000]
+    assert [step for step, _ in curves["eval/mean_return"]] == [1000, 2000, 3000, 3020]
 
 
 def test_visualdl_has_histograms_pictures_and_the_configuration(uninterrupted):
     reader = LogReader(file_path=str(uninterrupted / "vdlrecords.run.log"))
     for tag in ("policy/probabilities", "critic/values"):
         records = reader.get_data("histogram", tag)
-        assert [record.id for record in records] == [1000, 2000, 3000]
+        assert [record.id for record in records] == [1000, 2000, 3000, 3020]
         assert all(sum(record.histogram.hist) > 100 for record in records)
-    assert [record.id for record in reader.get_data("image", "eval/episode")] == [1000, 2000, 3000]
+    assert [record.id for record in reader.get_data("image", "eval/episode")] == [1000, 2000, 3000, 3020]
     (text,) = reader.get_data("text", "configuration")
     assert make_config(yaml.safe_load(text.text.encoded_text_string)) == RunFolder(uninterrupted).read_config()
     assert len(reader.get_data("hyper_parameters", "hparam")) == 1
@@ -339,7 +341,7 @@ def test_nothing_is_printed_but_the_outcome_when_not_in_a_terminal(tmp_path):
 
 
 def test_the_best_model_is_the_last_of_those_with_the_highest_evaluation(tmp_path, monkeypatch):
-    means = iter([5.0, 9.0, 9.0, 3.0])
+    means = iter([5.0, 9.0, 9.0, 8.0, 3.0])
     monkeypatch.setattr(
         "paddle_ac.training.train.evaluate", lambda *args, **options: 0 * evaluate(*args, **options) + next(means)
     )
@@ -352,6 +354,48 @@ def test_the_best_model_is_the_last_of_those_with_the_highest_evaluation(tmp_pat
     assert load_checkpoint(RunFolder(tmp_path / "run").best)["env_steps"] == 3000
 
 
+def test_the_policy_at_the_end_may_be_the_best_and_is_kept_where_the_run_goes_on(tmp_path, monkeypatch):
+    means = iter([5.0, 9.0, 3.0, 7.0, 2.0, 1.0])
+    monkeypatch.setattr(
+        "paddle_ac.training.train.evaluate", lambda *args, **options: 0 * evaluate(*args, **options) + next(means)
+    )
+    summary = quick_run(tmp_path / "run", 1500)
+    assert (summary["best_eval_mean_return"], summary["best_env_steps"], summary["eval_mean_return"]) == (9, 1500, 3)
+    summary = resume(str(tmp_path / "run"), {"total_steps": 2100})
+    assert (summary["best_eval_mean_return"], summary["best_env_steps"], summary["eval_mean_return"]) == (9, 1500, 1)
+    assert load_checkpoint(RunFolder(tmp_path / "run").best)["env_steps"] == 1500
+    curve = visualdl_curves(tmp_path / "run")["eval/mean_return"]
+    assert curve == [(1000, 5), (2000, 7), (2100, 2)], "the evaluation where it was stopped is cut off"
+
+
+def test_a_run_that_ends_where_an_evaluation_is_due_is_evaluated_there_once(tmp_path):
+    quick_run(tmp_path / "run", 1000)
+    assert [step for step, _ in visualdl_curves(tmp_path / "run")["eval/mean_return"]] == [1000]
+
+
+def test_two_do_not_train_in_one_folder(tmp_path):
+    quick_run(tmp_path / "run", 1000)
+    before = (tmp_path / "run" / "progress.csv").read_bytes()
+    with (tmp_path / "run" / "progress.csv").open("a") as table:
+        portalocker.lock(table, portalocker.LockFlags.EXCLUSIVE)
+        with pytest.raises(ConfigError, match="run is being trained by another process"):
+            resume(str(tmp_path / "run"), {"total_steps": 2000})
+    assert (tmp_path / "run" / "progress.csv").read_bytes() == before
+    assert resume(str(tmp_path / "run"), {"total_steps": 2000})["env_steps"] == 2000
+
+
+def test_ctrl_c_while_the_end_is_written_down_loses_nothing(tmp_path, monkeypatch):
+    def interrupted(*args):
+        os.kill(os.getpid(), signal.SIGINT)
+        return plot_run(*args)
+
+    plot_run = plotting.plot_run
+    monkeypatch.setattr(plotting, "plot_run", interrupted)
+    assert quick_run(tmp_path / "run", 1000)["stopped_by"] == "total_steps"
+    assert RunFolder(tmp_path / "run").read_summary()["env_steps"] == 1000
+    assert (tmp_path / "run" / "curves.png").is_file()
+
+
 def test_evaluations_are_left_out_of_the_training_time(tmp_path, monkeypatch):
     def slow_evaluation(*args, **options):
         time.sleep(0.5)
@@ -360,7 +404,7 @@ def test_evaluations_are_left_out_of_the_training_time(tmp_path, monkeypatch):
     monkeypatch.setattr("paddle_ac.training.train.evaluate", slow_evaluation)
     started = time.perf_counter()
     summary = quick_run(tmp_path / "run", 3020)
-    assert time.perf_counter() - started - summary["train_seconds"] > 4 * 0.5
+    assert time.perf_counter() - started - summary["train_seconds"] > 5 * 0.5
 
 
 def test_training_and_the_two_kinds_of_evaluation_play_different_episodes():
@@ -408,7 +452,7 @@ def test_parameters_that_are_not_finite_never_replace_a_good_checkpoint(tmp_path
 def test_an_interrupt_in_the_final_evaluation_is_written_down_and_made_up_for(tmp_path, monkeypatch):
     quick_run(tmp_path / "run", 1000)
 
-    def interrupt(*_):
+    def interrupt(*_, **__):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:

@@ -138,6 +138,15 @@ def test_an_evaluation_stops_a_run_that_is_not_to_go_on(tmp_path):
     assert summary["eval_mean_return"] is None and summary["best_eval_mean_return"] == max(heard[1][1], heard[3][1])
 
 
+def test_numbers_of_a_space_are_read_as_those_of_a_configuration(tmp_path):
+    (tmp_path / "space.yaml").write_text("learning_rate: {low: 1e-4, high: 1e-2, log: true}\nvalue_coef: [5e-1, 1]\n")
+    config = make_config(BASE)
+    space = choose_space(config, set(), read_yaml(tmp_path / "space.yaml"))
+    tune(config, space, 1, str(tmp_path / "study"), num_jobs=1)
+    (trial,) = trials_of(tmp_path / "study")
+    assert trial.params == {"learning_rate": config.learning_rate, "value_coef": 0.5}, "its own values come first"
+
+
 def test_a_trial_that_fails_does_not_end_the_search(tmp_path, capsys):
     result = quick_tune(
         tmp_path / "study", 2, env=f"tests.environments:{misbehaving_id('nan reward')}", total_steps=3020
@@ -155,7 +164,7 @@ def test_ctrl_c_keeps_what_is_done_and_begins_the_rest_again(tmp_path):
     process.send_signal(signal.SIGINT)
     output, errors = process.communicate(timeout=60)
     assert process.returncode == 130 and errors == ""
-    assert f"python tools/tune.py --study-dir {folder}\n" in output
+    assert f"python tools/tune.py --study-dir {folder} --trials 500\n" in output
     *done, stopped = trials_of(folder)
     assert all(trial.state.name in ("COMPLETE", "PRUNED") for trial in done) and stopped.state.name == "RUNNING"
     process = start_tune(f"--study-dir={folder}", f"--trials={len(done) + 1}", "--jobs=1")
@@ -163,6 +172,8 @@ def test_ctrl_c_keeps_what_is_done_and_begins_the_rest_again(tmp_path):
     assert process.returncode == 0 and errors == "", errors
     again = trials_of(folder)[len(done) + 1 :]
     assert [trial.params for trial in again] == [stopped.params] and again[0].state.is_finished()
+    left = sorted(path.name for path in folder.glob("trial-*"))
+    assert left == [f"trial-{trial.number:04}" for trial in (*done, *again)], "what was begun again is there once"
     assert f"{len(done) + 1:,} complete" in output or "given up" in output
 
 

@@ -6,10 +6,17 @@ With --record or --render it plays one episode to look at, or as many as
 
 from __future__ import annotations
 
+import os
+import signal
+
+if __name__ == "__main__":  # while there is nothing to lose: the imports take a while
+    signal.signal(signal.SIGINT, lambda *_: os._exit(130))
+
 import json
 import sys
 from typing import Any
 
+from multiprocessing_env import signals_held
 from paddle_ac.command_line import ArgumentParser, exit_codes, file_ending_in, one_of, whole_number
 
 
@@ -19,14 +26,10 @@ def main(arguments: list[str]) -> None:
         watched = flags["render"] or flags["record"]
         episodes = flags["episodes"] or (1 if watched else 100)
         chosen = flags["run_dir"], flags["checkpoint"], episodes, flags["seed"], flags["sampled"]
-        if watched:
-            from paddle_ac.training.recording import watch_run
-
-            result = watch_run(flags["record"], *chosen)
-        else:
+        with signals_held(signal.SIGINT, signal.SIGTERM):  # Paddle's import is not to be broken off in the middle
             from paddle_ac.training.evaluate import evaluate_run
-
-            result = evaluate_run(*chosen)
+            from paddle_ac.training.recording import watch_run
+        result = watch_run(flags["record"], *chosen) if watched else evaluate_run(*chosen)
         if flags["json"]:
             print(json.dumps(result, indent=2))
             return

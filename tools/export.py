@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import os
+import signal
+
+if __name__ == "__main__":  # while there is nothing to lose: the imports take a while
+    signal.signal(signal.SIGINT, lambda *_: os._exit(130))
+
 import sys
 from typing import Any
 
+from multiprocessing_env import signals_held
 from paddle_ac.command_line import ArgumentParser, exit_codes, one_of
 
 
 def main(arguments: list[str]) -> None:
     with exit_codes():
         flags = _parse(arguments)
-        from paddle_ac.training.export import export_run
+        with signals_held(signal.SIGINT, signal.SIGTERM):  # Paddle's import is not to be broken off in the middle
+            from paddle_ac.training.export import export_run
 
         result = export_run(flags["run_dir"], flags["format"], flags["checkpoint"], flags["output"])
         print(f"{result['checkpoint']} checkpoint of {result['run_dir']}, after {result['env_steps']:,} training steps")

@@ -14,6 +14,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from multiprocessing_env import signals_held
 from paddle_ac.command_line import ArgumentParser, choose_algo, exit_codes, seed_list, show_log, whole_number
 from paddle_ac.config import CONFIGS, find_config_class, make_config, read_yaml
 from paddle_ac.errors import ConfigError
@@ -45,7 +46,6 @@ def main(arguments: list[str]) -> None:
             raise ConfigError("--jobs is for several runs: give it with --seeds")
         if resumed is None:
             config = make_config({"algo": "a2c", **(read_yaml(config_file) if config_file else {}), **flags})
-        signal.signal(signal.SIGINT, signal.default_int_handler)
         if wants_dashboard:
             dashboard = stack.enter_context(_show_dashboard(resumed or run_dir))
         if has_repeats:
@@ -57,7 +57,8 @@ def main(arguments: list[str]) -> None:
                 summary = train_repeats(config, seeds, run_dir, jobs, progress)
             print(report_repeats(summary))
         else:
-            from paddle_ac.training.train import resume, train  # after the checks: Paddle takes a second to import
+            with signals_held(signal.SIGINT, signal.SIGTERM):  # Paddle's import is not to be broken off in the middle
+                from paddle_ac.training.train import resume, train  # after the checks: it takes a second
 
             summary = resume(resumed, flags, progress) if resumed is not None else train(config, run_dir, progress)
             print(report_run(summary))

@@ -41,7 +41,6 @@ def main(arguments: list[str]) -> None:
         tuning = _import_tuning()
         custom_space = read_yaml(space_file) if space_file else None
         config, space, study_dir = tuning.plan(values, flags, custom_space, study_dir)
-        signal.signal(signal.SIGINT, signal.default_int_handler)
         result = tuning.tune(config, space, trials, study_dir, jobs, progress)
         print(report_study(result))
         if result["stopped_by"] == "interrupt":

@@ -35,6 +35,8 @@ AnyConfig = TypeVar("AnyConfig", bound=RunConfig)
 # What environments are made for; each has episodes of its own that no other one ever sees.
 TRAINING, EVALUATION, FINAL_EVALUATION, SHOWING = 0, 1, 2, 3
 
+EXTRAS = {"ale_py": "atari", "Box2D": "box2d"}  # packages that environments want, and ours that install them
+
 # What `settle_vec` goes by, as measured on 2 cores (docs/performance.md).
 NATIVE_FROM = 8  # environments: fewer are stepped faster one by one
 SECONDS_OF_A_WORKER = 45e-6  # that a step of all environments takes longer for each worker process
@@ -154,7 +156,7 @@ def make_shown_env(config: RunConfig, seed: int) -> VecEnv:
 
 
 def settle_vec(config: AnyConfig) -> AnyConfig:
-    """The configuration with the kind of environments that suits in place of ``vec="auto"``; says so in the log.
+    """The configuration with the kind of environments that suits in place of ``vec="auto"``.
 
     Where an environment has a vectorised version with the same spaces, that is worth it from ``NATIVE_FROM``
     environments on. Elsewhere a step is timed, and workers are taken if with them the step of all
@@ -162,27 +164,35 @@ def settle_vec(config: AnyConfig) -> AnyConfig:
     """
     if not isinstance(config, VectorEnvConfig) or config.vec != "auto":
         return config
+    return config.model_copy(update={"vec": _choose_vec(config)[0]})
+
+
+def tell_vec(config: RunConfig) -> None:
+    """Say in the log what ``settle_vec`` makes of a configuration, and why."""
+    if isinstance(config, VectorEnvConfig) and config.vec == "auto":
+        logging.getLogger(__name__).info("environments: %s (%s)", *_choose_vec(config))
+
+
+@functools.cache
+def _choose_vec(config: VectorEnvConfig) -> tuple[str, str]:
+    """The kind, and the reason for it."""
     if config.num_envs >= NATIVE_FROM and config.frame_stack == 1 and _has_native_version(config.env):
-        vec, reason = "native", f"{config.env} has a vectorised version, worth it from {NATIVE_FROM} environments on"
-    else:
-        step = _seconds_of_a_step(config)
-        serial = step * config.num_envs
-        num_workers = config.num_workers or default_num_workers(config.num_envs)
-        subproc = serial / num_workers + SECONDS_OF_A_WORKER * num_workers
-        vec = "subproc" if subproc < serial else "serial"
-        reason = (
-            f"a step takes {step * 1e6:,.0f} us, of {config.num_envs} environments {serial * 1e6:,.0f} us in this "
-            f"process, about {subproc * 1e6:,.0f} us in {num_workers} worker{'s' * (num_workers > 1)}"
-        )
-    logging.getLogger(__name__).info("environments: %s (%s)", vec, reason)
-    return config.model_copy(update={"vec": vec})
+        return "native", f"{config.env} has a vectorised version, worth it from {NATIVE_FROM} environments on"
+    step = _seconds_of_a_step(config)
+    serial = step * config.num_envs
+    num_workers = config.num_workers or default_num_workers(config.num_envs)
+    subproc = serial / num_workers + SECONDS_OF_A_WORKER * num_workers
+    reason = (
+        f"a step of all takes {serial * 1e6:,.0f} us, about {subproc * 1e6:,.0f} us in {num_workers} "
+        f"worker process{'es' * (num_workers > 1)}"
+    )
+    return "subproc" if subproc < serial else "serial", reason
 
 
 def _has_native_version(env_id: str) -> bool:
     return not env_id.startswith("gym:") and _find_spec(env_id).vector_entry_point in SAME_STEP
 
 
-@functools.cache
 def _seconds_of_a_step(config: RunConfig) -> float:
     """The median over some steps with random actions, a tenth of a second at most."""
     seconds: list[float] = []
@@ -254,4 +264,7 @@ def _find_spec(env_id: str) -> EnvSpec:
 
 
 def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())
+    """What went wrong, and the extra that has what is missing."""
+    told = " ".join(str(error).split())
+    extras = [extra for package, extra in EXTRAS.items() if package in told]
+    return f'{told}; here by pip install -e ".[{extras[0]}]"' if extras else told

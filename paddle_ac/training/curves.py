@@ -77,6 +77,7 @@ def read_runs(paths: Sequence[str | Path], metric: str) -> list[Run]:
 
 def _find_run_folders(paths: Sequence[str | Path]) -> list[RunFolder]:
     folders: dict[Path, RunFolder] = {}  # by where they really are: a folder may be named twice
+    without = []
     for path in map(Path, paths):
         if (path / "config.yaml").is_file():
             found = [path]
@@ -85,10 +86,12 @@ def _find_run_folders(paths: Sequence[str | Path]) -> list[RunFolder]:
         if not path.exists():
             raise ConfigError(f"there is no folder {path}")
         if not found:
-            logger.warning("left out: there is no run in %s", path)
+            without.append(path)
         folders.update({run.resolve(): RunFolder(run) for run in found})
     if not folders:
         raise ConfigError(f"there is no run in {', '.join(map(str, paths))}")
+    for path in without:
+        logger.warning("left out: there is no run in %s", path)
     return list(folders.values())
 
 
@@ -132,17 +135,20 @@ def describe(groups: Sequence[Sequence[Run]]) -> tuple[str, list[str]]:
         names = _name_by_folder(groups)
         for name, label in zip(names, labels, strict=True):
             logger.info("%s: %s", name, label)
-        labels = names
+        differing = ([config.algo] * (not same_algo) + [config.env] * (not same_env) for config in configs)
+        labels = [", ".join([*parts, name]) for parts, name in zip(differing, names, strict=True)]
     return title, [f"{label} ({_count(group)})" for label, group in zip(labels, groups, strict=True)]
 
 
 def _name_by_folder(groups: Sequence[Sequence[Run]]) -> list[str]:
     """The folder of each group's runs, or of its first where runs of other groups lie there too."""
     folders = [[os.path.abspath(run.path) for run in group] for group in groups]
-    root = os.path.commonpath([folder for group in folders for folder in group])
-    names = [os.path.relpath(os.path.commonpath(group), root) for group in folders]
-    if "." in names or len(set(names)) < len(names):
-        names = [os.path.relpath(group[0], root) for group in folders]
+    everything = [folder for group in folders for folder in group]
+    root, names = os.path.commonpath(everything), []
+    for group in folders:
+        shared = os.path.commonpath(group)
+        is_its_own = len(group) == sum(os.path.commonpath([shared, folder]) == shared for folder in everything)
+        names.append(os.path.relpath(shared if is_its_own else group[0], root))
     return names
 
 
@@ -170,40 +176,45 @@ def _count(runs: Sequence[Run]) -> str:
 def average(runs: Sequence[Run], x_column: str, metric: str, smooth: int = 1) -> Curve:
     """The mean of runs, and a band that the mean of such runs lies in with a confidence of 95 %.
 
-    The runs are interpolated onto common points, from where the last of them begins to where the first of them ends:
-    everywhere the mean is over all of them. One run is left at its own points and has no band.
+    It is taken at equal steps, from where the last of the runs begins to where the first of them ends: everywhere it is
+    over all of them. Over seconds it stands where the runs are at those steps in the mean. One run is left at its own
+    points and has no band.
 
     Args:
-        runs: with a point of the metric each.
+        runs: with a point of the metric each, and steps in common, as ``that_overlap`` gives them.
         x_column: ``"env_steps"`` or ``"train_seconds"``.
         metric: the column of the values.
         smooth: points, of which each is replaced by its mean with those before it; 1 leaves them as they are.
-
-    Raises:
-        ConfigError: one run ends before another begins.
     """
     points = []
     for run in runs:
         present = ~np.isnan(run.columns[metric])
-        points.append((run.columns[x_column][present], _running_mean(run.columns[metric][present], smooth)))
+        steps, x, values = (run.columns[name][present] for name in ("env_steps", x_column, metric))
+        points.append((steps, x, _running_mean(values, smooth)))
     if len(points) == 1:
-        return Curve(*points[0])
-    begin, end = max(x[0] for x, _ in points), min(x[-1] for x, _ in points)
-    shortest = runs[int(np.argmin([x[-1] for x, _ in points]))].path
-    if begin > end:
-        raise ConfigError(f"{shortest} ends before another run with its configuration begins: leave it out")
-    x = np.linspace(begin, end, NUM_POINTS)
-    values = np.stack([np.interp(x, *run_points) for run_points in points])
+        return Curve(*points[0][1:])
+    common = np.linspace(max(steps[0] for steps, *_ in points), min(steps[-1] for steps, *_ in points), NUM_POINTS)
+    x = np.mean([np.interp(common, steps, own) for steps, own, _ in points], axis=0)
+    values = np.stack([np.interp(common, steps, own) for steps, _, own in points])
     low, high = bootstrap_band(values)
     return Curve(x, values.mean(axis=0), low, high)
 
 
-def warn_of_short_runs(runs: Sequence[Run], metric: str) -> None:
-    """Say in the log where a group's curve ends early because of one run."""
-    last = [run.columns["env_steps"][~np.isnan(run.columns[metric])][-1] for run in runs]
-    if min(last) < 0.95 * max(last):
-        message = f"a mean ends at {min(last):,.0f} steps, where %s does; others of its runs go on to {max(last):,.0f}"
-        logger.warning(message, runs[int(np.argmin(last))].path)
+def that_overlap(runs: Sequence[Run], metric: str) -> list[Run]:
+    """Runs of a group without those that end before others of them begin; the log names these, and what ends early."""
+    runs = list(runs)
+    steps = {run.path: run.columns["env_steps"][~np.isnan(run.columns[metric])] for run in runs}
+    while True:
+        shortest, longest = (choose(runs, key=lambda run: steps[run.path][-1]) for choose in (min, max))
+        ends = steps[shortest.path][-1]
+        if ends >= max(steps[run.path][0] for run in runs):
+            break
+        logger.warning("left out: %s ends at %s steps, before others of its kind begin", shortest.path, f"{ends:,.0f}")
+        runs.remove(shortest)
+    if ends < 0.95 * steps[longest.path][-1]:
+        message = "a mean ends at %s steps, where %s does; others of its runs go on to %s"
+        logger.warning(message, f"{ends:,.0f}", shortest.path, f"{steps[longest.path][-1]:,.0f}")
+    return runs
 
 
 def bootstrap_band(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

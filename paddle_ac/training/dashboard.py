@@ -35,16 +35,18 @@ class Dashboard:
         address: for a browser.
 
     Raises:
-        WorkerDiedError: VisualDL cannot be started; it has said why on the terminal.
+        WorkerDiedError: VisualDL cannot be started.
     """
 
     def __init__(self, folder: str | Path):
         self._process = WorkerProcess("dashboard", _serve, (str(folder),))
         try:
-            port = self._process.channel.recv()
+            port_or_problem = self._process.channel.recv()
         except (EOFError, ConnectionError):
             raise WorkerDiedError(f"VisualDL {self._process.how_it_ended()}") from None
-        self.address = f"http://{HOST}:{port}/"
+        if isinstance(port_or_problem, str):
+            raise WorkerDiedError(f"VisualDL cannot be started: {port_or_problem}")
+        self.address = f"http://{HOST}:{port_or_problem}/"
 
     def stay(self) -> None:
         """Wait for Ctrl-C."""
@@ -67,6 +69,17 @@ class Dashboard:
 
 def _serve(channel: Channel, folder: str) -> None:
     """What the process does: it tells its port and answers browsers, until the other end of the channel is closed."""
+    try:
+        server = _make_server(folder)
+    except (Exception, SystemExit) as error:
+        channel.send(f"{type(error).__name__}: {error}")
+        return
+    channel.send(server.server_port)
+    threading.Thread(target=_shut_down_after, args=(channel, server), daemon=True).start()
+    server.serve_forever(poll_interval=0.1)
+
+
+def _make_server(folder: str) -> Any:
     from flask import Response, request
     from visualdl.server import lib
     from visualdl.server.app import create_app
@@ -98,10 +111,7 @@ def _serve(channel: Channel, folder: str) -> None:
             response.set_data(script)
         return response
 
-    server = make_server(HOST, 0, app)
-    channel.send(server.server_port)
-    threading.Thread(target=_shut_down_after, args=(channel, server), daemon=True).start()
-    server.serve_forever(poll_interval=0.1)
+    return make_server(HOST, 0, app)
 
 
 def _shut_down_after(channel: Channel, server: Any) -> None:

@@ -8,14 +8,15 @@ import io
 import math
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
+import portalocker
 import yaml
 from visualdl import LogWriter
 
 from paddle_ac.config import RunConfig
-from paddle_ac.errors import CheckpointError
+from paddle_ac.errors import CheckpointError, ConfigError
 from paddle_ac.training.run_folder import RunFolder
 
 COMMON_TAGS = (
@@ -55,7 +56,7 @@ class Logger:
     def __init__(self, folder: RunFolder, tags: tuple[str, ...]):
         self.folder = folder
         self.pending: dict[str, list[float]] = {}  # tag to [sum, largest or last; count]
-        self._table = folder.progress.open("a", newline="", encoding="utf-8")
+        self._table = _open_alone(folder.progress)
         self._rows = csv.DictWriter(self._table, ("env_steps", "train_seconds", *COMMON_TAGS, *tags))
         if self._table.tell() == 0:
             self._rows.writeheader()
@@ -116,8 +117,9 @@ class Logger:
     @classmethod
     def resume(cls, folder: RunFolder, tags: tuple[str, ...], state: dict[str, Any]) -> Logger:
         """Go on from ``state_dict``; what the files hold beyond that moment is cut off, for it comes again."""
-        _cut(folder.progress, state["progress_bytes"])
-        _cut(folder.visualdl, state["visualdl_bytes"])
+        with _open_alone(folder.progress):
+            _cut(folder.progress, state["progress_bytes"])
+            _cut(folder.visualdl, state["visualdl_bytes"])
         logger = cls(folder, tags)
         logger.pending = {tag: list(total) for tag, total in state["pending"].items()}
         return logger
@@ -144,6 +146,19 @@ def _number_or_text(value: Any) -> int | float | str:
     if isinstance(value, bool):
         return "true" if value else "false"
     return ",".join(map(str, value)) if isinstance(value, tuple) else value
+
+
+def _open_alone(path: Path) -> TextIO:
+    """The table, to append to; ``ConfigError`` while another process has it open so, for two runs would mix in it."""
+    file = path.open("a", newline="", encoding="utf-8")
+    try:
+        portalocker.lock(file, portalocker.LockFlags.EXCLUSIVE | portalocker.LockFlags.NON_BLOCKING)
+    except portalocker.AlreadyLocked:
+        file.close()
+        raise ConfigError(f"{path.parent} is being trained by another process") from None
+    except portalocker.LockException:  # a file system without locks
+        pass
+    return file
 
 
 def _open_visualdl(path: Path) -> LogWriter:

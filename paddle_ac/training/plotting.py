@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,10 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
 
-from paddle_ac.training.curves import average, describe, group_runs, read_runs, warn_of_short_runs
+from paddle_ac.training.curves import average, describe, group_runs, read_runs, that_overlap
 from paddle_ac.training.logger import read_progress
-
-logging.getLogger("matplotlib.font_manager").setLevel(logging.WARNING)  # it tells of its cache, at the first run ever
 
 PANELS = (
     ("return", "", {"charts/episode_return": "training", "eval/mean_return": "evaluation"}),
@@ -81,10 +78,8 @@ def plot_runs(
     Raises:
         ConfigError: no run, an unknown metric, or a file that cannot be read.
     """
-    groups = group_runs(read_runs(paths, metric))
+    groups = [that_overlap(group, metric) for group in group_runs(read_runs(paths, metric))]
     title, labels = describe(groups)
-    for group in groups:
-        warn_of_short_runs(group, metric)
     width = 1 + 6 * len(x_axes)  # inches
     num_columns = min(int(width / (0.7 + 0.085 * max(map(len, labels)))), len(groups)) or 1  # of the legend, below
     num_rows = -(-len(groups) // num_columns)
@@ -97,7 +92,8 @@ def plot_runs(
         axes.set_xlabel(x_label)
         for group, label in zip(groups, labels, strict=True):
             curve = average(group, x_column, metric, smooth)
-            (line,) = axes.plot(curve.x, curve.mean, label=label)
+            marker = "o" if curve.x[0] == curve.x[-1] else ""  # of a single point there is no line to be seen
+            (line,) = axes.plot(curve.x, curve.mean, marker=marker, label=label)
             if curve.low is not None and curve.high is not None:
                 axes.fill_between(curve.x, curve.low, curve.high, color=line.get_color(), alpha=0.2, linewidth=0)
     all_axes[0].set_ylabel(metric)

@@ -93,7 +93,7 @@ def open_film(path: Path, fps: float) -> Iterator[Take]:
     Raises:
         ConfigError: the package that writes MP4 is not installed.
     """
-    with {".gif": _open_gif, ".mp4": _open_mp4}[path.suffix](path, fps) as take:
+    with {".gif": _open_gif, ".mp4": _open_mp4}[path.suffix.lower()](path, fps) as take:
         yield take
 
 

@@ -13,7 +13,7 @@ import yaml
 from tqdm import tqdm
 
 from paddle_ac.config import RunConfig, make_config, read_yaml
-from paddle_ac.envs.make import settle_vec
+from paddle_ac.envs.make import settle_vec, tell_vec
 from paddle_ac.errors import ConfigError
 from paddle_ac.training.checkpoint import write_atomically
 from paddle_ac.training.report import as_duration
@@ -21,7 +21,7 @@ from paddle_ac.training.run_folder import RunFolder, refused_without_a_trace, re
 from paddle_ac.training.side_by_side import Ending, Job, run_side_by_side, runs_that_fit
 
 AGGREGATED = ("eval_mean_return", "best_eval_mean_return", "steps_per_second", "train_seconds")
-OF_A_RUN = ("env_steps", *AGGREGATED, "stopped_by", "error")
+OF_A_RUN = ("env_steps", "best_env_steps", *AGGREGATED, "stopped_by", "error")
 
 
 def train_repeats(
@@ -54,11 +54,12 @@ def train_repeats(
         env = config.env.replace(":", "-").replace("/", "-")
         run_dir = f"runs/{env}-{config.algo}-{len(seeds)}seeds-{datetime.now():%Y%m%d-%H%M%S-%f}"
     RunFolder.new(config, run_dir)
-    config = settle_vec(config)
+    settled = settle_vec(config)
     folder = Path(run_dir)
     with refused_without_a_trace(folder):
-        _write_config(folder, config, seeds)
-        return _train_all(folder, config, seeds, {}, num_jobs, progress)
+        _write_config(folder, settled, seeds)
+        tell_vec(config)
+        return _train_all(folder, settled, seeds, {}, num_jobs, progress)
 
 
 def resume_repeats(
@@ -89,6 +90,11 @@ def resume_repeats(
     for name, value in config:
         if value != getattr(before, name) and name not in config.changeable_on_resume:
             raise ConfigError(f"{name} cannot change on resume: {run_dir} has {getattr(before, name)!r}, not {value!r}")
+    steps = {seed: _seed_folder(folder, seed).read_summary().get("env_steps") or 0 for seed in seeds}
+    furthest = max(seeds, key=lambda seed: steps[seed])
+    if config.total_steps < min(before.total_steps, steps[furthest]):
+        run_dir = _seed_folder(folder, furthest).path
+        raise ConfigError(f"{run_dir} has reached {steps[furthest]:,} steps: --total-steps must not be less")
     if all(_seed_folder(folder, seed).is_over(config.total_steps) for seed in seeds):
         raise ConfigError(
             f"all runs in {run_dir} have reached {config.total_steps:,} steps: go on with a larger --total-steps"
@@ -120,7 +126,7 @@ def _train_all(
     num_jobs = min(num_jobs or runs_that_fit(config), len(jobs))
     failures: dict[str, str] = {}
     bar = tqdm(
-        desc=f"{config.algo} {config.env}, {len(jobs)} runs, {num_jobs} at a time",
+        desc=f"{config.algo}, {len(jobs)} runs",
         initial=sum(steps.values()),
         total=len(jobs) * config.total_steps,
         unit=" steps",

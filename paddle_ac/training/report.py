@@ -40,9 +40,9 @@ def report_run(summary: dict[str, Any]) -> str:
 
 
 def _which(summary: dict[str, Any]) -> str:
-    """The flag for the better of a run's policies: the best one is of the evaluations on the way, if there were any."""
+    """The flag for the better of a run's policies, the best of the evaluations on the way and the one at the end."""
     final, best = summary["eval_mean_return"], summary["best_eval_mean_return"]
-    is_best = best is not None and (final is None or best >= final)
+    is_best = best is not None and (final is None or best >= final or summary["best_env_steps"] == summary["env_steps"])
     return "" if is_best else " --checkpoint latest"
 
 
@@ -52,25 +52,25 @@ def report_repeats(summary: dict[str, Any]) -> str:
     Args:
         summary: of ``train_repeats``.
     """
-    lines = [f"{'seed':>6}{'final return':>16}{'best return':>16}{'steps/s':>12}{'steps':>14}   trained for"]
+    lines = [f"{'seed':>6}{'final return':>16}{'best on the way':>17}{'steps/s':>12}{'steps':>14}   trained for"]
     for run in summary["runs"]:
         if run["stopped_by"] is None:
             told = "not begun" if run["env_steps"] is None else "not gone on with"
         elif run["stopped_by"] == "error":
-            told = f"failed: {_first_and_last_line(run['error'])}"
+            told = f"failed: {first_and_last_line(run['error'])}"
         else:
             told = as_duration(run["train_seconds"]) + (", interrupted" if run["stopped_by"] == "interrupt" else "")
         cells = (_cell(run["eval_mean_return"]), _cell(run["best_eval_mean_return"]))
         speed = _cell(run["steps_per_second"], ",.0f")
         lines.append(
-            f"{run['seed']:>6}{cells[0]:>16}{cells[1]:>16}{speed:>12}{_cell(run['env_steps'], ','):>14}   {told}"
+            f"{run['seed']:>6}{cells[0]:>16}{cells[1]:>17}{speed:>12}{_cell(run['env_steps'], ','):>14}   {told}"
         )
     if summary["aggregate"]:
         final, best, speed = (
             summary["aggregate"][name] for name in ("eval_mean_return", "best_eval_mean_return", "steps_per_second")
         )
         for name in ("mean", "std", "min"):
-            lines.append(f"{name:>6}{final[name]:>16.1f}{best[name]:>16.1f}{speed[name]:>12,.0f}")
+            lines.append(f"{name:>6}{final[name]:>16.1f}{best[name]:>17.1f}{speed[name]:>12,.0f}")
     folder = shlex.quote(summary["run_dir"])
     ended = [run for run in summary["runs"] if run["eval_mean_return"] is not None]
     lines.append(f"everything of these runs lies in {folder}, the figures in summary.json")
@@ -78,8 +78,9 @@ def report_repeats(summary: dict[str, Any]) -> str:
         best_run = max(ended, key=lambda run: run["eval_mean_return"])
         chosen = f"--run-dir {shlex.quote(best_run['run_dir'])}{_which(best_run)}"
         lines.append(f"  evaluate:  python tools/evaluate.py {chosen} --episodes 100")
-    lines.append(f"  picture:   python tools/plot.py {folder}")
-    lines.append(f"  curves:    visualdl --logdir {folder}")
+    if any(run["env_steps"] for run in summary["runs"]):
+        lines.append(f"  picture:   python tools/plot.py {folder}")
+        lines.append(f"  curves:    visualdl --logdir {folder}")
     if summary["stopped_by"] != "total_steps":
         lines.append(f"  go on:     python tools/train.py --resume {folder}")
     return "\n".join(lines)
@@ -103,12 +104,12 @@ def report_study(result: dict[str, Any]) -> str:
     if best is not None:
         lines.append(f"  try it:    python tools/train.py --config {folder}/best.yaml --seeds 0,1,2,3,4")
     lines.append(f"  compare:   visualdl --logdir {folder}")
-    further = "" if result["stopped_by"] == "interrupt" else f" --trials {2 * sum(trials.values())}"
-    lines.append(f"  go on:     python tools/tune.py --study-dir {folder}{further}")
+    num_trials = result["num_trials"] if result["stopped_by"] == "interrupt" else 2 * sum(trials.values())
+    lines.append(f"  go on:     python tools/tune.py --study-dir {folder} --trials {num_trials}")
     return "\n".join(lines)
 
 
-def _first_and_last_line(error: str) -> str:
+def first_and_last_line(error: str) -> str:
     """Of an error that comes with a traceback, what failed and, from the last line, why."""
     lines = error.strip().splitlines()
     return lines[0] if len(lines) == 1 else f"{lines[0]} {lines[-1]}"

@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from paddle_ac.config import RunConfig, make_config, read_yaml, write_yaml
+from paddle_ac.config import RunConfig, make_config, nearest, read_yaml, write_yaml
 from paddle_ac.errors import ConfigError
 
 
@@ -35,9 +35,13 @@ class RunFolder:
         if path is None:
             env = config.env.replace(":", "-").replace("/", "-")
             path = Path("runs") / f"{env}-{config.algo}-seed{config.seed}-{datetime.now():%Y%m%d-%H%M%S-%f}"
+        if not str(path):
+            raise ConfigError("a run folder needs a name: --run-dir is empty")
         folder = cls(Path(path))
+        if folder.path.is_file():
+            raise ConfigError(f"{path} is a file: give --run-dir a new folder")
         try:
-            in_use = folder.path.exists() and (not folder.path.is_dir() or any(folder.path.iterdir()))
+            in_use = folder.path.exists() and any(folder.path.iterdir())
         except OSError as error:
             raise ConfigError(f"{path} cannot be a run folder: {error.strerror}") from None
         if in_use:
@@ -67,7 +71,8 @@ class RunFolder:
         """
         folder = cls(Path(path))
         if not folder.path.is_dir():
-            raise ConfigError(f"there is no run folder {path}")
+            siblings = [str(sibling) for sibling in folder.path.parent.glob("*/")]
+            raise ConfigError(f"there is no run folder {path}{nearest(str(path), siblings)}")
         if not folder.config.is_file():
             runs = sorted(file.parent for file in folder.path.glob("*/config.yaml"))
             if runs:

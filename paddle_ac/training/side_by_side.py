@@ -14,7 +14,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from multiprocessing_env import Channel, WorkerProcess
+from multiprocessing_env import Channel, WorkerProcess, signals_held
 from paddle_ac.config import RunConfig
 from paddle_ac.envs.make import default_num_workers
 from paddle_ac.errors import ConfigError
@@ -131,8 +131,6 @@ def _train(channel: Channel, job: Job) -> None:
     """What the process of a run does."""
     # Before Paddle and VisualDL are imported, which have handlers of their own: what a run warns of, with its name.
     logging.basicConfig(level=logging.WARNING, format=f"{job.run_dir}: %(message)s", stream=sys.stdout)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # outside of training, where it is noted
-
     tqdm.set_lock(threading.RLock())  # its own is a semaphore, which a process that is killed would leave behind
 
     def on_point(env_steps: int, mean_return: float | None) -> bool:
@@ -140,8 +138,10 @@ def _train(channel: Channel, job: Job) -> None:
         return mean_return is None or channel.recv()
 
     try:
-        from paddle_ac.training.train import resume, train  # here: the parent can do without Paddle
+        with signals_held(signal.SIGTERM):  # which Paddle answers with a stack trace of its own until it is imported
+            from paddle_ac.training.train import resume, train  # here: the parent can do without Paddle
 
+            signal.signal(signal.SIGTERM, signal.default_int_handler)  # outside of training, where it is noted
         if job.config is not None:
             summary = train(job.config, job.run_dir, progress=False, on_point=on_point)
         else:
@@ -154,4 +154,5 @@ def _train(channel: Channel, job: Job) -> None:
         ending = Ending(
             error=str(error) if is_bad_input else f"{type(error).__name__}: {error}", is_bad_input=is_bad_input
         )
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # all is written down, and it remains to be told
     channel.send(ending)

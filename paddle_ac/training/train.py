@@ -21,7 +21,7 @@ from tqdm import tqdm
 from paddle_ac.algorithms.algorithm import Algorithm, Policy
 from paddle_ac.algorithms.registry import ALGORITHMS
 from paddle_ac.config import RunConfig, make_config, write_yaml
-from paddle_ac.envs.make import FINAL_EVALUATION, make_evaluation_envs, make_shown_env, settle_vec
+from paddle_ac.envs.make import FINAL_EVALUATION, make_evaluation_envs, make_shown_env, settle_vec, tell_vec
 from paddle_ac.errors import CheckpointError, ConfigError, NonFiniteError
 from paddle_ac.training.checkpoint import load_checkpoint, save_checkpoint, write_atomically
 from paddle_ac.training.evaluate import evaluate, num_evaluation_envs
@@ -59,11 +59,12 @@ def train(
         NonFiniteError: a NaN or an infinity in an observation, a reward or the loss.
     """
     folder = RunFolder.new(config, run_dir)
-    config = settle_vec(config)
-    algorithm = ALGORITHMS[config.algo].from_config(config)
+    settled = settle_vec(config)
+    algorithm = ALGORITHMS[config.algo].from_config(settled)
     try:
-        folder.begin(config)
-        run = _Run(config, folder, algorithm, Logger(folder, algorithm.metric_tags), on_point)
+        folder.begin(settled)
+        tell_vec(config)
+        run = _Run(settled, folder, algorithm, Logger(folder, algorithm.metric_tags), on_point)
         run.introduce()
         run.save()
         return run.finish(progress)
@@ -130,7 +131,17 @@ class _Run:
     """A run under way: the counters and files around an algorithm."""
 
     STATE_KEYS = frozenset(
-        {"algo", "algorithm", "logger", "train_seconds", "episodes", "recent_returns", "last_point", "best"}
+        {
+            "algo",
+            "algorithm",
+            "logger",
+            "train_seconds",
+            "episodes",
+            "recent_returns",
+            "last_point",
+            "best",
+            "evaluated",
+        }
     )
 
     def __init__(
@@ -151,6 +162,7 @@ class _Run:
         self.recent_returns: deque[float] = deque(maxlen=100)
         self.last_point = [0, 0, 0.0]  # env_steps, updates and train_seconds of the last point of the curves
         self.best: dict[str, Any] | None = None
+        self.evaluated = 0  # env_steps of the last evaluation
         self.can_be_shown = True  # until it turns out that there are no pictures to be had of the environment
 
     def introduce(self) -> None:
@@ -172,6 +184,7 @@ class _Run:
             "recent_returns": list(self.recent_returns),
             "last_point": self.last_point,
             "best": self.best,
+            "evaluated": self.evaluated,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -180,7 +193,12 @@ class _Run:
         self.episodes = state["episodes"]
         self.recent_returns.extend(state["recent_returns"])
         self.last_point = state["last_point"]
+        self.evaluated = state["evaluated"]
         self.best = state["best"]
+        if self.folder.best.is_file():  # the evaluation with which the run ended may have come after the checkpoint
+            kept = load_checkpoint(self.folder.best)
+            if kept["env_steps"] <= self.algorithm.env_steps:
+                self.best = {"mean_return": kept["mean_return"], "env_steps": kept["env_steps"]}
 
     def save(self) -> None:
         """Write the latest checkpoint; ``NonFiniteError`` if there is nothing good to write."""
@@ -202,10 +220,9 @@ class _Run:
             self._settle()
             self.save()  # before the curves' last point: a run that goes on from here writes that one with more in it
             if stopped_by == "total_steps":
-                policy = self.algorithm.policy
-                final_returns = self._evaluate(policy, FINAL_EVALUATION)
-                if self.best is None:
-                    self._keep_as_best(policy, final_returns, self.algorithm.env_steps)
+                if self.evaluated < self.algorithm.env_steps:
+                    self._evaluate_and_keep_best(self.algorithm.env_steps)
+                final_returns = self._evaluate(self.algorithm.policy, FINAL_EVALUATION)
         except KeyboardInterrupt:  # in the final evaluation, or a second one: what was saved stays
             self._save_if_asynchronous()
             return self._write_down("interrupt", None)
@@ -279,6 +296,7 @@ class _Run:
     def _evaluate_and_keep_best(self, steps: int) -> float:
         """Returns the mean return."""
         policy = self.algorithm.policy
+        self.evaluated = steps
         watched = Spread[tuple[np.ndarray, np.ndarray]](WATCHED_STEPS)
         returns = self._evaluate(
             policy, watch=lambda observations, state: watched.offer(lambda: (observations.copy(), state.copy()))
@@ -332,6 +350,10 @@ class _Run:
     def _write_down(
         self, stopped_by: str, final_returns: np.ndarray | None, error: str | None = None
     ) -> dict[str, Any]:
+        with interrupt_noted():  # a further Ctrl-C does not break off what is all but done
+            return self._write_summary(stopped_by, final_returns, error)
+
+    def _write_summary(self, stopped_by: str, final_returns: np.ndarray | None, error: str | None) -> dict[str, Any]:
         if self.logger.pending:
             self._write_point(self.algorithm.env_steps)
         self.logger.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,9 +21,9 @@ from optuna.trial import Trial, TrialState
 from tqdm import tqdm
 
 from paddle_ac.config import RunConfig, make_config, nearest, read_yaml, write_yaml
-from paddle_ac.envs.make import settle_vec
+from paddle_ac.envs.make import settle_vec, tell_vec
 from paddle_ac.errors import ConfigError
-from paddle_ac.training.report import as_duration
+from paddle_ac.training.report import as_duration, first_and_last_line
 from paddle_ac.training.run_folder import base_file, refused_without_a_trace, space_file
 from paddle_ac.training.side_by_side import Ending, Job, run_side_by_side, runs_that_fit
 
@@ -71,8 +72,9 @@ def tune(
         progress: tell of every trial that ends, with a progress bar if this is a terminal.
 
     Returns:
-        ``study_dir``, ``trials`` (the number of them by how they ended: ``complete``, ``pruned``, ``failed``), ``best``
-        (``number``, ``run_dir``, ``mean_return`` of the final evaluation and ``params``; ``None`` while there is none)
+        ``study_dir``, ``num_trials``, ``trials`` (the number of them by how they ended: ``complete``, ``pruned``,
+        ``failed``), ``best`` (``number``, ``run_dir``, ``mean_return`` of the final evaluation and ``params``; ``None``
+        while there is none)
         and ``stopped_by``: ``"trials"`` or ``"interrupt"``.
 
     Raises:
@@ -84,6 +86,7 @@ def tune(
     with refused_without_a_trace(folder):
         _begin(folder, config, space)
         settled = settle_vec(config)  # once, rather than by each trial
+        tell_vec(config)
         num_jobs = num_jobs or runs_that_fit(settled)
         return _search(folder, config, settled, distributions, num_trials, num_jobs, progress)
 
@@ -105,13 +108,13 @@ def _search(
     study.sampler = optuna.samplers.TPESampler(seed=config.seed + len(study.trials))  # no trial is suggested twice
     if not study.trials:
         study.enqueue_trial(_params_of(config, distributions))
-    _begin_again_what_was_stopped(study)
+    _begin_again_what_was_stopped(study, folder)
 
     bar = tqdm(
-        desc=f"{config.algo} {config.env}, {num_jobs} at a time",
+        desc="trials",
         initial=min(_num_done(study), num_trials),
         total=num_trials,
-        unit="trial",
+        bar_format="{desc}: {n_fmt}/{total_fmt} |{bar}| {elapsed}{postfix}",
         disable=None if progress else True,
     )
     trials: dict[str, Trial] = {}
@@ -120,7 +123,7 @@ def _search(
     def jobs() -> Iterator[Job]:
         while _num_done(study) + len(trials) < num_trials:
             trial = study.ask(distributions)
-            run_dir = str(folder / f"trial-{trial.number:04}")
+            run_dir = str(_trial_folder(folder, trial.number))
             trials[run_dir] = trial
             yield Job(run_dir, make_config({**settled.model_dump(), **trial.params}))
 
@@ -142,7 +145,7 @@ def _search(
         steps.pop(job.run_dir, None)
         if ending.summary is None:
             study.tell(trial, state=TrialState.FAIL)
-            told = f"failed: {ending.error}"
+            told = f"failed: {first_and_last_line(ending.error or '')}"
         elif ending.summary["stopped_by"] == "pruned":
             study.tell(trial, state=TrialState.PRUNED)
             told = f"given up after {ending.summary['env_steps']:,} steps"
@@ -163,6 +166,7 @@ def _search(
     states = [trial.state for trial in study.trials]
     return {
         "study_dir": str(folder),
+        "num_trials": num_trials,
         "trials": {
             "complete": states.count(TrialState.COMPLETE),
             "pruned": states.count(TrialState.PRUNED),
@@ -238,24 +242,23 @@ def choose_space(config: RunConfig, fixed: set[str], custom: dict[str, Any] | No
 
 def _distribution(config: RunConfig, name: str, choices: Any) -> BaseDistribution:
     """What Optuna searches a hyper-parameter in; ``ConfigError`` where the configuration would refuse it."""
-    if isinstance(choices, list) and choices:
-        ends = choices
-        distribution: BaseDistribution = CategoricalDistribution([_plain(choice) for choice in choices])
-    elif isinstance(choices, dict) and {"low", "high"} <= choices.keys() <= {"low", "high", "log"}:
-        low, high = ends = [choices["low"], choices["high"]]
-        kind = IntDistribution if type(config).model_fields[name].annotation is int else FloatDistribution
+
+    def read(value: Any) -> Any:
+        """As the field has it: YAML takes 1e-3 for a text."""
         try:
-            distribution = kind(low, high, log=bool(choices.get("log", False)))
-        except (TypeError, ValueError) as error:
-            raise ConfigError(f"space of {name}: {error}") from None
-    else:
-        raise ConfigError(f"space of {name}: must be a list of choices, or low and high (and log), got {choices!r}")
-    for end in ends:
-        try:
-            make_config({**config.model_dump(), name: end})
+            return getattr(make_config({**config.model_dump(), name: value}), name)
         except ConfigError as error:
             raise ConfigError(f"space of {name}: {error}") from None
-    return distribution
+
+    if isinstance(choices, list) and choices:
+        return CategoricalDistribution([_plain(read(choice)) for choice in choices])
+    if isinstance(choices, dict) and {"low", "high"} <= choices.keys() <= {"low", "high", "log"}:
+        kind = IntDistribution if type(config).model_fields[name].annotation is int else FloatDistribution
+        try:
+            return kind(read(choices["low"]), read(choices["high"]), log=bool(choices.get("log", False)))
+        except (TypeError, ValueError) as error:
+            raise ConfigError(f"space of {name}: {error}") from None
+    raise ConfigError(f"space of {name}: must be a list of choices, or low and high (and log), got {choices!r}")
 
 
 def _plain(value: Any) -> Any:
@@ -298,10 +301,12 @@ def _begin(folder: Path, config: RunConfig, space: dict[str, Any]) -> None:
         raise ConfigError(f"cannot begin a study in {folder}: {error.strerror}") from None
 
 
-def _begin_again_what_was_stopped(study: optuna.Study) -> None:
+def _begin_again_what_was_stopped(study: optuna.Study, folder: Path) -> None:
+    """Under a new number; what came of it until then is removed, for it would pass for a trial of its own."""
     for trial in study.get_trials(states=(TrialState.RUNNING,)):
         study.tell(trial.number, state=TrialState.FAIL)
         study.enqueue_trial(trial.params, user_attrs={"again": trial.number})
+        shutil.rmtree(_trial_folder(folder, trial.number), ignore_errors=True)
 
 
 def _num_begun_again(study: optuna.Study) -> int:
@@ -312,13 +317,17 @@ def _num_done(study: optuna.Study) -> int:
     return sum(trial.state.is_finished() for trial in study.trials) - _num_begun_again(study)
 
 
+def _trial_folder(folder: Path, number: int) -> Path:
+    return folder / f"trial-{number:04}"
+
+
 def _best(study: optuna.Study, folder: Path) -> dict[str, Any] | None:
     if not study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
         return None
     best = study.best_trial
     return {
         "number": best.number,
-        "run_dir": str(folder / f"trial-{best.number:04}"),
+        "run_dir": str(_trial_folder(folder, best.number)),
         "mean_return": best.value,
         "params": best.params,
     }
