@@ -725,7 +725,8 @@ def _end_with_parent(from_main_thread: bool) -> None:
         multiprocessing.connection.wait([sentinel])
         os._exit(1)
 
-    threading.Thread(target=watch, name="end-with-parent", daemon=True).start()
+    with signals_held(signal.SIGINT, signal.SIGTERM):  # what the process holds back would come in by this thread
+        threading.Thread(target=watch, name="end-with-parent", daemon=True).start()
 
 
 @contextlib.contextmanager
