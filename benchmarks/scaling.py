@@ -95,7 +95,7 @@ def plot(rows: dict[tuple[str, int], tuple[float, float]], path: str) -> None:
             if (row, column) == (0, 0):
                 ax.set_yscale("log")
             else:
-                ax.set_ylim(bottom=0)
+                ax.set_ylim(0, 1.05 * ax.dataLim.ymax)
             ax.legend(fontsize="small", loc="lower right" if row else "best")
     figure.suptitle("CartPole-v1 on 2 cores")
     figure.savefig(path, dpi=110)

@@ -59,11 +59,12 @@ def test_a2c_by_hand_learns_in_workers_started_from_closures_of_the_notebook(run
         "a2c_cartpole",
         mean_return="mean_return",
         package_return="package_return",
+        update_return="float(np.mean(update_returns[-100:]))",
         speeds="speeds",
         kernel="os.getpid()",
         workers="sorted(worker_ids)",
     )
-    assert values["mean_return"] >= 400 and values["package_return"] >= 400
+    assert min(values["mean_return"], values["package_return"]) >= 400 and values["update_return"] >= 300
     assert len(values["workers"]) == 2 and values["kernel"] not in values["workers"]
     assert values["speeds"].keys() == {"by hand", "subproc", "native"}
     assert len(shown["image/png"]) == 2 and frames(*shown["image/gif"]) >= 40

@@ -49,6 +49,9 @@ def test_the_python_of_the_readme(tmp_path, code):
     ended = run_python(code, tmp_path)
     assert ended.returncode == 0, ended.stderr
     assert not unexpected(ended.stderr)
+    printed = ended.stdout.split()
+    assert bool(printed) == ("paddle_ac" in code), "what trains says what came of it"
+    assert not printed or float(printed[-1]) >= 400, "and has learned CartPole"
 
 
 def test_the_files_that_the_readme_names_are_there():
