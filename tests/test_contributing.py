@@ -74,7 +74,7 @@ def curves(run_dir: Path) -> list[dict[str, str]]:
     return [{tag: value for tag, value in row.items() if "second" not in tag} for row in rows]
 
 
-def test_its_flags_are_those_that_it_heeds(run, tmp_path):
+def test_its_flags_are_those_that_it_heeds(run):
     """Each field of the configuration, but for those of every run, is read in the one file."""
     fields = run("-c", "from paddle_ac.config import *; print(*CONFIGS['evolution'].model_fields)").split()
     own = set(fields) - VectorEnvConfig.model_fields.keys()
