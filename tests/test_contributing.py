@@ -70,7 +70,7 @@ def curves(run_dir: Path) -> list[dict[str, str]]:
     """A run's table without the times, and with the metric that only this algorithm has."""
     with (run_dir / "progress.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert all(row["diagnostics/return_spread"] for row in rows)
+    assert any(row["diagnostics/return_spread"] for row in rows)
     return [{tag: value for tag, value in row.items() if "second" not in tag} for row in rows]
 
 
