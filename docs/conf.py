@@ -28,6 +28,7 @@ html_show_copyright = False
 html_search_language = "en-zh"
 
 autodoc_member_order = "bysource"
+autodoc_mock_imports = ["optuna"]  # of the extra "tune", which the site does not need
 autodoc_typehints_format = "short"
 autodoc_default_options = {"members": True}
 napoleon_use_ivar = True  # attributes as one list

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import shlex
 import shutil
 import subprocess
 import sys
+import textwrap
+from pathlib import Path
 
+import numpy as np
 import pytest
 
+from paddle_ac.algorithms.a2c import A2C
+from paddle_ac.config import VectorEnvConfig, make_config
 from tests.commands import ROOT, blocks, command_lines
 
 PAGE = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
@@ -42,16 +48,55 @@ def run(tmp_path):
 
 
 def test_one_file_and_one_line_make_a_member_of_the_family(run, tmp_path):
-    first, *others = [shlex.split(line) for line in command_lines(PAGE, "sh")]
+    first, told, _ = [shlex.split(line) for line in command_lines(PAGE, "sh")]
     assert "evaluation at the end" in run(*first[1:])
-    assert any("--noise-std" in run(*line[1:]) for line in others)
+    assert "--noise-std" in run(*told[1:])
     train = ("tools/train.py", "--algo", "evolution", "--seed", "1", "--no-progress")
     run(*train, "--total-steps", "60000", "--run-dir", "whole")
     whole = json.loads((tmp_path / "whole" / "summary.json").read_text())
     assert whole["best_eval_mean_return"] > 150, "it learns"
     assert "mean return" in run("tools/evaluate.py", "--run-dir", "whole", "--episodes", "5")
+    assert "recorded in" in run("tools/evaluate.py", "--run-dir", "whole", "--record", "episode.gif")
+    assert "largest difference" in run("tools/export.py", "--run-dir", "whole", "--format", "pdparams")
 
     run(*train, "--total-steps", "20000", "--run-dir", "parts")
     run("tools/train.py", "--resume", "parts", "--total-steps", "60000", "--no-progress")
     parts = json.loads((tmp_path / "parts" / "summary.json").read_text())
     assert parts["eval_mean_return"] == whole["eval_mean_return"] and parts["env_steps"] == whole["env_steps"]
+    assert curves(tmp_path / "parts") == curves(tmp_path / "whole")
+
+
+def curves(run_dir: Path) -> list[dict[str, str]]:
+    """A run's table without the times, and with the metric that only this algorithm has."""
+    with (run_dir / "progress.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert any(row["diagnostics/return_spread"] for row in rows)
+    return [{tag: value for tag, value in row.items() if "second" not in tag} for row in rows]
+
+
+def test_its_flags_are_those_that_it_heeds(run):
+    """Each field of the configuration, but for those of every run, is read in the one file."""
+    fields = run("-c", "from paddle_ac.config import *; print(*CONFIGS['evolution'].model_fields)").split()
+    own = set(fields) - VectorEnvConfig.model_fields.keys()
+    assert own and all(f"config.{name}" in CODE for name in own)
+
+
+def test_the_space_of_the_page_is_searched(run, tmp_path):
+    (space,) = blocks(PAGE, "yaml")
+    *_, tune = [shlex.split(line) for line in command_lines(PAGE, "sh")]
+    (tmp_path / tune[tune.index("--space") + 1]).write_text(space)
+    report = run(*tune[1:], "--trials", "2", "--total-steps", "3000", "--no-progress")
+    assert "2 complete" in report and "noise_std" in report
+
+
+def test_what_an_algorithm_remembers_beside_its_base_is_kept():
+    (sketch,) = blocks(PAGE, "py")
+    names = {"A2C": A2C}
+    exec("class Sketch(A2C):\n" + textwrap.indent(sketch, "    "), names)
+    config = make_config({"algo": "a2c", "num_envs": 1, "vec": "serial", "hidden_sizes": (4,)})
+    with names["Sketch"].from_config(config) as one, names["Sketch"].from_config(config) as other:
+        one.temperature = 0.25
+        one.update()
+        other.load_state_dict(one.state_dict())
+        assert other.temperature == 0.25 and other.env_steps == one.env_steps
+        assert np.array_equal(other.parameters.vector, one.parameters.vector)

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 import paddle_ac
+from paddle_ac import errors
 from paddle_ac.config import CONFIGS, make_config
 from paddle_ac.training.train import train
 from tests.commands import ROOT, blocks, command_lines, copy_of_repository, run_line, run_python, unexpected
@@ -51,6 +52,17 @@ def test_all_that_the_package_offers_has_an_entry(site):
     assert not missing
 
 
+def test_all_that_the_tools_call_has_an_entry(site):
+    pages = "".join(path.read_text(encoding="utf-8") for path in site.glob("api/*.html"))
+    names = {"plan", "tune", "choose_space"} | {name for name in vars(errors) if name.endswith("Error")}
+    for tool in ROOT.glob("tools/*.py"):
+        for module, imported in re.findall(r"from paddle_ac\.training\.(\w+) import ([\w, ]+)", tool.read_text()):
+            if module not in ("report", "run_folder"):  # what is printed, and where things lie
+                names |= {name for name in re.findall(r"\w+", imported) if not name.isupper()}
+    missing = [name for name in names if not re.search(rf'id="paddle_ac\.([\w.]+\.)?{name}"', pages)]
+    assert len(names) > 12 and not missing
+
+
 def test_docstrings_are_read_as_they_are_meant(site):
     for path in site.glob("api/*.html"):
         page = path.read_text(encoding="utf-8")
@@ -65,6 +77,23 @@ def test_every_hyper_parameter_is_told_with_its_default_and_meaning(site, algo):
         if name != "algo":
             default = ",".join(map(str, field.default)) if isinstance(field.default, tuple) else str(field.default)
             assert [default, field.description] in [[row[1], row[3]] for row in rows if row[0] == name], name
+
+
+@pytest.mark.parametrize("algo", ["a3c", "td_ac", "q_ac", "reinforce"])
+def test_the_page_of_an_algorithm_tells_its_own_defaults(algo):
+    """Each default of the table is the configuration's, and each that differs from A2C's is there."""
+    fields, others = CONFIGS[algo].model_fields, CONFIGS["a2c"].model_fields
+    told = {}
+    for flags, defaults in re.findall(r"^\| (`--.*?) \| (.*?) \|", PAGES[f"docs/algorithms/{algo}.md"], re.MULTILINE):
+        names = [flag.replace("-", "_") for flag in re.findall(r"`--([\w-]+)`", flags)]
+        known = [name for name in names if name in fields]  # but for `--no-baseline`
+        told |= dict(zip(known, defaults.replace("`", "").split(", "), strict=True))
+    for name, default in told.items():
+        assert make_config({"algo": algo, name: {"on": True, "off": False}.get(default, default)}) == make_config(
+            {"algo": algo}
+        ), name
+    differing = {name for name in fields.keys() & others.keys() if fields[name].default != others[name].default}
+    assert differing - {"algo"} <= told.keys()
 
 
 def rows_of_tables(page: str) -> list[list[str]]:

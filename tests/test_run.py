@@ -21,6 +21,7 @@ from threadpoolctl import threadpool_info, threadpool_limits
 from visualdl import LogReader
 
 from multiprocessing_env import DummyVecEnv, EnvironmentFailedError, WorkerDiedError, WorkerTimeoutError
+from paddle_ac.algorithms.a2c import A2C
 from paddle_ac.config import make_config
 from paddle_ac.envs.make import EVALUATION, FINAL_EVALUATION, make_evaluation_envs, make_training_envs
 from paddle_ac.envs.wrappers import EpisodeReplay
@@ -279,6 +280,15 @@ def test_visualdl_has_histograms_pictures_and_the_configuration(uninterrupted):
     (text,) = reader.get_data("text", "configuration")
     assert make_config(yaml.safe_load(text.text.encoded_text_string)) == RunFolder(uninterrupted).read_config()
     assert len(reader.get_data("hyper_parameters", "hparam")) == 1
+
+
+def test_a_metric_that_an_algorithm_does_not_declare_is_named(tmp_path, monkeypatch):
+    update = A2C.update
+    monkeypatch.setattr(A2C, "update", lambda algorithm: {**update(algorithm), "losses/mine": 0.5, "losses/yours": 2.0})
+    monkeypatch.setattr(A2C, "metric_tags", ("losses/yours",))
+    with pytest.raises(ValueError, match=r"no column for losses/mine: .*metric_tags"):
+        quick_run(tmp_path / "run", 500)
+    assert "losses/mine" in json.loads((tmp_path / "run" / "summary.json").read_text())["error"]
 
 
 def test_the_best_evaluation_so_far_is_a_curve(uninterrupted):

@@ -95,7 +95,7 @@ class Algorithm(Protocol):
 
         Returns:
             numbers of any shape by tag, ``policy/probabilities``, or ``policy/means`` and ``policy/deviations``, of the
-            policy's distribution; and ``critic/values`` ``[B]``.
+            policy's distribution; and ``critic/values`` ``[B]`` of an algorithm that has a critic.
         """
         ...
 

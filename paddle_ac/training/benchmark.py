@@ -33,10 +33,10 @@ def benchmark(config: RunConfig, rounds: int = 5, seconds: float = 1.0) -> dict[
         seconds: for each in a round.
 
     Returns:
-        ``phases``: of each its ``steps_per_second`` alone, and its ``share`` of the time of a whole step (what is left
-        is keeping the rollout and the books); ``bound``: the steps per second that the phases allow, one after the
-        other in each of ``processes`` processes, which learn side by side on a core each; ``whole``: those of whole
-        updates; ``whole_to_bound``: their ratio, taken within a round; ``config``, ``machine`` and ``versions``.
+        ``phases``, of each its ``steps_per_second`` alone, and its ``share`` of the time of a whole step (what is left
+        is keeping the rollout and the books); ``bound``, the steps per second that the phases allow, one after the
+        other in each of ``processes`` processes, which learn side by side on a core each; ``whole``, those of whole
+        updates; ``whole_to_bound``, their ratio, taken within a round; ``config``, ``machine`` and ``versions``.
 
     Raises:
         ConfigError: as ``train``.

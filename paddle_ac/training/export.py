@@ -66,8 +66,8 @@ def export_run(
 ) -> dict[str, Any]:
     """Write a policy of a run as an inference model, if that computes what the policy does.
 
-    It is checked on ``NUM_OBSERVATIONS`` observations, from playing the run's environment with actions drawn from the
-    policy. Each file of an earlier export under the same name is replaced at once.
+    It is checked on 1,000 observations, from playing the run's environment with actions drawn from the policy. Each
+    file of an earlier export under the same name is replaced at once.
 
     Args:
         run_dir: the run's folder.
@@ -78,12 +78,12 @@ def export_run(
     Returns:
         ``run_dir, format, checkpoint``; ``env_steps`` that the policy had learned from; ``files``, their paths;
         ``inputs`` and ``outputs``, the name, dtype and shape of each, as ``"observation float32 [B, 4]"``; and of the
-        check, the number of ``observations`` and the ``largest_difference`` (see ``largest_difference``).
+        check, the number of ``observations`` and the ``largest_difference`` from the policy on them.
 
     Raises:
         ConfigError: an unknown format, a package that it lacks, not a run folder, or an output that is a folder.
         CheckpointError: no such checkpoint, or a damaged one.
-        ExportError: the difference is above ``TOLERANCE``; nothing is written.
+        ExportError: that difference is above 1e-4; nothing is written.
     """
     if export_format not in FORMATS:
         raise ConfigError(f"unknown format {export_format!r}: must be one of {', '.join(FORMATS)}")

@@ -77,9 +77,16 @@ class Logger:
                 self.pending[tag] = [total + math.fsum(values), count + len(values)]
 
     def write(self, env_steps: int, train_seconds: float) -> None:
-        """Write a point of every tag that something was recorded of, at ``env_steps``."""
+        """Write a point of every tag that something was recorded of, at ``env_steps``.
+
+        Raises:
+            ValueError: something was recorded of a tag that has no column; nothing of the point is written.
+        """
         means = {tag: total / count for tag, (total, count) in self.pending.items()}
         self.pending = {}
+        unknown = sorted(means.keys() - set(self._rows.fieldnames))
+        if unknown:
+            raise ValueError(f"no column for {', '.join(unknown)}: name them in the algorithm's metric_tags")
         self._rows.writerow({"env_steps": env_steps, "train_seconds": f"{train_seconds:.3f}", **means})
         self._table.flush()
         for tag, mean in means.items():

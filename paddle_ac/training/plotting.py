@@ -66,7 +66,8 @@ def plot_runs(
 ) -> Figure:
     """Draw the learning curves of runs side by side: a line for each configuration, the mean over its seeds.
 
-    The band around a mean of several runs is a bootstrap confidence band of 95 %: see ``curves.average``.
+    A mean of several runs goes as far as the shortest of them, with a band that such means lie in with a confidence of
+    95 % (percentile bootstrap over the runs; of three or fewer it reaches from the lowest to the highest).
 
     Args:
         paths: run folders, and folders that hold run folders at any depth.
@@ -74,6 +75,9 @@ def plot_runs(
         x_axes: a panel each: ``"steps"``, ``"seconds"`` of training, without evaluations.
         metric: a column of the runs' ``progress.csv``.
         smooth: points of a run's curve that each shown one is the mean of.
+
+    Returns:
+        the figure, which is written already.
 
     Raises:
         ConfigError: no run, an unknown metric, or a file that cannot be read.

@@ -41,7 +41,7 @@ def train_repeats(
         progress: tell of every run that ends, with a progress bar if this is a terminal.
 
     Returns:
-        the summary, as in ``summary.json``: ``runs``, with the seed, folder, returns, speed and ``stopped_by`` of each
+        the summary, as in ``summary.json``, with ``runs``, the seed, folder, returns, speed and ``stopped_by`` of each
         (``stopped_by`` is ``"error"``, and ``error`` says why, for one that failed, and ``None`` for one that was not
         begun, or not gone on with); ``aggregate``, with ``mean``, ``std`` (over the population), ``min`` and ``max``
         over the runs that came to their end; and ``stopped_by``, ``"total_steps"``, ``"error"`` where a run failed, or

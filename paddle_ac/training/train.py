@@ -84,7 +84,8 @@ def resume(
         run_dir: the run's folder.
         changes: hyper-parameters to change from here on, of the configuration's ``changeable_on_resume``.
         progress: show a progress bar, if this is a terminal.
-        on_point: as ``train``.
+        on_point: told the steps at every point of the curves, and the mean return where there was an evaluation; the
+            run is stopped, as ``"pruned"`` and with a checkpoint, where it answers ``False``.
 
     Returns:
         the summary, as in ``summary.json``.

@@ -72,10 +72,9 @@ def tune(
         progress: tell of every trial that ends, with a progress bar if this is a terminal.
 
     Returns:
-        ``study_dir``, ``num_trials``, ``trials`` (the number of them by how they ended: ``complete``, ``pruned``,
-        ``failed``), ``best`` (``number``, ``run_dir``, ``mean_return`` of the final evaluation and ``params``; ``None``
-        while there is none)
-        and ``stopped_by``: ``"trials"`` or ``"interrupt"``.
+        ``study_dir``, ``num_trials``, ``trials`` (how many ended ``complete``, ``pruned`` and ``failed``), ``best``
+        (``number``, ``run_dir``, ``mean_return`` of the final evaluation and ``params``; ``None`` while there is none)
+        and ``stopped_by``, ``"trials"`` or ``"interrupt"``.
 
     Raises:
         ConfigError: a folder that holds another search, or a configuration that no run can be begun with.
