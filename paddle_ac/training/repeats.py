@@ -93,8 +93,8 @@ def resume_repeats(
     steps = {seed: _seed_folder(folder, seed).read_summary().get("env_steps") or 0 for seed in seeds}
     furthest = max(seeds, key=lambda seed: steps[seed])
     if config.total_steps < min(before.total_steps, steps[furthest]):
-        run_dir = _seed_folder(folder, furthest).path
-        raise ConfigError(f"{run_dir} has reached {steps[furthest]:,} steps: --total-steps must not be less")
+        furthest_run = _seed_folder(folder, furthest).path
+        raise ConfigError(f"{furthest_run} has reached {steps[furthest]:,} steps: --total-steps must not be less")
     if all(_seed_folder(folder, seed).is_over(config.total_steps) for seed in seeds):
         raise ConfigError(
             f"all runs in {run_dir} have reached {config.total_steps:,} steps: go on with a larger --total-steps"
