@@ -38,8 +38,3 @@ def run_line(line: str, folder: Path, timeout: float = 280) -> subprocess.Comple
 
 def run_python(code: str, folder: Path, timeout: float = 280) -> subprocess.CompletedProcess:
     return subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, timeout=timeout)
-
-
-def unexpected(errors: str) -> list[str]:
-    """What a command wrote to its standard error, without the log."""
-    return [line for line in errors.splitlines() if "environments: native (" not in line]
