@@ -106,7 +106,7 @@ def test_what_cannot_be_read_is_left_out_and_named(tmp_path, caplog):
 
 
 def test_runs_that_differ_in_much_are_called_by_their_folders(tmp_path, caplog):
-    caplog.set_level(logging.INFO)
+    caplog.set_level(logging.INFO, "paddle_ac")
     long = {"hidden_sizes": (256, 256, 256), "normalize_observations": True, "entropy_coef": 0.0123}
     for seed in range(2):
         write_run(tmp_path / "plain" / f"seed-{seed}", seed=seed)

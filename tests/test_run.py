@@ -30,7 +30,7 @@ from paddle_ac.nn.numpy_network import NumpyActorCritic
 from paddle_ac.nn.optimizers import RMSProp
 from paddle_ac.training import plotting
 from paddle_ac.training.checkpoint import load_checkpoint, save_checkpoint
-from paddle_ac.training.evaluate import evaluate, evaluate_run
+from paddle_ac.training.evaluate import evaluate, evaluate_run, load_policy
 from paddle_ac.training.run_folder import RunFolder
 from paddle_ac.training.train import resume, train
 from tests.conftest import shared_memory
@@ -298,7 +298,7 @@ def test_the_best_evaluation_so_far_is_a_curve(uninterrupted):
 
 
 def test_an_environment_without_pictures_has_none_and_that_is_said_once(tmp_path, caplog):
-    with caplog.at_level("INFO"):
+    with caplog.at_level("INFO", logger="paddle_ac"):
         quick_run(tmp_path / "run", 3020, env="test/Walk-v0")
     assert caplog.text.count("no pictures of test/Walk-v0: ") == 1
     assert "image" not in LogReader(file_path=str(tmp_path / "run" / "vdlrecords.run.log")).get_tags()
@@ -364,18 +364,32 @@ def test_the_best_model_is_the_last_of_those_with_the_highest_evaluation(tmp_pat
     assert load_checkpoint(RunFolder(tmp_path / "run").best)["env_steps"] == 3000
 
 
-def test_the_policy_at_the_end_may_be_the_best_and_is_kept_where_the_run_goes_on(tmp_path, monkeypatch):
-    means = iter([5.0, 9.0, 3.0, 7.0, 2.0, 1.0])
+def test_the_policy_at_the_end_may_be_the_best_until_the_run_goes_on(tmp_path, monkeypatch):
+    def env_steps_of_best() -> int:
+        folder = RunFolder(tmp_path / "run")
+        with make_evaluation_envs(folder.read_config(), 0, 1) as envs:
+            return load_policy(folder, folder.read_config(), "best", envs)[1]
+
+    means = iter([5.0, 9.0, 3.0])
     monkeypatch.setattr(
         "paddle_ac.training.train.evaluate", lambda *args, **options: 0 * evaluate(*args, **options) + next(means)
     )
     summary = quick_run(tmp_path / "run", 1500)
     assert (summary["best_eval_mean_return"], summary["best_env_steps"], summary["eval_mean_return"]) == (9, 1500, 3)
-    summary = resume(str(tmp_path / "run"), {"total_steps": 2100})
-    assert (summary["best_eval_mean_return"], summary["best_env_steps"], summary["eval_mean_return"]) == (9, 1500, 1)
-    assert load_checkpoint(RunFolder(tmp_path / "run").best)["env_steps"] == 1500
+    assert summary["best_is_latest"] and env_steps_of_best() == 1500
+    seen = {}
+
+    def on_point(env_steps, mean_return):
+        seen[env_steps] = env_steps_of_best()
+        return True
+
+    means = iter([7.0, 2.0, 1.0])
+    summary = resume(str(tmp_path / "run"), {"total_steps": 2500}, on_point=on_point)
+    assert seen[2000] == 1500 and seen[2400] == 2000, "from the checkpoint at 2100 on that of 1500 is gone"
+    assert (summary["best_eval_mean_return"], summary["best_env_steps"], summary["eval_mean_return"]) == (7, 2000, 1)
+    assert not summary["best_is_latest"] and env_steps_of_best() == 2000
     curve = visualdl_curves(tmp_path / "run")["eval/mean_return"]
-    assert curve == [(1000, 5), (2000, 7), (2100, 2)], "the evaluation where it was stopped is cut off"
+    assert curve == [(1000, 5), (2000, 7), (2500, 2)], "the evaluation where it was stopped is cut off"
 
 
 def test_a_run_that_ends_where_an_evaluation_is_due_is_evaluated_there_once(tmp_path):

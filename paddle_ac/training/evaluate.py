@@ -28,7 +28,7 @@ def load_policy(folder: RunFolder, config: RunConfig, checkpoint: str, envs: Vec
     Args:
         folder: the run's.
         config: the run's.
-        checkpoint: ``"best"`` or ``"latest"``.
+        checkpoint: ``"best"``, of the evaluations on the way and the one at the end, or ``"latest"``.
         envs: of the run's environment.
 
     Raises:
@@ -38,9 +38,13 @@ def load_policy(folder: RunFolder, config: RunConfig, checkpoint: str, envs: Vec
     if checkpoint not in ("best", "latest"):
         raise ConfigError(f"checkpoint must be 'best' or 'latest', not {checkpoint!r}")
     path = folder.best if checkpoint == "best" else folder.latest
+    if checkpoint == "best" and (summary := folder.read_summary()).get("best_is_latest"):
+        latest = load_checkpoint(folder.latest)
+        if latest.get("algorithm", {}).get("env_steps") == summary["best_env_steps"]:  # the run has not gone on since
+            path = folder.latest
     state = load_checkpoint(path)
     algo = state.get("algo")
-    state = state if checkpoint == "best" else state.get("algorithm", {})
+    state = state if path == folder.best else state.get("algorithm", {})
     if not {"parameters", "env_steps"} <= state.keys():
         raise CheckpointError(f"{path} holds no policy")
     if algo != config.algo:

@@ -21,7 +21,7 @@ from paddle_ac.training.run_folder import RunFolder, refused_without_a_trace, re
 from paddle_ac.training.side_by_side import Ending, Job, run_side_by_side, runs_that_fit
 
 AGGREGATED = ("eval_mean_return", "best_eval_mean_return", "steps_per_second", "train_seconds")
-OF_A_RUN = ("env_steps", "best_env_steps", *AGGREGATED, "stopped_by", "error")
+OF_A_RUN = ("env_steps", *AGGREGATED, "stopped_by", "error")
 
 
 def train_repeats(

@@ -40,10 +40,8 @@ def report_run(summary: dict[str, Any]) -> str:
 
 
 def _which(summary: dict[str, Any]) -> str:
-    """The flag for the better of a run's policies, the best of the evaluations on the way and the one at the end."""
-    final, best = summary["eval_mean_return"], summary["best_eval_mean_return"]
-    is_best = best is not None and (final is None or best >= final or summary["best_env_steps"] == summary["env_steps"])
-    return "" if is_best else " --checkpoint latest"
+    """The flag that it takes where no evaluation has chosen a best policy yet."""
+    return " --checkpoint latest" if summary["best_eval_mean_return"] is None else ""
 
 
 def report_repeats(summary: dict[str, Any]) -> str:
@@ -52,7 +50,7 @@ def report_repeats(summary: dict[str, Any]) -> str:
     Args:
         summary: of ``train_repeats``.
     """
-    lines = [f"{'seed':>6}{'final return':>16}{'best on the way':>17}{'steps/s':>12}{'steps':>14}   trained for"]
+    lines = [f"{'seed':>6}{'final return':>16}{'best evaluation':>17}{'steps/s':>12}{'steps':>14}   trained for"]
     for run in summary["runs"]:
         if run["stopped_by"] is None:
             told = "not begun" if run["env_steps"] is None else "not gone on with"

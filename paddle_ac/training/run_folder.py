@@ -114,7 +114,7 @@ class RunFolder:
 
     @property
     def best(self) -> Path:
-        """The parameters that did best in an evaluation."""
+        """The parameters that did best in an evaluation on the way."""
         return self.path / "best" / "model.safetensors"
 
     @property

@@ -164,6 +164,7 @@ class _Run:
         self.last_point = [0, 0, 0.0]  # env_steps, updates and train_seconds of the last point of the curves
         self.best: dict[str, Any] | None = None
         self.evaluated = 0  # env_steps of the last evaluation
+        self.best_is_latest = False  # whether the best one is that with which the run ended
         self.can_be_shown = True  # until it turns out that there are no pictures to be had of the environment
 
     def introduce(self) -> None:
@@ -196,10 +197,6 @@ class _Run:
         self.last_point = state["last_point"]
         self.evaluated = state["evaluated"]
         self.best = state["best"]
-        if self.folder.best.is_file():  # the evaluation with which the run ended may have come after the checkpoint
-            kept = load_checkpoint(self.folder.best)
-            if kept["env_steps"] <= self.algorithm.env_steps:
-                self.best = {"mean_return": kept["mean_return"], "env_steps": kept["env_steps"]}
 
     def save(self) -> None:
         """Write the latest checkpoint; ``NonFiniteError`` if there is nothing good to write."""
@@ -222,7 +219,7 @@ class _Run:
             self.save()  # before the curves' last point: a run that goes on from here writes that one with more in it
             if stopped_by == "total_steps":
                 if self.evaluated < self.algorithm.env_steps:
-                    self._evaluate_and_keep_best(self.algorithm.env_steps)
+                    self._evaluate_the_end(self.algorithm.env_steps)
                 final_returns = self._evaluate(self.algorithm.policy, FINAL_EVALUATION)
         except KeyboardInterrupt:  # in the final evaluation, or a second one: what was saved stays
             self._save_if_asynchronous()
@@ -297,26 +294,40 @@ class _Run:
     def _evaluate_and_keep_best(self, steps: int) -> float:
         """Returns the mean return."""
         policy = self.algorithm.policy
+        mean_return = self._evaluate_on_the_way(policy, steps)
+        if self._is_best(mean_return):
+            self._keep_as_best(policy, mean_return, steps)
+        return mean_return
+
+    def _evaluate_the_end(self, steps: int) -> None:
+        """Where no evaluation was due: it leaves no trace in what a run goes on from, the best model among it."""
+        policy = self.algorithm.policy
+        mean_return = self._evaluate_on_the_way(policy, steps)
+        if self.best is None:
+            self._keep_as_best(policy, mean_return, steps)
+        elif self._is_best(mean_return):  # the latest checkpoint has it
+            self.best, self.best_is_latest = {"mean_return": mean_return, "env_steps": steps}, True
+
+    def _is_best(self, mean_return: float) -> bool:
+        return self.best is None or mean_return >= self.best["mean_return"]  # of equals the later: it has learned more
+
+    def _evaluate_on_the_way(self, policy: Policy, steps: int) -> float:
+        """Returns the mean return, and records all that is seen."""
         self.evaluated = steps
         watched = Spread[tuple[np.ndarray, np.ndarray]](WATCHED_STEPS)
         returns = self._evaluate(
             policy, watch=lambda observations, state: watched.offer(lambda: (observations.copy(), state.copy()))
         )
-        if self.best is None or returns.mean() >= self.best["mean_return"]:  # of equals the later: it has learned more
-            self._keep_as_best(policy, returns, steps)
-        assert self.best is not None
+        mean_return = float(returns.mean())
+        best = mean_return if self.best is None else max(mean_return, self.best["mean_return"])
         self.logger.record(
-            {
-                "eval/mean_return": float(returns.mean()),
-                "eval/std_return": float(returns.std()),
-                "eval/best_mean_return": self.best["mean_return"],
-            }
+            {"eval/mean_return": mean_return, "eval/std_return": float(returns.std()), "eval/best_mean_return": best}
         )
         observations, states = (np.concatenate(arrays) for arrays in zip(*watched.items, strict=True))
         for tag, numbers in self.algorithm.inspect(observations, states).items():
             self.logger.write_histogram(tag, numbers, steps)
         self._show(policy, steps)
-        return float(returns.mean())
+        return mean_return
 
     def _show(self, policy: Policy, steps: int) -> None:
         """Write pictures of an episode; of an environment that gives none, say so and leave it at that."""
@@ -334,8 +345,8 @@ class _Run:
         else:
             self.logger.write_image("eval/episode", frames, steps)
 
-    def _keep_as_best(self, policy: Policy, returns: np.ndarray, steps: int) -> None:
-        self.best = {"mean_return": float(returns.mean()), "env_steps": steps}
+    def _keep_as_best(self, policy: Policy, mean_return: float, steps: int) -> None:
+        self.best = {"mean_return": mean_return, "env_steps": steps}
         learned = {"parameters": policy.parameter_arrays(), "encoder": policy.encode.state_dict()}
         save_checkpoint(self.folder.best, {"algo": self.config.algo, **self.best, **learned})
 
@@ -375,6 +386,7 @@ class _Run:
             "eval_episodes": None if final_returns is None else len(final_returns),
             "best_eval_mean_return": self.best["mean_return"] if self.best else None,
             "best_env_steps": self.best["env_steps"] if self.best else None,
+            "best_is_latest": self.best_is_latest,
             "stopped_by": stopped_by,
             "error": error,
             "versions": {
