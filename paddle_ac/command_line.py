@@ -17,6 +17,7 @@ from typing import Any, Literal, NoReturn, get_args, get_origin
 from multiprocessing_env import VecEnvError
 from paddle_ac.config import CONFIGS, RunConfig, nearest, read_yaml
 from paddle_ac.errors import CheckpointError, ConfigError, ExportError, NonFiniteError
+from paddle_ac.training.interrupt import interrupt_noted
 
 
 class ArgumentParser(argparse.ArgumentParser):
@@ -142,6 +143,15 @@ def show_log() -> None:
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stdout)
     logging.getLogger("paddle_ac").setLevel(logging.INFO)
     logging.raiseExceptions = False  # where nobody reads on, as after `| head`
+
+
+@contextmanager
+def whole_imports() -> Iterator[None]:
+    """Ctrl-C takes effect afterwards: in the middle of Paddle's import it would pass for a broken installation."""
+    with interrupt_noted() as interrupt:
+        yield
+    if interrupt.is_set():
+        raise KeyboardInterrupt
 
 
 @contextmanager

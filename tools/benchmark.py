@@ -14,8 +14,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from multiprocessing_env import signals_held
-from paddle_ac.command_line import ArgumentParser, choose_algo, exit_codes, positive_number, show_log, whole_number
+from paddle_ac.command_line import (
+    ArgumentParser,
+    choose_algo,
+    exit_codes,
+    positive_number,
+    show_log,
+    whole_imports,
+    whole_number,
+)
 from paddle_ac.config import CONFIGS, find_config_class, make_config, read_yaml
 from paddle_ac.errors import ConfigError
 
@@ -29,7 +36,7 @@ def main(arguments: list[str]) -> None:
         if json_file:
             _check_can_be_written(json_file)
         config = make_config({"algo": "a2c", **(read_yaml(config_file) if config_file else {}), **flags})
-        with signals_held(signal.SIGINT, signal.SIGTERM):  # Paddle's import is not to be broken off in the middle
+        with whole_imports():
             from paddle_ac.training.benchmark import benchmark
 
         result = benchmark(config, rounds, seconds)

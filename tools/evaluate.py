@@ -16,8 +16,7 @@ import json
 import sys
 from typing import Any
 
-from multiprocessing_env import signals_held
-from paddle_ac.command_line import ArgumentParser, exit_codes, file_ending_in, one_of, whole_number
+from paddle_ac.command_line import ArgumentParser, exit_codes, file_ending_in, one_of, whole_imports, whole_number
 
 
 def main(arguments: list[str]) -> None:
@@ -26,7 +25,7 @@ def main(arguments: list[str]) -> None:
         watched = flags["render"] or flags["record"]
         episodes = flags["episodes"] or (1 if watched else 100)
         chosen = flags["run_dir"], flags["checkpoint"], episodes, flags["seed"], flags["sampled"]
-        with signals_held(signal.SIGINT, signal.SIGTERM):  # Paddle's import is not to be broken off in the middle
+        with whole_imports():
             from paddle_ac.training.evaluate import evaluate_run
             from paddle_ac.training.recording import watch_run
         result = watch_run(flags["record"], *chosen) if watched else evaluate_run(*chosen)

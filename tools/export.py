@@ -11,14 +11,13 @@ if __name__ == "__main__":  # while there is nothing to lose: the imports take a
 import sys
 from typing import Any
 
-from multiprocessing_env import signals_held
-from paddle_ac.command_line import ArgumentParser, exit_codes, one_of
+from paddle_ac.command_line import ArgumentParser, exit_codes, one_of, whole_imports
 
 
 def main(arguments: list[str]) -> None:
     with exit_codes():
         flags = _parse(arguments)
-        with signals_held(signal.SIGINT, signal.SIGTERM):  # Paddle's import is not to be broken off in the middle
+        with whole_imports():
             from paddle_ac.training.export import export_run
 
         result = export_run(flags["run_dir"], flags["format"], flags["checkpoint"], flags["output"])

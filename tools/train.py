@@ -14,8 +14,15 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from multiprocessing_env import signals_held
-from paddle_ac.command_line import ArgumentParser, choose_algo, exit_codes, seed_list, show_log, whole_number
+from paddle_ac.command_line import (
+    ArgumentParser,
+    choose_algo,
+    exit_codes,
+    seed_list,
+    show_log,
+    whole_imports,
+    whole_number,
+)
 from paddle_ac.config import CONFIGS, find_config_class, make_config, read_yaml
 from paddle_ac.errors import ConfigError
 from paddle_ac.training.dashboard import Dashboard
@@ -57,7 +64,7 @@ def main(arguments: list[str]) -> None:
                 summary = train_repeats(config, seeds, run_dir, jobs, progress)
             print(report_repeats(summary))
         else:
-            with signals_held(signal.SIGINT, signal.SIGTERM):  # Paddle's import is not to be broken off in the middle
+            with whole_imports():
                 from paddle_ac.training.train import resume, train  # after the checks: it takes a second
 
             summary = resume(resumed, flags, progress) if resumed is not None else train(config, run_dir, progress)
