@@ -122,7 +122,7 @@ def test_a_normalised_run_is_resumed_exactly(tmp_path):
 @pytest.mark.parametrize("changes", [{}, CONTINUOUS], ids=["a2c", "sac"])
 @pytest.mark.parametrize("checkpoint", ["best", "latest"])
 def test_the_moments_are_saved_with_the_model_and_used_in_evaluation(tmp_path, checkpoint, changes):
-    quick_run(tmp_path / "run", 1100, **NORMALIZED, eval_interval=500, **changes)
+    quick_run(tmp_path / "run", 1000, **NORMALIZED, eval_interval=500, **changes)
     folder = RunFolder.open(tmp_path / "run")
     config = folder.read_config()
     with make_evaluation_envs(config, 0, 2) as envs:

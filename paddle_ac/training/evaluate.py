@@ -37,11 +37,7 @@ def load_policy(folder: RunFolder, config: RunConfig, checkpoint: str, envs: Vec
     """
     if checkpoint not in ("best", "latest"):
         raise ConfigError(f"checkpoint must be 'best' or 'latest', not {checkpoint!r}")
-    path = folder.best if checkpoint == "best" else folder.latest
-    if checkpoint == "best" and (summary := folder.read_summary()).get("best_is_latest"):
-        latest = load_checkpoint(folder.latest)
-        if latest.get("algorithm", {}).get("env_steps") == summary["best_env_steps"]:  # the run has not gone on since
-            path = folder.latest
+    path = folder.latest if checkpoint == "latest" or _ended_with_the_best(folder) else folder.best
     state = load_checkpoint(path)
     algo = state.get("algo")
     state = state if path == folder.best else state.get("algorithm", {})
@@ -56,6 +52,14 @@ def load_policy(folder: RunFolder, config: RunConfig, checkpoint: str, envs: Vec
     except ValueError as error:
         raise CheckpointError(f"{path}: {error}") from None
     return policy, state["env_steps"]
+
+
+def _ended_with_the_best(folder: RunFolder) -> bool:
+    """Whether a run's latest checkpoint is the best of its policies, and it has not gone on since."""
+    summary = folder.read_summary()
+    if not summary.get("best_is_latest"):
+        return False
+    return load_checkpoint(folder.latest).get("algorithm", {}).get("env_steps") == summary["best_env_steps"]
 
 
 def evaluate_run(
