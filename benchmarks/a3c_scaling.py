@@ -40,16 +40,18 @@ PAPER = {1: 1.0, 2: 2.1, 4: 3.7, 8: 6.9, 16: 12.5}  # Mnih et al. 2016, table 2,
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=3.0, help="of each measurement")
     arguments = parser.parse_args()
-    rounds = [(update_seconds(1), update_seconds(2)) for _ in range(arguments.rounds)]
+    seconds = arguments.seconds
+    rounds = [(update_seconds(1, seconds), update_seconds(2, seconds)) for _ in range(arguments.rounds)]
     alone = median(one for one, _ in rounds)
     together = alone * median(two / one for one, two in rounds)
-    phases = phase_seconds()
-    report = report_seconds()
+    phases = phase_seconds(seconds)
+    report = report_seconds(seconds)
 
     print("phase of an update (one worker, CartPole-v1, t_max 5, hidden 256, ReLU)")
-    for name, seconds in phases.items():
-        print(f"  {name:12}{seconds * 1e6:8.1f} us{100 * seconds / sum(phases.values()):6.1f} %")
+    for name, duration in phases.items():
+        print(f"  {name:12}{duration * 1e6:8.1f} us{100 * duration / sum(phases.values()):6.1f} %")
     print(f"an update alone {alone * 1e6:.1f} us, beside a second worker {together * 1e6:.1f} us")
     print(f"the main process, for each update: {report / UPDATES_PER_REPORT * 1e6:.1f} us")
     print(f"with a lock, no more than {sum(phases.values()) / phases['write']:.1f} times one worker")
@@ -62,7 +64,7 @@ def main() -> None:
         print(f"{workers:7}{speed_up:20.1f}{measured:>15}{PAPER.get(workers, '-'):>16}")
 
 
-def update_seconds(num_workers: int, seconds: float = 3.0) -> float:
+def update_seconds(num_workers: int, seconds: float) -> float:
     """The time of one worker's update while ``num_workers`` play."""
     agent = make_agent(num_workers)
     while agent.env_steps < 1000 * num_workers:
@@ -75,18 +77,18 @@ def update_seconds(num_workers: int, seconds: float = 3.0) -> float:
     return num_workers / rate
 
 
-def phase_seconds(num_updates: int = 3000) -> dict[str, float]:
+def phase_seconds(seconds: float) -> dict[str, float]:
     """The time of each phase of an update, of one worker in this process."""
     agent = make_agent(1)
     envs = DummyVecEnv(training_env_fns(agent.config, 1))
     worker = A3CWorker(0, 0, agent.config, envs, agent.shared, ProcessLock())
-    seconds: dict[str, float] = defaultdict(float)
+    spent: dict[str, float] = defaultdict(float)
 
     def timed(phase: str, function: Callable) -> Callable:
         def call(*args: Any, **kwargs: Any) -> Any:
             started = time.perf_counter()
             result = function(*args, **kwargs)
-            seconds[phase] += time.perf_counter() - started
+            spent[phase] += time.perf_counter() - started
             return result
 
         return call
@@ -95,29 +97,30 @@ def phase_seconds(num_updates: int = 3000) -> dict[str, float]:
     worker.network.loss_gradient = timed("gradient", worker.network.loss_gradient)  # type: ignore[method-assign]
     worker.optimizer.step = timed("write", worker.optimizer.step)  # type: ignore[method-assign]
     envs.step = timed("environment", envs.step)  # type: ignore[method-assign]
-    started = time.perf_counter()
-    for _ in range(num_updates):
+    num_updates, started = 0, time.perf_counter()
+    while (total := time.perf_counter() - started) < seconds:
         worker.update()
-    total = time.perf_counter() - started
+        num_updates += 1
     started = time.perf_counter()
     for _ in range(num_updates):
         np.copyto(worker.vector, agent.shared.vector)
-    seconds["copy"] = time.perf_counter() - started
-    seconds["the rest"] = total - sum(seconds.values())
+    spent["copy"] = time.perf_counter() - started
+    spent["the rest"] = total - sum(spent.values())
     order = ("copy", "act", "environment", "gradient", "write", "the rest")
-    return {phase: seconds[phase] / num_updates for phase in order}
+    return {phase: spent[phase] / num_updates for phase in order}
 
 
-def report_seconds() -> float:
+def report_seconds(seconds: float) -> float:
     """Processor time of the main process for one report."""
     agent = make_agent(1)
     agent.update()
-    started, reports = time.process_time(), 200
-    for _ in range(reports):
+    num_reports, used_before, started = 0, time.process_time(), time.perf_counter()
+    while time.perf_counter() - started < seconds:
         agent.update()
-    seconds = (time.process_time() - started) / reports
+        num_reports += 1
+    used = time.process_time() - used_before
     agent.close()
-    return seconds
+    return used / num_reports
 
 
 def make_agent(num_workers: int) -> A3C:

@@ -1,6 +1,6 @@
 """Steps per second of A3C: one and two workers, and a PyTorch A3C beside them in the same run.
 
-    python benchmarks/a3c_throughput.py --peer-python DIR/bin/python
+    python benchmarks/a3c_throughput.py --peer-python build/peers/bin/python
 
 CartPole-v1, t_max 5, one hidden layer of 256 with ReLU for the actor and one for the critic. The programs are run in
 turn, `--rounds` times each, and the ratios are taken within a round, for a machine's speed drifts. `--peer-python` is

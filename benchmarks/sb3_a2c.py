@@ -1,4 +1,4 @@
-"""A2C beside Stable-Baselines3's, in the same run: `python benchmarks/sb3_a2c.py --peer-python DIR/bin/python`.
+"""A2C beside Stable-Baselines3's, in the same run: `python benchmarks/sb3_a2c.py --peer-python build/peers/bin/python`.
 
 CartPole-v1, 5 steps, two hidden layers of 64 with tanh for actor and critic each, one thread for matrix products in
 both. The programs are run in turn, `--rounds` times each, and ratios are taken within a round. `--peer-python` is the

@@ -1,4 +1,4 @@
-"""SAC beside Stable-Baselines3's, in the same run: `python benchmarks/sb3_sac.py --peer-python DIR/bin/python`.
+"""SAC beside Stable-Baselines3's, in the same run: `python benchmarks/sb3_sac.py --peer-python build/peers/bin/python`.
 
 Pendulum-v1, one environment, a gradient step for each step, batches of 256, two hidden layers of 256 with ReLU for the
 actor and each critic, one thread for matrix products in both. The programs are run in turn, `--rounds` times each, and

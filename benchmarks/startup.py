@@ -6,6 +6,7 @@ disk. The imports of Paddle and of all else are in it.
 
 from __future__ import annotations
 
+import argparse
 import subprocess
 import sys
 import tempfile
@@ -15,12 +16,14 @@ from pathlib import Path
 from side_by_side import tell
 
 TRAIN = Path(__file__).parent.parent / "tools" / "train.py"
-ROUNDS = 7
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=7)
+    arguments = parser.parse_args()
     seconds: dict[str, list[float]] = {}
-    for _ in range(ROUNDS):
+    for _ in range(arguments.rounds):
         for name, flags in {
             "a2c": ["--algo", "a2c"],
             "a2c, 2 worker processes": ["--algo", "a2c", "--vec", "subproc"],

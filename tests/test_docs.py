@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import html
 import json
 import os
@@ -15,7 +16,8 @@ import pytest
 
 import paddle_ac
 from paddle_ac import errors
-from paddle_ac.config import CONFIGS, make_config
+from paddle_ac.command_line import ArgumentParser, choose_algo
+from paddle_ac.config import CONFIGS, find_config_class, make_config, read_yaml
 from paddle_ac.training.train import train
 from tests.commands import ROOT, blocks, command_lines, copy_of_repository, run_line, run_python
 
@@ -134,15 +136,48 @@ def test_nothing_is_loaded_from_the_network(site):
         assert not [address for address in loaded if "//" in address], path
 
 
-@pytest.mark.parametrize("name", [name for name in PAGES if command_lines(PAGES[name])])
-def test_every_command_line_of_a_page(tmp_path, name):
-    folder = copy_of_repository(tmp_path)
+def run_page(name: str, tmp_path: Path) -> str:
+    """What the command lines of a page print, one after the other."""
+    folder, printed = copy_of_repository(tmp_path), ""
     for line in command_lines(PAGES[name]):
         if line == BUILD:  # in a test of its own
             continue
         ended = run_line(line, folder)
         assert ended.returncode == 0, f"{line}\n{ended.stderr}"
         assert ended.stderr == "", line
+        printed += ended.stdout
+    return printed
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("name", [name for name in PAGES if command_lines(PAGES[name]) and name != "docs/results.md"])
+def test_every_command_line_of_a_page(tmp_path, name):
+    run_page(name, tmp_path)
+
+
+@pytest.mark.timeout(600)
+def test_a_row_of_the_results_and_the_times_to_a_return_come_out_again(tmp_path):
+    printed = run_page("docs/results.md", tmp_path)
+    returns = re.findall(r"^mean return ([\d.]+)", printed, re.MULTILINE)
+    assert len(returns) == 10 and min(map(float, returns)) >= 475, "five seeds, best and latest"
+    times = re.findall(r"^ +\d +[\d.]+ +[\d,]+  ([\d.]+)$", printed, re.MULTILINE)
+    assert len(times) == 15 and sum(float(reached) >= 475 for reached in times) >= 13, "A3C misses it now and then"
+
+
+def test_the_flags_of_each_row_of_the_results_give_its_environment_and_steps(tmp_path):
+    rows = re.findall(r"^\| ([^|]+) \| `(--[^`]+)` \| ([\d,]+) \|", PAGES["docs/results.md"], re.MULTILINE)
+    assert len(rows) > 15
+    for told, flags, steps in rows:
+        given = dict(re.findall(r"--(algo|config) (\S+)", flags))
+        parser = ArgumentParser()
+        for flag in ("--algo", "--config"):
+            parser.add_argument(flag, default=argparse.SUPPRESS)
+        parser.add_hyper_parameters(find_config_class(choose_algo(given.get("algo"), given.get("config"))))
+        values = parser.parse(flags.split())
+        file = values.pop("config", None)
+        config = make_config({**(read_yaml(ROOT / file) if file else {}), **values})
+        assert config.total_steps == int(steps.replace(",", "")), flags
+        assert told.startswith((config.env, "the same")), flags
 
 
 # The blocks of docs/deploy.md need what its command lines leave: tests/test_deploy.py runs them in their order.
@@ -171,8 +206,8 @@ def test_the_line_that_starts_visualdl(tmp_path):
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_lines_that_take_too_long_name_what_is_there(name):
-    """Lines in ``sh`` and in the text: their scripts and files, and each of their flags."""
+def test_lines_in_the_text_and_those_that_the_ci_runs_name_what_is_there(name):
+    """Their scripts and files, and each of their flags."""
     lines = command_lines(PAGES[name], "sh") + re.findall(r"`(python [^`]+)`", PAGES[name])
     for script, arguments in re.findall(r"python ((?:tools|benchmarks)/\S+)(.*)", "\n".join(lines)):
         assert (ROOT / script).is_file(), script

@@ -17,7 +17,7 @@ from matplotlib.collections import PolyCollection
 
 from paddle_ac.config import CONFIGS, make_config, write_yaml
 from paddle_ac.training.curves import average, bootstrap_band, describe, group_runs, read_runs, that_overlap
-from paddle_ac.training.plotting import plot_runs
+from paddle_ac.training.plotting import plot_run, plot_runs
 from tests.test_command_line import TOOLS, run_main
 
 METRIC = "charts/episode_return"
@@ -39,6 +39,22 @@ def write_run(folder: Path, returns=(1, 2, 3, 4), steps=STEPS, algo="a2c", secon
 
 def legends(paths, metric=METRIC) -> tuple[str, list[str]]:
     return describe(group_runs(read_runs(paths, metric)))
+
+
+def test_the_picture_of_a_run_has_a_panel_for_what_has_points_and_a_legend_where_there_is_something_to_tell(tmp_path):
+    tags = [METRIC, "eval/mean_return", "charts/episode_length", "losses/actor", "losses/critic", "losses/entropy"]
+    tags += ["diagnostics/explained_variance", "charts/steps_per_second"]
+    rows = [[1000, 1.0, 20.0, "", 20.0, 0.5, "", "", "", 900.0], [2000, 2.0, 30.0, 25.0, 30.0, 0.4, "", "", "", 950.0]]
+    with (tmp_path / "progress.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([["env_steps", "train_seconds", *tags], *rows])
+    figure = plot_run(tmp_path / "progress.csv", tmp_path / "curves.png", "without a critic")
+    assert [axes.get_title() for axes in figure.axes] == ["return", "episode length", "losses", "speed"]
+    told = [
+        [text.get_text() for text in axes.get_legend().get_texts()] if axes.get_legend() else [] for axes in figure.axes
+    ]
+    assert told == [["training", "evaluation"], [], ["actor"], []]
+    assert len({axes.get_xlim() for axes in figure.axes}) == 1
+    assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
 
 
 # ------------------------------------------------------------------------------------------------ which and what from

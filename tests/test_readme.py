@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+from importlib.metadata import distribution
 
 import pytest
 
@@ -12,6 +13,7 @@ from tests.commands import ROOT, blocks, command_lines, copy_of_repository, run_
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BASH = command_lines(README)
+FENCED = re.compile(r"^```.*?^```$", re.DOTALL | re.MULTILINE)
 
 
 def without_installing(line: str) -> str:
@@ -34,14 +36,27 @@ def test_every_command_line_of_the_readme(tmp_path):
     assert resumed["env_steps"] == 200_000
 
 
-def test_the_ci_runs_the_readmes_own_two_lines():
-    script = (ROOT / ".ci" / "run").read_text().replace('(eval "$line")', "").replace("rm -rf .venv", "")
+def test_the_ci_runs_the_readmes_own_two_lines_and_whatever_else_installs_something():
+    script = (ROOT / ".ci" / "run").read_text()
+    for done in ('(eval "$1")', "rm -rf .venv", "apt-get update && apt-get install"):
+        assert script.count(done) == 1
+        script = script.replace(done, ":")
     copy = subprocess.run(
-        ["bash", "-c", script.replace('"$(dirname "$0")/.."', str(ROOT))], capture_output=True, text=True
+        ["bash", "-c", script.replace('"$(dirname "$0")/.."', str(ROOT))], capture_output=True, text=True, check=True
     )
-    lines = copy.stdout.splitlines()
-    assert lines == [line for line in BASH if line.startswith("python3 -m venv .venv && ")]
-    assert [line.rpartition(" && ")[2] for line in lines] == ["python tools/train.py --algo a2c", "pytest"]
+    train, test, *others = copy.stdout.splitlines()
+    assert [train, test] == [line for line in BASH if line.startswith("python3 -m venv .venv && ")]
+    assert [line.rpartition(" && ")[2] for line in (train, test)] == ["python tools/train.py --algo a2c", "pytest"]
+
+    others = [line.removeprefix(". .venv/bin/activate && ") for line in others]
+    pages = [path.read_text(encoding="utf-8") for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"))]
+    in_text = set(re.findall(r"pip install [^`&\n]*\S", "\n".join(FENCED.sub("", page) for page in pages)))
+    extras = {f'pip install -e ".[{name}]"' for name in distribution("paddle_ac").metadata.get_all("Provides-Extra")}
+    assert in_text <= set(others) and in_text <= extras
+    performance = command_lines((ROOT / "docs" / "performance.md").read_text(encoding="utf-8"), "sh")
+    assert "python docs/images/make.py" in others and set(performance) <= set(others)
+    installing = {line for page in pages for line in command_lines(page, "sh") if "pip install" in line}
+    assert installing == {train, performance[0]}
 
 
 @pytest.mark.parametrize("code", blocks(README, "python"), ids=lambda code: code.splitlines()[-1])

@@ -31,18 +31,27 @@ STYLES = cycler(linestyle=["-", "--", "-.", ":"]) * cycler(
 )
 
 
-def plot_run(progress: Path, picture: Path, title: str) -> None:
-    """Draw the curves of a run's table over its steps.
+def plot_run(progress: Path, picture: Path, title: str) -> Figure:
+    """Draw the curves of a run's table over its steps: those that have points, as without a critic not all have.
 
     Args:
         progress: ``progress.csv``.
         picture: written in the format that its ending names.
         title: stands above.
+
+    Returns:
+        the figure, which is written already.
     """
     columns = read_progress(progress)
+    panels = []
+    for name, unit, curves in PANELS:
+        drawn = {column: label for column, label in curves.items() if not np.isnan(columns[column]).all()}
+        if drawn:
+            panels.append((name, unit, drawn))
     figure = Figure(figsize=(12, 6.5), layout="constrained")
     figure.suptitle(title)
-    for axes, (name, unit, curves) in zip(figure.subplots(2, 3, sharex=True).flat, PANELS, strict=True):
+    for place, (name, unit, curves) in enumerate(panels, start=1):
+        axes = figure.add_subplot(2, 3, place, sharex=figure.axes[0] if figure.axes else None)
         _prepare(axes, "steps")
         for column, label in curves.items():
             values = columns[column]
@@ -51,10 +60,11 @@ def plot_run(progress: Path, picture: Path, title: str) -> None:
             axes.plot(columns["env_steps"][present], values[present], marker=marker, markersize=4, label=label)
         axes.set_title(name)
         axes.set_ylabel(unit)
-        if len(curves) > 1:
+        if any(curves.values()):
             axes.legend()
     figure.supxlabel("steps")
     figure.savefig(picture, dpi=100)
+    return figure
 
 
 def plot_runs(
