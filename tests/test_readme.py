@@ -50,7 +50,7 @@ def test_the_ci_runs_the_readmes_own_two_lines_and_whatever_else_installs_someth
 
     others = [line.removeprefix(". .venv/bin/activate && ") for line in others]
     pages = [path.read_text(encoding="utf-8") for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"))]
-    in_text = set(re.findall(r"pip install [^`&\n]*\S", "\n".join(FENCED.sub("", page) for page in pages)))
+    in_text = set(re.findall(r"pip install [^`&\n]*[^`&\s]", "\n".join(FENCED.sub("", page) for page in pages)))
     extras = {f'pip install -e ".[{name}]"' for name in distribution("paddle_ac").metadata.get_all("Provides-Extra")}
     assert in_text <= set(others) and in_text <= extras
     performance = command_lines((ROOT / "docs" / "performance.md").read_text(encoding="utf-8"), "sh")
