@@ -5,17 +5,16 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import gymnasium
 import numpy as np
 import pytest
 
 import paddle_ac
+from tests.commands import ROOT, command_lines, copy_of_repository, run_line
 
-ROOT = Path(__file__).parent.parent
 DEPLOY = (ROOT / "docs" / "deploy.md").read_text(encoding="utf-8")
-BASH = [line for block in re.findall(r"```bash\n(.*?)```", DEPLOY, re.DOTALL) for line in block.splitlines()]
+BASH = command_lines(DEPLOY)
 PYTHON = dict(re.findall(r"^## ([^\n]+)\n(?:(?!^## ).)*?```python\n(.*?)```", DEPLOY, re.DOTALL | re.MULTILINE))
 
 # What each of them is to do without.
@@ -30,11 +29,9 @@ NOT_NEEDED = {
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory):
     """The folder that the document's command lines were run in."""
-    folder = tmp_path_factory.mktemp("deploy")
-    (folder / "configs").symlink_to(ROOT / "configs")
+    folder = copy_of_repository(tmp_path_factory.mktemp("deploy"))
     for line in BASH:
-        command = line.replace("python tools/", f"{sys.executable} {ROOT}/tools/")
-        ended = subprocess.run(command, shell=True, cwd=folder, capture_output=True, text=True, timeout=120)
+        ended = run_line(line, folder)
         assert (ended.returncode, ended.stderr) == (0, ""), line
     return folder
 

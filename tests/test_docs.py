@@ -149,8 +149,12 @@ def run_page(name: str, tmp_path: Path) -> str:
     return printed
 
 
+# But for those of docs/results.md, below, and docs/deploy.md, in tests/test_deploy.py.
+WITH_LINES = [name for name in PAGES if command_lines(PAGES[name]) and not name.endswith(("results.md", "deploy.md"))]
+
+
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("name", [name for name in PAGES if command_lines(PAGES[name]) and name != "docs/results.md"])
+@pytest.mark.parametrize("name", WITH_LINES)
 def test_every_command_line_of_a_page(tmp_path, name):
     run_page(name, tmp_path)
 
@@ -161,7 +165,7 @@ def test_a_row_of_the_results_and_the_times_to_a_return_come_out_again(tmp_path)
     returns = re.findall(r"^mean return ([\d.]+)", printed, re.MULTILINE)
     assert len(returns) == 10 and min(map(float, returns)) >= 475, "five seeds, best and latest"
     times = re.findall(r"^ +\d +[\d.]+ +[\d,]+  ([\d.]+)$", printed, re.MULTILINE)
-    assert len(times) == 15 and sum(float(reached) >= 475 for reached in times) >= 13, "A3C misses it now and then"
+    assert len(times) == 7 and sum(float(reached) >= 475 for reached in times) >= 6, "A3C misses it now and then"
 
 
 def test_the_flags_of_each_row_of_the_results_give_its_environment_and_steps(tmp_path):
@@ -177,7 +181,8 @@ def test_the_flags_of_each_row_of_the_results_give_its_environment_and_steps(tmp
         file = values.pop("config", None)
         config = make_config({**(read_yaml(ROOT / file) if file else {}), **values})
         assert config.total_steps == int(steps.replace(",", "")), flags
-        assert told.startswith((config.env, "the same")), flags
+        env = config.env.rpartition(":")[2].replace("CartPolePositions-v1", "CartPole-v1 without velocities")
+        assert told.startswith((env, "the same")), flags
 
 
 # The blocks of docs/deploy.md need what its command lines leave: tests/test_deploy.py runs them in their order.
