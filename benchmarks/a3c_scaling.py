@@ -96,7 +96,8 @@ def phase_seconds(seconds: float) -> dict[str, float]:
     worker.network.act = timed("act", worker.network.act)  # type: ignore[method-assign]
     worker.network.loss_gradient = timed("gradient", worker.network.loss_gradient)  # type: ignore[method-assign]
     worker.optimizer.step = timed("write", worker.optimizer.step)  # type: ignore[method-assign]
-    envs.step = timed("environment", envs.step)  # type: ignore[method-assign]
+    for half in ("step_async", "step_wait"):
+        setattr(envs, half, timed("environment", getattr(envs, half)))
     num_updates, started = 0, time.perf_counter()
     while (total := time.perf_counter() - started) < seconds:
         worker.update()

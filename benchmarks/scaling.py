@@ -1,4 +1,4 @@
-"""What more environments and more workers bring and cost: `python benchmarks/scaling.py --picture scaling.png`.
+"""What more environments and more workers bring and cost: `python benchmarks/scaling.py --picture build/scaling.png`.
 
 CartPole-v1, otherwise as `--algo a2c` and `--algo a3c`. Each point is measured in a process of its own: steps of single
 environments per second, and the memory of that process and its workers together (proportional set size, so that what
@@ -12,6 +12,7 @@ import json
 import subprocess
 import sys
 from collections import defaultdict
+from pathlib import Path
 from statistics import median
 
 KINDS = {  # title: algorithm, the hyper-parameter that grows, and its values
@@ -98,6 +99,7 @@ def plot(rows: dict[tuple[str, int], tuple[float, float]], path: str) -> None:
                 ax.set_ylim(0, 1.05 * ax.dataLim.ymax)
             ax.legend(fontsize="small", loc="lower right" if row else "best")
     figure.suptitle("CartPole-v1 on 2 cores")
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=110)
 
 

@@ -14,21 +14,24 @@ from typing import Any
 import numpy as np
 
 from paddle_ac.algorithms.registry import ALGORITHMS
+from paddle_ac.command_line import choose_algo, exit_codes
 from paddle_ac.config import make_config, read_yaml
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--algo", default="a2c")
+    parser.add_argument("--algo", help="[a2c]")
     parser.add_argument("--config", metavar="FILE", help="hyper-parameters in YAML [the algorithm's own]")
     parser.add_argument("--return", dest="wanted", type=float, default=475.0, metavar="R")
     parser.add_argument("--seeds", default="0,1,2,3,4")
     arguments = parser.parse_args()
-    values = {"algo": arguments.algo, **(read_yaml(arguments.config) if arguments.config else {})}
-    print("seed   seconds     steps  mean return of the last 100 episodes")
-    for seed in arguments.seeds.split(","):
-        seconds, steps, reached = train_until(arguments.wanted, {**values, "seed": seed})
-        print(f"{seed:>4}{seconds:10.1f}{steps:10,}  {reached:.1f}", flush=True)
+    with exit_codes():
+        values = read_yaml(arguments.config) if arguments.config else {}
+        values["algo"] = choose_algo(arguments.algo, arguments.config)
+        print("seed   seconds     steps  mean return of the last 100 episodes")
+        for seed in arguments.seeds.split(","):
+            seconds, steps, reached = train_until(arguments.wanted, {**values, "seed": seed})
+            print(f"{seed:>4}{seconds:10.1f}{steps:10,}  {reached:.1f}", flush=True)
 
 
 def train_until(wanted: float, values: dict[str, Any]) -> tuple[float, int, float]:

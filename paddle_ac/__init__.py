@@ -8,11 +8,10 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from paddle_ac.api import load, make, train
+    from paddle_ac.api import load, make, resume, train
     from paddle_ac.config import make_config, read_yaml
     from paddle_ac.errors import CheckpointError, ConfigError, NonFiniteError
     from paddle_ac.training.evaluate import evaluate_run
-    from paddle_ac.training.train import resume
 
 __version__ = "0.1.0"
 
@@ -27,9 +26,9 @@ _HOMES = {
     "make": "paddle_ac.api",
     "train": "paddle_ac.api",
     "load": "paddle_ac.api",
+    "resume": "paddle_ac.api",
     "make_config": "paddle_ac.config",
     "read_yaml": "paddle_ac.config",
-    "resume": "paddle_ac.training.train",
     "evaluate_run": "paddle_ac.training.evaluate",
     "CheckpointError": "paddle_ac.errors",
     "ConfigError": "paddle_ac.errors",

@@ -52,12 +52,40 @@ def train(config: RunConfig | Mapping[str, Any], run_dir: str | None = None, pro
         ConfigError: a mistake in the configuration, or a run folder in use.
         VecEnvError: an environment or its worker failed.
         NonFiniteError: a NaN or an infinity in an observation, a reward or the loss.
+        KeyboardInterrupt: Ctrl-C, or a notebook's stop; once there is a checkpoint, which ``resume`` goes on from.
     """
     if not isinstance(config, RunConfig):
         if not isinstance(config, Mapping):
             raise ConfigError(f"a configuration is hyper-parameters by name, as read_yaml gives, not {config!r}")
         config = make_config(dict(config))
-    return training.train(config, run_dir, progress)
+    return _of_a_whole_run(training.train(config, run_dir, progress))
+
+
+def resume(run_dir: str, changes: dict[str, Any] | None = None, progress: bool = True) -> dict[str, Any]:
+    """Go on from a run's latest checkpoint, in the same folder and with the same numbers as if it had never stopped.
+
+    Args:
+        run_dir: the run's folder.
+        changes: hyper-parameters to change from here on, of the configuration's ``changeable_on_resume``, such as
+            ``{"total_steps": 1_000_000}``.
+        progress: show a progress bar, if this is a terminal.
+
+    Returns:
+        the summary, as ``train``.
+
+    Raises:
+        ConfigError: not a run folder, a change that is not possible, or a run that is over.
+        CheckpointError: the checkpoint is damaged or belongs to another network or environment.
+        VecEnvError, NonFiniteError, KeyboardInterrupt: as ``train``.
+    """
+    return _of_a_whole_run(training.resume(run_dir, changes, progress))
+
+
+def _of_a_whole_run(summary: dict[str, Any]) -> dict[str, Any]:
+    """The summary; what follows in a script or a notebook is for a run that came to its end."""
+    if summary["stopped_by"] == "interrupt":
+        raise KeyboardInterrupt(f"after {summary['env_steps']:,} steps; resume({summary['run_dir']!r}) goes on")
+    return summary
 
 
 def load(run_dir: str, checkpoint: str = "best") -> TrainedPolicy:

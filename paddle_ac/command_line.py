@@ -120,6 +120,15 @@ def positive_number(text: str) -> float:
     return number
 
 
+def existing_folder(text: str) -> str:
+    """Reads a flag's value as the name of a folder that is there."""
+    path = Path(text)
+    if not path.is_dir():
+        siblings = [str(sibling) for sibling in path.parent.glob("*/")]
+        raise argparse.ArgumentTypeError(f"there is no folder {text!r}{nearest(text, siblings)}")
+    return text
+
+
 def file_ending_in(*endings: str) -> Callable[[str], str]:
     """Reads a flag's value as the name of a file to write, in a folder that is there, with one of these endings."""
 
@@ -143,6 +152,11 @@ def show_log() -> None:
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stdout)
     logging.getLogger("paddle_ac").setLevel(logging.INFO)
     logging.raiseExceptions = False  # where nobody reads on, as after `| head`
+
+
+def find_modules_here() -> None:
+    """Let ``--env module:id`` name a module in the current folder too; the package's own come first."""
+    sys.path.append(os.getcwd())
 
 
 @contextmanager

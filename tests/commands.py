@@ -21,6 +21,26 @@ def command_lines(page: str, language: str = "bash") -> list[str]:
     return [line for block in blocks(page, language) for line in block.splitlines()]
 
 
+def in_text(page: str) -> list[str]:
+    """What stands between backticks outside of blocks."""
+    return [code.replace("\n", " ") for code in re.findall(r"`([^`]+)`", re.sub(r"(?ms)^```.*?^```$", "", page))]
+
+
+def ci_lines(instead: str = ":") -> list[str]:
+    """The lines that ``.ci/run`` runs, each in a virtual environment; here something else is done instead of each.
+
+    Raises:
+        subprocess.CalledProcessError: one of them failed, and ended it.
+    """
+    script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    harmless = {'(eval "$1")': instead, "rm -rf .venv": ":", "apt-get update && apt-get install": ":"}
+    for done, nothing in {**harmless, '"$(dirname "$0")/.."': str(ROOT)}.items():
+        assert script.count(done) == 1
+        script = script.replace(done, nothing)
+    printed = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True).stdout
+    return [line.removeprefix(". .venv/bin/activate && ") for line in printed.splitlines()]
+
+
 def copy_of_repository(folder: Path) -> Path:
     """All that command lines name, in a folder that they may write into."""
     for name in ("benchmarks", "configs", "docs", "tools"):

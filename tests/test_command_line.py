@@ -201,7 +201,7 @@ def test_the_end_of_a_run_tells_what_to_type_next():
         "everything of this run lies in 'runs/my first'\n"
         "  evaluate:  python tools/evaluate.py --run-dir 'runs/my first' --episodes 100\n"
         "  watch:     python tools/evaluate.py --run-dir 'runs/my first' --record episode.gif\n"
-        "  curves:    visualdl --logdir 'runs/my first'"
+        "  curves:    python tools/dashboard.py 'runs/my first'"
     )
     interrupted = report_run({**summary, "stopped_by": "interrupt", "eval_mean_return": None})
     assert interrupted.startswith("interrupted after 1,234,567 steps")

@@ -7,6 +7,7 @@ import html
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import urllib.request
@@ -19,10 +20,20 @@ from paddle_ac import errors
 from paddle_ac.command_line import ArgumentParser, choose_algo
 from paddle_ac.config import CONFIGS, find_config_class, make_config, read_yaml
 from paddle_ac.training.train import train
-from tests.commands import ROOT, blocks, command_lines, copy_of_repository, run_line, run_python
+from tests.commands import (
+    ROOT,
+    blocks,
+    ci_lines,
+    command_lines,
+    copy_of_repository,
+    in_text,
+    run_line,
+    run_python,
+)
 
 PAGES = {str(path.relative_to(ROOT)): path.read_text(encoding="utf-8") for path in sorted(ROOT.glob("docs/**/*.md"))}
 BUILD = "python -m sphinx -W docs build/docs"
+WAITS_FOR_CTRL_C = "python tools/dashboard.py runs"
 
 
 @pytest.fixture(scope="module")
@@ -194,31 +205,34 @@ def test_the_python_of_a_page(tmp_path, name):
         assert ended.stderr == ""
 
 
-def test_the_line_that_starts_visualdl(tmp_path):
-    (line,) = [line for line in command_lines(PAGES["docs/getting_started.md"], "sh") if line.startswith("visualdl")]
-    train(make_config({"algo": "a2c", "total_steps": 1000}), str(tmp_path / "runs" / "first"))
+def test_the_line_that_shows_the_runs(tmp_path):
+    folder = copy_of_repository(tmp_path)
+    train(make_config({"algo": "a2c", "total_steps": 1000}), str(folder / "runs" / "first"))
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    env = {**os.environ, "PATH": path}
-    server = subprocess.Popen(f"exec {line}", shell=True, cwd=tmp_path, env=env, stderr=subprocess.PIPE, text=True)
+    command = f"exec {WAITS_FOR_CTRL_C}"
+    server = subprocess.Popen(
+        command, shell=True, cwd=folder, env={**os.environ, "PATH": path}, stdout=subprocess.PIPE, text=True
+    )
     try:
-        assert server.stderr is not None
-        address = next(found[0] for text in server.stderr if (found := re.search(r"http://localhost:\d+", text)))
-        with urllib.request.urlopen(f"{address}/app/api/runs") as answer:
+        assert server.stdout is not None
+        address = re.search(r"http://\S+/", server.stdout.readline())
+        assert address is not None
+        with urllib.request.urlopen(f"{address[0]}app/api/runs") as answer:
             assert json.load(answer)["data"] == ["runs/first"]
     finally:
-        server.terminate()
+        server.send_signal(signal.SIGINT)
         server.communicate()
+    assert server.returncode == 0
 
 
-@pytest.mark.parametrize("name", PAGES)
-def test_lines_in_the_text_and_those_that_the_ci_runs_name_what_is_there(name):
-    """Their scripts and files, and each of their flags."""
-    lines = command_lines(PAGES[name], "sh") + re.findall(r"`(python [^`]+)`", PAGES[name])
-    for script, arguments in re.findall(r"python ((?:tools|benchmarks)/\S+)(.*)", "\n".join(lines)):
-        assert (ROOT / script).is_file(), script
-        flags = re.findall(r"--[\w-]+", arguments)
-        if flags:
-            told = run_line(f"python {script} --help", ROOT).stdout
-            assert not [flag for flag in flags if flag not in re.findall(r"--[\w-]+", told)], script
-    for file in re.findall(r"(?:configs|benchmarks|tools)/\w+\.\w+", PAGES[name]):
-        assert Path(ROOT, file).is_file(), file
+def test_every_command_line_is_run_by_a_test_or_by_the_ci_as_it_is_written():
+    """In blocks, and in the text; all of ``bash`` are run: above, by tests/test_readme.py and tests/test_deploy.py."""
+    pages = {**PAGES, **{name: (ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "README_cn.md")}}
+    run = {*ci_lines(), WAITS_FOR_CTRL_C, *(line for page in pages.values() for line in command_lines(page))}
+    for name, page in pages.items():
+        languages = set(re.findall(r"^```(\S+)$", page, re.MULTILINE))
+        assert languages <= {"bash", "sh", "python", "yaml", "{toctree}", "{eval-rst}"}, name
+        commands = [
+            code for code in in_text(page) if re.match(r"(python3?|pip|pytest|visualdl|jupyter|sphinx\S*) \S", code)
+        ]
+        assert not [line for line in (*command_lines(page, "sh"), *commands) if line not in run], name

@@ -67,7 +67,7 @@ def test_the_report_tells_all_runs_and_what_to_type_next(repeats):
     told = report_repeats(json.loads((repeats / "summary.json").read_text()))
     lines = told.splitlines()
     assert [line.split()[0] for line in lines[1:7]] == ["0", "7", "3", "mean", "std", "min"]
-    assert f"python tools/plot.py {repeats}\n" in told and told.endswith(f"visualdl --logdir {repeats}")
+    assert f"python tools/plot.py {repeats}\n" in told and told.endswith(f"python tools/dashboard.py {repeats}")
     assert all(len(line) <= 80 for line in lines[:7])
 
 

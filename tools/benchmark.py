@@ -18,6 +18,7 @@ from paddle_ac.command_line import (
     ArgumentParser,
     choose_algo,
     exit_codes,
+    find_modules_here,
     positive_number,
     show_log,
     whole_imports,
@@ -29,6 +30,7 @@ from paddle_ac.errors import ConfigError
 
 def main(arguments: list[str]) -> None:
     with exit_codes():
+        find_modules_here()
         show_log()
         flags = _parse(arguments)
         rounds, seconds, json_file = flags.pop("rounds"), flags.pop("seconds"), flags.pop("json")

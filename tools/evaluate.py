@@ -16,11 +16,20 @@ import json
 import sys
 from typing import Any
 
-from paddle_ac.command_line import ArgumentParser, exit_codes, file_ending_in, one_of, whole_imports, whole_number
+from paddle_ac.command_line import (
+    ArgumentParser,
+    exit_codes,
+    file_ending_in,
+    find_modules_here,
+    one_of,
+    whole_imports,
+    whole_number,
+)
 
 
 def main(arguments: list[str]) -> None:
     with exit_codes():
+        find_modules_here()
         flags = _parse(arguments)
         watched = flags["render"] or flags["record"]
         episodes = flags["episodes"] or (1 if watched else 100)

@@ -11,11 +11,12 @@ if __name__ == "__main__":  # while there is nothing to lose: the imports take a
 import sys
 from typing import Any
 
-from paddle_ac.command_line import ArgumentParser, exit_codes, one_of, whole_imports
+from paddle_ac.command_line import ArgumentParser, exit_codes, find_modules_here, one_of, whole_imports
 
 
 def main(arguments: list[str]) -> None:
     with exit_codes():
+        find_modules_here()
         flags = _parse(arguments)
         with whole_imports():
             from paddle_ac.training.export import export_run

@@ -18,6 +18,7 @@ from paddle_ac.command_line import (
     ArgumentParser,
     choose_algo,
     exit_codes,
+    find_modules_here,
     seed_list,
     show_log,
     whole_imports,
@@ -43,6 +44,7 @@ EXIT_CODES = {"interrupt": 130, "error": 1}
 
 def main(arguments: list[str]) -> None:
     with exit_codes(), ExitStack() as stack:
+        find_modules_here()
         show_log()
         flags = _parse(arguments)
         run_dir, resumed, progress = flags.pop("run_dir"), flags.pop("resume"), not flags.pop("no_progress")

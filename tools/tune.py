@@ -13,7 +13,7 @@ import sys
 from types import ModuleType
 from typing import Any
 
-from paddle_ac.command_line import ArgumentParser, choose_algo, exit_codes, show_log, whole_number
+from paddle_ac.command_line import ArgumentParser, choose_algo, exit_codes, find_modules_here, show_log, whole_number
 from paddle_ac.config import CONFIGS, find_config_class, read_yaml
 from paddle_ac.errors import ConfigError
 from paddle_ac.training.report import report_study
@@ -33,6 +33,7 @@ examples:
 
 def main(arguments: list[str]) -> None:
     with exit_codes():
+        find_modules_here()
         show_log()
         flags = _parse(arguments)
         config_file, space_file, study_dir = flags.pop("config"), flags.pop("space"), flags.pop("study_dir")

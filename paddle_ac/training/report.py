@@ -34,7 +34,7 @@ def report_run(summary: dict[str, Any]) -> str:
     go_on = f"  go on:     python tools/train.py --resume {folder}"
     evaluate = f"  evaluate:  python tools/evaluate.py --run-dir {folder}{_which(summary)} --episodes 100"
     watch = f"  watch:     python tools/evaluate.py --run-dir {folder}{_which(summary)} --record episode.gif"
-    curves = f"  curves:    visualdl --logdir {folder}"
+    curves = f"  curves:    python tools/dashboard.py {folder}"
     lines.append(f"everything of this run lies in {folder}")
     return "\n".join(lines + ([go_on, evaluate, curves] if is_interrupted else [evaluate, watch, curves]))
 
@@ -78,7 +78,7 @@ def report_repeats(summary: dict[str, Any]) -> str:
         lines.append(f"  evaluate:  python tools/evaluate.py {chosen} --episodes 100")
     if any(run["env_steps"] for run in summary["runs"]):
         lines.append(f"  picture:   python tools/plot.py {folder}")
-        lines.append(f"  curves:    visualdl --logdir {folder}")
+        lines.append(f"  curves:    python tools/dashboard.py {folder}")
     if summary["stopped_by"] != "total_steps":
         lines.append(f"  go on:     python tools/train.py --resume {folder}")
     return "\n".join(lines)
@@ -101,7 +101,7 @@ def report_study(result: dict[str, Any]) -> str:
     lines.append(f"everything of this study lies in {folder}")
     if best is not None:
         lines.append(f"  try it:    python tools/train.py --config {folder}/best.yaml --seeds 0,1,2,3,4")
-    lines.append(f"  compare:   visualdl --logdir {folder}")
+    lines.append(f"  compare:   python tools/dashboard.py {folder}")
     num_trials = result["num_trials"] if result["stopped_by"] == "interrupt" else 2 * sum(trials.values())
     lines.append(f"  go on:     python tools/tune.py --study-dir {folder} --trials {num_trials}")
     return "\n".join(lines)

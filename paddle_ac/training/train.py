@@ -62,12 +62,13 @@ def train(
     settled = settle_vec(config)
     algorithm = ALGORITHMS[config.algo].from_config(settled)
     try:
-        folder.begin(settled)
-        tell_vec(config)
-        run = _Run(settled, folder, algorithm, Logger(folder, algorithm.metric_tags), on_point)
-        run.introduce()
-        run.save()
-        return run.finish(progress)
+        with interrupt_noted() as interrupt:  # what has a folder has a checkpoint to go on from
+            folder.begin(settled)
+            tell_vec(config)
+            run = _Run(settled, folder, algorithm, Logger(folder, algorithm.metric_tags), on_point)
+            run.introduce()
+            run.save()
+        return run.write_down("interrupt", None) if interrupt.is_set() else run.finish(progress)
     finally:
         algorithm.close()
 
@@ -223,12 +224,12 @@ class _Run:
                 final_returns = self._evaluate(self.algorithm.policy, FINAL_EVALUATION)
         except KeyboardInterrupt:  # in the final evaluation, or a second one: what was saved stays
             self._save_if_asynchronous()
-            return self._write_down("interrupt", None)
+            return self.write_down("interrupt", None)
         except Exception as error:
             self._save_if_asynchronous()
-            self._write_down("error", None, f"{type(error).__name__}: {error}")
+            self.write_down("error", None, f"{type(error).__name__}: {error}")
             raise
-        return self._write_down(stopped_by, final_returns)
+        return self.write_down(stopped_by, final_returns)
 
     def _save_if_asynchronous(self) -> None:
         """Save what the workers have learned; a synchronous algorithm may be in the middle of an update."""
@@ -359,9 +360,7 @@ class _Run:
         self.last_point = [steps, self.algorithm.num_updates, self.train_seconds]
         self.logger.write(steps, self.train_seconds)
 
-    def _write_down(
-        self, stopped_by: str, final_returns: np.ndarray | None, error: str | None = None
-    ) -> dict[str, Any]:
+    def write_down(self, stopped_by: str, final_returns: np.ndarray | None, error: str | None = None) -> dict[str, Any]:
         with interrupt_noted():  # a further Ctrl-C does not break off what is all but done
             return self._write_summary(stopped_by, final_returns, error)
 
