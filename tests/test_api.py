@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 
@@ -71,6 +73,28 @@ def test_training_from_python_leaves_a_run_whose_policy_can_be_loaded(tmp_path):
     for _ in range(3):
         observation, *_ = env.step(policy.predict(observation))
     assert paddle_ac.evaluate_run(str(tmp_path / "run"), episodes=2)["episodes"] == 2
+
+
+class Interrupting(RandomWalk):
+    """Ctrl-C comes in its 300th step."""
+
+    num_steps = 0
+
+    def step(self, action):
+        Interrupting.num_steps += 1
+        if Interrupting.num_steps == 300:
+            os.kill(os.getpid(), signal.SIGINT)
+        return super().step(action)
+
+
+def test_ctrl_c_is_raised_once_there_is_a_checkpoint(tmp_path):
+    gymnasium.register("paddle-ac-test/Interrupting-v0", Interrupting)
+    values = {"algo": "a2c", "env": "paddle-ac-test/Interrupting-v0", "num_envs": 2, "vec": "serial"}
+    with pytest.raises(KeyboardInterrupt, match=r"after 300 steps; resume\(.*run'\) goes on"):
+        paddle_ac.train(
+            {**values, "total_steps": 500, "eval_interval": 1000, "eval_episodes": 1}, str(tmp_path / "run")
+        )
+    assert paddle_ac.resume(str(tmp_path / "run"))["env_steps"] == 500
 
 
 def test_environments_registered_in_this_process_are_known():

@@ -175,7 +175,9 @@ def test_help_tells_every_flag_with_its_default(capsys, tool):
 
 
 @pytest.mark.parametrize("columns", [80, 120])
-@pytest.mark.parametrize("tool", ["train.py", "evaluate.py", "benchmark.py", "tune.py", "plot.py", "export.py"])
+@pytest.mark.parametrize(
+    "tool", ["train.py", "evaluate.py", "benchmark.py", "tune.py", "plot.py", "export.py", "dashboard.py"]
+)
 def test_help_fits_the_terminal(capsys, monkeypatch, tool, columns):
     monkeypatch.setenv("COLUMNS", str(columns))
     _, output, _ = run_main(capsys, tool, "--help")
@@ -283,6 +285,35 @@ def test_nothing_warns_of_what_a_user_can_do_nothing_about(tmp_path, flags):
     ended = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)
     assert ended.returncode == 0 and ended.stderr == ""
     assert not re.search("warning|notice|deprecat|out of date|powered by", ended.stdout, re.IGNORECASE)
+
+
+def test_environments_of_a_module_in_the_current_folder(tmp_path):
+    (tmp_path / "walks.py").write_text(
+        "import gymnasium\nfrom tests.environments import RandomWalk\ngymnasium.register('Walk-v0', RandomWalk)\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    for tool, *flags in (
+        ("train.py", "--env=walks:Walk-v0", "--vec=subproc", "--total-steps=100", "--eval-episodes=1", "--run-dir=run"),
+        ("train.py", "--env=walks:Walk-v0", "--seeds=0", "--total-steps=100", "--eval-episodes=1", "--run-dir=repeats"),
+        ("evaluate.py", "--run-dir=run", "--episodes=1"),
+    ):
+        command = [sys.executable, str(TOOLS / tool), *flags]
+        ended = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)
+        assert ended.returncode == 0, ended.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments,said",
+    [
+        (["rnus"], "there is no folder 'rnus' (did you mean 'runs'?)"),
+        (["--logdir", "runs"], "unknown argument --logdir"),
+    ],
+)
+def test_a_folder_to_be_looked_at_is_there(capsys, tmp_path, monkeypatch, arguments, said):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs").mkdir()
+    code, _, errors = run_main(capsys, "dashboard.py", *arguments)
+    assert code == 2 and said in errors and errors.count("\n") == 1
 
 
 def test_a_mistake_is_told_without_waiting_for_paddle():

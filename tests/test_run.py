@@ -182,6 +182,23 @@ def test_training_computes_on_as_many_threads_as_it_was_told(tmp_path, monkeypat
     assert threads == {1}
 
 
+@pytest.mark.parametrize("moment", ["begin", "save_checkpoint"])
+def test_ctrl_c_at_the_birth_of_a_run_leaves_one_that_goes_on(uninterrupted, tmp_path, monkeypatch, moment):
+    home = RunFolder if moment == "begin" else sys.modules[train.__module__]
+    real = getattr(home, moment)
+
+    def interrupted(*args):
+        os.kill(os.getpid(), signal.SIGINT)
+        return real(*args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(home, moment, interrupted)
+        summary = quick_run(tmp_path / "run", 3020)
+    assert (summary["stopped_by"], summary["env_steps"]) == ("interrupt", 0)
+    resume(str(tmp_path / "run"))
+    assert_same_run(uninterrupted, tmp_path / "run")
+
+
 @pytest.mark.parametrize("options", [{}, PARALLEL], ids=["serial", "workers"])
 def test_ctrl_c_saves_a_checkpoint_and_resume_loses_nothing(tmp_path, options):
     """The environment itself interrupts the training, at a step in the middle of an update."""
