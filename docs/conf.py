@@ -52,6 +52,15 @@ var splitQuery = (query) => query.match(/[\u4e00-\u9fff]|(?:(?![\u4e00-\u9fff])[
         return re.findall(r"[\u4e00-\u9fff]|[^\W\u4e00-\u9fff]+", text)
 
 
+def take_in_the_chinese_readme(app: Any, docname: str, source: list[str]) -> None:
+    """The page "中文说明" is that of the repository, its links seen from here."""
+    if docname == "readme_cn":
+        page = Path(app.srcdir, "..", "README_cn.md").read_text(encoding="utf-8")
+        page = page.replace("# paddle_ac", "# 中文说明", 1).replace("](README.md)", "](docs/index.md)")
+        page = page.replace("](docs/", "](").replace("](CONTRIBUTING.md)", "](../CONTRIBUTING.md)")
+        source[0] = re.sub(r"\[([^]]*)\]\(notebooks\)", r"\1", page)  # a folder is no page
+
+
 def hand_out_files_outside(app: Any, docname: str, source: list[str]) -> None:
     """A link to a Markdown file outside ``docs/``, which is no page of the site, leads to the file itself."""
     folder = Path(app.srcdir, docname).parent
@@ -115,6 +124,7 @@ def _literally(text: str) -> str:
 def setup(app: Any) -> None:
     """Called by Sphinx."""
     app.add_search_language(SearchEnglishAndChinese)
+    app.connect("source-read", take_in_the_chinese_readme)
     app.connect("source-read", hand_out_files_outside)
     app.connect("autodoc-process-docstring", tell_hyper_parameters)
     app.connect("autodoc-process-signature", leave_out_signature)

@@ -1,13 +1,28 @@
-"""What every test can count on: nothing it started outlives it."""
+"""What every test can count on: nothing it started outlives it; and a browser for those that look at pages."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
+from selenium import webdriver
+
+BROWSER_OPTIONS = (
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--window-size=1500,1000",
+)
 
 
 @pytest.fixture(autouse=True)
@@ -43,3 +58,17 @@ def processes_started_by(marker: str) -> list[psutil.Process]:
 def is_multiprocessing_helper(command: str) -> bool:
     """Python's own resource tracker and fork server, which live as long as the process that needed them."""
     return "resource_tracker" in command or "forkserver" in command
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory) -> Iterator[webdriver.Chrome]:
+    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    if not chromium or not driver:
+        pytest.skip("there is no chromium with its chromedriver on PATH")
+    options = webdriver.ChromeOptions()
+    options.binary_location = chromium
+    for option in (*BROWSER_OPTIONS, f"--user-data-dir={tmp_path_factory.mktemp('browser')}"):
+        options.add_argument(option)
+    browser = webdriver.Chrome(options, webdriver.ChromeService(driver))
+    yield browser
+    browser.quit()

@@ -6,7 +6,6 @@ import io
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import urllib.error
@@ -27,17 +26,6 @@ from tests.environments import misbehaving_id
 from tests.test_run import QUICK, run_tool, start_tool, wait_until
 
 NAMES = ("slow-learner", "quick-learner")
-OPTIONS = (
-    "--headless=new",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--window-size=1500,1000",
-)
 
 
 @pytest.fixture(scope="module")
@@ -48,20 +36,6 @@ def dashboard(tmp_path_factory) -> Iterator[Dashboard]:
         train(make_config({**QUICK, "total_steps": 3020, "learning_rate": learning_rate}), str(folder / name))
     with Dashboard(folder) as dashboard:
         yield dashboard
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory) -> Iterator[webdriver.Chrome]:
-    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if not chromium or not driver:
-        pytest.skip("there is no chromium with its chromedriver on PATH")
-    options = webdriver.ChromeOptions()
-    options.binary_location = chromium
-    for option in (*OPTIONS, f"--user-data-dir={tmp_path_factory.mktemp('browser')}"):
-        options.add_argument(option)
-    browser = webdriver.Chrome(options, webdriver.ChromeService(driver))
-    yield browser
-    browser.quit()
 
 
 class Page:

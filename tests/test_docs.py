@@ -14,6 +14,8 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from selenium.webdriver.common.by import By
+from selenium.webdriver.support.ui import WebDriverWait
 
 import paddle_ac
 from paddle_ac import errors
@@ -130,6 +132,7 @@ def test_ranges_and_choices_are_told(site):
         (["subprocvecenv"], "api/environments"),
         (["lambda", "truncat"], "api/learning"),  # as stems
         (["强", "化", "学", "习"], "index"),
+        (["超", "参", "数"], "readme_cn"),
         (["num_env"], "api/configuration"),
     ],
 )
@@ -139,6 +142,15 @@ def test_the_search_finds(site, words, page):
     for word in words:
         found = index["terms"][word]
         assert page in [index["docnames"][place] for place in (found if isinstance(found, list) else [found])]
+
+
+@pytest.mark.parametrize(
+    "words,page", [("超参数", "中文说明"), ("num_envs", "Configuration"), ("truncations", "Learning")]
+)
+def test_what_is_searched_is_found_in_a_browser(site, browser, words, page):
+    browser.get(f"{(site / 'search.html').as_uri()}?q={words}")
+    found = (By.CSS_SELECTOR, "ul.search li a")
+    WebDriverWait(browser, 30).until(lambda _: page in [link.text for link in browser.find_elements(*found)])
 
 
 def test_nothing_is_loaded_from_the_network(site):
@@ -194,6 +206,12 @@ def test_the_flags_of_each_row_of_the_results_give_its_environment_and_steps(tmp
         assert config.total_steps == int(steps.replace(",", "")), flags
         env = config.env.rpartition(":")[2].replace("CartPolePositions-v1", "CartPole-v1 without velocities")
         assert told.startswith((env, "the same")), flags
+    changes = re.findall(r"^\| [^|]+ \| `(--[^`]+)` \| \d \|$", PAGES["docs/results.md"], re.MULTILINE)
+    assert len(changes) == 10
+    for flags in changes:
+        parser = ArgumentParser()
+        parser.add_hyper_parameters(find_config_class("a2c"))
+        make_config({**read_yaml(ROOT / "configs" / "a2c_cartpole_v0.yaml"), **parser.parse(flags.split())})
 
 
 # The blocks of docs/deploy.md need what its command lines leave: tests/test_deploy.py runs them in their order.

@@ -1,4 +1,4 @@
-"""VisualDL beside a training, in a process of its own."""
+"""VisualDL over the runs of a folder, in a process of its own."""
 
 from __future__ import annotations
 
