@@ -95,8 +95,8 @@ class A2C(Synchronous):
         """Play one rollout and learn from it.
 
         Returns:
-            metrics by tag; the tags of episodes hold a list with an entry for each that finished in the rollout. Without
-            a baseline there is none of the critic, which learns nothing.
+            metrics by tag; the tags of episodes hold a list with an entry for each that finished in the rollout.
+            Without a baseline there is none of a critic.
 
         Raises:
             NonFiniteError: a NaN or an infinity in an observation, a reward or the loss; nothing was learned from it.
