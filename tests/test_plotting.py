@@ -356,6 +356,13 @@ def test_a_picture_has_a_panel_for_steps_and_one_for_seconds(tmp_path, name, mag
     assert figure.axes[1].lines[1].get_xdata().tolist() == [1, 2, 3, 4]
 
 
+def test_nearly_constant_values_are_a_level_line_with_plain_numbers(tmp_path):
+    write_run(tmp_path / "run", returns=(1.0986110, 1.0986113, 1.0986111, 1.0986112))
+    for axes in plot_runs([tmp_path], tmp_path / "curves.png").axes:
+        low, high = axes.get_ylim()
+        assert high - low > 0.001 and axes.yaxis.get_offset_text().get_text() == ""
+
+
 def test_many_curves_are_told_apart(tmp_path):
     for index in range(10):
         write_run(tmp_path / str(index), gamma=0.9 + index / 1000)
