@@ -64,3 +64,12 @@ def test_updates_are_those_of_automatic_differentiation(changes):
         assert metrics["diagnostics/grad_norm"] == pytest.approx(norm, rel=1e-3)
     assert num_ends > 5
     np.testing.assert_allclose(agent.parameters.vector, flat.vector, atol=2e-5)
+
+
+@pytest.mark.parametrize("baseline", [True, False])
+def test_without_a_baseline_nothing_is_told_of_a_critic(baseline):
+    config = make_config({"algo": "reinforce", "env": "test/Walk-v0", "num_envs": 3, "baseline": baseline})
+    metrics = A2C(config, DummyVecEnv([RandomWalk] * 3)).update()
+    of_critic = {"losses/critic", "diagnostics/explained_variance"}
+    assert metrics.keys() & of_critic == (of_critic if baseline else set())
+    assert np.isfinite(metrics["losses/total"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import itertools
+import json
 import logging
 import runpy
 import subprocess
@@ -16,7 +17,16 @@ import scipy.stats
 from matplotlib.collections import PolyCollection
 
 from paddle_ac.config import CONFIGS, make_config, write_yaml
-from paddle_ac.training.curves import average, bootstrap_band, describe, group_runs, read_runs, that_overlap
+from paddle_ac.training.curves import (
+    average,
+    bootstrap_band,
+    describe,
+    group_runs,
+    read_runs,
+    that_overlap,
+    without_abandoned,
+)
+from paddle_ac.training.logger import COMMON_TAGS
 from paddle_ac.training.plotting import plot_run, plot_runs
 from tests.test_command_line import TOOLS, run_main
 
@@ -41,20 +51,106 @@ def legends(paths, metric=METRIC) -> tuple[str, list[str]]:
     return describe(group_runs(read_runs(paths, metric)))
 
 
-def test_the_picture_of_a_run_has_a_panel_for_what_has_points_and_a_legend_where_there_is_something_to_tell(tmp_path):
-    tags = [METRIC, "eval/mean_return", "charts/episode_length", "losses/actor", "losses/critic", "losses/entropy"]
-    tags += ["diagnostics/explained_variance", "charts/steps_per_second"]
-    rows = [[1000, 1.0, 20.0, "", 20.0, 0.5, "", "", "", 900.0], [2000, 2.0, 30.0, 25.0, 30.0, 0.4, "", "", "", 950.0]]
-    with (tmp_path / "progress.csv").open("w", newline="") as file:
-        csv.writer(file).writerows([["env_steps", "train_seconds", *tags], *rows])
-    figure = plot_run(tmp_path / "progress.csv", tmp_path / "curves.png", "without a critic")
-    assert [axes.get_title() for axes in figure.axes] == ["return", "episode length", "losses", "speed"]
-    told = [
-        [text.get_text() for text in axes.get_legend().get_texts()] if axes.get_legend() else [] for axes in figure.axes
+def write_table(path: Path, **columns) -> None:
+    """A table of points at 1,000, 2,000... steps; tags with ``_`` for ``/``."""
+    names = {"env_steps": "env_steps", "train_seconds": "train_seconds"}
+    names |= {name: tag for tag in COMMON_TAGS for name in [tag.replace("/", "_")]}
+    length = max(map(len, columns.values()), default=0)
+    columns |= {"env_steps": [1000 * (row + 1) for row in range(length)], "train_seconds": range(length)}
+    with path.open("w", newline="") as file:
+        table = csv.DictWriter(file, list(names.values()))
+        table.writeheader()
+        for row in range(length):
+            table.writerow({names[name]: values[row] for name, values in columns.items()})
+
+
+EVERYTHING = {
+    "charts_episode_return": [20.0, 30.0, 35.0],
+    "eval_mean_return": ["", 25.0, 31.0],
+    "charts_episode_length": [21.0, 32.0, 36.0],
+    "losses_actor": [0.5, 0.4, 0.1],
+    "losses_critic": [9.0, 8.0, 6.0],
+    "losses_entropy": [0.69, 0.6, 0.5],
+    "diagnostics_explained_variance": [0.0, 0.3, 0.6],
+    "charts_steps_per_second": [900.0, 950.0, 920.0],
+    "losses_total": [4.0, 3.0, 2.0],
+}
+
+
+def lines_of(axes) -> list[tuple[str, list[float], list[float]]]:
+    return [(line.get_label(), *(data.tolist() for data in line.get_data())) for line in axes.lines]
+
+
+def test_the_picture_of_a_run_draws_every_point_of_every_curve(tmp_path):
+    write_table(tmp_path / "progress.csv", **EVERYTHING)
+    figure = plot_run(tmp_path / "progress.csv", tmp_path / "curves.png", "a run")
+    drawn = {axes.get_title(): [line[1:] for line in lines_of(axes)] for axes in figure.axes}
+    steps = [1000, 2000, 3000]
+    assert drawn == {
+        "return": [(steps, [20, 30, 35]), (steps[1:], [25, 31])],
+        "episode length": [(steps, [21, 32, 36])],
+        "losses": [(steps, [0.5, 0.4, 0.1]), (steps, [9, 8, 6])],
+        "policy entropy": [(steps, [0.69, 0.6, 0.5])],
+        "explained variance": [(steps, [0, 0.3, 0.6])],
+        "speed": [(steps, [900, 950, 920])],
+    }
+    assert [axes.get_ylabel() for axes in figure.axes] == ["", "steps", "", "nats", "", "steps/s"]
+    assert [line[0] for axes in figure.axes for line in lines_of(axes) if axes.get_legend()] == [
+        "training",
+        "evaluation",
+        "actor",
+        "critic",
     ]
-    assert told == [["training", "evaluation"], [], ["actor"], []]
     assert len({axes.get_xlim() for axes in figure.axes}) == 1
     assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    "num_panels,rows", [(0, []), (1, [1]), (2, [2]), (3, [3]), (4, [2, 2]), (5, [3, 2]), (6, [3, 3])]
+)
+def test_panels_are_those_with_points_and_fill_the_picture(tmp_path, num_panels, rows):
+    panels = ["charts_steps_per_second", "losses_actor", "losses_entropy", "charts_episode_length"]
+    panels += ["charts_episode_return", "diagnostics_explained_variance"]
+    write_table(tmp_path / "progress.csv", **{name: EVERYTHING[name] for name in panels[:num_panels]})
+    figure = plot_run(tmp_path / "progress.csv", tmp_path / "curves.png", "without a critic")
+    assert figure.get_suptitle() == "without a critic" and (tmp_path / "curves.png").is_file()
+    assert len(figure.axes) == num_panels
+    boxes = [axes.get_position() for axes in figure.axes]
+    heights = sorted({round(box.y0, 2) for box in boxes}, reverse=True)
+    assert [sum(round(box.y0, 2) == height for box in boxes) for height in heights] == rows
+    if num_panels:
+        assert max(box.x1 for box in boxes) > 0.95 and min(box.y0 for box in boxes) < 0.2
+    is_lowest = [not any(abs(a.x0 - b.x0) < 0.02 and b.y0 < a.y0 - 0.1 for b in boxes) for a in boxes]
+    assert [axes.get_xlabel() == "steps" for axes in figure.axes] == is_lowest
+
+
+def test_of_a_run_that_has_only_just_begun_there_is_an_empty_picture(tmp_path):
+    (tmp_path / "progress.csv").write_text("")
+    assert plot_run(tmp_path / "progress.csv", tmp_path / "curves.png", "begun").axes == []
+    assert (tmp_path / "curves.png").is_file()
+
+
+def test_a_single_point_is_seen(tmp_path):
+    lonely = {"charts_episode_return": [20.0, ""], "eval_mean_return": ["", 3.0], "losses_actor": [0.5, 0.4]}
+    write_table(tmp_path / "progress.csv", **lonely)
+    figure = plot_run(tmp_path / "progress.csv", tmp_path / "curves.png", "short")
+    markers = {line.get_label(): line.get_marker() for axes in figure.axes for line in axes.lines}
+    assert markers["training"] == markers["evaluation"] == "o" and markers["actor"] == ""
+
+
+def test_numbers_at_the_axes_are_plain(tmp_path):
+    nearly_constant = [1.0986110, 1.0986113, 1.0986111]
+    table = EVERYTHING | {"losses_entropy": nearly_constant, "charts_steps_per_second": [65_000, 120_000, 90_000]}
+    write_table(tmp_path / "progress.csv", **table)
+    figure = plot_run(tmp_path / "progress.csv", tmp_path / "curves.png", "a run")
+    told = {axes.get_title(): [label.get_text() for label in axes.get_yticklabels()] for axes in figure.axes}
+    assert all(axis.get_offset_text().get_text() == "" for axes in figure.axes for axis in (axes.xaxis, axes.yaxis))
+    assert {"70k", "110k"} <= set(told["speed"]) and {"0.2", "0.4"} <= set(told["explained variance"])
+    assert "1.0986" in told["policy entropy"] and max(map(len, told["policy entropy"])) <= 6
+    assert len(set(told["policy entropy"])) == len(told["policy entropy"]) >= 3
+    entropy = figure.axes[3]
+    low, high = entropy.get_ylim()
+    assert low < min(nearly_constant) and max(nearly_constant) < high and high - low > 0.001
 
 
 # ------------------------------------------------------------------------------------------------ which and what from
@@ -183,6 +279,36 @@ def test_a_run_that_ends_before_others_begin_is_left_out_and_named(tmp_path, cap
     assert average(runs, "env_steps", METRIC).x[0] == 1000
 
 
+def come_to_its_end(folder: Path, stopped_by: str = "total_steps") -> None:
+    (folder / "summary.json").write_text(json.dumps({"stopped_by": stopped_by, "env_steps": 4000}))
+
+
+@pytest.mark.parametrize("summary", [None, "interrupt", "error"])
+def test_a_run_that_stopped_early_is_left_out_where_another_of_its_seed_went_further(tmp_path, caplog, summary):
+    for seed, name in ((0, "whole"), (0, "again"), (1, "other")):
+        come_to_its_end(write_run(tmp_path / name, total_steps=4000, seed=seed))
+    write_run(tmp_path / "stopped", returns=(1, 2), steps=(1000, 2000), total_steps=4000)
+    write_run(tmp_path / "alone", returns=(1, 2), steps=(1000, 2000), total_steps=4000, seed=2)
+    for name in ("stopped", "alone") if summary else ():
+        come_to_its_end(tmp_path / name, summary)
+    runs = without_abandoned(read_runs([tmp_path], METRIC), METRIC)
+    assert [run.path.name for run in runs] == ["again", "alone", "other", "whole"]
+    (told,) = caplog.messages
+    said = "left out: {} stopped early, at 2,000 steps; another run of seed 0 goes on to 4,000"
+    assert told == said.format(tmp_path / "stopped")
+    (tmp_path / "alone" / "config.yaml").unlink()
+    figure = plot_runs([tmp_path], tmp_path / "curves.png", ("steps",))
+    assert figure.axes[0].lines[0].get_xdata()[-1] == 4000
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["a2c (3 runs, 2 seeds)"]
+
+
+def test_a_run_that_came_to_its_end_stays_though_another_of_its_seed_went_further(tmp_path):
+    come_to_its_end(write_run(tmp_path / "whole", total_steps=4000))
+    come_to_its_end(write_run(tmp_path / "longer", steps=(1000, 2000, 3000, 4020), total_steps=4000))
+    runs = read_runs([tmp_path], METRIC)
+    assert without_abandoned(runs, METRIC) == runs
+
+
 def test_over_seconds_the_mean_stands_where_the_runs_are_in_the_mean(tmp_path):
     """Runs of unlike speed: the same mean as over steps, in other places."""
     write_run(tmp_path / "quick", returns=(0, 10, 20, 30))
@@ -228,6 +354,13 @@ def test_a_picture_has_a_panel_for_steps_and_one_for_seconds(tmp_path, name, mag
         assert sum(isinstance(artist, PolyCollection) for artist in axes.collections) == 1, "a band of several runs"
     assert figure.axes[0].lines[1].get_xdata().tolist() == list(STEPS)
     assert figure.axes[1].lines[1].get_xdata().tolist() == [1, 2, 3, 4]
+
+
+def test_nearly_constant_values_are_a_level_line_with_plain_numbers(tmp_path):
+    write_run(tmp_path / "run", returns=(1.0986110, 1.0986113, 1.0986111, 1.0986112))
+    for axes in plot_runs([tmp_path], tmp_path / "curves.png").axes:
+        low, high = axes.get_ylim()
+        assert high - low > 0.001 and axes.yaxis.get_offset_text().get_text() == ""
 
 
 def test_many_curves_are_told_apart(tmp_path):

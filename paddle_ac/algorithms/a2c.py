@@ -96,6 +96,7 @@ class A2C(Synchronous):
 
         Returns:
             metrics by tag; the tags of episodes hold a list with an entry for each that finished in the rollout.
+            Without a baseline there is none of a critic.
 
         Raises:
             NonFiniteError: a NaN or an infinity in an observation, a reward or the loss; nothing was learned from it.
@@ -114,17 +115,19 @@ class A2C(Synchronous):
         self.policy.encode.learn(rollout.transitions(rollout.observations))
         self.env_steps += rollout.rewards.size
         self.num_updates += 1
-        return {
+        metrics = {
             "charts/episode_return": rollout.episode_returns,
             "charts/episode_length": rollout.episode_lengths,
             "charts/learning_rate": learning_rate,
             "losses/actor": learned.loss.actor,
-            "losses/critic": learned.loss.critic,
             "losses/entropy": learned.loss.entropy,
             "losses/total": learned.loss.total,
             "diagnostics/grad_norm": learned.norm,
-            "diagnostics/explained_variance": explained_variance(learned.loss.values, learned.returns),
         }
+        if self.gradient_of.has_baseline:
+            metrics["losses/critic"] = learned.loss.critic
+            metrics["diagnostics/explained_variance"] = explained_variance(learned.loss.values, learned.returns)
+        return metrics
 
     def _act(self, observations: np.ndarray, state: np.ndarray) -> np.ndarray:
         return self.network.act(observations, self.generator, state)

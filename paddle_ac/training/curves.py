@@ -31,6 +31,11 @@ class Run:
     path: Path
     config: RunConfig
     columns: dict[str, np.ndarray]  # [points] float64 each
+    is_over: bool  # it came to its end
+
+    def steps(self, metric: str) -> np.ndarray:
+        """Where it has points of a metric, ``[points]`` float64."""
+        return self.columns["env_steps"][~np.isnan(self.columns[metric])]
 
 
 @dataclass(frozen=True)
@@ -103,7 +108,7 @@ def _read_run(folder: RunFolder) -> Run:
         raise ConfigError(f"cannot read {folder.progress}: {error.strerror}") from None
     except ValueError as error:
         raise ConfigError(f"{folder.progress} is damaged: {error}") from None
-    return Run(folder.path, config, columns)
+    return Run(folder.path, config, columns, folder.is_over(config.total_steps))
 
 
 def group_runs(runs: Sequence[Run]) -> list[list[Run]]:
@@ -200,10 +205,28 @@ def average(runs: Sequence[Run], x_column: str, metric: str, smooth: int = 1) ->
     return Curve(x, values.mean(axis=0), low, high)
 
 
+def without_abandoned(runs: Sequence[Run], metric: str) -> list[Run]:
+    """Runs of a group without those that stopped early where another of their seed went further; the log names these.
+
+    Who begins a run anew, with the same seed, means the new one. Runs of one seed that came to their end all stay:
+    those of A3C differ.
+    """
+    kept = []
+    for run in runs:
+        ends = run.steps(metric)[-1]
+        furthest = max(other.steps(metric)[-1] for other in runs if other.config.seed == run.config.seed)
+        if run.is_over or ends == furthest:
+            kept.append(run)
+        else:
+            message = "left out: %s stopped early, at %s steps; another run of seed %d goes on to %s"
+            logger.warning(message, run.path, f"{ends:,.0f}", run.config.seed, f"{furthest:,.0f}")
+    return kept
+
+
 def that_overlap(runs: Sequence[Run], metric: str) -> list[Run]:
     """Runs of a group without those that end before others of them begin; the log names these, and what ends early."""
     runs = list(runs)
-    steps = {run.path: run.columns["env_steps"][~np.isnan(run.columns[metric])] for run in runs}
+    steps = {run.path: run.steps(metric) for run in runs}
     while True:
         shortest, longest = (choose(runs, key=lambda run: steps[run.path][-1]) for choose in (min, max))
         ends = steps[shortest.path][-1]

@@ -9,9 +9,10 @@ import numpy as np
 from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter
 
-from paddle_ac.training.curves import average, describe, group_runs, read_runs, that_overlap
+from paddle_ac.training.curves import average, describe, group_runs, read_runs, that_overlap, without_abandoned
 from paddle_ac.training.logger import read_progress
 
 PANELS = (
@@ -25,6 +26,8 @@ PANELS = (
 
 X_AXES = {"steps": ("env_steps", "steps"), "seconds": ("train_seconds", "seconds of training")}
 
+SMALLEST_SPAN = 1e-3  # of a y axis, as a part of its numbers
+
 # Those of Okabe and Ito (2008) that show on white, told apart by the colour-blind as well; then with other dashes.
 STYLES = cycler(linestyle=["-", "--", "-.", ":"]) * cycler(
     color=["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"]
@@ -33,6 +36,8 @@ STYLES = cycler(linestyle=["-", "--", "-.", ":"]) * cycler(
 
 def plot_run(progress: Path, picture: Path, title: str) -> Figure:
     """Draw the curves of a run's table over its steps: those that have points, as without a critic not all have.
+
+    The picture is as large as its panels take.
 
     Args:
         progress: ``progress.csv``.
@@ -45,24 +50,27 @@ def plot_run(progress: Path, picture: Path, title: str) -> Figure:
     columns = read_progress(progress)
     panels = []
     for name, unit, curves in PANELS:
-        drawn = {column: label for column, label in curves.items() if not np.isnan(columns[column]).all()}
+        drawn = {column: label for column, label in curves.items() if not np.isnan(columns.get(column, np.nan)).all()}
         if drawn:
             panels.append((name, unit, drawn))
-    figure = Figure(figsize=(12, 6.5), layout="constrained")
+    num_columns = 2 if len(panels) == 4 else min(len(panels), 3) or 1
+    num_rows = -(-len(panels) // num_columns) or 1
+    figure = Figure(figsize=(max(4 * num_columns, 6), 0.3 + 3.1 * num_rows), layout="constrained")  # inches
     figure.suptitle(title)
     for place, (name, unit, curves) in enumerate(panels, start=1):
-        axes = figure.add_subplot(2, 3, place, sharex=figure.axes[0] if figure.axes else None)
-        _prepare(axes, "steps")
+        axes = figure.add_subplot(num_rows, num_columns, place, sharex=figure.axes[0] if figure.axes else None)
+        _prepare(axes)
         for column, label in curves.items():
-            values = columns[column]
-            present = ~np.isnan(values)
-            marker = "o" if column.startswith("eval/") else ""
-            axes.plot(columns["env_steps"][present], values[present], marker=marker, markersize=4, label=label)
+            present = ~np.isnan(columns[column])
+            steps, values = columns["env_steps"][present], columns[column][present]
+            _draw(axes, steps, values, label, has_few_points=column.startswith("eval/"))
+        _make_room(axes)
         axes.set_title(name)
         axes.set_ylabel(unit)
+        if place + num_columns > len(panels):  # nothing below it
+            axes.set_xlabel("steps")
         if any(curves.values()):
             axes.legend()
-    figure.supxlabel("steps")
     figure.savefig(picture, dpi=100)
     return figure
 
@@ -92,7 +100,7 @@ def plot_runs(
     Raises:
         ConfigError: no run, an unknown metric, or a file that cannot be read.
     """
-    groups = [that_overlap(group, metric) for group in group_runs(read_runs(paths, metric))]
+    groups = [that_overlap(without_abandoned(group, metric), metric) for group in group_runs(read_runs(paths, metric))]
     title, labels = describe(groups)
     width = 1 + 6 * len(x_axes)  # inches
     num_columns = min(int(width / (0.7 + 0.085 * max(map(len, labels)))), len(groups)) or 1  # of the legend, below
@@ -102,14 +110,14 @@ def plot_runs(
     all_axes = figure.subplots(1, len(x_axes), sharey=True, squeeze=False)[0]
     for axes, x_axis in zip(all_axes, x_axes, strict=True):
         x_column, x_label = X_AXES[x_axis]
-        _prepare(axes, x_axis)
+        _prepare(axes)
         axes.set_xlabel(x_label)
         for group, label in zip(groups, labels, strict=True):
             curve = average(group, x_column, metric, smooth)
-            marker = "o" if curve.x[0] == curve.x[-1] else ""  # of a single point there is no line to be seen
-            (line,) = axes.plot(curve.x, curve.mean, marker=marker, label=label)
+            line = _draw(axes, curve.x, curve.mean, label)
             if curve.low is not None and curve.high is not None:
                 axes.fill_between(curve.x, curve.low, curve.high, color=line.get_color(), alpha=0.2, linewidth=0)
+    _make_room(all_axes[0])
     all_axes[0].set_ylabel(metric)
     figure.legend(
         *all_axes[0].get_legend_handles_labels(),
@@ -121,8 +129,25 @@ def plot_runs(
     return figure
 
 
-def _prepare(axes: Axes, x_axis: str) -> None:
+def _prepare(axes: Axes) -> None:
     axes.set_prop_cycle(STYLES)
     axes.grid(alpha=0.3)
-    if x_axis == "steps":
-        axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+    for axis in (axes.xaxis, axes.yaxis):
+        formatter = EngFormatter(sep="")
+        formatter.ENG_PREFIXES = {0: "", 3: "k", 6: "M", 9: "G"}  # 0.5 is not 500m
+        axis.set_major_formatter(formatter)
+
+
+def _draw(axes: Axes, x: np.ndarray, values: np.ndarray, label: str, has_few_points: bool = False) -> Line2D:
+    is_one_point = x[0] == x[-1]  # of which there is no line to be seen
+    marker = "o" if has_few_points or is_one_point else ""
+    (line,) = axes.plot(x, values, marker=marker, markersize=4, label=label)
+    return line
+
+
+def _make_room(axes: Axes) -> None:
+    """Show values that are nearly constant as a level line: noise is no curve, and their numbers stay short."""
+    low, high = axes.get_ylim()
+    missing = SMALLEST_SPAN * max(abs(low), abs(high)) - (high - low)
+    if missing > 0:
+        axes.set_ylim(low - missing / 2, high + missing / 2)
