@@ -45,7 +45,8 @@ def copy_of_repository(folder: Path) -> Path:
     """All that command lines name, in a folder that they may write into."""
     for name in ("benchmarks", "configs", "docs", "tools"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(ROOT / "README_cn.md", folder)  # which the site takes in
+    for page in ROOT.glob("*.md"):
+        shutil.copy(page, folder)
     return folder
 
 
