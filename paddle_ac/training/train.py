@@ -275,7 +275,8 @@ class _Run:
                 if _crossed(steps_before, steps, config.eval_interval):
                     mean_return = self._evaluate_and_keep_best(steps)
                 if mean_return is not None or _crossed(steps_before, steps, config.log_interval):
-                    self._write_point(steps)
+                    if not (algorithm.asynchronous and steps >= config.total_steps):  # others' last reports are to come
+                        self._write_point(steps)
                     goes_on = self.on_point is None or self.on_point(steps, mean_return)
                     if self.recent_returns:
                         bar.set_postfix_str(f"return {np.mean(self.recent_returns):.1f}", refresh=False)
