@@ -214,6 +214,8 @@ def test_a_run_counts_watches_and_writes_as_every_other_one(tmp_path):
         "eval/mean_return",
     }
     assert sum(curve[-1][1] for tag, curve in curves.items() if tag.startswith("workers/")) <= summary["env_steps"]
+    steps = [step for step, _ in curves["losses/actor"]]
+    assert steps == sorted(set(steps)), "the end is one point"
 
 
 def test_a_run_goes_on_to_a_larger_total_with_other_episodes(tmp_path):
