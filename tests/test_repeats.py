@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
-from tqdm import tqdm
 
 from paddle_ac.config import make_config
 from paddle_ac.errors import ConfigError
 from paddle_ac.training import repeats as repeats_module
+from paddle_ac.training.progress import StepsBar
 from paddle_ac.training.repeats import resume_repeats, train_repeats
 from paddle_ac.training.report import report_repeats
 from paddle_ac.training.run_folder import RunFolder
@@ -107,7 +107,7 @@ def test_a_run_that_was_not_gone_on_with_is_no_longer_one_that_came_to_its_end(t
 def test_the_progress_bar_moves_at_every_point_and_begins_where_the_runs_are(tmp_path, monkeypatch):
     bars = []
 
-    class Bar(tqdm):
+    class Bar(StepsBar):
         def __init__(self, **options):
             super().__init__(**options)
             self.seen = [self.n]
@@ -117,7 +117,7 @@ def test_the_progress_bar_moves_at_every_point_and_begins_where_the_runs_are(tmp
             super().update(n)
             self.seen.append(self.seen[-1] + n)
 
-    monkeypatch.setattr(repeats_module, "tqdm", Bar)
+    monkeypatch.setattr(repeats_module, "StepsBar", Bar)
     quick_repeats(tmp_path / "run", [0], total_steps=1510, log_interval=500, eval_interval=10_000)
     resume_repeats(str(tmp_path / "run"), {"total_steps": 3020})
     assert [bar.seen for bar in bars] == [[0, 500, 1000, 1500, 1520], [1520, 2000, 2500, 3000, 3020]]

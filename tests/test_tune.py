@@ -18,6 +18,8 @@ from visualdl.server.lib import get_hparam_list
 from paddle_ac.config import CONFIGS, make_config, read_yaml
 from paddle_ac.errors import ConfigError
 from paddle_ac.training import side_by_side
+from paddle_ac.training import tune as tune_module
+from paddle_ac.training.progress import FittingBar
 from paddle_ac.training.report import report_study
 from paddle_ac.training.run_folder import RunFolder
 from paddle_ac.training.train import train
@@ -121,6 +123,21 @@ def test_a_trial_that_is_worse_than_the_others_is_given_up(tmp_path, monkeypatch
     assert summary["stopped_by"] == "pruned" and 400 <= summary["env_steps"] < 800 and pruned.latest.is_file()
     assert [steps for number, steps in told if number == 0][-1] >= 1200
     assert "2 given up" in report_study(result)
+
+
+def test_no_trial_is_more_than_whole_on_the_bar(tmp_path, monkeypatch):
+    told = []
+
+    class Bar(FittingBar):
+        def set_postfix_str(self, s="", refresh=True):
+            told.append(s)
+            super().set_postfix_str(s, refresh)
+
+    monkeypatch.setattr(tune_module, "FittingBar", Bar)
+    quick_tune(tmp_path / "study", 1, total_steps=1000, eval_interval=1000, num_envs=64)
+    steps = RunFolder(tmp_path / "study" / "trial-0000").read_summary()["env_steps"]
+    assert steps > 1050, "the last update goes beyond"
+    assert told[-1] == "trial 0 100%"
 
 
 def test_an_evaluation_stops_a_run_that_is_not_to_go_on(tmp_path):

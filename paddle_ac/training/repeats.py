@@ -16,6 +16,7 @@ from paddle_ac.config import RunConfig, make_config, read_yaml
 from paddle_ac.envs.make import settle_vec, tell_vec
 from paddle_ac.errors import ConfigError
 from paddle_ac.training.checkpoint import write_atomically
+from paddle_ac.training.progress import StepsBar
 from paddle_ac.training.report import as_duration
 from paddle_ac.training.run_folder import RunFolder, refused_without_a_trace, repeats_file
 from paddle_ac.training.side_by_side import Ending, Job, run_side_by_side, runs_that_fit
@@ -125,12 +126,10 @@ def _train_all(
             steps[str(run.path)] = 0
     num_jobs = min(num_jobs or runs_that_fit(config), len(jobs))
     failures: dict[str, str] = {}
-    bar = tqdm(
+    bar = StepsBar(
         desc=f"{config.algo}, {len(jobs)} runs",
         initial=sum(steps.values()),
         total=len(jobs) * config.total_steps,
-        unit=" steps",
-        unit_scale=True,
         disable=None if progress else True,
     )
 
