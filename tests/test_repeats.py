@@ -63,12 +63,15 @@ def test_the_summary_has_the_figures_of_each_run_and_over_all(repeats):
     )
 
 
-def test_the_report_tells_all_runs_and_what_to_type_next(repeats):
+def test_the_report_tells_all_runs_and_what_to_type_next(repeats, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["tools/train.py"])
     told = report_repeats(json.loads((repeats / "summary.json").read_text()))
     lines = told.splitlines()
+    assert "evaluation at the end  best evaluation" in lines[0]
+    assert "evaluation at the end: " in told and "best evaluation: " in told
     assert [line.split()[0] for line in lines[1:7]] == ["0", "7", "3", "mean", "std", "min"]
     assert f"python tools/plot.py {repeats}\n" in told and told.endswith(f"visualdl --logdir {repeats}")
-    assert all(len(line) <= 80 for line in lines[:7])
+    assert all(len(line) <= 80 for line in lines[:11])
 
 
 def test_runs_go_on_where_they_were_stopped(repeats, tmp_path):
@@ -101,7 +104,7 @@ def test_a_run_that_was_not_gone_on_with_is_no_longer_one_that_came_to_its_end(t
     returns = summary["aggregate"]["eval_mean_return"]
     assert returns["min"] == returns["max"] == summary["runs"][0]["eval_mean_return"]
     told = report_repeats(summary)
-    assert told.splitlines()[2].endswith("1,520   not gone on with") and told.endswith(f"--resume {tmp_path / 'run'}")
+    assert told.splitlines()[2].endswith("1,520  not gone on with") and told.endswith(f"--resume {tmp_path / 'run'}")
 
 
 def test_the_progress_bar_moves_at_every_point_and_begins_where_the_runs_are(tmp_path, monkeypatch):

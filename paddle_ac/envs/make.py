@@ -119,24 +119,32 @@ def make_rendered_env(config: RunConfig, render_mode: str) -> Any:
     if isinstance(config, VectorEnvConfig) and (
         config.vec == "envpool" or (config.vec == "native" and not _has_native_version(config.env))
     ):
-        raise ConfigError(f"environments of --vec {config.vec} have no pictures: {config.env} cannot be watched")
+        told = f"environments of --vec {config.vec} have no pictures: {config.env} cannot be watched"
+        raise ConfigError(told) from ValueError(f"--vec {config.vec} gives none")
     with one_line_errors(config.env):
         env = _env_maker(config)()
         modes = get_env_attr(env, "metadata").get("render_modes", ())
         env.close()
         if not {render_mode, "rgb_array"} & set(modes):  # a window is made around pictures
-            raise ConfigError(f"environment {config.env!r} has no pictures: its render modes are {list(modes)}")
+            raise _no_pictures(config.env, f"its render modes are {list(modes)}")
         env = _env_maker(config, render_mode=render_mode)()
     try:
         reset_env(env)
         picture = env.render()
     except Exception as error:  # whatever comes where a package, a driver or a screen is missing
         env.close()
-        raise ConfigError(f"environment {config.env!r} cannot be rendered: {_one_line(error)}") from None
+        raise ConfigError(f"environment {config.env!r} cannot be rendered: {_one_line(error)}") from error
     if render_mode == "rgb_array" and not _is_picture(picture):
         env.close()
-        raise ConfigError(f"environment {config.env!r} has no pictures: render() gives no [H, W, 3] array of uint8")
+        raise _no_pictures(config.env, "render() gives no [H, W, 3] array of uint8")
     return env
+
+
+def _no_pictures(env_id: str, reason: str) -> ConfigError:
+    """With the reason alone as its cause, for who names the environment before it."""
+    error = ConfigError(f"environment {env_id!r} has no pictures: {reason}")
+    error.__cause__ = ValueError(reason)
+    return error
 
 
 def _is_picture(value: Any) -> bool:

@@ -54,7 +54,7 @@ class StepsBar(FittingBar):
 
     @property
     def format_dict(self) -> dict[str, Any]:
-        meter = super().format_dict
+        meter = dict(super().format_dict)
         meter["steps"], meter["total_steps"] = _as_count(meter["n"]), _as_count(meter["total"])
         meter["n"] = min(meter["n"], meter["total"])  # the last update may go beyond, which tqdm takes for no total
         return meter

@@ -164,7 +164,7 @@ def _in_a_line(summary: dict[str, Any]) -> str:
     steps = f"{summary['env_steps']:,} steps in {as_duration(summary['train_seconds'])}"
     if summary["stopped_by"] == "interrupt":
         return f"interrupted after {steps}"
-    return f"mean return {summary['eval_mean_return']:.1f} after {steps}"
+    return f"evaluation at the end {summary['eval_mean_return']:.1f}, {steps}"
 
 
 def _summarize(
