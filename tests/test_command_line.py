@@ -45,6 +45,9 @@ def run_main(capsys, tool: str, *arguments: str) -> tuple[int, str, str]:
         (["--vec", "subproc", "--num-envs", "4", "--num-workers", "3"], "num_workers=3 must divide num_envs=4"),
         (["--env", "CartPole-v7"], "CartPole-v7"),
         (["--env", "CartPoll-v1"], "Did you mean: `CartPole`"),
+        (["--env", "CartPole"], "No registered env with id: CartPole (did you mean 'CartPole-v1'?)"),
+        (["--env", "gym:CartPole"], "(did you mean 'gym:CartPole-v1'?)"),
+        (["--env", "tests.environments:test/Walk"], "(did you mean 'tests.environments:test/Walk-v0'?)"),
         (["--env", "Blackjack-v1"], "observation space Tuple"),
         (["--algo", "q_ac", "--env", "Pendulum-v1"], "q_ac takes Discrete action spaces"),
         (["--algo", "sac", "--env", "CartPole-v1"], "sac takes Box action spaces of floats with finite bounds"),
@@ -83,6 +86,7 @@ def run_main(capsys, tool: str, *arguments: str) -> tuple[int, str, str]:
             ["--algo", "a3c", "--vec", "subproc"],
             "unknown argument --vec: only a2c, paac, td_ac, q_ac, reinforce, sac take",
         ),
+        (["--restart-workers"], "unknown argument --restart-workers: only a3c takes --restart-workers"),
         (["cartpole"], "unknown argument cartpole: flags begin with --"),
     ],
 )

@@ -89,6 +89,16 @@ def test_runs_go_on_where_they_were_stopped(repeats, tmp_path):
         resume_repeats(str(tmp_path / "run"), {"gamma": 0.5})
 
 
+def test_fewer_steps_than_a_killed_run_has_reached_are_refused(tmp_path):
+    quick_repeats(tmp_path / "run", [0, 7], total_steps=1510)
+    before = (tmp_path / "run" / "repeats.yaml").read_text()
+    (tmp_path / "run" / "seed-0" / "summary.json").unlink()  # as after kill -9
+    shutil.rmtree(tmp_path / "run" / "seed-7")
+    with pytest.raises(ConfigError, match="seed-0 has reached 1,520 steps: --total-steps must not be less"):
+        resume_repeats(str(tmp_path / "run"), {"total_steps": 1000})
+    assert (tmp_path / "run" / "repeats.yaml").read_text() == before
+
+
 def test_a_run_that_was_not_gone_on_with_is_no_longer_one_that_came_to_its_end(tmp_path, monkeypatch):
     """Ctrl-C right after the beginning: one run has reached the new end, and one has not been taken up."""
     quick_repeats(tmp_path / "run", [0, 7], total_steps=1510)

@@ -220,13 +220,22 @@ def test_a_new_study_evaluates_often_enough_to_give_up_early(tmp_path):
         ({"gamma": {"low": 0.9, "hihg": 1.0}}, "space of gamma: must be a list of choices"),
         ({"gamma": {"low": 0.9, "high": 0.5}}, "space of gamma: "),
         ({"gamma": {"low": 0.0, "high": 0.5, "log": True}}, "space of gamma: "),
-        ({}, "nothing is left to be searched"),
+        ({}, "nothing is known that could be searched for a2c: give --space FILE"),
     ],
 )
 def test_a_space_that_cannot_be_searched_is_refused(space, said):
     with pytest.raises(ConfigError) as raised:
         choose_space(make_config({"algo": "a2c"}), set(), space)
     assert said in str(raised.value)
+
+
+def test_where_nothing_is_searched_it_says_whether_flags_are_the_cause(monkeypatch):
+    monkeypatch.setattr(tune_module, "DEFAULT_SPACE", {"gamma": [0.9, 0.99], "tau": [0.1]})
+    with pytest.raises(ConfigError, match="nothing is left to be searched: leave out flags"):
+        choose_space(make_config({"algo": "a2c"}), {"gamma", "env"})
+    monkeypatch.setattr(tune_module, "DEFAULT_SPACE", {"tau": [0.1]})
+    with pytest.raises(ConfigError, match="nothing is known that could be searched for a2c: give --space FILE"):
+        choose_space(make_config({"algo": "a2c"}), {"gamma", "env"})
 
 
 def test_another_search_in_the_same_folder_is_refused(study, tmp_path):

@@ -6,9 +6,10 @@ import functools
 import importlib
 import logging
 import os
+import re
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -256,7 +257,8 @@ def _env_maker(config: RunConfig, **options: Any) -> Callable[[], Any]:
         try:
             gym.spec(plain_id)
         except (ImportError, TypeError, ValueError, gym.error.Error) as error:
-            raise ConfigError(f"environment {env_id!r}: {_one_line(error)}") from None
+            hint = _newest_version(env_id, gym.envs.registry)
+            raise ConfigError(f"environment {env_id!r}: {_one_line(error)}{hint}") from None
         make_env = functools.partial(make_classic_gym, plain_id, **options)
     return make_env if config.frame_stack == 1 else functools.partial(make_stacked, make_env, config.frame_stack)
 
@@ -268,7 +270,16 @@ def _find_spec(env_id: str) -> EnvSpec:
             importlib.import_module(module_name)
         return gymnasium.spec(plain_id)
     except (ImportError, TypeError, ValueError, gymnasium.error.Error) as error:
-        raise ConfigError(f"environment {env_id!r}: {_one_line(error)}") from None
+        hint = _newest_version(env_id, gymnasium.registry)
+        raise ConfigError(f"environment {env_id!r}: {_one_line(error)}{hint}") from None
+
+
+def _newest_version(env_id: str, registry: Mapping[str, Any]) -> str:
+    """Of an id that lacks nothing but its version, the one to suggest; the registries suggest none."""
+    maker, colon, plain_id = env_id.rpartition(":")
+    matches = [re.fullmatch(rf"{re.escape(plain_id)}-v(\d+)", known) for known in registry]
+    versions = [int(match[1]) for match in matches if match]
+    return f" (did you mean '{maker}{colon}{plain_id}-v{max(versions)}'?)" if versions else ""
 
 
 def _one_line(error: BaseException) -> str:

@@ -15,7 +15,7 @@ from tqdm import tqdm
 from paddle_ac.config import RunConfig, make_config, read_yaml
 from paddle_ac.envs.make import settle_vec, tell_vec
 from paddle_ac.errors import ConfigError
-from paddle_ac.training.checkpoint import write_atomically
+from paddle_ac.training.checkpoint import load_checkpoint, write_atomically
 from paddle_ac.training.progress import StepsBar
 from paddle_ac.training.report import as_duration
 from paddle_ac.training.run_folder import RunFolder, refused_without_a_trace, repeats_file
@@ -91,11 +91,12 @@ def resume_repeats(
     for name, value in config:
         if value != getattr(before, name) and name not in config.changeable_on_resume:
             raise ConfigError(f"{name} cannot change on resume: {run_dir} has {getattr(before, name)!r}, not {value!r}")
-    steps = {seed: _seed_folder(folder, seed).read_summary().get("env_steps") or 0 for seed in seeds}
-    furthest = max(seeds, key=lambda seed: steps[seed])
-    if config.total_steps < min(before.total_steps, steps[furthest]):
-        furthest_run = _seed_folder(folder, furthest).path
-        raise ConfigError(f"{furthest_run} has reached {steps[furthest]:,} steps: --total-steps must not be less")
+    if config.total_steps < before.total_steps:
+        steps = {seed: _steps_in_checkpoint(_seed_folder(folder, seed)) for seed in seeds}
+        furthest = max(seeds, key=lambda seed: steps[seed])
+        if config.total_steps < steps[furthest]:
+            furthest_run = _seed_folder(folder, furthest).path
+            raise ConfigError(f"{furthest_run} has reached {steps[furthest]:,} steps: --total-steps must not be less")
     if all(_seed_folder(folder, seed).is_over(config.total_steps) for seed in seeds):
         raise ConfigError(
             f"all runs in {run_dir} have reached {config.total_steps:,} steps: go on with a larger --total-steps"
@@ -205,6 +206,12 @@ def _aggregate(values: list[float]) -> dict[str, float]:
 
 def _seed_folder(folder: Path, seed: int) -> RunFolder:
     return RunFolder(folder / f"seed-{seed}")
+
+
+def _steps_in_checkpoint(run: RunFolder) -> int:
+    """That a run goes on from: the summary lacks them, or has those of an earlier call, where a run was killed."""
+    state = load_checkpoint(run.latest) if run.latest.is_file() else {}
+    return state.get("algorithm", {}).get("env_steps", 0)
 
 
 def _write_config(folder: Path, config: RunConfig, seeds: Sequence[int]) -> None:

@@ -241,6 +241,8 @@ def choose_space(config: RunConfig, fixed: set[str], custom: dict[str, Any] | No
             raise ConfigError(f"unknown hyper-parameter {name!r} in the space{nearest(str(name), fields)}")
     source = DEFAULT_SPACE if custom is None else custom
     space = {name: choices for name, choices in source.items() if name in fields and name not in fixed}
+    if not space and not fixed & source.keys():
+        raise ConfigError(f"nothing is known that could be searched for {config.algo}: give --space FILE")
     if not space:
         raise ConfigError("nothing is left to be searched: leave out flags of hyper-parameters")
     for name, choices in space.items():
