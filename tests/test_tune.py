@@ -181,7 +181,7 @@ def test_ctrl_c_keeps_what_is_done_and_begins_the_rest_again(tmp_path):
     process.send_signal(signal.SIGINT)
     output, errors = process.communicate(timeout=60)
     assert process.returncode == 130 and errors == ""
-    assert f"python tools/tune.py --study-dir {folder} --trials 500\n" in output
+    assert f"python {ROOT / 'tools' / 'tune.py'} --study-dir {folder} --trials 500\n" in output
     *done, stopped = trials_of(folder)
     assert all(trial.state.name in ("COMPLETE", "PRUNED") for trial in done) and stopped.state.name == "RUNNING"
     process = start_tune(f"--study-dir={folder}", f"--trials={len(done) + 1}", "--jobs=1")
