@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal, NoReturn, get_args, get_origin
 
 from multiprocessing_env import VecEnvError
-from paddle_ac.config import CONFIGS, RunConfig, nearest, read_yaml
+from paddle_ac.config import CONFIGS, RunConfig, nearest, read_yaml, who_take
 from paddle_ac.errors import CheckpointError, ConfigError, ExportError, NonFiniteError
 from paddle_ac.training.interrupt import interrupt_noted
 
@@ -44,7 +44,7 @@ class ArgumentParser(argparse.ArgumentParser):
                 as_flags = {algo: [_as_flag(name) for name in CONFIGS[algo].model_fields] for algo in CONFIGS}
                 takers = [algo for algo, known in as_flags.items() if flag in known]
                 if self.has_hyper_parameters and takers:
-                    raise ConfigError(f"unknown argument {argument}: only {', '.join(takers)} take {flag}")
+                    raise ConfigError(f"unknown argument {argument}: only {who_take(takers)} {flag}")
                 raise ConfigError(f"unknown argument {argument}{nearest(flag, flags)}")
         namespace, unknown = self.parse_known_args(arguments)
         if unknown:

@@ -393,7 +393,7 @@ def make_config(values: dict[str, Any]) -> RunConfig:
     for name in values:
         if name not in config_class.model_fields:
             takers = [algo for algo in CONFIGS if name in CONFIGS[algo].model_fields]
-            hint = f": only {', '.join(takers)} take it" if takers else nearest(str(name), config_class.model_fields)
+            hint = f": only {who_take(takers)} it" if takers else nearest(str(name), config_class.model_fields)
             raise ConfigError(f"unknown hyper-parameter {name!r} of {values['algo']}{hint}")
     try:
         return config_class(**values)
@@ -444,9 +444,16 @@ def nearest(name: str, known: Any) -> str:
     return f" (did you mean {matches[0]!r}?)" if matches else ""
 
 
+def who_take(takers: list[str]) -> str:
+    """``"a3c takes"``, or ``"a2c, paac take"``."""
+    return f"{', '.join(takers)} take{'s' * (len(takers) == 1)}"
+
+
 def _one_line(problem: Any) -> str:
-    place = ".".join(str(part) for part in problem["loc"])
+    place = str(problem["loc"][0]) if problem["loc"] else ""  # of a part of hidden_sizes, the name is enough
     message = problem["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
+    if problem["type"] == "string_too_short":
+        message = "must not be empty"
     choices = re.findall(r"'(\w+)'", message) if problem["type"] == "literal_error" else []
     hint = nearest(str(problem["input"]), choices)
     return f"{place}: {message}, got {problem['input']!r}{hint}" if place else message

@@ -97,6 +97,18 @@ def test_ctrl_c_is_raised_once_there_is_a_checkpoint(tmp_path):
     assert paddle_ac.resume(str(tmp_path / "run"))["env_steps"] == 500
 
 
+@pytest.mark.parametrize("use", [paddle_ac.load, paddle_ac.evaluate_run])
+def test_without_a_best_policy_the_latest_is_named(tmp_path, use):
+    paddle_ac.train({**QUICK, "vec": "serial", "total_steps": 100}, str(tmp_path / "run"), progress=False)
+    (tmp_path / "run" / "summary.json").unlink()  # as after kill -9 before the first evaluation
+    (tmp_path / "run" / "best" / "model.safetensors").unlink()
+    with pytest.raises(paddle_ac.CheckpointError, match=r"best/model.safetensors: .*; take checkpoint 'latest'$"):
+        use(str(tmp_path / "run"))
+    (tmp_path / "run" / "checkpoints" / "latest.safetensors").unlink()
+    with pytest.raises(paddle_ac.CheckpointError, match=r"there is no checkpoint .*best/model.safetensors$"):
+        use(str(tmp_path / "run"))
+
+
 def test_environments_registered_in_this_process_are_known():
     gymnasium.register("paddle-ac-test/Walk-v0", RandomWalk)
     with paddle_ac.make("a2c", "paddle-ac-test/Walk-v0", num_envs=2, num_workers=2, vec="subproc") as agent:
@@ -122,6 +134,13 @@ def test_mistakes_are_told_in_one_line():
         paddle_ac.make("a2c", "FrozenLake-v1", frame_stack=2)
     with pytest.raises(AttributeError, match="no attribute 'tarin'"):
         paddle_ac.tarin
+
+
+def test_dir_lists_what_is_offered():
+    listed = dir(paddle_ac)
+    assert set(paddle_ac.__all__) < set(listed)
+    assert all(name.startswith("__") for name in set(listed) - set(paddle_ac.__all__))
+    assert {"__version__", "__doc__"} < set(listed)
 
 
 def test_the_import_brings_no_paddle():

@@ -44,6 +44,9 @@ def run_main(capsys, tool: str, *arguments: str) -> tuple[int, str, str]:
         (["--vec", "subproc", "--num-envs", "4", "--num-workers", "3"], "num_workers=3 must divide num_envs=4"),
         (["--env", "CartPole-v7"], "CartPole-v7"),
         (["--env", "CartPoll-v1"], "Did you mean: `CartPole`"),
+        (["--env", "CartPole"], "No registered env with id: CartPole (did you mean 'CartPole-v1'?)"),
+        (["--env", "gym:CartPole"], "(did you mean 'gym:CartPole-v1'?)"),
+        (["--env", "tests.environments:test/Walk"], "(did you mean 'tests.environments:test/Walk-v0'?)"),
         (["--env", "Blackjack-v1"], "observation space Tuple"),
         (["--algo", "q_ac", "--env", "Pendulum-v1"], "q_ac takes Discrete action spaces"),
         (["--algo", "sac", "--env", "CartPole-v1"], "sac takes Box action spaces of floats with finite bounds"),
@@ -82,6 +85,7 @@ def run_main(capsys, tool: str, *arguments: str) -> tuple[int, str, str]:
             ["--algo", "a3c", "--vec", "subproc"],
             "unknown argument --vec: only a2c, paac, td_ac, q_ac, reinforce, sac take",
         ),
+        (["--restart-workers"], "unknown argument --restart-workers: only a3c takes --restart-workers"),
         (["cartpole"], "unknown argument cartpole: flags begin with --"),
     ],
 )
@@ -186,18 +190,31 @@ def test_help_fits_the_terminal(capsys, monkeypatch, tool, columns):
 
 @pytest.mark.parametrize(
     "seconds,told",
-    [(0.04, "0.0 s"), (99.9, "99.9 s"), (99.96, "1 min 40 s"), (200.3, "3 min 20 s"), (7500, "2 h 5 min")],
+    [
+        (0.04, "less than 0.1 s"),
+        (0.06, "0.1 s"),
+        (99.9, "99.9 s"),
+        (99.96, "1 min 40 s"),
+        (200.3, "3 min 20 s"),
+        (7500, "2 h 5 min"),
+    ],
 )
 def test_times_are_readable(seconds, told):
     assert as_duration(seconds) == told
 
 
-def test_the_end_of_a_run_tells_what_to_type_next():
+@pytest.fixture
+def summary(monkeypatch) -> dict:
+    """Of a run that came to its end, with pictures."""
+    monkeypatch.setattr(sys, "argv", ["tools/train.py"])
     summary = {"stopped_by": "total_steps", "env_steps": 1_234_567, "episodes": 4321, "train_seconds": 200.3}
-    summary |= {"mean_return_last_100": 480.04, "eval_mean_return": 500.0, "run_dir": "runs/my first"}
-    summary["best_eval_mean_return"] = 500.0
+    summary |= {"algo": "a2c", "run_dir": "runs/my first", "has_pictures": True}
+    return summary | {"mean_return_last_100": 480.04, "eval_mean_return": 500.0, "best_eval_mean_return": 500.0}
+
+
+def test_the_end_of_a_run_tells_what_to_type_next(summary):
     assert report_run(summary) == (
-        "trained for 1,234,567 steps, 4,321 episodes in 3 min 20 s\n"
+        "trained for 1,234,567 steps, 4,321 episodes in 3 min 20 s, evaluations left out\n"
         "mean return, last 100 episodes: 480.0\n"
         "mean return, evaluation at the end: 500.0\n"
         "everything of this run lies in 'runs/my first'\n"
@@ -210,6 +227,56 @@ def test_the_end_of_a_run_tells_what_to_type_next():
     assert "python tools/train.py --resume 'runs/my first'\n" in interrupted and "--checkpoint" not in interrupted
     early = {**summary, "stopped_by": "interrupt", "eval_mean_return": None, "best_eval_mean_return": None}
     assert "--checkpoint latest --episodes 100\n" in report_run(early)
+
+
+def test_the_time_of_a_run_is_told_with_what_it_lacks(summary):
+    def first_line(**changes) -> str:
+        return report_run({**summary, **changes}).splitlines()[0]
+
+    assert first_line(episodes=1).endswith(", 1 episode in 3 min 20 s, evaluations left out")
+    assert first_line(best_eval_mean_return=None).endswith("episodes in 3 min 20 s")
+    assert first_line(algo="a3c").endswith("in 3 min 20 s, the start of the workers left out")
+    assert first_line(algo="a3c", train_seconds=0.0, episodes=15).endswith("steps, 15 episodes")
+
+
+def test_what_to_type_next_works_where_it_is_typed(summary, monkeypatch):
+    for tool, told in (
+        ("/some/where/tools/train.py", "python /some/where/tools/evaluate.py "),
+        ("/my tools/train.py", "python '/my tools/evaluate.py' "),
+        ("train.py", "python evaluate.py "),
+    ):
+        monkeypatch.setattr(sys, "argv", [tool])
+        assert report_run(summary).count(told) == 2
+
+
+def test_an_environment_without_pictures_is_not_offered_to_be_watched(summary):
+    assert "--record" in report_run(summary)
+    told = report_run({**summary, "has_pictures": False})
+    assert "--record" not in told and "python tools/export.py --run-dir 'runs/my first' --format paddle\n" in told
+
+
+QUICK_RUN = ("--total-steps=200", "--eval-episodes=1", "--vec=serial", "--no-progress")
+
+
+def test_what_is_offered_at_the_end_of_a_run_can_be_recorded(capsys, tmp_path):
+    code, output, _ = run_main(capsys, "train.py", *QUICK_RUN, f"--run-dir={tmp_path / 'run'}")
+    assert code == 0 and "--record episode.gif" in output
+    runpy.run_path(str(TOOLS / "evaluate.py"))["main"](
+        ["--run-dir", str(tmp_path / "run"), "--record", str(tmp_path / "episode.gif")]
+    )
+    assert (tmp_path / "episode.gif").is_file()
+
+
+def test_that_an_environment_has_no_pictures_is_said_with_its_name_once(capsys, tmp_path, caplog):
+    env = "tests.environments:test/Walk-v0"
+    with caplog.at_level("INFO", logger="paddle_ac"):
+        code, output, _ = run_main(capsys, "train.py", *QUICK_RUN, f"--env={env}", f"--run-dir={tmp_path / 'run'}")
+    assert code == 0 and "--record" not in output
+    assert caplog.messages[-1] == f"no pictures of {env}: its render modes are []"
+    code, _, errors = run_main(
+        capsys, "evaluate.py", "--run-dir", str(tmp_path / "run"), "--record", str(tmp_path / "episode.gif")
+    )
+    assert code == 2 and errors == f"error: environment {env!r} has no pictures: its render modes are []\n"
 
 
 INTERRUPTED_IMPORT = """

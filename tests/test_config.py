@@ -122,6 +122,18 @@ def test_the_value_refused_and_its_limit_are_told():
     assert "1.5" in message and "less than or equal to 1" in message
 
 
+@pytest.mark.parametrize(
+    "values,message",
+    [
+        ({"env": ""}, "env: must not be empty, got ''"),
+        ({"hidden_sizes": "64,-1"}, "hidden_sizes: must be greater than 0, got '-1'"),
+        ({"lock": True}, "unknown hyper-parameter 'lock' of a2c: only a3c takes it"),
+    ],
+)
+def test_mistakes_are_told_in_words_of_our_own(values, message):
+    assert message_of(make_config, {"algo": "a2c", **values}) == message
+
+
 def test_several_mistakes_are_told_together():
     message = message_of(make_config, {"algo": "a2c", "gamma": 1.5, "num_envs": 0})
     assert "gamma" in message and "num_envs" in message

@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
-from tqdm import tqdm
 
 from paddle_ac.config import make_config
 from paddle_ac.errors import ConfigError
 from paddle_ac.training import repeats as repeats_module
+from paddle_ac.training.progress import StepsBar
 from paddle_ac.training.repeats import resume_repeats, train_repeats
 from paddle_ac.training.report import report_repeats
 from paddle_ac.training.run_folder import RunFolder
@@ -63,12 +63,15 @@ def test_the_summary_has_the_figures_of_each_run_and_over_all(repeats):
     )
 
 
-def test_the_report_tells_all_runs_and_what_to_type_next(repeats):
+def test_the_report_tells_all_runs_and_what_to_type_next(repeats, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["tools/train.py"])
     told = report_repeats(json.loads((repeats / "summary.json").read_text()))
     lines = told.splitlines()
+    assert "evaluation at the end  best evaluation" in lines[0]
+    assert "evaluation at the end: " in told and "best evaluation: " in told
     assert [line.split()[0] for line in lines[1:7]] == ["0", "7", "3", "mean", "std", "min"]
     assert f"python tools/plot.py {repeats}\n" in told and told.endswith(f"python tools/dashboard.py {repeats}")
-    assert all(len(line) <= 80 for line in lines[:7])
+    assert all(len(line) <= 80 for line in lines[:11])
 
 
 def test_runs_go_on_where_they_were_stopped(repeats, tmp_path):
@@ -86,6 +89,16 @@ def test_runs_go_on_where_they_were_stopped(repeats, tmp_path):
         resume_repeats(str(tmp_path / "run"), {"gamma": 0.5})
 
 
+def test_fewer_steps_than_a_killed_run_has_reached_are_refused(tmp_path):
+    quick_repeats(tmp_path / "run", [0, 7], total_steps=1510)
+    before = (tmp_path / "run" / "repeats.yaml").read_text()
+    (tmp_path / "run" / "seed-0" / "summary.json").unlink()  # as after kill -9
+    shutil.rmtree(tmp_path / "run" / "seed-7")
+    with pytest.raises(ConfigError, match="seed-0 has reached 1,520 steps: --total-steps must not be less"):
+        resume_repeats(str(tmp_path / "run"), {"total_steps": 1000})
+    assert (tmp_path / "run" / "repeats.yaml").read_text() == before
+
+
 def test_a_run_that_was_not_gone_on_with_is_no_longer_one_that_came_to_its_end(tmp_path, monkeypatch):
     """Ctrl-C right after the beginning: one run has reached the new end, and one has not been taken up."""
     quick_repeats(tmp_path / "run", [0, 7], total_steps=1510)
@@ -101,13 +114,13 @@ def test_a_run_that_was_not_gone_on_with_is_no_longer_one_that_came_to_its_end(t
     returns = summary["aggregate"]["eval_mean_return"]
     assert returns["min"] == returns["max"] == summary["runs"][0]["eval_mean_return"]
     told = report_repeats(summary)
-    assert told.splitlines()[2].endswith("1,520   not gone on with") and told.endswith(f"--resume {tmp_path / 'run'}")
+    assert told.splitlines()[2].endswith("1,520  not gone on with") and told.endswith(f"--resume {tmp_path / 'run'}")
 
 
 def test_the_progress_bar_moves_at_every_point_and_begins_where_the_runs_are(tmp_path, monkeypatch):
     bars = []
 
-    class Bar(tqdm):
+    class Bar(StepsBar):
         def __init__(self, **options):
             super().__init__(**options)
             self.seen = [self.n]
@@ -117,7 +130,7 @@ def test_the_progress_bar_moves_at_every_point_and_begins_where_the_runs_are(tmp
             super().update(n)
             self.seen.append(self.seen[-1] + n)
 
-    monkeypatch.setattr(repeats_module, "tqdm", Bar)
+    monkeypatch.setattr(repeats_module, "StepsBar", Bar)
     quick_repeats(tmp_path / "run", [0], total_steps=1510, log_interval=500, eval_interval=10_000)
     resume_repeats(str(tmp_path / "run"), {"total_steps": 3020})
     assert [bar.seen for bar in bars] == [[0, 500, 1000, 1500, 1520], [1520, 2000, 2500, 3000, 3020]]
@@ -183,7 +196,7 @@ def test_ctrl_c_stops_all_with_checkpoints(tmp_path, how, send, flags):
     assert "not begun" in output and f"--resume {tmp_path / 'run'}\n" in output
     for folder in folders:
         summary = folder.read_summary()
-        assert summary["stopped_by"] == "interrupt" and summary["env_steps"] > 900 and folder.latest.is_file()
+        assert summary["stopped_by"] == "interrupt" and summary["env_steps"] >= 900 and folder.latest.is_file()
         assert folder.curves.is_file()
 
 

@@ -18,6 +18,8 @@ from visualdl.server.lib import get_hparam_list
 from paddle_ac.config import CONFIGS, make_config, read_yaml
 from paddle_ac.errors import ConfigError
 from paddle_ac.training import side_by_side
+from paddle_ac.training import tune as tune_module
+from paddle_ac.training.progress import FittingBar
 from paddle_ac.training.report import report_study
 from paddle_ac.training.run_folder import RunFolder
 from paddle_ac.training.train import train
@@ -123,6 +125,21 @@ def test_a_trial_that_is_worse_than_the_others_is_given_up(tmp_path, monkeypatch
     assert "2 given up" in report_study(result)
 
 
+def test_no_trial_is_more_than_whole_on_the_bar(tmp_path, monkeypatch):
+    told = []
+
+    class Bar(FittingBar):
+        def set_postfix_str(self, s="", refresh=True):
+            told.append(s)
+            super().set_postfix_str(s, refresh)
+
+    monkeypatch.setattr(tune_module, "FittingBar", Bar)
+    quick_tune(tmp_path / "study", 1, total_steps=1000, eval_interval=1000, num_envs=64)
+    steps = RunFolder(tmp_path / "study" / "trial-0000").read_summary()["env_steps"]
+    assert steps > 1050, "the last update goes beyond"
+    assert told[-1] == "trial 0 100%"
+
+
 def test_an_evaluation_stops_a_run_that_is_not_to_go_on(tmp_path):
     heard = []
 
@@ -164,7 +181,7 @@ def test_ctrl_c_keeps_what_is_done_and_begins_the_rest_again(tmp_path):
     process.send_signal(signal.SIGINT)
     output, errors = process.communicate(timeout=60)
     assert process.returncode == 130 and errors == ""
-    assert f"python tools/tune.py --study-dir {folder} --trials 500\n" in output
+    assert f"python {ROOT / 'tools' / 'tune.py'} --study-dir {folder} --trials 500\n" in output
     *done, stopped = trials_of(folder)
     assert all(trial.state.name in ("COMPLETE", "PRUNED") for trial in done) and stopped.state.name == "RUNNING"
     process = start_tune(f"--study-dir={folder}", f"--trials={len(done) + 1}", "--jobs=1")
@@ -203,13 +220,22 @@ def test_a_new_study_evaluates_often_enough_to_give_up_early(tmp_path):
         ({"gamma": {"low": 0.9, "hihg": 1.0}}, "space of gamma: must be a list of choices"),
         ({"gamma": {"low": 0.9, "high": 0.5}}, "space of gamma: "),
         ({"gamma": {"low": 0.0, "high": 0.5, "log": True}}, "space of gamma: "),
-        ({}, "nothing is left to be searched"),
+        ({}, "nothing is known that could be searched for a2c: give --space FILE"),
     ],
 )
 def test_a_space_that_cannot_be_searched_is_refused(space, said):
     with pytest.raises(ConfigError) as raised:
         choose_space(make_config({"algo": "a2c"}), set(), space)
     assert said in str(raised.value)
+
+
+def test_where_nothing_is_searched_it_says_whether_flags_are_the_cause(monkeypatch):
+    monkeypatch.setattr(tune_module, "DEFAULT_SPACE", {"gamma": [0.9, 0.99], "tau": [0.1]})
+    with pytest.raises(ConfigError, match="nothing is left to be searched: leave out flags"):
+        choose_space(make_config({"algo": "a2c"}), {"gamma", "env"})
+    monkeypatch.setattr(tune_module, "DEFAULT_SPACE", {"tau": [0.1]})
+    with pytest.raises(ConfigError, match="nothing is known that could be searched for a2c: give --space FILE"):
+        choose_space(make_config({"algo": "a2c"}), {"gamma", "env"})
 
 
 def test_another_search_in_the_same_folder_is_refused(study, tmp_path):

@@ -6,9 +6,10 @@ import functools
 import importlib
 import logging
 import os
+import re
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -119,24 +120,32 @@ def make_rendered_env(config: RunConfig, render_mode: str) -> Any:
     if isinstance(config, VectorEnvConfig) and (
         config.vec == "envpool" or (config.vec == "native" and not _has_native_version(config.env))
     ):
-        raise ConfigError(f"environments of --vec {config.vec} have no pictures: {config.env} cannot be watched")
+        told = f"environments of --vec {config.vec} have no pictures: {config.env} cannot be watched"
+        raise ConfigError(told) from ValueError(f"--vec {config.vec} gives none")
     with one_line_errors(config.env):
         env = _env_maker(config)()
         modes = get_env_attr(env, "metadata").get("render_modes", ())
         env.close()
         if not {render_mode, "rgb_array"} & set(modes):  # a window is made around pictures
-            raise ConfigError(f"environment {config.env!r} has no pictures: its render modes are {list(modes)}")
+            raise _no_pictures(config.env, f"its render modes are {list(modes)}")
         env = _env_maker(config, render_mode=render_mode)()
     try:
         reset_env(env)
         picture = env.render()
     except Exception as error:  # whatever comes where a package, a driver or a screen is missing
         env.close()
-        raise ConfigError(f"environment {config.env!r} cannot be rendered: {_one_line(error)}") from None
+        raise ConfigError(f"environment {config.env!r} cannot be rendered: {_one_line(error)}") from error
     if render_mode == "rgb_array" and not _is_picture(picture):
         env.close()
-        raise ConfigError(f"environment {config.env!r} has no pictures: render() gives no [H, W, 3] array of uint8")
+        raise _no_pictures(config.env, "render() gives no [H, W, 3] array of uint8")
     return env
+
+
+def _no_pictures(env_id: str, reason: str) -> ConfigError:
+    """With the reason alone as its cause, for who names the environment before it."""
+    error = ConfigError(f"environment {env_id!r} has no pictures: {reason}")
+    error.__cause__ = ValueError(reason)
+    return error
 
 
 def _is_picture(value: Any) -> bool:
@@ -248,7 +257,8 @@ def _env_maker(config: RunConfig, **options: Any) -> Callable[[], Any]:
         try:
             gym.spec(plain_id)
         except (ImportError, TypeError, ValueError, gym.error.Error) as error:
-            raise ConfigError(f"environment {env_id!r}: {_one_line(error)}") from None
+            hint = _newest_version(env_id, gym.envs.registry)
+            raise ConfigError(f"environment {env_id!r}: {_one_line(error)}{hint}") from None
         make_env = functools.partial(make_classic_gym, plain_id, **options)
     return make_env if config.frame_stack == 1 else functools.partial(make_stacked, make_env, config.frame_stack)
 
@@ -260,7 +270,16 @@ def _find_spec(env_id: str) -> EnvSpec:
             importlib.import_module(module_name)
         return gymnasium.spec(plain_id)
     except (ImportError, TypeError, ValueError, gymnasium.error.Error) as error:
-        raise ConfigError(f"environment {env_id!r}: {_one_line(error)}") from None
+        hint = _newest_version(env_id, gymnasium.registry)
+        raise ConfigError(f"environment {env_id!r}: {_one_line(error)}{hint}") from None
+
+
+def _newest_version(env_id: str, registry: Mapping[str, Any]) -> str:
+    """Of an id that lacks nothing but its version, the one to suggest; the registries suggest none."""
+    maker, colon, plain_id = env_id.rpartition(":")
+    matches = [re.fullmatch(rf"{re.escape(plain_id)}-v(\d+)", known) for known in registry]
+    versions = [int(match[1]) for match in matches if match]
+    return f" (did you mean '{maker}{colon}{plain_id}-v{max(versions)}'?)" if versions else ""
 
 
 def _one_line(error: BaseException) -> str:

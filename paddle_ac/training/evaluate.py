@@ -38,6 +38,8 @@ def load_policy(folder: RunFolder, config: RunConfig, checkpoint: str, envs: Vec
     if checkpoint not in ("best", "latest"):
         raise ConfigError(f"checkpoint must be 'best' or 'latest', not {checkpoint!r}")
     path = folder.latest if checkpoint == "latest" or _ended_with_the_best(folder) else folder.best
+    if path == folder.best and not path.is_file() and folder.latest.is_file():
+        raise CheckpointError(f"there is no checkpoint {path}: no best policy was kept yet; take checkpoint 'latest'")
     state = load_checkpoint(path)
     algo = state.get("algo")
     state = state if path == folder.best else state.get("algorithm", {})

@@ -15,7 +15,8 @@ from tqdm import tqdm
 from paddle_ac.config import RunConfig, make_config, read_yaml
 from paddle_ac.envs.make import settle_vec, tell_vec
 from paddle_ac.errors import ConfigError
-from paddle_ac.training.checkpoint import write_atomically
+from paddle_ac.training.checkpoint import load_checkpoint, write_atomically
+from paddle_ac.training.progress import StepsBar
 from paddle_ac.training.report import as_duration
 from paddle_ac.training.run_folder import RunFolder, refused_without_a_trace, repeats_file
 from paddle_ac.training.side_by_side import Ending, Job, run_side_by_side, runs_that_fit
@@ -90,11 +91,12 @@ def resume_repeats(
     for name, value in config:
         if value != getattr(before, name) and name not in config.changeable_on_resume:
             raise ConfigError(f"{name} cannot change on resume: {run_dir} has {getattr(before, name)!r}, not {value!r}")
-    steps = {seed: _seed_folder(folder, seed).read_summary().get("env_steps") or 0 for seed in seeds}
-    furthest = max(seeds, key=lambda seed: steps[seed])
-    if config.total_steps < min(before.total_steps, steps[furthest]):
-        furthest_run = _seed_folder(folder, furthest).path
-        raise ConfigError(f"{furthest_run} has reached {steps[furthest]:,} steps: --total-steps must not be less")
+    if config.total_steps < before.total_steps:
+        steps = {seed: _steps_in_checkpoint(_seed_folder(folder, seed)) for seed in seeds}
+        furthest = max(seeds, key=lambda seed: steps[seed])
+        if config.total_steps < steps[furthest]:
+            furthest_run = _seed_folder(folder, furthest).path
+            raise ConfigError(f"{furthest_run} has reached {steps[furthest]:,} steps: --total-steps must not be less")
     if all(_seed_folder(folder, seed).is_over(config.total_steps) for seed in seeds):
         raise ConfigError(
             f"all runs in {run_dir} have reached {config.total_steps:,} steps: go on with a larger --total-steps"
@@ -125,12 +127,10 @@ def _train_all(
             steps[str(run.path)] = 0
     num_jobs = min(num_jobs or runs_that_fit(config), len(jobs))
     failures: dict[str, str] = {}
-    bar = tqdm(
+    bar = StepsBar(
         desc=f"{config.algo}, {len(jobs)} runs",
         initial=sum(steps.values()),
         total=len(jobs) * config.total_steps,
-        unit=" steps",
-        unit_scale=True,
         disable=None if progress else True,
     )
 
@@ -165,7 +165,7 @@ def _in_a_line(summary: dict[str, Any]) -> str:
     steps = f"{summary['env_steps']:,} steps in {as_duration(summary['train_seconds'])}"
     if summary["stopped_by"] == "interrupt":
         return f"interrupted after {steps}"
-    return f"mean return {summary['eval_mean_return']:.1f} after {steps}"
+    return f"evaluation at the end {summary['eval_mean_return']:.1f}, {steps}"
 
 
 def _summarize(
@@ -206,6 +206,12 @@ def _aggregate(values: list[float]) -> dict[str, float]:
 
 def _seed_folder(folder: Path, seed: int) -> RunFolder:
     return RunFolder(folder / f"seed-{seed}")
+
+
+def _steps_in_checkpoint(run: RunFolder) -> int:
+    """That a run goes on from: the summary lacks them, or has those of an earlier call, where a run was killed."""
+    state = load_checkpoint(run.latest) if run.latest.is_file() else {}
+    return state.get("algorithm", {}).get("env_steps", 0)
 
 
 def _write_config(folder: Path, config: RunConfig, seeds: Sequence[int]) -> None:

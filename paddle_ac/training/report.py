@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import shlex
+import sys
+from pathlib import Path
 from typing import Any
+
+EVALUATIONS_EXPLAINED = """\
+evaluation at the end: mean return of the policy that the run ended with, in
+    episodes that nothing was chosen by
+best evaluation: the highest mean return on the way, in other episodes, the same
+    each time; it chooses the best checkpoint"""
 
 
 def as_duration(seconds: float) -> str:
     """``"8.2 s"``, ``"3 min 20 s"`` or ``"2 h 5 min"``."""
+    if seconds < 0.05:
+        return "less than 0.1 s"
     if seconds < 99.95:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
@@ -25,18 +35,38 @@ def report_run(summary: dict[str, Any]) -> str:
     is_interrupted = summary["stopped_by"] == "interrupt"
     lines = [
         f"{'interrupted after' if is_interrupted else 'trained for'} {summary['env_steps']:,} steps, "
-        f"{summary['episodes']:,} episodes in {as_duration(summary['train_seconds'])}"
+        f"{summary['episodes']:,} episode{'s' * (summary['episodes'] != 1)}{_time_of(summary)}"
     ]
     for name, label in (("mean_return_last_100", "last 100 episodes"), ("eval_mean_return", "evaluation at the end")):
         if summary[name] is not None:
             lines.append(f"mean return, {label}: {summary[name]:.1f}")
     folder = shlex.quote(summary["run_dir"])
-    go_on = f"  go on:     python tools/train.py --resume {folder}"
-    evaluate = f"  evaluate:  python tools/evaluate.py --run-dir {folder}{_which(summary)} --episodes 100"
-    watch = f"  watch:     python tools/evaluate.py --run-dir {folder}{_which(summary)} --record episode.gif"
-    curves = f"  curves:    python tools/dashboard.py {folder}"
+    go_on = f"  go on:     {_command('train')} --resume {folder}"
+    evaluate = f"  evaluate:  {_command('evaluate')} --run-dir {folder}{_which(summary)} --episodes 100"
+    export = f"  export:    {_command('export')} --run-dir {folder}{_which(summary)} --format paddle"
+    watch = f"  watch:     {_command('evaluate')} --run-dir {folder}{_which(summary)} --record episode.gif"
+    curves = f"  curves:    {_command('dashboard')} {folder}"
     lines.append(f"everything of this run lies in {folder}")
-    return "\n".join(lines + ([go_on, evaluate, curves] if is_interrupted else [evaluate, watch, curves]))
+    if is_interrupted:
+        commands = [go_on, evaluate, curves]
+    else:
+        commands = [evaluate, watch if summary["has_pictures"] else export, curves]
+    return "\n".join(lines + commands)
+
+
+def _time_of(summary: dict[str, Any]) -> str:
+    """How long it was trained for: less than has passed, which is told."""
+    if not summary["train_seconds"]:  # a single update of workers, whose start is left out
+        return ""
+    told = f" in {as_duration(summary['train_seconds'])}"
+    if summary["algo"] == "a3c":
+        return f"{told}, the start of the workers left out"
+    return told if summary["best_eval_mean_return"] is None else f"{told}, evaluations left out"
+
+
+def _command(tool: str) -> str:
+    """What runs another tool: it lies beside the one that is running, wherever that was called from."""
+    return f"python {shlex.quote(str(Path(sys.argv[0]).with_name(f'{tool}.py')))}"
 
 
 def _which(summary: dict[str, Any]) -> str:
@@ -50,7 +80,8 @@ def report_repeats(summary: dict[str, Any]) -> str:
     Args:
         summary: of ``train_repeats``.
     """
-    lines = [f"{'seed':>6}{'final return':>16}{'best evaluation':>17}{'steps/s':>12}{'steps':>14}   trained for"]
+    titles = f"{'evaluation at the end':>23}{'best evaluation':>17}{'steps/s':>10}{'steps':>12}"
+    lines = [f"{'seed':>5}{titles}  trained for"]
     for run in summary["runs"]:
         if run["stopped_by"] is None:
             told = "not begun" if run["env_steps"] is None else "not gone on with"
@@ -61,26 +92,27 @@ def report_repeats(summary: dict[str, Any]) -> str:
         cells = (_cell(run["eval_mean_return"]), _cell(run["best_eval_mean_return"]))
         speed = _cell(run["steps_per_second"], ",.0f")
         lines.append(
-            f"{run['seed']:>6}{cells[0]:>16}{cells[1]:>17}{speed:>12}{_cell(run['env_steps'], ','):>14}   {told}"
+            f"{run['seed']:>5}{cells[0]:>23}{cells[1]:>17}{speed:>10}{_cell(run['env_steps'], ','):>12}  {told}"
         )
     if summary["aggregate"]:
         final, best, speed = (
             summary["aggregate"][name] for name in ("eval_mean_return", "best_eval_mean_return", "steps_per_second")
         )
         for name in ("mean", "std", "min"):
-            lines.append(f"{name:>6}{final[name]:>16.1f}{best[name]:>17.1f}{speed[name]:>12,.0f}")
+            lines.append(f"{name:>5}{final[name]:>23.1f}{best[name]:>17.1f}{speed[name]:>10,.0f}")
+        lines.append(EVALUATIONS_EXPLAINED)
     folder = shlex.quote(summary["run_dir"])
     ended = [run for run in summary["runs"] if run["eval_mean_return"] is not None]
     lines.append(f"everything of these runs lies in {folder}, the figures in summary.json")
     if ended:
         best_run = max(ended, key=lambda run: run["eval_mean_return"])
         chosen = f"--run-dir {shlex.quote(best_run['run_dir'])}{_which(best_run)}"
-        lines.append(f"  evaluate:  python tools/evaluate.py {chosen} --episodes 100")
+        lines.append(f"  evaluate:  {_command('evaluate')} {chosen} --episodes 100")
     if any(run["env_steps"] for run in summary["runs"]):
-        lines.append(f"  picture:   python tools/plot.py {folder}")
-        lines.append(f"  curves:    python tools/dashboard.py {folder}")
+        lines.append(f"  picture:   {_command('plot')} {folder}")
+        lines.append(f"  curves:    {_command('dashboard')} {folder}")
     if summary["stopped_by"] != "total_steps":
-        lines.append(f"  go on:     python tools/train.py --resume {folder}")
+        lines.append(f"  go on:     {_command('train')} --resume {folder}")
     return "\n".join(lines)
 
 
@@ -100,10 +132,10 @@ def report_study(result: dict[str, Any]) -> str:
         lines += [f"  {name:<24}{_short(value)}" for name, value in best["params"].items()]
     lines.append(f"everything of this study lies in {folder}")
     if best is not None:
-        lines.append(f"  try it:    python tools/train.py --config {folder}/best.yaml --seeds 0,1,2,3,4")
-    lines.append(f"  compare:   python tools/dashboard.py {folder}")
+        lines.append(f"  try it:    {_command('train')} --config {folder}/best.yaml --seeds 0,1,2,3,4")
+    lines.append(f"  compare:   {_command('dashboard')} {folder}")
     num_trials = result["num_trials"] if result["stopped_by"] == "interrupt" else 2 * sum(trials.values())
-    lines.append(f"  go on:     python tools/tune.py --study-dir {folder} --trials {num_trials}")
+    lines.append(f"  go on:     {_command('tune')} --study-dir {folder} --trials {num_trials}")
     return "\n".join(lines)
 
 

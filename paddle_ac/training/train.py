@@ -16,7 +16,6 @@ import gymnasium
 import numpy as np
 import paddle
 from threadpoolctl import threadpool_limits
-from tqdm import tqdm
 
 from paddle_ac.algorithms.algorithm import Algorithm, Policy
 from paddle_ac.algorithms.registry import ALGORITHMS
@@ -28,6 +27,7 @@ from paddle_ac.training.evaluate import evaluate, num_evaluation_envs
 from paddle_ac.training.interrupt import interrupt_noted
 from paddle_ac.training.logger import Logger
 from paddle_ac.training.network_graph import draw_networks
+from paddle_ac.training.progress import StepsBar, name_of
 from paddle_ac.training.run_folder import RunFolder
 from paddle_ac.training.showing import Spread, show_episode, without_screen
 
@@ -249,12 +249,10 @@ class _Run:
 
     def _train(self, progress: bool) -> str:
         config, algorithm = self.config, self.algorithm
-        bar = tqdm(
-            desc=f"{config.algo} {config.env}",
+        bar = StepsBar(
+            desc=f"{config.algo} {name_of(config.env)}",
             initial=algorithm.env_steps,
             total=config.total_steps,
-            unit=" steps",
-            unit_scale=True,
             disable=not progress or not sys.stderr.isatty(),
         )
         # An asynchronous algorithm learns on through evaluations; its first update starts its workers and is left out.
@@ -387,6 +385,7 @@ class _Run:
             "best_eval_mean_return": self.best["mean_return"] if self.best else None,
             "best_env_steps": self.best["env_steps"] if self.best else None,
             "best_is_latest": self.best_is_latest,
+            "has_pictures": self.can_be_shown,
             "stopped_by": stopped_by,
             "error": error,
             "versions": {

@@ -23,11 +23,18 @@ from tqdm import tqdm
 from paddle_ac.config import RunConfig, make_config, nearest, read_yaml, write_yaml
 from paddle_ac.envs.make import settle_vec, tell_vec
 from paddle_ac.errors import ConfigError
+from paddle_ac.training.progress import FittingBar
 from paddle_ac.training.report import as_duration, first_and_last_line
 from paddle_ac.training.run_folder import base_file, refused_without_a_trace, space_file
 from paddle_ac.training.side_by_side import Ending, Job, run_side_by_side, runs_that_fit
 
 EVALUATIONS = 10  # on a trial's way, unless the configuration says: enough to give up early on what leads nowhere
+
+BAR_FORMATS = (
+    "{desc}: {n_fmt}/{total_fmt} |{bar}| {elapsed}{postfix}",
+    "{desc}: {n_fmt}/{total_fmt} {elapsed}{postfix}",
+    "{desc}: {n_fmt}/{total_fmt} {elapsed}",
+)
 
 # What is searched of the fields that a configuration has. A list holds the choices, a mapping the ends of a range.
 DEFAULT_SPACE: dict[str, Any] = {
@@ -109,11 +116,11 @@ def _search(
         study.enqueue_trial(_params_of(config, distributions))
     _begin_again_what_was_stopped(study, folder)
 
-    bar = tqdm(
+    bar = FittingBar(
+        BAR_FORMATS,
         desc="trials",
         initial=min(_num_done(study), num_trials),
         total=num_trials,
-        bar_format="{desc}: {n_fmt}/{total_fmt} |{bar}| {elapsed}{postfix}",
         disable=None if progress else True,
     )
     trials: dict[str, Trial] = {}
@@ -128,7 +135,9 @@ def _search(
 
     def on_point(job: Job, env_steps: int, mean_return: float | None) -> bool:
         steps[job.run_dir] = env_steps
-        done = (f"trial {trials[run_dir].number} {steps[run_dir] / config.total_steps:.0%}" for run_dir in steps)
+        done = (
+            f"trial {trials[run_dir].number} {min(steps[run_dir] / config.total_steps, 1):.0%}" for run_dir in steps
+        )
         bar.set_postfix_str(", ".join(done))
         if mean_return is None:
             return True
@@ -232,6 +241,8 @@ def choose_space(config: RunConfig, fixed: set[str], custom: dict[str, Any] | No
             raise ConfigError(f"unknown hyper-parameter {name!r} in the space{nearest(str(name), fields)}")
     source = DEFAULT_SPACE if custom is None else custom
     space = {name: choices for name, choices in source.items() if name in fields and name not in fixed}
+    if not space and not fixed & source.keys():
+        raise ConfigError(f"nothing is known that could be searched for {config.algo}: give --space FILE")
     if not space:
         raise ConfigError("nothing is left to be searched: leave out flags of hyper-parameters")
     for name, choices in space.items():
