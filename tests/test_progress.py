@@ -67,7 +67,7 @@ def test_an_environment_is_named_without_where_it_is_from(env, name):
 def test_small_counts_are_whole_numbers_and_the_end_is_100_percent():
     assert " 0/100, " in seen(80, 0, 100)
     assert "100% |########| 40/40, " in seen(60, 40, 40)
-    assert "100% 44/40, " in seen(60, 44, 40), "the last update may go beyond"
+    assert "100% |########| 44/40, " in seen(60, 44, 40), "the last update may go beyond"
 
 
 def test_a_bar_that_fits_nowhere_is_in_its_shortest_format():
