@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
+BUILD_SITE = "python -m sphinx -W docs build/docs"
 
 
 def blocks(page: str, language: str) -> list[str]:

@@ -23,6 +23,7 @@ from paddle_ac.command_line import ArgumentParser, choose_algo
 from paddle_ac.config import CONFIGS, find_config_class, make_config, read_yaml
 from paddle_ac.training.train import train
 from tests.commands import (
+    BUILD_SITE,
     ROOT,
     blocks,
     ci_lines,
@@ -34,16 +35,15 @@ from tests.commands import (
 )
 
 PAGES = {str(path.relative_to(ROOT)): path.read_text(encoding="utf-8") for path in sorted(ROOT.glob("docs/**/*.md"))}
-BUILD = "python -m sphinx -W docs build/docs"
 WAITS_FOR_CTRL_C = "python tools/dashboard.py runs"
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
     """Built as the page "Getting started" says."""
-    assert BUILD in command_lines(PAGES["docs/getting_started.md"])
+    assert BUILD_SITE in command_lines(PAGES["docs/getting_started.md"])
     folder = copy_of_repository(tmp_path_factory.mktemp("site"))
-    ended = run_line(BUILD, folder)
+    ended = run_line(BUILD_SITE, folder)
     assert ended.returncode == 0, ended.stderr
     assert ended.stderr == ""
     return folder / "build" / "docs"
@@ -53,7 +53,7 @@ def test_a_new_page_is_in_the_navigation_and_of_its_links_only_that_to_nowhere_i
     folder = copy_of_repository(tmp_path)
     links = "[nowhere](nowhere.md), [readme](../README.md#use), [configuration](../configs/a2c_cartpole.yaml)"
     (folder / "docs" / "news.md").write_text(f"# News of today\n\n{links}\n")
-    ended = run_line(BUILD, folder)
+    ended = run_line(BUILD_SITE, folder)
     assert ended.returncode != 0
     assert "nowhere.md" in ended.stderr
     assert ended.stderr.count("WARNING: ") == 1, ended.stderr
@@ -158,38 +158,6 @@ def test_nothing_is_loaded_from_the_network(site):
         assert not [address for address in loaded if "//" in address], path
 
 
-def run_page(name: str, tmp_path: Path) -> str:
-    """What the command lines of a page print, one after the other."""
-    folder, printed = copy_of_repository(tmp_path), ""
-    for line in command_lines(PAGES[name]):
-        if line == BUILD:  # in a test of its own
-            continue
-        ended = run_line(line, folder)
-        assert ended.returncode == 0, f"{line}\n{ended.stderr}"
-        assert ended.stderr == "", line
-        printed += ended.stdout
-    return printed
-
-
-# But for those of docs/results.md, below, and docs/deploy.md, in tests/test_deploy.py.
-WITH_LINES = [name for name in PAGES if command_lines(PAGES[name]) and not name.endswith(("results.md", "deploy.md"))]
-
-
-@pytest.mark.timeout(600)
-@pytest.mark.parametrize("name", WITH_LINES)
-def test_every_command_line_of_a_page(tmp_path, name):
-    run_page(name, tmp_path)
-
-
-@pytest.mark.timeout(600)
-def test_a_row_of_the_results_and_the_times_to_a_return_come_out_again(tmp_path):
-    printed = run_page("docs/results.md", tmp_path)
-    returns = re.findall(r"^mean return ([\d.]+)", printed, re.MULTILINE)
-    assert len(returns) == 10 and min(map(float, returns)) >= 475, "five seeds, best and latest"
-    times = re.findall(r"^ +\d +[\d.]+ +[\d,]+  ([\d.]+)$", printed, re.MULTILINE)
-    assert len(times) == 7 and sum(float(reached) >= 475 for reached in times) >= 6, "A3C misses it now and then"
-
-
 def test_the_flags_of_each_row_of_the_results_give_its_environment_and_steps(tmp_path):
     rows = re.findall(r"^\| ([^|]+) \| `(--[^`]+)` \| ([\d,]{5,}) \|", PAGES["docs/results.md"], re.MULTILINE)
     assert len(rows) > 15
@@ -243,7 +211,7 @@ def test_the_line_that_shows_the_runs(tmp_path):
 
 
 def test_every_command_line_is_run_by_a_test_or_by_the_ci_as_it_is_written():
-    """In blocks, and in the text; all of ``bash`` are run: above, by tests/test_readme.py and tests/test_deploy.py."""
+    """In blocks, and in the text; all of ``bash`` are run by tests/test_pages.py and tests/test_deploy.py."""
     pages = {**PAGES, **{name: (ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "README_cn.md")}}
     run = {*ci_lines(), WAITS_FOR_CTRL_C, *(line for page in pages.values() for line in command_lines(page))}
     for name, page in pages.items():

@@ -12,6 +12,7 @@ from multiprocessing_env import DummyVecEnv
 from paddle_ac.algorithms.a2c import A2C
 from paddle_ac.config import make_config
 from paddle_ac.envs.make import make_evaluation_envs
+from paddle_ac.learning.gradient import GradientOfRollout
 from paddle_ac.learning.rewards import RewardNormalizer
 from paddle_ac.nn.encoding import ObservationEncoder
 from paddle_ac.nn.moments import RunningMoments
@@ -92,13 +93,15 @@ def test_rewards_are_divided_by_the_deviation_of_the_discounted_return():
     np.testing.assert_array_equal(restored(rewards), normalize(rewards))
 
 
-def test_rewards_are_normalised_and_then_scaled_and_then_clipped():
+def test_rewards_are_normalised_and_then_scaled_and_then_clipped(monkeypatch):
     """By hand, in A2C without a future, whose returns are the rewards as they are learned from."""
     changes = {"gamma": 0, "normalize_rewards": True, "reward_scale": 3.0, "reward_clip": 4.0}
     agent = A2C(make_config({"algo": "a2c", **changes}), DummyVecEnv([RandomWalk] * 2))
-    collect, gradient_of, played, learned = agent.collector.collect, agent.gradient_of, [], []
+    collect, real, played, learned = agent.collector.collect, GradientOfRollout.__call__, [], []
     agent.collector.collect = lambda act: played.append(collect(act)) or copy.copy(played[-1])
-    agent.gradient_of = lambda rollout: learned.append(gradient_of(rollout)) or learned[-1]
+    monkeypatch.setattr(
+        GradientOfRollout, "__call__", lambda self, rollout: learned.append(real(self, rollout)) or learned[-1]
+    )
     for _ in range(10):
         agent.update()
         rewards = [rollout.rewards.ravel() for rollout in played]

@@ -3,7 +3,7 @@
 Runs that differ in their seed alone are one line, their mean, with a band: a
 95 % bootstrap over the runs, at each point by itself, which of few runs is too
 narrow (of two or three it goes from the lowest to the highest). The mean ends
-where the first of its runs does. A run that stopped early is left out where
+where the first of its runs does. A run that ends early is left out where
 another of the same configuration and seed went further.
 """
 

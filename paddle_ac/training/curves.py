@@ -206,10 +206,9 @@ def average(runs: Sequence[Run], x_column: str, metric: str, smooth: int = 1) ->
 
 
 def without_abandoned(runs: Sequence[Run], metric: str) -> list[Run]:
-    """Runs of a group without those that stopped early where another of their seed went further; the log names these.
+    """Runs of a group without those that are not over where another of their seed went further; the log names these.
 
-    Who begins a run anew, with the same seed, means the new one. Runs of one seed that came to their end all stay:
-    those of A3C differ.
+    Runs of one seed that came to their end all stay: those of A3C differ.
     """
     kept = []
     for run in runs:
@@ -218,7 +217,7 @@ def without_abandoned(runs: Sequence[Run], metric: str) -> list[Run]:
         if run.is_over or ends == furthest:
             kept.append(run)
         else:
-            message = "left out: %s stopped early, at %s steps; another run of seed %d goes on to %s"
+            message = "left out: %s ends early, at %s steps; another run of seed %d goes on to %s"
             logger.warning(message, run.path, f"{ends:,.0f}", run.config.seed, f"{furthest:,.0f}")
     return kept
 

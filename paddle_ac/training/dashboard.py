@@ -49,11 +49,17 @@ class Dashboard:
         self.address = f"http://{HOST}:{port_or_problem}/"
 
     def stay(self) -> None:
-        """Wait for Ctrl-C."""
+        """Wait for Ctrl-C.
+
+        Raises:
+            WorkerDiedError: VisualDL has ended by itself.
+        """
         try:
-            self._process.process.join()
+            while self._process.process.is_alive():
+                self._process.process.join(1.0)  # without a limit Ctrl-C would not be heard on Windows
         except KeyboardInterrupt:
             return
+        raise WorkerDiedError(f"VisualDL {self._process.how_it_ended()}")
 
     def close(self) -> None:
         """End it."""

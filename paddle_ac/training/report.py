@@ -66,7 +66,7 @@ def _time_of(summary: dict[str, Any]) -> str:
 
 def _command(tool: str) -> str:
     """What runs another tool: it lies beside the one that is running, wherever that was called from."""
-    return f"python {shlex.quote(str(Path(sys.argv[0]).with_name(f'{tool}.py')))}"
+    return f"python {shlex.quote(Path(sys.argv[0]).with_name(f'{tool}.py').as_posix())}"
 
 
 def _which(summary: dict[str, Any]) -> str:

@@ -269,12 +269,14 @@ class _Run:
                 learning_since = now
 
                 steps_before, steps = steps, algorithm.env_steps
+                if algorithm.asynchronous and steps >= config.total_steps:
+                    bar.update(steps - steps_before)
+                    continue  # others have still to report: the end is evaluated and written when they have
                 mean_return = None
                 if _crossed(steps_before, steps, config.eval_interval):
                     mean_return = self._evaluate_and_keep_best(steps)
                 if mean_return is not None or _crossed(steps_before, steps, config.log_interval):
-                    if not (algorithm.asynchronous and steps >= config.total_steps):  # others' last reports are to come
-                        self._write_point(steps)
+                    self._write_point(steps)
                     goes_on = self.on_point is None or self.on_point(steps, mean_return)
                     if self.recent_returns:
                         bar.set_postfix_str(f"return {np.mean(self.recent_returns):.1f}", refresh=False)
