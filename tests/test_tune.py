@@ -79,17 +79,17 @@ def test_the_best_configuration_can_be_trained(study):
 
 
 def test_the_same_seed_searches_the_same(study, tmp_path):
-    quick_tune(tmp_path / "again", 3)
-    assert [trial.params for trial in trials_of(tmp_path / "again")] == [trial.params for trial in trials_of(study)]
+    quick_tune(tmp_path / "again", 2)
+    assert [trial.params for trial in trials_of(tmp_path / "again")] == [trial.params for trial in trials_of(study)[:2]]
 
 
 def test_the_same_call_goes_on_until_all_trials_are_done(tmp_path):
-    quick_tune(tmp_path / "study", 2)
-    result = quick_tune(tmp_path / "study", 3)
-    assert result["trials"] == {"complete": 3, "pruned": 0, "failed": 0} and result["stopped_by"] == "trials"
-    assert quick_tune(tmp_path / "study", 3)["trials"]["complete"] == 3, "nothing is left to do"
+    quick_tune(tmp_path / "study", 1)
+    result = quick_tune(tmp_path / "study", 2)
+    assert result["trials"] == {"complete": 2, "pruned": 0, "failed": 0} and result["stopped_by"] == "trials"
+    assert quick_tune(tmp_path / "study", 2)["trials"]["complete"] == 2, "nothing is left to do"
     trials = trials_of(tmp_path / "study")
-    assert len(trials) == 3 and len({str(trial.params) for trial in trials}) == 3
+    assert len(trials) == 2 and len({str(trial.params) for trial in trials}) == 2
 
 
 def test_visualdl_shows_the_curves_and_hyper_parameters_of_all_trials(study):
