@@ -121,9 +121,10 @@ def _train_all(
             continue
         if run.latest.is_file():
             jobs.append(Job(str(run.path), changes=changes))
+            steps[str(run.path)] = run.read_summary().get("env_steps", 0)
         else:
             jobs.append(Job(str(run.path), config.model_copy(update={"seed": seed})))
-        steps[str(run.path)] = _steps_in_checkpoint(run)
+            steps[str(run.path)] = 0
     num_jobs = min(num_jobs or runs_that_fit(config), len(jobs))
     failures: dict[str, str] = {}
     bar = StepsBar(
