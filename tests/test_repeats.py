@@ -89,6 +89,14 @@ def test_runs_go_on_where_they_were_stopped(repeats, tmp_path):
         resume_repeats(str(tmp_path / "run"), {"gamma": 0.5})
 
 
+def test_a_damaged_checkpoint_of_one_run_does_not_keep_the_others_from_going_on(tmp_path):
+    quick_repeats(tmp_path / "run", [0, 7], total_steps=500)
+    RunFolder(tmp_path / "run" / "seed-0").latest.write_bytes(b"damaged")
+    damaged, whole = resume_repeats(str(tmp_path / "run"), {"total_steps": 1000})["runs"]
+    assert damaged["stopped_by"] == "error" and "is damaged" in damaged["error"]
+    assert whole["stopped_by"] == "total_steps" and whole["env_steps"] == 1000
+
+
 def test_fewer_steps_than_a_killed_run_has_reached_are_refused(tmp_path):
     quick_repeats(tmp_path / "run", [0, 7], total_steps=1510)
     before = (tmp_path / "run" / "repeats.yaml").read_text()
