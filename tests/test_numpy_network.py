@@ -43,9 +43,15 @@ def networks(request):
     """A Paddle network with weights large enough for its outputs to matter, its NumPy twin, and observations."""
     space_name, actions, hidden_sizes, activation, shared_torso, dependent = request.param
     space, observations = SPACES[space_name]
-    paddle.seed(3)
     network = ActorCritic(
-        space, ACTIONS[actions], hidden_sizes, activation, shared_torso, "xavier", state_dependent_std=dependent
+        space,
+        ACTIONS[actions],
+        hidden_sizes,
+        activation,
+        shared_torso,
+        "xavier",
+        state_dependent_std=dependent,
+        generator=np.random.default_rng(3),
     )
     flat = FlatParameters(network)
     flat.vector += np.random.default_rng(1).normal(scale=0.3, size=flat.vector.shape).astype(np.float32)
@@ -92,9 +98,10 @@ def test_the_loss_and_its_gradient_are_those_of_automatic_differentiation(networ
 @pytest.mark.parametrize("critic_loss", ["squared", "smooth_l1"])
 def test_every_critic_is_differentiated_as_paddle_does(critic_loss, shared_torso, q_critic):
     generator = np.random.default_rng(2)
-    paddle.seed(3)
     space = Box(-1, 1, (4,))
-    network = ActorCritic(space, Discrete(3), (16,), "tanh", shared_torso, "xavier", q_critic=q_critic)
+    network = ActorCritic(
+        space, Discrete(3), (16,), "tanh", shared_torso, "xavier", q_critic=q_critic, generator=generator
+    )
     flat = FlatParameters(network)
     twin = NumpyActorCritic(flat.views, network.encode, network.distribution, "tanh", q_critic)
     observations = generator.normal(size=(30, 4)).astype(np.float32)
@@ -125,7 +132,6 @@ def test_every_critic_is_differentiated_as_paddle_does(critic_loss, shared_torso
 @pytest.mark.parametrize("recurrent", ["lstm", "gru"])
 def test_networks_that_remember_are_differentiated_as_paddle_does(recurrent, hidden_sizes, shared_torso, q_critic):
     generator = np.random.default_rng(2)
-    paddle.seed(3)
     network = ActorCritic(
         Box(-1, 1, (4,)),
         Discrete(3),
@@ -136,6 +142,7 @@ def test_networks_that_remember_are_differentiated_as_paddle_does(recurrent, hid
         q_critic=q_critic,
         recurrent=recurrent,
         recurrent_size=5,
+        generator=generator,
     )
     flat = FlatParameters(network)
     flat.vector += generator.normal(scale=0.3, size=flat.vector.shape).astype(np.float32)
@@ -178,8 +185,7 @@ def test_networks_that_remember_are_differentiated_as_paddle_does(recurrent, hid
 
 def test_a_batch_of_several_blocks_is_differentiated_as_a_whole():
     generator = np.random.default_rng(2)
-    paddle.seed(3)
-    network = ActorCritic(Box(-1, 1, (4,)), Discrete(3), (16, 16), "tanh", False, "xavier")
+    network = ActorCritic(Box(-1, 1, (4,)), Discrete(3), (16, 16), "tanh", False, "xavier", generator=generator)
     flat = FlatParameters(network)
     twin = NumpyActorCritic(flat.views, network.encode, network.distribution, "tanh")
     batch_size = 2 * BLOCK_SIZE + 77

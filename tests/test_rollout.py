@@ -8,7 +8,6 @@ import itertools
 
 import gymnasium
 import numpy as np
-import paddle
 import pytest
 from gymnasium.spaces import Box, Discrete
 
@@ -384,12 +383,20 @@ def test_what_the_policy_remembers_is_kept_with_the_rollout_and_begun_anew_with_
 @pytest.mark.parametrize("recurrent,shared_torso", [("lstm", False), ("gru", True)])
 def test_a_rollout_is_unrolled_as_it_was_played(recurrent, shared_torso):
     """Step by step, over episodes' ends, the network says what it says of the whole rollout at once."""
-    paddle.seed(0)
-    network = ActorCritic(Box(-1, 1, (3,)), Discrete(4), (8,), "tanh", shared_torso, "xavier", recurrent=recurrent)
+    generator = np.random.default_rng(3)
+    network = ActorCritic(
+        Box(-1, 1, (3,)),
+        Discrete(4),
+        (8,),
+        "tanh",
+        shared_torso,
+        "xavier",
+        recurrent=recurrent,
+        generator=generator,
+    )
     twin = NumpyActorCritic(
         FlatParameters(network).views, network.encode, network.distribution, "tanh", recurrent=recurrent
     )
-    generator = np.random.default_rng(3)
     values = []
 
     def act(observations, state):

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import paddle
 
 from multiprocessing_env import VecEnv
 from paddle_ac.algorithms.policy import inspect_actor_critic, make_actor_critic
@@ -50,7 +49,6 @@ class A2C(Synchronous):
 
     def __init__(self, config: SynchronousConfig, envs: VecEnv):
         super().__init__(config, envs)
-        paddle.seed(config.seed)
         self.policy = self.make_policy(config, envs.observation_space, envs.action_space)
         self.parameters = FlatParameters(self.policy)
         self.network = NumpyActorCritic(

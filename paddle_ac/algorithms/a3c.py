@@ -13,7 +13,6 @@ from typing import Any
 
 import cloudpickle
 import numpy as np
-import paddle
 
 from multiprocessing_env import (
     DummyVecEnv,
@@ -63,7 +62,6 @@ class A3C(Agent):
     def __init__(self, config: A3CConfig, observation_space: Any, action_space: Any):
         self.config = config
         self.observation_space, self.action_space = observation_space, action_space
-        paddle.seed(config.seed)
         self._network = make_actor_critic(config, observation_space, action_space)
         self._snapshot = FlatParameters(self._network)
         layout = self._snapshot.layout

@@ -9,6 +9,7 @@ import numpy as np
 from paddle_ac.config import OnPolicyConfig, QActorCriticConfig, RolloutConfig
 from paddle_ac.errors import ConfigError
 from paddle_ac.nn.actions import expected_q
+from paddle_ac.nn.initialization import weights_generator
 from paddle_ac.nn.networks import ActorCritic
 from paddle_ac.nn.unroll import Unroll
 
@@ -34,6 +35,7 @@ def make_actor_critic(config: OnPolicyConfig, observation_space: Any, action_spa
             config.initial_log_std,
             config.normalize_observations,
             isinstance(config, QActorCriticConfig),
+            generator=weights_generator(config.seed),
             **memory,
         )
     except TypeError as error:

@@ -19,6 +19,7 @@ from paddle_ac.learning.phases import phases_of_update
 from paddle_ac.learning.replay import Batch, ReplayBuffer
 from paddle_ac.learning.rewards import RewardNormalizer, scale_and_clip
 from paddle_ac.learning.rollout import Rollout, RolloutCollector
+from paddle_ac.nn.initialization import weights_generator
 from paddle_ac.nn.numpy_sac import NumpySquashedGaussianActor, NumpyTwinCritic
 from paddle_ac.nn.optimizers import Adam
 from paddle_ac.nn.parameters import FlatParameters
@@ -52,7 +53,6 @@ class SAC(Synchronous):
 
     def __init__(self, config: SACConfig, envs: VecEnv):
         super().__init__(config, envs)
-        paddle.seed(config.seed)
         self.policy = self.make_policy(config, envs.observation_space, envs.action_space)
         self.encode, self.scale = self.policy.encode, self.policy.scale
         self.parameters = FlatParameters(self.policy)
@@ -61,7 +61,9 @@ class SAC(Synchronous):
         self._actor_gradient_views = self.parameters.layout.views(self._actor_gradient)
 
         num_inputs = self.encode.num_features + self.scale.num_actions
-        self.critic_network = TwinCritic(num_inputs, config.hidden_sizes, config.activation)
+        self.critic_network = TwinCritic(
+            num_inputs, config.hidden_sizes, config.activation, weights_generator(config.seed, network=1)
+        )
         self.critic_parameters = FlatParameters(self.critic_network)
         layout = self.critic_parameters.layout
         self.critic = NumpyTwinCritic(self.critic_parameters.views, config.activation)
@@ -104,7 +106,12 @@ class SAC(Synchronous):
                 f"{action_space}"
             )
         return SquashedGaussianActor(
-            observation_space, action_space, config.hidden_sizes, config.activation, config.normalize_observations
+            observation_space,
+            action_space,
+            config.hidden_sizes,
+            config.activation,
+            config.normalize_observations,
+            weights_generator(config.seed),
         )
 
     @property

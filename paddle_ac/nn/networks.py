@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from collections.abc import Sequence
@@ -13,10 +14,12 @@ from paddle import nn
 
 from paddle_ac.nn.actions import CategoricalActions, GaussianActions, action_distribution, expected_q
 from paddle_ac.nn.encoding import ObservationEncoder
+from paddle_ac.nn.initialization import Draw, orthogonal, xavier
 from paddle_ac.nn.unroll import Unroll
 
 RECURRENT_CELLS = {"lstm": nn.LSTMCell, "gru": nn.GRUCell}
 STATE_PARTS = {"lstm": 2, "gru": 1}  # of as many numbers as the layer has units
+INITIALIZATIONS = {"orthogonal": orthogonal, "xavier": xavier}
 ACTIVATIONS = {"tanh": nn.Tanh, "relu": nn.ReLU}
 
 
@@ -30,8 +33,7 @@ class ActorCritic(nn.Layer):
         activation: ``"tanh"`` or ``"relu"``, after each hidden layer.
         shared_torso: one stack of hidden layers for both, rather than one each.
         initialization: ``"orthogonal"`` (gain sqrt(2) in hidden layers, 0.01 for the policy, 1 for the value, as in
-            OpenAI baselines) or ``"xavier"`` (uniform; Glorot and Bengio 2010). Biases start at 0. Both draw from
-            Paddle's global generator: ``paddle.seed`` first makes them reproducible.
+            OpenAI baselines) or ``"xavier"`` (uniform; Glorot and Bengio 2010). Biases start at 0.
         state_dependent_std: of a Gaussian, the deviation is put out by the actor, rather than a parameter of its own.
         initial_log_std: logarithm of a Gaussian's deviation, before anything is learned.
         normalize_observations: by the running moments of ``encode``.
@@ -39,6 +41,8 @@ class ActorCritic(nn.Layer):
         recurrent: ``"none"``, ``"lstm"`` or ``"gru"``: a layer after the hidden ones that remembers the episode; its
             initial weights have a gain of 1.
         recurrent_size: its units.
+        generator: source of the initial weights; by default one with a seed from the operating system. Paddle's
+            global generator is not used.
 
     Attributes:
         distribution: the actions of what the actor puts out.
@@ -62,30 +66,30 @@ class ActorCritic(nn.Layer):
         q_critic: bool = False,
         recurrent: str = "none",
         recurrent_size: int = 64,
+        generator: np.random.Generator | None = None,
     ):
         super().__init__()
+        draw: Draw = functools.partial(INITIALIZATIONS[initialization], generator or np.random.default_rng())
         self.encode = ObservationEncoder(observation_space, normalize_observations)
         self.action_space = action_space
         self.distribution = action_distribution(action_space)
         sizes = [self.encode.num_features, *hidden_sizes]
-        self.actor_torso = _hidden_layers(sizes, activation, initialization)
-        self.critic_torso = self.actor_torso if shared_torso else _hidden_layers(sizes, activation, initialization)
+        self.actor_torso = _hidden_layers(sizes, activation, draw)
+        self.critic_torso = self.actor_torso if shared_torso else _hidden_layers(sizes, activation, draw)
         self.shared_torso = shared_torso
         self.recurrent = recurrent
         self.state_size = 0
         if recurrent != "none":
-            self.actor_memory = _recurrent_cell(recurrent, sizes[-1], recurrent_size, initialization)
+            self.actor_memory = _recurrent_cell(recurrent, sizes[-1], recurrent_size, draw)
             self.critic_memory = (
-                self.actor_memory
-                if shared_torso
-                else _recurrent_cell(recurrent, sizes[-1], recurrent_size, initialization)
+                self.actor_memory if shared_torso else _recurrent_cell(recurrent, sizes[-1], recurrent_size, draw)
             )
             sizes.append(recurrent_size)
             self.state_size = recurrent_size * STATE_PARTS[recurrent] * (1 if shared_torso else 2)
         self.num_stds = math.prod(action_space.shape) if isinstance(self.distribution, GaussianActions) else 0
         self.has_own_stds = self.num_stds > 0 and not state_dependent_std
         num_outputs = self.distribution.num_outputs - self.num_stds * self.has_own_stds
-        self.actor_head = _linear(sizes[-1], num_outputs, initialization, gain=0.01)
+        self.actor_head = _linear(sizes[-1], num_outputs, draw, gain=0.01)
         if self.has_own_stds:
             constant = nn.initializer.Constant(initial_log_std)
             self.actor_log_std = self.create_parameter([self.num_stds], default_initializer=constant)
@@ -95,7 +99,7 @@ class ActorCritic(nn.Layer):
         self.q_critic = q_critic
         if q_critic and not isinstance(self.distribution, CategoricalActions):
             raise TypeError("takes Discrete action spaces that begin at 0")
-        self.critic_head = _linear(sizes[-1], num_outputs if q_critic else 1, initialization, gain=1.0)
+        self.critic_head = _linear(sizes[-1], num_outputs if q_critic else 1, draw, gain=1.0)
 
     def forward(self, observations: np.ndarray, unroll: Unroll | None = None) -> tuple[paddle.Tensor, paddle.Tensor]:
         """What the actor and the critic put out for a batch.
@@ -171,27 +175,19 @@ class ActorCritic(nn.Layer):
         return {name: parameter.numpy().copy() for name, parameter in self.named_parameters()}
 
 
-def _hidden_layers(sizes: Sequence[int], activation: str, initialization: str) -> nn.Sequential:
+def _hidden_layers(sizes: Sequence[int], activation: str, draw: Draw) -> nn.Sequential:
     layers: list[nn.Layer] = []
     for num_inputs, num_outputs in itertools.pairwise(sizes):
-        layers += [_linear(num_inputs, num_outputs, initialization, gain=math.sqrt(2)), ACTIVATIONS[activation]()]
+        layers += [_linear(num_inputs, num_outputs, draw, gain=math.sqrt(2)), ACTIVATIONS[activation]()]
     return nn.Sequential(*layers)
 
 
-def _recurrent_cell(recurrent: str, num_inputs: int, num_units: int, initialization: str) -> nn.RNNCellBase:
-    orthogonal = initialization == "orthogonal"
-    weights = paddle.ParamAttr(
-        initializer=nn.initializer.Orthogonal() if orthogonal else nn.initializer.XavierUniform()
-    )
-    biases = paddle.ParamAttr(initializer=nn.initializer.Constant(0.0))
-    return RECURRENT_CELLS[recurrent](
-        num_inputs,
-        num_units,
-        weight_ih_attr=weights,
-        weight_hh_attr=weights,
-        bias_ih_attr=biases,
-        bias_hh_attr=biases,
-    )
+def _recurrent_cell(recurrent: str, num_inputs: int, num_units: int, draw: Draw) -> nn.RNNCellBase:
+    attributes = {f"{name}_attr": zeros() for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")}
+    cell = RECURRENT_CELLS[recurrent](num_inputs, num_units, **attributes)
+    for weights in (cell.weight_ih, cell.weight_hh):
+        weights.set_value(draw(tuple(weights.shape), 1.0))
+    return cell
 
 
 def _unrolled(
@@ -230,7 +226,12 @@ def remember(cell: nn.RNNCellBase, inputs: paddle.Tensor, state: paddle.Tensor) 
     return cell(inputs, state)
 
 
-def _linear(num_inputs: int, num_outputs: int, initialization: str, gain: float) -> nn.Linear:
-    orthogonal = initialization == "orthogonal"
-    weight_initializer = nn.initializer.Orthogonal(gain) if orthogonal else nn.initializer.XavierUniform()
-    return nn.Linear(num_inputs, num_outputs, weight_attr=paddle.ParamAttr(initializer=weight_initializer))
+def _linear(num_inputs: int, num_outputs: int, draw: Draw, gain: float) -> nn.Linear:
+    layer = nn.Linear(num_inputs, num_outputs, weight_attr=zeros())
+    layer.weight.set_value(draw((num_inputs, num_outputs), gain))
+    return layer
+
+
+def zeros() -> paddle.ParamAttr:
+    """Attribute of a parameter whose value is set later; Paddle's default draws from its global generator."""
+    return paddle.ParamAttr(initializer=nn.initializer.Constant(0.0))

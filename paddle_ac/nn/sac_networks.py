@@ -7,7 +7,6 @@ from the same memory at a fraction of the cost.
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,7 +17,8 @@ from paddle import nn
 from paddle_ac.nn.action_scale import ActionScale
 from paddle_ac.nn.distributions import SquashedGaussian
 from paddle_ac.nn.encoding import ObservationEncoder
-from paddle_ac.nn.networks import ACTIVATIONS
+from paddle_ac.nn.initialization import uniform_by_inputs
+from paddle_ac.nn.networks import ACTIVATIONS, zeros
 from paddle_ac.nn.numpy_sac import LOG_STD_RANGE
 
 NUM_CRITICS = 2
@@ -33,12 +33,11 @@ class SquashedGaussianActor(nn.Layer):
         hidden_sizes: units of each hidden layer.
         activation: ``"tanh"`` or ``"relu"``, after each hidden layer.
         normalize_observations: by the running moments of ``encode``.
+        generator: source of the initial weights and biases, which are uniform within ``1 / sqrt(inputs)`` as in
+            PyTorch and Stable-Baselines3; by default one with a seed from the operating system.
 
     Attributes:
-        state_size: 0, for it remembers nothing.
-
-    Initial weights and biases are uniform within ``1 / sqrt(inputs)``, as PyTorch's (and so Stable-Baselines3's) are,
-    from Paddle's global generator.
+        state_size: 0, for it has no recurrent state.
     """
 
     state_size = 0
@@ -50,13 +49,15 @@ class SquashedGaussianActor(nn.Layer):
         hidden_sizes: Sequence[int] = (256, 256),
         activation: str = "relu",
         normalize_observations: bool = False,
+        generator: np.random.Generator | None = None,
     ):
         super().__init__()
+        generator = generator or np.random.default_rng()
         self.encode = ObservationEncoder(observation_space, normalize_observations)
         self.scale = ActionScale(action_space)
         sizes = [self.encode.num_features, *hidden_sizes]
-        self.torso = _hidden_layers(sizes, activation, _linear)
-        self.head = _linear(sizes[-1], 2 * self.scale.num_actions)
+        self.torso = _hidden_layers(sizes, activation, _linear, generator)
+        self.head = _linear(sizes[-1], 2 * self.scale.num_actions, generator)
 
     def forward(self, observations: np.ndarray) -> SquashedGaussian:
         """The distribution of actions ``[B, A]``, in the cube ``[-1, 1]^A``, for ``[B, *observation_space.shape]``."""
@@ -98,13 +99,21 @@ class TwinCritic(nn.Layer):
         num_inputs: features of an observation and numbers of an action, F + A.
         hidden_sizes: units of each hidden layer.
         activation: ``"tanh"`` or ``"relu"``, after each hidden layer.
+        generator: as for ``SquashedGaussianActor``.
     """
 
-    def __init__(self, num_inputs: int, hidden_sizes: Sequence[int] = (256, 256), activation: str = "relu"):
+    def __init__(
+        self,
+        num_inputs: int,
+        hidden_sizes: Sequence[int] = (256, 256),
+        activation: str = "relu",
+        generator: np.random.Generator | None = None,
+    ):
         super().__init__()
+        generator = generator or np.random.default_rng()
         sizes = [num_inputs, *hidden_sizes]
-        self.torso = _hidden_layers(sizes, activation, _StackedLinear)
-        self.head = _StackedLinear(sizes[-1], 1)
+        self.torso = _hidden_layers(sizes, activation, _StackedLinear, generator)
+        self.head = _StackedLinear(sizes[-1], 1, generator)
 
     def forward(self, features: paddle.Tensor, actions: paddle.Tensor) -> paddle.Tensor:
         """Estimates ``[2, B]`` float32 for features ``[B, F]`` and actions ``[B, A]`` in the cube ``[-1, 1]^A``."""
@@ -112,28 +121,30 @@ class TwinCritic(nn.Layer):
 
 
 class _StackedLinear(nn.Layer):
-    def __init__(self, num_inputs: int, num_outputs: int):
+    def __init__(self, num_inputs: int, num_outputs: int, generator: np.random.Generator):
         super().__init__()
-        attr = _uniform(num_inputs)
-        self.weight = self.create_parameter([NUM_CRITICS, num_inputs, num_outputs], attr)
-        self.bias = self.create_parameter([NUM_CRITICS, num_outputs], attr, is_bias=True)
+        self.weight = self.create_parameter([NUM_CRITICS, num_inputs, num_outputs], zeros())
+        self.bias = self.create_parameter([NUM_CRITICS, num_outputs], zeros(), is_bias=True)
+        _draw_weights_and_biases(self, num_inputs, generator)
 
     def forward(self, inputs: paddle.Tensor) -> paddle.Tensor:
         """``[B, I]`` or ``[2, B, I]`` to ``[2, B, O]``."""
         return paddle.matmul(inputs, self.weight) + self.bias.unsqueeze(1)
 
 
-def _hidden_layers(sizes: Sequence[int], activation: str, linear: Any) -> nn.Sequential:
+def _hidden_layers(sizes: Sequence[int], activation: str, linear: Any, generator: np.random.Generator) -> nn.Sequential:
     layers: list[nn.Layer] = []
     for num_inputs, num_outputs in itertools.pairwise(sizes):
-        layers += [linear(num_inputs, num_outputs), ACTIVATIONS[activation]()]
+        layers += [linear(num_inputs, num_outputs, generator), ACTIVATIONS[activation]()]
     return nn.Sequential(*layers)
 
 
-def _linear(num_inputs: int, num_outputs: int) -> nn.Linear:
-    return nn.Linear(num_inputs, num_outputs, weight_attr=_uniform(num_inputs), bias_attr=_uniform(num_inputs))
+def _linear(num_inputs: int, num_outputs: int, generator: np.random.Generator) -> nn.Linear:
+    layer = nn.Linear(num_inputs, num_outputs, weight_attr=zeros())
+    _draw_weights_and_biases(layer, num_inputs, generator)
+    return layer
 
 
-def _uniform(num_inputs: int) -> paddle.ParamAttr:
-    bound = 1 / math.sqrt(num_inputs)
-    return paddle.ParamAttr(initializer=nn.initializer.Uniform(-bound, bound))
+def _draw_weights_and_biases(layer: Any, num_inputs: int, generator: np.random.Generator) -> None:
+    for parameter in (layer.weight, layer.bias):
+        parameter.set_value(uniform_by_inputs(generator, tuple(parameter.shape), num_inputs))
