@@ -29,6 +29,7 @@ from tests.environments import ContinuousIdentity, RandomWalk
 from tests.test_run import assert_same_run
 
 CONFIGS = Path(__file__).parent.parent / "configs"
+DATA = Path(__file__).parent / "data"
 QUICK = {"algo": "sac", "env": "test/Continuous-v0", "hidden_sizes": (8,), "batch_size": 16, "learning_starts": 50}
 SCALED = {"normalize_observations": True, "normalize_rewards": True, "reward_scale": 3.0, "reward_clip": 0.5}
 
@@ -245,7 +246,7 @@ def test_a_gradient_step_is_that_of_paddle_with_its_own_optimisers():
         noise, next_noise = (as_tensor(generator.standard_normal((32, 2), np.float32)) for _ in range(2))
         alpha = log_alpha.exp().item()
         actions, log_pi = twin(batch.features).sample(noise)
-        alpha_loss = -(log_alpha.exp() * (log_pi.detach() - 2)).mean()  # the target entropy: -2
+        alpha_loss = -(log_alpha * (log_pi.detach() - 2)).mean()  # the target entropy: -2
         with paddle.no_grad():
             next_actions, next_log_pi = twin(batch.next_features).sample(next_noise)
             next_values = target(as_tensor(batch.next_features), next_actions).min(axis=0) - alpha * next_log_pi
@@ -273,6 +274,56 @@ def test_a_gradient_step_is_that_of_paddle_with_its_own_optimisers():
     for network, views in ((twin, names), (critic, agent.critic_parameters.views), (target, agent.target_views)):
         for name, parameter in network.named_parameters():
             np.testing.assert_allclose(np.asarray(views[name]), parameter.numpy(), rtol=1e-3, atol=1e-4)
+
+
+class RecordedNoise:
+    """In place of a generator: noise that was recorded."""
+
+    def __init__(self, noise):
+        self.noise = iter(noise)
+
+    def standard_normal(self, shape, dtype):
+        noise = next(self.noise)
+        assert noise.shape == shape and noise.dtype == dtype
+        return noise
+
+
+def test_updates_match_stable_baselines3():
+    """20 whole updates from the same weights, batches and noise, as `benchmarks/peers/sb3_sac_update.py` recorded them.
+
+    Stable-Baselines3 adds 1e-6 inside the logarithm of the log-probability; the tolerances allow for that.
+    """
+    recorded = np.load(DATA / "sb3_sac_update.npz")
+    rates = dict.fromkeys(("actor_learning_rate", "critic_learning_rate", "alpha_learning_rate"), 1e-2)
+    agent = make_agent(batch_size=16, tau=0.1, gamma=0.9, **rates)
+    networks = {
+        "actor": agent.parameters.views,
+        "critic": agent.critic_parameters.views,
+        "target": agent.target_views,
+    }
+    for network, views in networks.items():
+        for name, view in views.items():
+            view[...] = recorded[f"initial/{network}/{name}"]
+    agent.log_alpha[...] = recorded["initial/log_alpha"]
+    for step in range(20):
+        features, actions = recorded["features"][step], recorded["actions"][step]
+        inputs = np.concatenate([features, actions], axis=1)
+        batch = Batch(
+            inputs=inputs,
+            features=inputs[:, :3],
+            next_features=recorded["next_features"][step],
+            rewards=recorded["rewards"][step],
+            terminated=recorded["terminated"][step],
+        )
+        agent.replay.sample = lambda *_, batch=batch: batch
+        agent.generator = RecordedNoise(recorded["noise"][step])
+        found = agent._gradient_step()
+        for loss in ("actor", "critic", "alpha"):
+            assert found[f"losses/{loss}"] == pytest.approx(recorded[f"losses/{loss}"][step], rel=1e-3, abs=1e-4), step
+    for network, views in networks.items():
+        for name, view in views.items():
+            np.testing.assert_allclose(view, recorded[f"final/{network}/{name}"], rtol=1e-3, atol=1e-3, err_msg=name)
+    np.testing.assert_allclose(agent.log_alpha, recorded["final/log_alpha"], rtol=1e-4)
 
 
 def test_a_fixed_temperature_stays():

@@ -207,9 +207,15 @@ class SAC(Synchronous):
         return replace(batch, rewards=scale_and_clip(rewards, self.config))
 
     def _gradient_step(self) -> dict[str, float]:
-        """One step of the temperature, the critics, the actor and the target networks, in this order."""
+        """Take one step of the critics, the actor, the temperature and the target networks, all with the same alpha.
+
+        The loss of the temperature is ``log alpha * (entropy - target_entropy)``, as in Stable-Baselines3. With alpha in
+        place of its logarithm (equation 18) the gradient shrinks as alpha does, and Adam, which divides by the root of
+        the last 1,000 squared gradients, lowers alpha more slowly than it should.
+        """
         config = self.config
-        alpha = float(np.exp(self.log_alpha[0]))
+        log_alpha = float(self.log_alpha[0])
+        alpha = math.exp(log_alpha)
         batch = self.sample()
         drawn = self.actor.draw(batch.features, self.generator)
         entropy = -float(drawn.log_probabilities.mean())
@@ -227,16 +233,16 @@ class SAC(Synchronous):
         self.actor.backward(drawn, at_actions, alpha / config.batch_size, self._actor_gradient_views)
         self.optimizers["actor"].step(self._actor_gradient, config.actor_learning_rate)
 
-        alpha_loss = alpha * (entropy - self.target_entropy)  # equation 18; the same is its slope by log alpha
+        excess_entropy = entropy - self.target_entropy  # the gradient with respect to log alpha
         if config.auto_alpha:
-            self.optimizers["alpha"].step(np.full(1, alpha_loss, np.float32), config.alpha_learning_rate)
+            self.optimizers["alpha"].step(np.full(1, excess_entropy, np.float32), config.alpha_learning_rate)
         self.target_vector += np.float32(config.tau) * (self.critic_parameters.vector - self.target_vector)
         self.num_updates += 1
         return {
             "losses/actor": actor_loss,
             "losses/critic": critic_loss,
             "losses/entropy": entropy,
-            "losses/alpha": alpha_loss,
+            "losses/alpha": log_alpha * excess_entropy,
             "diagnostics/alpha": alpha,
             "diagnostics/q_value": float(values.mean()),
         }
