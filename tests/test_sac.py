@@ -387,6 +387,38 @@ def test_actions_are_uniform_before_learning_starts_and_the_policys_after():
     agent.close()
 
 
+class ConstantReward(Spaces):
+    """0.5 for every step; never terminated, truncated after 10 steps."""
+
+    def reset(self, *, seed=None, options=None):
+        self.steps = 0
+        return super().reset(seed=seed, options=options)
+
+    def step(self, action):
+        self.steps += 1
+        observation = self.np_random.uniform(-1, 1, 3).astype(np.float32)
+        return observation, 0.5, False, self.steps == 10, {}
+
+
+@pytest.mark.parametrize("alpha", [1e-6, 0.5])
+def test_constant_reward_is_valued_at_its_soft_value_through_time_limits(alpha):
+    """``Q = r + gamma * V`` with ``V = (r + alpha * H) / (1 - gamma)``: 5 without the bonus for entropy, else more."""
+    rates = dict.fromkeys(("actor_learning_rate", "critic_learning_rate"), 3e-3)
+    networks = {"hidden_sizes": (32, 32), "batch_size": 64, "tau": 0.2}
+    config = make_config(
+        {"algo": "sac", "gamma": 0.9, "auto_alpha": False, "init_alpha": alpha, **networks, **rates},
+    )
+    envs = DummyVecEnv([ConstantReward])
+    envs.seed(0)
+    agent = SAC(config, envs)
+    metrics = [agent.update() for _ in range(2000)][-200:]
+    value, entropy = (np.mean([each[tag] for each in metrics]) for tag in ("diagnostics/q_value", "losses/entropy"))
+    assert value == pytest.approx(0.5 + 0.9 * (0.5 + alpha * entropy) / 0.1, rel=0.02)
+    if alpha == 0.5:  # the optimal policy is uniform, its entropy log 2 for each of two actions
+        assert entropy == pytest.approx(2 * np.log(2), abs=0.1)
+    agent.close()
+
+
 def test_the_observation_is_learned_to_be_the_action():
     config = {"learning_starts": 200, "gamma": 0.0, "hidden_sizes": (32, 32), "batch_size": 64, "num_envs": 4}
     rates = dict.fromkeys(("actor_learning_rate", "critic_learning_rate", "alpha_learning_rate"), 3e-3)

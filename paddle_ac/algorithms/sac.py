@@ -209,9 +209,9 @@ class SAC(Synchronous):
     def _gradient_step(self) -> dict[str, float]:
         """Take one step of the critics, the actor, the temperature and the target networks, all with the same alpha.
 
-        The loss of the temperature is ``log alpha * (entropy - target_entropy)``, as in Stable-Baselines3. With alpha in
-        place of its logarithm (equation 18) the gradient shrinks as alpha does, and Adam, which divides by the root of
-        the last 1,000 squared gradients, lowers alpha more slowly than it should.
+        The loss of the temperature is ``log alpha * (entropy - target_entropy)``, as in Stable-Baselines3. With alpha
+        in place of its logarithm (equation 18) the gradient shrinks as alpha does, and Adam, which divides by the root
+        of the last 1,000 squared gradients, lowers alpha more slowly than it should.
         """
         config = self.config
         log_alpha = float(self.log_alpha[0])
