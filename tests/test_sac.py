@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import itertools
+import re
+import sys
 from pathlib import Path
 
 import gymnasium
@@ -387,6 +389,14 @@ def test_actions_are_uniform_before_learning_starts_and_the_policys_after():
     agent.close()
 
 
+def test_missing_mujoco_is_reported_with_the_extra_that_installs_it(monkeypatch):
+    for module in [name for name in sys.modules if name.startswith("gymnasium.envs.mujoco")]:
+        monkeypatch.delitem(sys.modules, module)
+    monkeypatch.setitem(sys.modules, "mujoco", None)
+    with pytest.raises(ConfigError, match=re.escape('here by pip install -e ".[mujoco]"')):
+        SAC.from_config(make_config({"algo": "sac", "env": "HalfCheetah-v5"}))
+
+
 class ConstantReward(Spaces):
     """0.5 for every step; never terminated, truncated after 10 steps."""
 
@@ -396,8 +406,10 @@ class ConstantReward(Spaces):
 
     def step(self, action):
         self.steps += 1
-        observation = self.np_random.uniform(-1, 1, 3).astype(np.float32)
-        return observation, 0.5, False, self.steps == 10, {}
+        return self._observe(), 0.5, False, self.steps == 10, {}
+
+    def _observe(self):
+        return self.np_random.uniform(-1, 1, 3).astype(np.float32)
 
 
 @pytest.mark.parametrize("alpha", [1e-6, 0.5])

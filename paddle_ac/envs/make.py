@@ -36,7 +36,8 @@ AnyConfig = TypeVar("AnyConfig", bound=RunConfig)
 # What environments are made for; each has episodes of its own that no other one ever sees.
 TRAINING, EVALUATION, FINAL_EVALUATION, SHOWING = 0, 1, 2, 3
 
-EXTRAS = {"ale_py": "atari", "Box2D": "box2d"}  # packages that environments want, and ours that install them
+# From a package, as the error of an environment that lacks it names it, to the extra that installs it.
+EXTRAS = {"ale_py": "atari", "Box2D": "box2d", "MuJoCo": "mujoco"}
 
 # What `settle_vec` goes by, as measured on 2 cores (docs/performance.md).
 NATIVE_FROM = 8  # environments: fewer are stepped faster one by one
