@@ -7,6 +7,8 @@ This module stands alone: it needs NumPy and cloudpickle only, so it can be copi
 * A finished environment is reset at once. ``infos[i]["terminal_observation"]`` then holds the last observation of the
   finished episode, and ``infos[i]["TimeLimit.truncated"]`` tells whether it was cut by time rather than ended: a value
   estimate must go on through a truncation and must stop at a termination (Pardo et al. 2018, arXiv:1712.00378).
+* Observations are converted to the dtype of their space without changing a number; ``ObservationConverter`` lists what
+  is rejected. The error names the environment and the operation.
 * Workers are spawned, never forked: a fork copies the locks and threads of the parent in whatever state they are in.
   A worker imports neither the parent's script nor anything that the environments do not import themselves.
 """
@@ -41,6 +43,7 @@ __all__ = [
     "Channel",
     "DummyVecEnv",
     "EnvironmentFailedError",
+    "ObservationConverter",
     "SharedArray",
     "SubprocVecEnv",
     "VecEnv",
@@ -122,6 +125,7 @@ class VecEnv(ABC):
         self.num_envs = num_envs
         self.observation_space = observation_space
         self.action_space = action_space
+        self._action_dtype = np.dtype(action_space.dtype)
         self.reset_infos: list[dict] = [{} for _ in range(num_envs)]
         self.closed = False
 
@@ -147,10 +151,11 @@ class VecEnv(ABC):
         """Hand one action to every environment; ``step_wait`` collects what came of it.
 
         Args:
-            actions: ``[N, *action_space.shape]``, in a dtype of the same kind as the space's.
+            actions: ``[N, *action_space.shape]``. Integers of any dtype, and lists of them, suit a space of integers;
+                integers and floats suit a space of floats.
 
         Raises:
-            ValueError: another shape.
+            ValueError: another shape, or an integer that the dtype of the space cannot hold.
             TypeError: another kind of numbers, such as floats for a Discrete space.
         """
 
@@ -224,12 +229,12 @@ class VecEnv(ABC):
             raise ValueError("the state is of environments that their maker vectorised, these are single ones")
         if len(state) != self.num_envs:
             raise ValueError(f"the state is of {len(state)} environments, these are {self.num_envs}")
-        observations = [self.env_method("set_state", state[str(index)], indices=index)[0] for index in range(len(self))]
-        return np.stack([np.asarray(observation, self.observation_space.dtype) for observation in observations])
+        states = [(state[str(index)],) for index in range(self.num_envs)]
+        return np.stack(self._call("set_state", states, range(self.num_envs)))
 
     def reset_task(self) -> np.ndarray:
-        """Call ``reset_task()`` of every environment; returns the observations it gives, stacked."""
-        return np.stack(self.env_method("reset_task"))
+        """Call ``reset_task()`` of every environment; returns its observations, ``[N, *observation_space.shape]``."""
+        return np.stack(self._call("reset_task", [()] * self.num_envs, range(self.num_envs)))
 
     def get_images(self) -> list[np.ndarray]:
         """One picture of each environment, ``[H, W, 3]`` uint8; needs ``render_mode="rgb_array"``."""
@@ -259,7 +264,7 @@ class VecEnv(ABC):
         actions, expected = np.asarray(actions), (self.num_envs, *self.action_space.shape)
         if actions.shape != expected:
             raise ValueError(f"{self.num_envs} environments need actions of shape {expected}, got {actions.shape}")
-        return actions.astype(self.action_space.dtype, casting="same_kind", copy=False)
+        return cast_exactly(actions, self._action_dtype, "actions", "action space")
 
     def _check_not_waiting(self, waiting: bool) -> None:
         if waiting:
@@ -291,7 +296,7 @@ class DummyVecEnv(VecEnv):
         self._observations = np.zeros((self.num_envs, *self.observation_space.shape), self.observation_space.dtype)
         self._rewards = np.zeros(self.num_envs, np.float32)
         self._dones = np.zeros(self.num_envs, np.bool_)
-        self._group = _EnvGroup(envs, 0, self._observations, self._rewards, self._dones)
+        self._group = _EnvGroup(envs, 0, self.observation_space, self._observations, self._rewards, self._dones)
         self._actions: np.ndarray | None = None
 
     def reset(self) -> np.ndarray:
@@ -675,7 +680,7 @@ def _serve_envs(
             envs = [_make_env(env_fn, index) for index, env_fn in enumerate(env_fns, chosen.start)]
             _check_same_spaces(envs, chosen.start, spaces)
         actions, *results = (shared.array[chosen] for shared in shared_arrays)
-        group = _EnvGroup(envs, chosen.start, *results)
+        group = _EnvGroup(envs, chosen.start, spaces[0], *results)
         channel.send((True, None))
         while True:
             request = channel.recv()
@@ -790,13 +795,21 @@ class _EnvGroup:
     Both vectorised environments run this same code, so that they cannot differ in what an environment sees.
     """
 
-    def __init__(self, envs: list, first_index: int, observations: np.ndarray, rewards: np.ndarray, dones: np.ndarray):
+    def __init__(
+        self,
+        envs: list,
+        first_index: int,
+        observation_space: Any,
+        observations: np.ndarray,
+        rewards: np.ndarray,
+        dones: np.ndarray,
+    ):
         self.envs = envs
         self.first_index = first_index
+        self.convert = ObservationConverter(observation_space)
         self.observations = observations
         self.rewards = rewards
         self.dones = dones
-        self.observation_shape = observations.shape[1:]
         self.seeds: list[int | None] = [None] * len(envs)
 
     def reset(self) -> list[dict]:
@@ -804,7 +817,7 @@ class _EnvGroup:
         for position in range(len(self.envs)):
             try:
                 observation, info = self._reset_env(position)
-                self._write_observation(position, observation)
+                self.observations[position] = self.convert(observation)
             except Exception as error:
                 raise self._failure(position, "reset") from error
             infos.append(info)
@@ -812,8 +825,8 @@ class _EnvGroup:
 
     def step(self, actions: np.ndarray) -> list[dict]:
         rewards, dones, infos = [], [], []
-        if actions.ndim == 1 and actions.dtype.kind == "i":
-            actions = actions.tolist()  # environments check and index with Python's whole numbers much faster
+        if actions.ndim == 1 and actions.dtype.kind in "iu":
+            actions = actions.tolist()  # environments check and index with Python's integers much faster
         for position, (env, action) in enumerate(zip(self.envs, actions, strict=True)):
             try:
                 result = env.step(action)
@@ -825,12 +838,11 @@ class _EnvGroup:
                     terminated = done and not truncated
                 done = bool(terminated or truncated)
                 if done:
-                    self._check_shape(observation)
                     info = dict(info)
-                    info["terminal_observation"] = np.array(observation)
+                    info["terminal_observation"] = np.array(self.convert(observation))
                     info["TimeLimit.truncated"] = not terminated
                     observation, _ = self._reset_env(position)
-                self._write_observation(position, observation)
+                self.observations[position] = self.convert(observation)
                 rewards.append(float(reward))
             except (Exception, SystemExit) as error:
                 raise self._failure(position, "step", action) from error
@@ -855,15 +867,6 @@ class _EnvGroup:
         seed, self.seeds[position] = self.seeds[position], None
         return reset_env(self.envs[position], seed)
 
-    def _write_observation(self, position: int, observation: Any) -> None:
-        self._check_shape(observation)
-        self.observations[position] = observation
-
-    def _check_shape(self, observation: Any) -> None:
-        shape = observation.shape if isinstance(observation, np.ndarray) else np.shape(observation)
-        if shape != self.observation_shape:  # assignment would broadcast it without a word
-            raise ValueError(f"an observation of shape {shape} where the space says {self.observation_shape}")
-
     def _failure(self, position: int, operation: str, action: Any = None) -> EnvironmentFailedError:
         action = action.tolist() if isinstance(action, (np.ndarray, np.generic)) else action
         return EnvironmentFailedError(self.first_index + position, operation, action, traceback.format_exc())
@@ -871,7 +874,13 @@ class _EnvGroup:
     # What ``call`` may be asked for, one environment at a time.
 
     def _reset_one(self, position: int) -> np.ndarray:
-        return np.array(self._reset_env(position)[0])
+        return np.array(self.convert(self._reset_env(position)[0]))
+
+    def _set_state(self, position: int, state: Any) -> np.ndarray:
+        return np.array(self.convert(self._get_attr(position, "set_state")(state)))
+
+    def _reset_task(self, position: int) -> np.ndarray:
+        return np.array(self.convert(self._get_attr(position, "reset_task")()))
 
     def _seed(self, position: int, seed: int) -> None:
         self.seeds[position] = seed
@@ -887,6 +896,116 @@ class _EnvGroup:
 
     def _render(self, position: int) -> Any:
         return self.envs[position].render()
+
+
+class ObservationConverter:
+    """Converts observations of one environment to the shape and dtype of its space, and never changes a number.
+
+    * A space of floats takes floats and integers (float64 is rounded to a float32 space). Bounds are not checked:
+      rounding takes the observations of many environments out of their Box, Gymnasium's own among them.
+    * A space of integers takes integers of any dtype that it can hold, never floats, so that a NaN is rejected too.
+      Their range is checked at every conversion: the categories of Discrete and MultiDiscrete spaces, 0 and 1 of
+      MultiBinary, and the bounds of a Box that are narrower than its dtype.
+
+    Args:
+        space: an observation space; a Box, Discrete, MultiDiscrete or MultiBinary space.
+
+    Attributes:
+        shape: of an observation.
+        dtype: of an observation.
+    """
+
+    def __init__(self, space: Any):
+        self.shape, self.dtype = tuple(space.shape), np.dtype(space.dtype)
+        self.low, self.high = _integer_bounds(space, self.dtype)
+        self._is_unchecked = self.low is None
+        self._is_discrete = space_kind(space) == "Discrete"
+
+    def __call__(self, observation: Any) -> np.ndarray:
+        """Convert one observation.
+
+        Args:
+            observation: an array, a number or nested lists of numbers, of the space's shape.
+
+        Returns:
+            ``[*shape]`` in the space's dtype; the observation itself where nothing is to be converted.
+
+        Raises:
+            TypeError: numbers of another kind, such as floats for a space of integers.
+            ValueError: another shape, or a number outside the space.
+        """
+        if self._is_unchecked and type(observation) is np.ndarray and observation.dtype is self.dtype:
+            if observation.shape == self.shape:
+                return observation
+        elif self._is_discrete and isinstance(observation, (int, np.integer)) and self.low <= observation <= self.high:
+            return self.dtype.type(observation)
+        array = np.asarray(observation)
+        if array.shape != self.shape:  # assignment would broadcast it silently
+            raise ValueError(f"the observation has shape {array.shape}, the observation space {self.shape}")
+        return self._convert(array)
+
+    def batch(self, observations: np.ndarray) -> np.ndarray:
+        """Convert observations ``[N, *shape]``, as ``__call__``."""
+        array = np.asarray(observations)
+        if array.shape[1:] != self.shape:
+            raise ValueError(f"the observations have shape {array.shape[1:]}, the observation space {self.shape}")
+        return self._convert(array)
+
+    def _convert(self, array: np.ndarray) -> np.ndarray:
+        converted = cast_exactly(array, self.dtype, "observation", "observation space")
+        if not self._is_unchecked:
+            outside = (converted < self.low) | (converted > self.high)
+            if np.count_nonzero(outside):
+                value = converted[outside][0]
+                low, high = (np.broadcast_to(bound, outside.shape)[outside][0] for bound in (self.low, self.high))
+                raise ValueError(f"the observation has the value {value} where its space has {low} to {high}")
+        return converted
+
+
+def _integer_bounds(space: Any, dtype: np.dtype) -> tuple[Any, Any]:
+    """The smallest and the largest numbers of a space of integers; ``None`` twice if its dtype holds no others."""
+    kind, start = space_kind(space), getattr(space, "start", 0)
+    if kind == "Discrete":
+        return int(start), int(start) + int(space.n) - 1
+    if kind == "MultiDiscrete":
+        start = np.asarray(start, np.int64)
+        return start, start + np.asarray(space.nvec, np.int64) - 1
+    if kind == "MultiBinary":
+        return 0, 1
+    if kind != "Box" or dtype.kind not in "iu":
+        return None, None
+    limits = np.iinfo(dtype)
+    is_whole = np.all(space.low == limits.min) and np.all(space.high == limits.max)
+    return (None, None) if is_whole else (space.low, space.high)
+
+
+def cast_exactly(array: np.ndarray, dtype: np.dtype, what: str, where: str) -> np.ndarray:
+    """Cast numbers to a dtype that can hold them: by NumPy's rule ``same_kind``, and integers by their value.
+
+    Args:
+        array: numbers.
+        dtype: the dtype wanted.
+        what: what an error calls the numbers, such as ``"actions"``.
+        where: what an error calls the owner of the dtype, such as ``"action space"``.
+
+    Returns:
+        the numbers in that dtype, the array itself if it has it already.
+
+    Raises:
+        TypeError: numbers of another kind, such as floats where integers are wanted.
+        ValueError: an integer that the dtype cannot hold.
+    """
+    if array.dtype == dtype:
+        return array
+    if dtype.kind in "biu" and array.dtype.kind in "biu":
+        converted = array.astype(dtype)
+        changed = converted != array
+        if np.count_nonzero(changed):
+            raise ValueError(f"{what}: {array[changed][0]} does not fit into {dtype}, the dtype of the {where}")
+        return converted
+    if dtype.kind not in "biu" and np.can_cast(array.dtype, dtype, "same_kind"):
+        return array.astype(dtype)
+    raise TypeError(f"{what} of dtype {array.dtype} cannot be converted to {dtype}, the dtype of the {where}")
 
 
 def reset_env(env: Any, seed: int | None = None) -> tuple[Any, dict]:

@@ -227,7 +227,7 @@ def test_an_environment_that_raises_is_told_with_its_traceback_index_and_action(
 
 @BOTH
 def test_an_observation_of_the_wrong_shape_is_an_error_not_a_broadcast(make_vec_env):
-    with pytest.raises(EnvironmentFailedError, match=r"shape \(1,\) where the space says \(2,\)"):
+    with pytest.raises(EnvironmentFailedError, match=r"shape \(1,\), the observation space \(2,\)"):
         envs = make_vec_env([functools.partial(Misbehaving, "wrong shape")])
         envs.reset()
         for _ in range(3):

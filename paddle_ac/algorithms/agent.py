@@ -7,6 +7,7 @@ from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
+from multiprocessing_env import ObservationConverter
 from paddle_ac.algorithms.algorithm import Policy
 from paddle_ac.nn.actions import clip_for
 
@@ -44,11 +45,13 @@ class Predictor:
             generator: draws the actions from the policy; without one the most probable ones are taken.
 
         Returns:
-            an action ``[*action_space.shape]``, or actions ``[B, *action_space.shape]``, that an environment takes;
-            those of a Box are clipped to its bounds.
+            an action ``[*action_space.shape]``, or actions ``[B, *action_space.shape]``, in the dtype of the action
+            space, which contains each of them; those of a Box are clipped to its bounds.
 
         Raises:
-            ValueError: observations of another shape, or a state that is not float32 or not of theirs.
+            ValueError: observations of another shape or outside the observation space, or a state that is not float32
+                or not of theirs.
+            TypeError: observations of another kind of numbers, such as floats for a space of integers.
         """
         batch, shape = np.asarray(observations), tuple(self.observation_space.shape)
         is_one = batch.shape == shape
@@ -61,7 +64,9 @@ class Predictor:
             raise ValueError(f"state must be a float32 array of shape {rows}, as initial_state gives it, not {state!r}")
         if is_one:
             batch, state = batch[np.newaxis], None if state is None else state[np.newaxis]
+        batch = ObservationConverter(self.observation_space).batch(batch)
         actions = clip_for(self.action_space)(self.policy.act(batch, generator, state))
+        actions = actions.astype(self.action_space.dtype, copy=False)
         return actions[0] if is_one else actions
 
     def initial_state(self: HasPolicy, num_envs: int | None = None) -> np.ndarray:

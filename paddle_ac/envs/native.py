@@ -15,7 +15,7 @@ import numpy as np
 from gymnasium.envs.classic_control.cartpole import CartPoleVectorEnv
 from gymnasium.vector import AutoresetMode
 
-from multiprocessing_env import VecEnv, VecEnvError, space_kind
+from multiprocessing_env import EnvironmentFailedError, ObservationConverter, VecEnv, VecEnvError, space_kind
 from paddle_ac.errors import ConfigError
 
 # Gymnasium's vectorised environments that begin anew in the step after, and ours of the same that do so at once.
@@ -122,12 +122,12 @@ class SameStepEnvPool:
         if seed is not None:  # envpool seeds environments as it makes them, and at no other time
             self._envs.close()
             self._begin(seed)
-        self.observations = self._as_in_space(self._envs.reset()[0])
+        self.observations = self._envs.reset()[0]
         return self.observations, {}
 
     def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
-        observations, rewards, terminated, truncated, _ = self._envs.step(actions)
-        self.observations, infos = self._as_in_space(observations), {}
+        self.observations, rewards, terminated, truncated, _ = self._envs.step(actions)
+        infos: dict[str, Any] = {}
         done = terminated | truncated
         if done.any():
             infos = {"final_obs": self.observations.copy()}
@@ -136,9 +136,6 @@ class SameStepEnvPool:
 
     def _begin_anew(self, mask: np.ndarray) -> None:
         self.observations[mask] = self._envs.reset(np.flatnonzero(mask).astype(np.int32))[0]
-
-    def _as_in_space(self, observations: np.ndarray) -> np.ndarray:
-        return observations.astype(self.single_observation_space.dtype, copy=False)
 
     def close(self) -> None:
         self._envs.close()
@@ -161,13 +158,14 @@ class NativeVecEnv(VecEnv):
         is_discrete = space_kind(self.action_space) == "Discrete"
         self._num_actions = int(self.action_space.n) if is_discrete else None
         self._actions: np.ndarray | None = None
+        self._convert = ObservationConverter(self.observation_space)
 
     def reset(self) -> np.ndarray:
         self._check_open()
         self._check_not_waiting(self._actions is not None)
         entropy = np.random.SeedSequence((*self.key, self.num_resets)).generate_state(1)[0]
         self.num_resets += 1
-        return np.array(self.envs.reset(seed=int(entropy) % 2**31)[0])
+        return self._converted(self.envs.reset(seed=int(entropy) % 2**31)[0], "reset")
 
     def step_async(self, actions: np.ndarray) -> None:
         self._check_open()
@@ -190,14 +188,16 @@ class NativeVecEnv(VecEnv):
         dones = terminated | truncated
         infos: list[dict] = [{} for _ in range(self.num_envs)]
         for env in np.flatnonzero(dones).tolist():
-            infos[env]["terminal_observation"] = np.array(final["final_obs"][env])
+            terminal_observation = final["final_obs"][env : env + 1]
+            infos[env]["terminal_observation"] = self._converted(terminal_observation, "step", actions, env)[0]
             infos[env]["TimeLimit.truncated"] = not terminated[env]
-        return np.array(observations), rewards.astype(np.float32), dones, infos
+        return self._converted(observations, "step", actions), rewards.astype(np.float32), dones, infos
 
     def reset_one(self, index: int) -> np.ndarray:
         self._check_open()
         mask = np.arange(self.num_envs) == index
-        return np.array(self.envs.reset(options={"reset_mask": mask})[0][index])
+        observations = self.envs.reset(options={"reset_mask": mask})[0]
+        return self._converted(observations[index : index + 1], "reset", first_index=index)[0]
 
     def get_state(self) -> dict[str, Any]:
         state = {"num_resets": self.num_resets}
@@ -208,11 +208,31 @@ class NativeVecEnv(VecEnv):
             raise ValueError("the state is of single environments, these are vectorised by their maker")
         self.num_resets = state["num_resets"]
         if "envs" in state and hasattr(self.envs, "set_state"):
-            return self.envs.set_state(state["envs"])
+            return self._converted(self.envs.set_state(state["envs"]), "set_state")
         logging.getLogger(__name__).warning(
             "these environments cannot be brought back to where they stood: new episodes"
         )
         return None
+
+    def _converted(
+        self, observations: np.ndarray, operation: str, actions: np.ndarray | None = None, first_index: int = 0
+    ) -> np.ndarray:
+        """A copy ``[N, *observation_space.shape]`` in the dtype of the space.
+
+        Raises:
+            EnvironmentFailedError: an observation outside the space, by the index of its environment.
+        """
+        try:
+            return np.array(self._convert.batch(observations))
+        except (TypeError, ValueError):
+            for index, observation in enumerate(observations, first_index):
+                try:
+                    self._convert(observation)
+                except (TypeError, ValueError) as error:
+                    action = None if actions is None else actions[index].tolist()
+                    told = f"{type(error).__name__}: {error}"
+                    raise EnvironmentFailedError(index, operation, action, told) from error
+            raise
 
     def close(self) -> None:
         if not self.closed:

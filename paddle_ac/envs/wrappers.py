@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from gymnasium.spaces import Box
 
-from multiprocessing_env import get_env_attr, reset_env, set_env_attr, space_kind
+from multiprocessing_env import ObservationConverter, get_env_attr, reset_env, set_env_attr, space_kind
 from paddle_ac.errors import ConfigError
 
 
@@ -73,6 +73,7 @@ class FrameStack(Wrapper):
         low, high = (np.stack([bound] * num_frames) for bound in (space.low, space.high))
         self.stacked_space = Box(low, high, dtype=space.dtype)
         self.frames = np.zeros(self.stacked_space.shape, space.dtype)
+        self.convert = ObservationConverter(space)
 
     @property
     def observation_space(self) -> Any:
@@ -81,14 +82,14 @@ class FrameStack(Wrapper):
     def reset(self, *, seed: int | None = None) -> tuple[np.ndarray, dict]:
         """Begin an episode."""
         observation, info = reset_env(self.env, seed)
-        self.frames[:] = observation
+        self.frames[:] = self.convert(observation)
         return self.frames.copy(), info
 
     def step(self, action: Any) -> tuple:
         """The environment's own results, four or five, with the stack for an observation."""
         observation, *rest = self.env.step(action)
         self.frames[:-1] = self.frames[1:]
-        self.frames[-1] = observation
+        self.frames[-1] = self.convert(observation)
         return self.frames.copy(), *rest
 
 

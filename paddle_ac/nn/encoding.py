@@ -82,8 +82,8 @@ class ObservationEncoder:
         if self.categories is None:
             return np.asarray(observations, np.float32).reshape(batch_size, self.num_features)
         features = np.zeros((batch_size, self.num_features), np.float32)
-        chosen = np.reshape(observations, (batch_size, -1)) - self.start + self.first_feature
-        np.put_along_axis(features, chosen.astype(np.int64), 1.0, axis=1)
+        chosen = np.reshape(observations, (batch_size, -1)).astype(np.int64) - self.start + self.first_feature
+        np.put_along_axis(features, chosen, 1.0, axis=1)
         return features
 
     def normalize(self, features: np.ndarray) -> np.ndarray:
