@@ -10,7 +10,7 @@ from paddle_ac.algorithms.algorithm import Algorithm
 from paddle_ac.algorithms.registry import ALGORITHMS
 from paddle_ac.config import RunConfig, make_config
 from paddle_ac.envs.make import make_evaluation_envs, settle_vec
-from paddle_ac.errors import ConfigError
+from paddle_ac.errors import ConfigError, quoted
 from paddle_ac.training import train as training
 from paddle_ac.training.evaluate import load_policy
 from paddle_ac.training.run_folder import RunFolder
@@ -56,7 +56,7 @@ def train(config: RunConfig | Mapping[str, Any], run_dir: str | None = None, pro
     """
     if not isinstance(config, RunConfig):
         if not isinstance(config, Mapping):
-            raise ConfigError(f"a configuration is hyper-parameters by name, as read_yaml gives, not {config!r}")
+            raise ConfigError(f"a configuration is hyper-parameters by name, as read_yaml gives, not {quoted(config)}")
         config = make_config(dict(config))
     return _of_a_whole_run(training.train(config, run_dir, progress))
 

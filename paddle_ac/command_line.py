@@ -15,9 +15,11 @@ from pathlib import Path
 from typing import Any, Literal, NoReturn, get_args, get_origin
 
 from multiprocessing_env import VecEnvError
-from paddle_ac.config import CONFIGS, RunConfig, nearest, read_yaml, who_take
-from paddle_ac.errors import CheckpointError, ConfigError, ExportError, NonFiniteError
+from paddle_ac.config import CONFIGS, LARGEST, LARGEST_SEED, RunConfig, nearest, read_yaml, who_take
+from paddle_ac.errors import CheckpointError, ConfigError, ExportError, NonFiniteError, quoted, shortened
 from paddle_ac.training.interrupt import interrupt_noted
+
+MAX_DIGITS = 19  # of a whole number
 
 
 class ArgumentParser(argparse.ArgumentParser):
@@ -44,11 +46,11 @@ class ArgumentParser(argparse.ArgumentParser):
                 as_flags = {algo: [_as_flag(name) for name in CONFIGS[algo].model_fields] for algo in CONFIGS}
                 takers = [algo for algo, known in as_flags.items() if flag in known]
                 if self.has_hyper_parameters and takers:
-                    raise ConfigError(f"unknown argument {argument}: only {who_take(takers)} {flag}")
-                raise ConfigError(f"unknown argument {argument}{nearest(flag, flags)}")
+                    raise ConfigError(f"unknown argument {shortened(argument)}: only {who_take(takers)} {flag}")
+                raise ConfigError(f"unknown argument {shortened(argument)}{nearest(flag, flags)}")
         namespace, unknown = self.parse_known_args(arguments)
         if unknown:
-            raise ConfigError(f"unknown argument {unknown[0]}: flags begin with --, as in --help")
+            raise ConfigError(f"unknown argument {shortened(unknown[0])}: flags begin with --, as in --help")
         return vars(namespace)
 
     def add_hyper_parameters(self, config_class: type[RunConfig]) -> None:
@@ -76,12 +78,14 @@ def choose_algo(flag: str | None, config_file: str | Path | None) -> str:
     return flag or (read_yaml(config_file).get("algo") if config_file else None) or "a2c"
 
 
-def whole_number(at_least: int) -> Callable[[str], int]:
-    """Reads a flag's value as a whole number of at least so much."""
+def whole_number(at_least: int, at_most: int = LARGEST) -> Callable[[str], int]:
+    """Return a reader of a flag's value as a whole number between two limits."""
 
     def read(text: str) -> int:
-        if not text.lstrip("-").isdigit() or int(text) < at_least:
-            raise argparse.ArgumentTypeError(f"must be a whole number of at least {at_least}, got {text!r}")
+        is_number = text.removeprefix("-").isdecimal() and len(text) <= MAX_DIGITS
+        if not is_number or not at_least <= int(text) <= at_most:
+            limits = f"of at least {at_least}" if at_most == LARGEST else f"from {at_least} to {at_most}"
+            raise argparse.ArgumentTypeError(f"must be a whole number {limits}, got {quoted(text)}")
         return int(text)
 
     return read
@@ -92,7 +96,9 @@ def one_of(*choices: str) -> dict[str, Any]:
 
     def read(text: str) -> str:
         if text not in choices:
-            raise argparse.ArgumentTypeError(f"must be {' or '.join(choices)}, got {text!r}{nearest(text, choices)}")
+            raise argparse.ArgumentTypeError(
+                f"must be {' or '.join(choices)}, got {quoted(text)}{nearest(text, choices)}"
+            )
         return text
 
     return {"type": read, "metavar": "|".join(choices)}
@@ -101,11 +107,15 @@ def one_of(*choices: str) -> dict[str, Any]:
 def seed_list(text: str) -> list[int]:
     """Reads a flag's value as seeds with commas between them, no two the same."""
     parts = [part.strip() for part in text.split(",")]
-    if not all(part.isdecimal() for part in parts):
-        raise argparse.ArgumentTypeError(f"must be whole numbers with commas between them, as in 0,1,2, got {text!r}")
+    if not all(part.isdecimal() and len(part) <= MAX_DIGITS for part in parts):
+        raise argparse.ArgumentTypeError(
+            f"must be whole numbers with commas between them, as in 0,1,2, got {quoted(text)}"
+        )
     seeds = [int(part) for part in parts]
+    if max(seeds) > LARGEST_SEED:
+        raise argparse.ArgumentTypeError(f"must be whole numbers from 0 to {LARGEST_SEED}, got {max(seeds)}")
     if len(set(seeds)) < len(seeds):
-        raise argparse.ArgumentTypeError(f"names a seed twice: {text!r}")
+        raise argparse.ArgumentTypeError(f"names a seed twice: {quoted(text)}")
     return seeds
 
 
@@ -116,7 +126,7 @@ def positive_number(text: str) -> float:
     except ValueError:
         number = math.nan
     if not 0 < number < math.inf:
-        raise argparse.ArgumentTypeError(f"must be a number above 0, got {text!r}")
+        raise argparse.ArgumentTypeError(f"must be a number above 0, got {quoted(text)}")
     return number
 
 
@@ -125,7 +135,7 @@ def existing_folder(text: str) -> str:
     path = Path(text)
     if not path.is_dir():
         siblings = [str(sibling) for sibling in path.parent.glob("*/")]
-        raise argparse.ArgumentTypeError(f"there is no folder {text!r}{nearest(text, siblings)}")
+        raise argparse.ArgumentTypeError(f"there is no folder {quoted(text)}{nearest(text, siblings)}")
     return text
 
 
@@ -135,13 +145,13 @@ def file_ending_in(*endings: str) -> Callable[[str], str]:
     def read(text: str) -> str:
         path = Path(text)
         if path.suffix.lower() not in endings:
-            raise argparse.ArgumentTypeError(f"must end in {' or '.join(endings)}, got {text!r}")
+            raise argparse.ArgumentTypeError(f"must end in {' or '.join(endings)}, got {quoted(text)}")
         if not path.parent.is_dir():
-            raise argparse.ArgumentTypeError(f"there is no folder {str(path.parent)!r}")
+            raise argparse.ArgumentTypeError(f"there is no folder {quoted(str(path.parent))}")
         if not os.access(path.parent, os.W_OK):
-            raise argparse.ArgumentTypeError(f"nothing can be written into {str(path.parent)!r}")
+            raise argparse.ArgumentTypeError(f"nothing can be written into {quoted(str(path.parent))}")
         if path.is_dir():
-            raise argparse.ArgumentTypeError(f"{text!r} is a folder")
+            raise argparse.ArgumentTypeError(f"{quoted(text)} is a folder")
         return text
 
     return read

@@ -8,15 +8,20 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from paddle_ac.errors import ConfigError
+from paddle_ac.errors import MAX_QUOTED, ConfigError, quoted
 from paddle_ac.family import MembersClasses
+from paddle_ac.plain_yaml import read_plain_yaml
+
+LARGEST = 2**63 - 1  # of a whole number: what VisualDL and NumPy store
+LARGEST_SEED = 2**31 - 1  # old environments take no more than 31 bits
+MAX_PROBLEMS = 5  # that an error message names
 
 
 def _split_commas(value: Any) -> Any:
@@ -31,7 +36,8 @@ def _is_whole_in_e_notation(value: Any) -> bool:
     return isinstance(value, str) and bool(re.fullmatch(r"\d+(\.\d+)?[eE]\+?\d{1,2}", value)) and float(value) % 1 == 0
 
 
-LayerSizes = Annotated[tuple[PositiveInt, ...], BeforeValidator(_split_commas)]
+Units = Annotated[int, Field(gt=0, le=65_536)]
+LayerSizes = Annotated[tuple[Units, ...], BeforeValidator(_split_commas), Field(max_length=100)]
 
 
 def field(group: str, default: Any, description: str, **constraints: Any) -> Any:
@@ -66,7 +72,7 @@ class RunConfig(BaseModel):
         for name, value in values.items():
             parts = value if isinstance(value, (list, tuple)) else [value]
             if any(isinstance(part, bool) for part in parts) and cls.model_fields[name].annotation is not bool:
-                raise ValueError(f"{name}: takes no {value!r} (which is what YAML reads yes, no, on and off as)")
+                raise ValueError(f"{name}: takes no {quoted(value)} (which is what YAML reads yes, no, on and off as)")
         return values
 
     @model_validator(mode="before")
@@ -79,15 +85,30 @@ class RunConfig(BaseModel):
             for name, value in values.items()
         }
 
+    @model_validator(mode="after")
+    def _integers_have_64_bits(self) -> RunConfig:
+        for name, value in self:
+            if isinstance(value, int) and abs(value) > LARGEST:
+                raise ValueError(f"{name}: must be less than 2**63, got {quoted(value)}")
+        return self
+
     algo: str
     env: str = field(
-        "run", "CartPole-v1", "environment: a Gymnasium id, module:id, or gym:id for one of classic gym", min_length=1
+        "run",
+        "CartPole-v1",
+        "environment: a Gymnasium id, module:id, or gym:id for one of classic gym",
+        min_length=1,
+        max_length=200,
     )
-    frame_stack: int = field("run", 1, "last observations that the policy sees side by side (Atari: 4)", ge=1)
-    seed: int = field("run", 0, "seed of parameters, actions and environments", ge=0, lt=2**31)
+    frame_stack: int = field("run", 1, "last observations that the policy sees side by side (Atari: 4)", ge=1, le=1000)
+    seed: int = field("run", 0, "seed of parameters, actions and environments", ge=0, le=LARGEST_SEED)
     total_steps: int = field("run", 500_000, "steps to train for", ge=1)
     num_threads: int = field(
-        "run", 1, "threads of this process's matrix products: small networks take no more, workers want the cores", ge=1
+        "run",
+        1,
+        "threads of this process's matrix products: small networks take no more, workers want the cores",
+        ge=1,
+        le=1024,
     )
 
     eval_interval: int = field("watching", 25_000, "steps between two evaluations", ge=1)
@@ -116,6 +137,7 @@ class VectorEnvConfig(RunConfig):
         None,
         "worker processes of subproc, threads of envpool; must divide num_envs [as many as cores allow]",
         ge=1,
+        le=1024,
     )
     step_timeout: float = field("run", 60.0, "seconds after which a worker that gives no answer is stuck", gt=0, le=1e6)
 
@@ -208,7 +230,7 @@ class RolloutConfig(OnPolicyConfig):
     recurrent: Literal["none", "lstm", "gru"] = field(
         "network", "none", "a layer after the hidden ones that remembers the episode (A3C-LSTM)"
     )
-    recurrent_size: int = field("network", 64, "units of the recurrent layer", ge=1)
+    recurrent_size: int = field("network", 64, "units of the recurrent layer", ge=1, le=65_536)
 
 
 class SynchronousConfig(VectorEnvConfig, OnPolicyConfig):
@@ -309,7 +331,9 @@ class A3CConfig(RolloutConfig):
         "algorithm", 20, "t_max: steps of each environment between two updates (the paper: 5; measured: 20)", ge=1
     )
     learning_rate: float = field("optimizer", 2e-3, "initial learning rate (measured on CartPole-v1)", gt=0, le=100)
-    num_workers: int = field("run", 2, "worker processes, each with environments and a copy of the network", ge=1)
+    num_workers: int = field(
+        "run", 2, "worker processes, each with environments and a copy of the network", ge=1, le=1024
+    )
     num_envs: int = field("run", 1, "environments of each worker", ge=1)
     restart_workers: bool = field("run", False, "replace a worker that was killed, rather than stop the run")
     lock: bool = field("run", False, "let one worker write at a time; without, they write as they come (Hogwild)")
@@ -327,7 +351,11 @@ class SACConfig(VectorEnvConfig, ScalingConfig):
     algo: Literal["sac"] = "sac"
 
     env: str = field(
-        "run", "Pendulum-v1", "environment: a Gymnasium id, module:id, or gym:id for one of classic gym", min_length=1
+        "run",
+        "Pendulum-v1",
+        "environment: a Gymnasium id, module:id, or gym:id for one of classic gym",
+        min_length=1,
+        max_length=200,
     )
     total_steps: int = field("run", 20_000, "steps to train for", ge=1)
     num_envs: int = field("run", 1, "environments side by side (the paper: 1)", ge=1)
@@ -376,7 +404,7 @@ CONFIGS: Mapping[str, type[RunConfig]] = MembersClasses(0)
 def find_config_class(algo: Any) -> type[RunConfig]:
     """The hyper-parameters of an algorithm; ``ConfigError`` if there is no such algorithm."""
     if not isinstance(algo, str) or algo not in CONFIGS:
-        raise ConfigError(f"unknown algorithm {algo!r}{nearest(str(algo), CONFIGS)}; known: {', '.join(CONFIGS)}")
+        raise ConfigError(f"unknown algorithm {quoted(algo)}{nearest(algo, CONFIGS)}; known: {', '.join(CONFIGS)}")
     return CONFIGS[algo]
 
 
@@ -393,43 +421,53 @@ def make_config(values: dict[str, Any]) -> RunConfig:
     for name in values:
         if name not in config_class.model_fields:
             takers = [algo for algo in CONFIGS if name in CONFIGS[algo].model_fields]
-            hint = f": only {who_take(takers)} it" if takers else nearest(str(name), config_class.model_fields)
-            raise ConfigError(f"unknown hyper-parameter {name!r} of {values['algo']}{hint}")
+            hint = f": only {who_take(takers)} it" if takers else nearest(name, config_class.model_fields)
+            raise ConfigError(f"unknown hyper-parameter {quoted(name)} of {values['algo']}{hint}")
     try:
         return config_class(**values)
     except ValidationError as error:
-        raise ConfigError("; ".join(_one_line(problem) for problem in error.errors())) from None
+        problems = error.errors()
+        more = f"; and {len(problems) - MAX_PROBLEMS} more" if len(problems) > MAX_PROBLEMS else ""
+        raise ConfigError("; ".join(map(_one_line, problems[:MAX_PROBLEMS])) + more) from None
+
+
+def change_config(config: RunConfig, changes: Mapping[str, Any]) -> RunConfig:
+    """The configuration with some values replaced, checked as ``make_config`` checks a new one."""
+    return make_config({**config.model_dump(), **changes})
+
+
+def change_on_resume(config: RunConfig, changes: Mapping[str, Any], run_dir: str | Path) -> RunConfig:
+    """The configuration that a run resumes with.
+
+    Raises:
+        ConfigError: a wrong value, or a change of what is not in ``changeable_on_resume``.
+    """
+    changed = change_config(config, changes)
+    for name, value in changed:
+        before = getattr(config, name)
+        if value != before and name not in config.changeable_on_resume:
+            there = f"{run_dir} has {quoted(before)}, not {quoted(value)}"
+            raise ConfigError(f"{name} cannot change on resume: {there}")
+    return changed
 
 
 def read_yaml(path: str | Path) -> dict[str, Any]:
-    """The hyper-parameters in a YAML file.
+    """Read the hyper-parameters in a YAML file of plain data.
 
     Raises:
-        ConfigError: no such file (with the nearest that is there), not a mapping of names to values, or a name twice.
+        ConfigError: no such file (with the nearest that is there), not a mapping of names to values, or not plain data
+            as ``read_plain_yaml`` takes it.
     """
     path = Path(path)
     try:
-        values = yaml.load(path.read_text(encoding="utf-8"), _UniqueKeyLoader)
+        values = read_plain_yaml(path)
     except OSError as error:
         others = [str(other) for other in path.parent.glob(f"*{path.suffix}")]
         hint = nearest(str(path), others) if isinstance(error, FileNotFoundError) else ""
         raise ConfigError(f"cannot read configuration {path}: {error.strerror}{hint}") from None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise ConfigError(f"{path} cannot be read as YAML: {' '.join(str(error).split())}") from None
     if not isinstance(values, dict):
         raise ConfigError(f"{path} is not a configuration: it must hold lines of `name: value`")
     return values
-
-
-class _UniqueKeyLoader(yaml.SafeLoader):
-    """PyYAML by itself keeps the last of two values of a name, and says nothing."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        names = [name.value for name, _ in node.value]
-        for name in names:
-            if names.count(name) > 1:
-                raise yaml.YAMLError(f"{name} stands in it twice")
-        return super().construct_mapping(node, deep)
 
 
 def write_yaml(config: RunConfig, path: str | Path) -> None:
@@ -437,10 +475,11 @@ def write_yaml(config: RunConfig, path: str | Path) -> None:
     Path(path).write_text(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False), encoding="utf-8")
 
 
-def nearest(name: str, known: Any) -> str:
+def nearest(name: Any, known: Iterable[str]) -> str:
     """``" (did you mean 'gamma'?)"``, or nothing when no known name is near."""
+    text = name[:MAX_QUOTED] if isinstance(name, str) else quoted(name)
     bare = {known_name.strip("-").lower(): known_name for known_name in known}  # dashes alone are no likeness
-    matches = [bare[match] for match in difflib.get_close_matches(name.strip("-").lower(), bare, n=1)]
+    matches = [bare[match] for match in difflib.get_close_matches(text.strip("-").lower(), bare, n=1)]
     return f" (did you mean {matches[0]!r}?)" if matches else ""
 
 
@@ -451,9 +490,9 @@ def who_take(takers: list[str]) -> str:
 
 def _one_line(problem: Any) -> str:
     place = str(problem["loc"][0]) if problem["loc"] else ""  # of a part of hidden_sizes, the name is enough
-    message = problem["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
+    message = re.sub(r"^(Input|String|Tuple) should ", "must ", problem["msg"].removeprefix("Value error, "))
     if problem["type"] == "string_too_short":
         message = "must not be empty"
     choices = re.findall(r"'(\w+)'", message) if problem["type"] == "literal_error" else []
-    hint = nearest(str(problem["input"]), choices)
-    return f"{place}: {message}, got {problem['input']!r}{hint}" if place else message
+    hint = nearest(problem["input"], choices)
+    return f"{place}: {message}, got {quoted(problem['input'])}{hint}" if place else message

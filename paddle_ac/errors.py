@@ -1,4 +1,33 @@
-"""What can go wrong that a user should read about in one line."""
+"""Errors that a user reads as one line, and how a value is quoted in them."""
+
+from __future__ import annotations
+
+import reprlib
+from typing import Any
+
+MAX_QUOTED = 200  # characters
+
+_SHORT = reprlib.Repr()
+_SHORT.maxlevel = 4
+_SHORT.maxlist = _SHORT.maxtuple = _SHORT.maxdict = _SHORT.maxset = _SHORT.maxfrozenset = _SHORT.maxdeque = 20
+_SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = MAX_QUOTED
+
+
+def quoted(value: Any) -> str:
+    """``repr(value)`` for an error message, cut to ``MAX_QUOTED`` characters.
+
+    Nested values are cut while they are printed, so that a value that shares its parts many times costs no more.
+    """
+    try:
+        return shortened(_SHORT.repr(value))
+    except ValueError:  # an int of thousands of digits, which Python does not print
+        return f"a number of {value.bit_length()} bits" if isinstance(value, int) else f"a {type(value).__name__}"
+
+
+def shortened(text: str) -> str:
+    """A text from elsewhere for an error message: on one line and cut to ``MAX_QUOTED`` characters."""
+    text = " ".join(text.split())
+    return text if len(text) <= MAX_QUOTED else f"{text[: MAX_QUOTED - 3]}..."
 
 
 class ConfigError(ValueError):

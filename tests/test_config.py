@@ -26,15 +26,15 @@ def message_of(function, *arguments):
     "name,wrong_values",
     [
         ("env", ["", None, 3, ["CartPole-v1"]]),
-        ("frame_stack", [0, -1, 1.5, "four"]),
+        ("frame_stack", [0, -1, 1.5, "four", 1001]),
         ("seed", [-1, 2**31, 0.5, "zero"]),
-        ("total_steps", [0, -5, 1.5, "many", None]),
-        ("num_threads", [0, -1, 1.5, "all"]),
+        ("total_steps", [0, -5, 1.5, "many", None, 2**63, 10**400]),
+        ("num_threads", [0, -1, 1.5, "all", 1025]),
         ("num_envs", [0, -1, 2.5, "eight", "", "8\n8 8", None, [8], {"n": 8}]),
         ("vec", ["threads", "Serial", "", None, 1]),
-        ("num_workers", [0, -2, 1.5, "two"]),
+        ("num_workers", [0, -2, 1.5, "two", 1025]),
         ("step_timeout", [0, -1, math.nan, math.inf, 1e12, "long"]),
-        ("eval_interval", [0, -1, 0.5]),
+        ("eval_interval", [0, -1, 0.5, 2**63, "9223372036854775808"]),
         ("eval_episodes", [0, -1, 0.5]),
         ("eval_max_steps", [0, -1, 0.5]),
         ("log_interval", [0, -1, 0.5]),
@@ -51,14 +51,14 @@ def message_of(function, *arguments):
         ("critic_loss", ["huber", "", None]),
         ("value_coef", [-0.1, math.nan, math.inf]),
         ("entropy_coef", [-0.1, math.nan, math.inf]),
-        ("hidden_sizes", ["64,x", "64,0", [64, -1], [1.5], [None], 0, 6.5, None, "64;64"]),
+        ("hidden_sizes", ["64,x", "64,0", [64, -1], [1.5], [None], 0, 6.5, None, "64;64", [1] * 101, 2**63]),
         ("recurrent", ["rnn", "", None]),
         ("recurrent_size", [0, -1, 1.5]),
         ("activation", ["gelu", "", None]),
         ("shared_torso", ["perhaps", 2, None]),
         ("initialization", ["zeros", None]),
         ("optimizer", ["sgd", "Adam", None]),
-        ("learning_rate", [-1, 0, math.nan, math.inf, "nan", "inf", "fast", None, [1e-3]]),
+        ("learning_rate", [-1, 0, 10**400, math.nan, math.inf, "nan", "inf", "fast", None, [1e-3]]),
         ("lr_schedule", ["cosine", None]),
         ("lr_decay_steps", [0, -1, 0.5]),
         ("lr_decay_factor", [0, -0.5, 1.5, math.nan]),
@@ -311,6 +311,63 @@ def test_a_file_that_is_not_a_configuration_is_refused_by_its_name(content, tmp_
     path = tmp_path / "config.yaml"
     path.write_bytes(content)
     assert str(path) in message_of(read_yaml, path)
+
+
+def nested_aliases() -> bytes:
+    """350 bytes that stand for 9**20 values."""
+    lines = ["a: &a [x, x, x, x, x, x, x, x, x]"]
+    for name, before in zip("bcdefghijklmnopqrst", "abcdefghijklmnopqrs", strict=True):
+        lines.append(f"{name}: &{name} [{', '.join([f'*{before}'] * 9)}]")
+    return "\n".join(lines).encode()
+
+
+@pytest.mark.parametrize(
+    "content,said",
+    [
+        (b"gamma: !!int ''", "line 1: '' is no '!!int'"),
+        (b"algo: a2c\ngamma: !!bool maybe", "line 2: 'maybe' is no '!!bool'"),
+        (b"gamma: !!timestamp foo", "tag '!!timestamp' is none of plain data"),
+        (b"gamma: !!omap {a: 1}", "tag '!!omap' is none of plain data"),
+        (b"gamma: !!binary '='", "tag '!!binary' is none of plain data"),
+        (b"env: 2020-01-01", "a text goes in quotes"),
+        (b"env: &a [*a]", "nested more than 20 levels deep"),
+        (b"[" * 5000, "nested too deeply"),
+        (nested_aliases(), "more than 10,000 values"),
+        (b"\n".join(b"name%d: 1" % number for number in range(40_000)), "more than 100,000 bytes"),
+        (b"gamma: " + b"9" * 5000, "a number of 5,000 characters"),
+        (b"gamma: *" + b"a" * 5000, "found undefined alias"),
+        (b"algo: a2c\ngamma: 1\nenv: x\ngamma: 2", "line 4: 'gamma' is given twice"),
+    ],
+    ids=lambda value: str(value[:20]),
+)
+def test_yaml_beyond_plain_data_is_rejected_in_one_short_line(content, said, tmp_path):
+    path = tmp_path / "config.yaml"
+    path.write_bytes(content)
+    message = message_of(read_yaml, path)
+    assert said in message and str(path) in message and len(message) < 500
+
+
+def test_names_merged_from_an_alias_are_read(tmp_path):
+    (tmp_path / "space.yaml").write_text("a: &shared {low: 1, high: 2}\nb: {<<: *shared, log: true}\n")
+    assert read_yaml(tmp_path / "space.yaml")["b"] == {"low": 1, "high": 2, "log": True}
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"env": ["x" * 10_000]},
+        {"gamma": "x" * 10_000},
+        {"x" * 10_000: 1},
+        {"algo": "x" * 10_000},
+        {"seed": int("f" * 10_000, 16)},
+        {"hidden_sizes": ["x"] * 100},
+        dict.fromkeys(A2CConfig.model_fields.keys() - {"algo"}, "x" * 10_000),
+    ],
+    ids=["list", "text", "name", "algorithm", "number", "items", "every field"],
+)
+def test_a_message_quotes_no_more_than_200_characters_of_a_value(values):
+    message = message_of(make_config, {"algo": "a2c", **values})
+    assert len(message) < 1700
 
 
 def test_a_missing_file_and_a_folder_are_refused_by_their_names(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -229,6 +230,30 @@ def test_what_cannot_be_begun_is_told_once_and_leaves_nothing(tmp_path, changes,
     with pytest.raises(ConfigError, match=said):
         quick_repeats(tmp_path / "new" / "run", [0, 1], **changes)
     assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize(
+    "seeds,said",
+    [
+        ("[]", "has no list of seeds"),
+        ("1", "has no list of seeds"),
+        ("[0, 99999999999]", "seed: must be less than or equal to 2147483647"),
+        ("[true]", "seed: takes no True"),
+        ("[[0]]", "seed: must be a valid integer"),
+        ("[3, 3]", "names a seed twice"),
+    ],
+)
+def test_wrong_seeds_in_the_file_of_repeats_are_rejected(tmp_path, seeds, said):
+    (tmp_path / "repeats.yaml").write_text(f"algo: a2c\nseeds: {seeds}\n")
+    with pytest.raises(ConfigError, match=re.escape(said)) as caught:
+        resume_repeats(str(tmp_path))
+    assert "repeats.yaml" in str(caught.value)
+
+
+def test_a_seed_out_of_range_leaves_no_folder(tmp_path):
+    with pytest.raises(ConfigError, match="seed: must be less"):
+        train_repeats(make_config(QUICK), [0, 2**31], str(tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
 
 
 def test_runs_of_many_processes_are_fewer_at_a_time(monkeypatch):

@@ -25,6 +25,7 @@ from paddle_ac.command_line import (
     whole_imports,
     whole_number,
 )
+from paddle_ac.config import LARGEST_SEED
 
 
 def main(arguments: list[str]) -> None:
@@ -61,7 +62,9 @@ def _parse(arguments: list[str]) -> dict[str, Any]:
     policy.add_argument("--sampled", action="store_true", help="draw the actions, rather than take the most probable")
     played = parser.add_argument_group("episodes")
     played.add_argument("--episodes", type=whole_number(1), metavar="M", help="how many [100]; to watch [1]")
-    played.add_argument("--seed", type=whole_number(0), metavar="S", help="of the environments [the run's seed]")
+    played.add_argument(
+        "--seed", type=whole_number(0, LARGEST_SEED), metavar="S", help="of the environments [the run's seed]"
+    )
     shown = parser.add_argument_group("what is shown")
     watch = shown.add_mutually_exclusive_group()
     watch.add_argument(

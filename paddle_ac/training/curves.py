@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from paddle_ac.config import RunConfig, nearest
-from paddle_ac.errors import ConfigError
+from paddle_ac.errors import ConfigError, quoted
 from paddle_ac.training.logger import read_progress
 from paddle_ac.training.run_folder import RunFolder
 
@@ -71,7 +71,7 @@ def read_runs(paths: Sequence[str | Path], metric: str) -> list[Run]:
         logger.warning("left out: %s", problem)
     known = list(dict.fromkeys(column for run in runs for column in run.columns))
     if known and metric not in known:
-        raise ConfigError(f"no run has a metric {metric!r}{nearest(metric, known)}; known: {', '.join(known)}")
+        raise ConfigError(f"no run has a metric {quoted(metric)}{nearest(metric, known)}; known: {', '.join(known)}")
     empty = [run for run in runs if np.isnan(run.columns.get(metric, np.nan)).all()]
     if len(empty) == len(runs):
         raise ConfigError(f"no run has a point of {metric} yet")

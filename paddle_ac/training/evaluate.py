@@ -13,7 +13,7 @@ from paddle_ac.algorithms.algorithm import Policy
 from paddle_ac.algorithms.registry import ALGORITHMS
 from paddle_ac.config import RunConfig
 from paddle_ac.envs.make import FINAL_EVALUATION, make_evaluation_envs
-from paddle_ac.errors import CheckpointError, ConfigError, NonFiniteError
+from paddle_ac.errors import CheckpointError, ConfigError, NonFiniteError, quoted
 from paddle_ac.nn.actions import clip_for
 from paddle_ac.nn.parameters import FlatParameters
 from paddle_ac.training.checkpoint import load_checkpoint
@@ -36,7 +36,7 @@ def load_policy(folder: RunFolder, config: RunConfig, checkpoint: str, envs: Vec
         CheckpointError: there is none, or it is damaged or of another network.
     """
     if checkpoint not in ("best", "latest"):
-        raise ConfigError(f"checkpoint must be 'best' or 'latest', not {checkpoint!r}")
+        raise ConfigError(f"checkpoint must be 'best' or 'latest', not {quoted(checkpoint)}")
     path = folder.latest if checkpoint == "latest" or _ended_with_the_best(folder) else folder.best
     if path == folder.best and not path.is_file() and folder.latest.is_file():
         raise CheckpointError(f"there is no checkpoint {path}: no best policy was kept yet; take checkpoint 'latest'")

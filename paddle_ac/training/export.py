@@ -21,7 +21,7 @@ from paddle_ac.algorithms.algorithm import Policy
 from paddle_ac.algorithms.registry import ALGORITHMS
 from paddle_ac.config import RunConfig, make_config, read_yaml, write_yaml
 from paddle_ac.envs.make import make_evaluation_envs
-from paddle_ac.errors import ConfigError, ExportError
+from paddle_ac.errors import ConfigError, ExportError, quoted
 from paddle_ac.nn.actions import clip_for
 from paddle_ac.nn.distributions import make_distribution
 from paddle_ac.nn.exported import ExportedPolicy, exported_policy
@@ -86,7 +86,7 @@ def export_run(
         ExportError: that difference is above 1e-4; nothing is written.
     """
     if export_format not in FORMATS:
-        raise ConfigError(f"unknown format {export_format!r}: must be one of {', '.join(FORMATS)}")
+        raise ConfigError(f"unknown format {quoted(export_format)}: must be one of {', '.join(FORMATS)}")
     if export_format == "onnx":
         _check_onnx_packages()
     folder = RunFolder.open(run_dir)

@@ -12,9 +12,9 @@ import numpy as np
 import yaml
 from tqdm import tqdm
 
-from paddle_ac.config import RunConfig, make_config, read_yaml
+from paddle_ac.config import RunConfig, change_config, change_on_resume, make_config, read_yaml
 from paddle_ac.envs.make import settle_vec, tell_vec
-from paddle_ac.errors import ConfigError
+from paddle_ac.errors import ConfigError, quoted
 from paddle_ac.training.checkpoint import load_checkpoint, write_atomically
 from paddle_ac.training.progress import StepsBar
 from paddle_ac.training.report import as_duration
@@ -55,6 +55,8 @@ def train_repeats(
         env = config.env.replace(":", "-").replace("/", "-")
         run_dir = f"runs/{env}-{config.algo}-{len(seeds)}seeds-{datetime.now():%Y%m%d-%H%M%S-%f}"
     RunFolder.new(config, run_dir)
+    for seed in seeds:
+        change_config(config, {"seed": seed})  # raises before there is a folder
     settled = settle_vec(config)
     folder = Path(run_dir)
     with refused_without_a_trace(folder):
@@ -82,15 +84,8 @@ def resume_repeats(
         CheckpointError: as ``resume``.
     """
     folder, changes = Path(run_dir), changes or {}
-    values = read_yaml(repeats_file(folder))
-    seeds = values.pop("seeds", None)
-    if not isinstance(seeds, list) or not all(isinstance(seed, int) for seed in seeds):
-        raise ConfigError(f"{repeats_file(folder)} names no seeds")
-    before = make_config(values)
-    config = make_config({**before.model_dump(), **changes})
-    for name, value in config:
-        if value != getattr(before, name) and name not in config.changeable_on_resume:
-            raise ConfigError(f"{name} cannot change on resume: {run_dir} has {getattr(before, name)!r}, not {value!r}")
+    before, seeds = _read_config(folder)
+    config = change_on_resume(before, changes, run_dir)
     if config.total_steps < before.total_steps:
         steps = {seed: _steps_in_checkpoint(_seed_folder(folder, seed)) for seed in seeds}
         furthest = max(seeds, key=lambda seed: steps[seed])
@@ -123,7 +118,7 @@ def _train_all(
             jobs.append(Job(str(run.path), changes=changes))
             steps[str(run.path)] = run.read_summary().get("env_steps", 0)
         else:
-            jobs.append(Job(str(run.path), config.model_copy(update={"seed": seed})))
+            jobs.append(Job(str(run.path), change_config(config, {"seed": seed})))
             steps[str(run.path)] = 0
     num_jobs = min(num_jobs or runs_that_fit(config), len(jobs))
     failures: dict[str, str] = {}
@@ -212,6 +207,23 @@ def _steps_in_checkpoint(run: RunFolder) -> int:
     """That a run goes on from: the summary lacks them, or has those of an earlier call, where a run was killed."""
     state = load_checkpoint(run.latest) if run.latest.is_file() else {}
     return state.get("algorithm", {}).get("env_steps", 0)
+
+
+def _read_config(folder: Path) -> tuple[RunConfig, list[int]]:
+    """What ``_write_config`` wrote; ``ConfigError`` if it is something else."""
+    path = repeats_file(folder)
+    values = read_yaml(path)
+    seeds = values.pop("seeds", None)
+    if not isinstance(seeds, list) or not seeds:
+        raise ConfigError(f"{path} has no list of seeds")
+    try:
+        config = make_config(values)
+        checked = [change_config(config, {"seed": seed}).seed for seed in seeds]
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from None
+    if len(set(checked)) < len(checked):
+        raise ConfigError(f"{path} names a seed twice: {quoted(seeds)}")
+    return config, checked
 
 
 def _write_config(folder: Path, config: RunConfig, seeds: Sequence[int]) -> None:

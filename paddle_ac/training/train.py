@@ -19,7 +19,7 @@ from threadpoolctl import threadpool_limits
 
 from paddle_ac.algorithms.algorithm import Algorithm, Policy
 from paddle_ac.algorithms.registry import ALGORITHMS
-from paddle_ac.config import RunConfig, make_config, write_yaml
+from paddle_ac.config import RunConfig, change_on_resume, write_yaml
 from paddle_ac.envs.make import FINAL_EVALUATION, make_evaluation_envs, make_shown_env, settle_vec, tell_vec
 from paddle_ac.errors import CheckpointError, ConfigError, NonFiniteError
 from paddle_ac.training.checkpoint import load_checkpoint, save_checkpoint, write_atomically
@@ -97,13 +97,10 @@ def resume(
         VecEnvError, NonFiniteError: as ``train``.
     """
     folder = RunFolder.open(run_dir)
-    before = folder.read_config().model_dump()
+    before = folder.read_config()
     settled = ("vec", "auto")  # to take what is fastest was decided when the run began
     changes = {name: value for name, value in (changes or {}).items() if (name, value) != settled}
-    config = make_config({**before, **changes})
-    for name, value in config.model_dump().items():
-        if value != before[name] and name not in config.changeable_on_resume:
-            raise ConfigError(f"{name} cannot change on resume: {run_dir} has {before[name]!r}, not {value!r}")
+    config = change_on_resume(before, changes, run_dir)
     state = load_checkpoint(folder.latest)
     if state.keys() != _Run.STATE_KEYS:
         raise CheckpointError(f"{folder.latest} is not the checkpoint of a run")
@@ -122,7 +119,7 @@ def resume(
         write_yaml(config, folder.config)
         run = _Run(config, folder, algorithm, logger, on_point)
         run.load_state_dict(state)
-        if config.model_dump() != before:
+        if config != before:
             logger.write_configuration(config, algorithm.env_steps)
         return run.finish(progress)
     finally:

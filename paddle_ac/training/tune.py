@@ -20,9 +20,9 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import Trial, TrialState
 from tqdm import tqdm
 
-from paddle_ac.config import RunConfig, make_config, nearest, read_yaml, write_yaml
+from paddle_ac.config import RunConfig, change_config, make_config, nearest, read_yaml, write_yaml
 from paddle_ac.envs.make import settle_vec, tell_vec
-from paddle_ac.errors import ConfigError
+from paddle_ac.errors import ConfigError, quoted
 from paddle_ac.training.progress import FittingBar
 from paddle_ac.training.report import as_duration, first_and_last_line
 from paddle_ac.training.run_folder import base_file, refused_without_a_trace, space_file
@@ -131,7 +131,7 @@ def _search(
             trial = study.ask(distributions)
             run_dir = str(_trial_folder(folder, trial.number))
             trials[run_dir] = trial
-            yield Job(run_dir, make_config({**settled.model_dump(), **trial.params}))
+            yield Job(run_dir, change_config(settled, trial.params))
 
     def on_point(job: Job, env_steps: int, mean_return: float | None) -> bool:
         steps[job.run_dir] = env_steps
@@ -167,7 +167,7 @@ def _search(
             tqdm.write(f"trial {trial.number}: {told}{seconds}{', the best so far' if is_best else ''}")
         bar.update()
         if best is not None and is_best:
-            write_yaml(make_config({**config.model_dump(), **best["params"]}), folder / "best.yaml")
+            write_yaml(change_config(config, best["params"]), folder / "best.yaml")
 
     with bar:
         is_complete = run_side_by_side(jobs(), num_jobs, on_point, on_end)
@@ -238,7 +238,7 @@ def choose_space(config: RunConfig, fixed: set[str], custom: dict[str, Any] | No
     fields = type(config).model_fields
     for name in custom or {}:
         if name not in fields:
-            raise ConfigError(f"unknown hyper-parameter {name!r} in the space{nearest(str(name), fields)}")
+            raise ConfigError(f"unknown hyper-parameter {quoted(name)} in the space{nearest(name, fields)}")
     source = DEFAULT_SPACE if custom is None else custom
     space = {name: choices for name, choices in source.items() if name in fields and name not in fixed}
     if not space and not fixed & source.keys():
@@ -256,7 +256,7 @@ def _distribution(config: RunConfig, name: str, choices: Any) -> BaseDistributio
     def read(value: Any) -> Any:
         """As the field has it: YAML takes 1e-3 for a text."""
         try:
-            return getattr(make_config({**config.model_dump(), name: value}), name)
+            return getattr(change_config(config, {name: value}), name)
         except ConfigError as error:
             raise ConfigError(f"space of {name}: {error}") from None
 
@@ -268,7 +268,7 @@ def _distribution(config: RunConfig, name: str, choices: Any) -> BaseDistributio
             return kind(read(choices["low"]), read(choices["high"]), log=bool(choices.get("log", False)))
         except (TypeError, ValueError) as error:
             raise ConfigError(f"space of {name}: {error}") from None
-    raise ConfigError(f"space of {name}: must be a list of choices, or low and high (and log), got {choices!r}")
+    raise ConfigError(f"space of {name}: must be a list of choices, or low and high (and log), got {quoted(choices)}")
 
 
 def _plain(value: Any) -> Any:
@@ -298,7 +298,9 @@ def _begin(folder: Path, config: RunConfig, space: dict[str, Any]) -> None:
         before = make_config(read_yaml(base))
         for name, value in config:
             if value != getattr(before, name, None):
-                raise ConfigError(f"{folder} is a study with {name} {getattr(before, name, None)!r}, not {value!r}")
+                raise ConfigError(
+                    f"{folder} is a study with {name} {quoted(getattr(before, name, None))}, not {quoted(value)}"
+                )
         if read_yaml(ranges) != space:
             raise ConfigError(f"{folder} is a study of another space: see {ranges}")
         return
