@@ -186,7 +186,9 @@ class OnPolicyConfig(ScalingConfig):
     state_dependent_std: bool = field(
         "network", False, "Box actions: the actor puts out their deviation, rather than one parameter of each"
     )
-    initial_log_std: float = field("network", 0.0, "Box actions: logarithm of their deviation at first", ge=-20, le=2)
+    initial_log_std: float = field(
+        "network", 0.0, "Box actions: initial logarithm of their standard deviation, in halves of the Box", ge=-20, le=2
+    )
 
     learning_rate: float = field("optimizer", 7e-4, "initial learning rate (baselines A2C: 7e-4)", gt=0, le=100)
     lr_schedule: Literal["constant", "linear", "step"] = field(

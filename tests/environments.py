@@ -148,10 +148,12 @@ class Identity(gymnasium.Env):
 
 
 class Aiming(gymnasium.Env):
-    """The best action is the number observed; an episode is cut after 20 steps."""
+    """The best action is where in the action's Box the observation says, -1 to 1; an episode is cut after 20 steps."""
 
     observation_space = Box(-1, 1, (1,), np.float32)
-    action_space = Box(-1, 1, (1,), np.float32)
+
+    def __init__(self, low=-1, high=1):
+        self.action_space = Box(low, high, (1,), np.float32)
 
     def reset(self, *, seed=None, options=None):
         super().reset(seed=seed)
@@ -159,7 +161,8 @@ class Aiming(gymnasium.Env):
         return self._draw(), {}
 
     def step(self, action):
-        reward = -float((action[0] - self.target) ** 2)
+        low, high = self.action_space.low[0], self.action_space.high[0]
+        reward = -float(((action[0] - low) / (high - low) * 2 - 1 - self.target) ** 2)
         self.count += 1
         return self._draw(), reward, False, self.count == 20, {}
 

@@ -9,6 +9,7 @@ import scipy.special
 import scipy.stats
 from gymnasium.spaces import Box, Discrete, MultiBinary, MultiDiscrete
 
+from paddle_ac.nn.action_scale import ActionScale
 from paddle_ac.nn.actions import action_distribution, clip_for, sample_categorical
 from paddle_ac.nn.distributions import Bernoulli, Categorical, Gaussian, MultiCategorical, make_distribution
 
@@ -113,9 +114,11 @@ def test_a_gaussian_is_scipys():
     outputs = random_outputs(6)
     means, stds = outputs[:, :3], np.exp(outputs[:, 3:])
     actions = np.random.default_rng(4).normal(size=(20, 3)).astype(np.float32)
-    policy = Gaussian(paddle.to_tensor(outputs))
+    box = Box(np.float32([-1, 100, -np.inf]), np.float32([1, 200, np.inf]))
+    policy = Gaussian(paddle.to_tensor(outputs), ActionScale(box))
     expected = scipy.stats.norm.logpdf(actions, means, stds).sum(axis=1)
-    np.testing.assert_allclose(policy.log_prob(paddle.to_tensor(actions)).numpy(), expected, rtol=1e-4)
+    in_box = actions * np.float32([1, 50, 1]) + np.float32([0, 150, 0])
+    np.testing.assert_allclose(policy.log_prob(paddle.to_tensor(in_box)).numpy(), expected, rtol=1e-4)
     np.testing.assert_allclose(policy.entropy().numpy(), scipy.stats.norm.entropy(means, stds).sum(axis=1), rtol=1e-5)
 
 
@@ -143,7 +146,15 @@ def test_switches_are_scipys():
 
 
 @pytest.mark.parametrize(
-    "space", [Box(-1, 1, (2, 2)), MultiDiscrete([[2, 3], [1, 4]]), MultiBinary([2, 2]), MultiBinary(3)], ids=str
+    "space",
+    [
+        Box(-1, 1, (2, 2)),
+        Box(np.float32([100, -np.inf]), np.float32([200, np.inf])),
+        MultiDiscrete([[2, 3], [1, 4]]),
+        MultiBinary([2, 2]),
+        MultiBinary(3),
+    ],
+    ids=str,
 )
 def test_draws_of_every_space_lie_in_it_and_follow_their_distribution(space):
     distribution = action_distribution(space)
@@ -154,7 +165,8 @@ def test_draws_of_every_space_lie_in_it_and_follow_their_distribution(space):
     assert all(space.contains(action) for action in clip_for(space)(draws[:100]))
     flat = draws.reshape(num_draws, -1)
     if isinstance(space, Box):
-        for action, mean, log_std in zip(flat.T, *np.split(row[0], 2), strict=True):
+        units = distribution.scale.to_units(draws)
+        for action, mean, log_std in zip(units.T, *np.split(row[0], 2), strict=True):
             assert scipy.stats.kstest(action, "norm", (mean, np.exp(log_std))).pvalue > 1e-3
     else:
         values, counts = np.unique(flat, axis=0, return_counts=True)
@@ -168,7 +180,37 @@ def test_draws_of_every_space_lie_in_it_and_follow_their_distribution(space):
     assert make_distribution(space, paddle.to_tensor(row)).log_prob(paddle.to_tensor(mode)).item() >= everywhere.max()
 
 
-@pytest.mark.parametrize("space", [Box(-1, 1, (2,)), MultiDiscrete([2, 3]), MultiBinary(2), Discrete(3)], ids=str)
+@pytest.mark.parametrize(
+    "low,high,centre,half_range",
+    [
+        (-1, 1, 0, 1),
+        (100, 200, 150, 50),
+        (-np.inf, np.inf, 0, 1),
+        (-np.finfo(np.float32).max, np.finfo(np.float32).max, 0, 1),
+        (100, np.inf, 100, 1),
+        (-np.inf, -5, -5, 1),
+        (-1, np.finfo(np.float32).max, 0, 1),
+        (7, 7, 7, 1),
+    ],
+)
+def test_a_dimension_with_two_bounds_is_scaled_and_another_keeps_its_unit(low, high, centre, half_range):
+    scale = ActionScale(Box(np.float32([low, -1]), np.float32([high, 3])))
+    units = np.array([[0, 0], [1, 1], [-3, 0.5]], np.float32)
+    actions = scale.to_actions(units)
+    assert actions.dtype == np.float32
+    assert actions.tolist() == [[centre, 1], [centre + half_range, 3], [centre - 3 * half_range, 2]]
+    np.testing.assert_allclose(scale.to_units(actions), units)
+
+
+def test_bounds_between_minus_1_and_1_or_none_need_no_scaling():
+    assert ActionScale(Box(np.float32([-1, -np.inf]), np.float32([1, np.inf]))).is_identity
+    assert not ActionScale(Box(-2, 2, (1,))).is_identity
+    assert not ActionScale(Box(0, 2, (1,))).is_identity
+
+
+@pytest.mark.parametrize(
+    "space", [Box(-1, 1, (2,)), Box(100, 200, (2,)), MultiDiscrete([2, 3]), MultiBinary(2), Discrete(3)], ids=str
+)
 def test_the_gradient_at_the_outputs_is_that_of_differences(space):
     distribution, generator = action_distribution(space), np.random.default_rng(6)
     outputs = random_outputs(distribution.num_outputs, 4)

@@ -104,10 +104,12 @@ def test_a3c_learns_the_identity():
 
 @pytest.mark.parametrize("algo", ["a2c", "td_ac", "reinforce"])
 @pytest.mark.parametrize("dependent", [False, True])
-def test_a_box_is_learned_to_the_point(algo, dependent):
-    agent = trained(Aiming, 40_000, algo=algo, num_envs=8, state_dependent_std=dependent)
+@pytest.mark.parametrize("low,high", [(-1, 1), (100, 200)])
+def test_a_box_is_learned_to_the_point(algo, dependent, low, high):
+    agent = trained(lambda: Aiming(low, high), 40_000, algo=algo, num_envs=8, state_dependent_std=dependent)
     for target in (-0.5, 0.0, 0.5):
-        assert agent.policy.act(np.full((1, 1), target, np.float32))[0, 0] == pytest.approx(target, abs=0.25)
+        action = agent.policy.act(np.full((1, 1), target, np.float32))[0, 0]
+        assert (action - low) / (high - low) * 2 - 1 == pytest.approx(target, abs=0.25)
 
 
 def test_switches_and_several_choices_are_learned():

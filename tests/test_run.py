@@ -628,6 +628,25 @@ def test_a_checkpoint_that_cannot_be_used_is_refused_and_nothing_is_overwritten(
             evaluate_run(str(folder.path), "latest", 1)
 
 
+@pytest.mark.parametrize("algo", ["a2c", "a3c"])
+@pytest.mark.parametrize("env,is_rejected", [("Pendulum-v1", True), ("tests.environments:test/Continuous-v0", False)])
+def test_a_gaussian_policy_of_version_0_1_acts_as_before_or_is_rejected(tmp_path, algo, env, is_rejected):
+    folder = RunFolder(tmp_path / "run")
+    values = {"algo": algo, "env": env, "num_envs": 1, "total_steps": 200, "eval_interval": 100, "eval_episodes": 1}
+    train(make_config(values), str(folder.path), progress=False)
+    for path in (folder.latest, folder.best):
+        state = load_checkpoint(path)
+        state.get("algorithm", state).pop("format")
+        save_checkpoint(path, state)
+    for use in (lambda: resume(str(folder.path), {"total_steps": 300}), lambda: evaluate_run(str(folder.path), "best")):
+        if not is_rejected:
+            use()
+            continue
+        with pytest.raises(CheckpointError, match=r"written by version 0\.1") as raised:
+            use()
+        assert "\n" not in str(raised.value)
+
+
 def test_an_environment_that_does_not_repeat_itself_cannot_be_resumed_without_a_word(tmp_path):
     quick_run(tmp_path / "run", 1000)
     folder = RunFolder(tmp_path / "run")

@@ -101,7 +101,7 @@ def test_the_cube_is_mapped_onto_the_box_and_back(space):
     squashed = np.random.default_rng(0).uniform(-1, 1, (50, scale.num_actions)).astype(np.float32)
     actions = scale.to_box(squashed)
     assert actions.dtype == np.float32 and all(action in space for action in actions)
-    np.testing.assert_allclose(scale.to_cube(actions), squashed, atol=1e-6)
+    np.testing.assert_allclose(scale.to_units(actions), squashed, atol=1e-6)
 
 
 # ------------------------------------------------------------------------------------------- the losses and targets

@@ -8,7 +8,12 @@ from typing import Any
 import numpy as np
 
 from multiprocessing_env import VecEnv
-from paddle_ac.algorithms.policy import inspect_actor_critic, make_actor_critic
+from paddle_ac.algorithms.policy import (
+    POLICY_FORMAT,
+    check_policy_format,
+    inspect_actor_critic,
+    make_actor_critic,
+)
 from paddle_ac.algorithms.synchronous import Synchronous
 from paddle_ac.config import RolloutConfig, SynchronousConfig
 from paddle_ac.learning.gradient import GradientOfRollout
@@ -133,6 +138,7 @@ class A2C(Synchronous):
     def state_dict(self) -> dict[str, Any]:
         """All that it takes to go on exactly from here: arrays, numbers and texts in nested dictionaries."""
         return {
+            "format": POLICY_FORMAT,
             "env_steps": self.env_steps,
             "num_updates": self.num_updates,
             "parameters": dict(self.parameters.views),
@@ -147,8 +153,9 @@ class A2C(Synchronous):
         """Go on from a state that ``state_dict`` gave.
 
         Raises:
-            ValueError: the state of another network, optimiser or environment.
+            ValueError: the state of another network, optimiser or environment, or of an incompatible version.
         """
+        check_policy_format(self.policy, state)
         self.parameters.load(state["parameters"])
         if state["optimizer"].keys() != self.optimizer.statistics.keys():
             raise ValueError(f"the checkpoint's optimiser is not {self.config.optimizer}")

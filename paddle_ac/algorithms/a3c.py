@@ -24,7 +24,12 @@ from multiprocessing_env import (
 )
 from paddle_ac.algorithms.a3c_worker import A3CWorker, Failure, Report, initial_statistics, run_worker
 from paddle_ac.algorithms.agent import Agent
-from paddle_ac.algorithms.policy import inspect_actor_critic, make_actor_critic
+from paddle_ac.algorithms.policy import (
+    POLICY_FORMAT,
+    check_policy_format,
+    inspect_actor_critic,
+    make_actor_critic,
+)
 from paddle_ac.algorithms.shared_parameters import ProcessLock, SharedParameters
 from paddle_ac.config import A3CConfig
 from paddle_ac.envs.make import one_line_errors, training_env_fns
@@ -177,6 +182,7 @@ class A3C(Agent):
         with self.shared.moments_lock:
             statistics = copy.deepcopy(self.shared.statistics)
         return {
+            "format": POLICY_FORMAT,
             "env_steps": int(self.shared.env_steps),
             "parameters": {name: view.copy() for name, view in self.shared.views.items()},
             **statistics,
@@ -189,8 +195,9 @@ class A3C(Agent):
         """Go on from a state that ``state_dict`` gave; every worker begins new episodes.
 
         Raises:
-            ValueError: the state of another network, optimiser or number of workers.
+            ValueError: the state of another network, optimiser or number of workers, or of an incompatible version.
         """
+        check_policy_format(self._network, state)
         if len(state["starts"]) != self.config.num_workers:
             raise ValueError(f"the checkpoint has {len(state['starts'])} workers, this run {self.config.num_workers}")
         self._snapshot.load(state["parameters"])

@@ -8,10 +8,23 @@ import numpy as np
 
 from paddle_ac.config import OnPolicyConfig, QActorCriticConfig, RolloutConfig
 from paddle_ac.errors import ConfigError
-from paddle_ac.nn.actions import expected_q
+from paddle_ac.nn.actions import GaussianActions, expected_q
 from paddle_ac.nn.initialization import weights_generator
 from paddle_ac.nn.networks import ActorCritic
 from paddle_ac.nn.unroll import Unroll
+
+# Saved with every policy. Version 0.1 saved none: its Gaussian policies acted in the units of the environment.
+POLICY_FORMAT = 2
+
+
+def check_policy_format(policy: Any, state: dict[str, Any]) -> None:
+    """Raise ``ValueError`` if a saved state is version 0.1's of a policy that would act differently today."""
+    distribution = getattr(policy, "distribution", None)
+    if "format" not in state and isinstance(distribution, GaussianActions) and not distribution.scale.is_identity:
+        raise ValueError(
+            "it was written by version 0.1, whose Gaussian actions were not scaled to the bounds of the Box: "
+            "train again, or load it with version 0.1"
+        )
 
 
 def make_actor_critic(config: OnPolicyConfig, observation_space: Any, action_space: Any) -> ActorCritic:

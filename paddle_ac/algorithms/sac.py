@@ -181,7 +181,7 @@ class SAC(Synchronous):
             next_features[place] = self.encode.flatten(observation[np.newaxis])[0]
         self.replay.add(
             np.concatenate(features[:-1]),
-            self.scale.to_cube(rollout.actions.reshape(-1, *self.scale.shape)),
+            self.scale.to_units(rollout.actions.reshape(-1, *self.scale.shape)),
             next_features.reshape(-1, self.encode.num_features),
             rollout.rewards.ravel(),
             rollout.terminated.ravel(),

@@ -1,4 +1,4 @@
-"""Actions of a bounded Box, and the cube [-1, 1] that squashed policies and their critics live in."""
+"""The units in which policies choose actions of a Box."""
 
 from __future__ import annotations
 
@@ -7,30 +7,48 @@ from typing import Any
 
 import numpy as np
 
+# Larger bounds count as none: environments often write the largest float for "unbounded".
+UNBOUNDED = 1e30
+
 
 class ActionScale:
-    """The affine map between a Box and the cube ``[-1, 1]^A``.
+    """The affine map between the actions of a Box and the units that a policy acts in.
+
+    A dimension with two bounds is mapped to [-1, 1]. A dimension that lacks a bound keeps its unit, and 0 is mapped to
+    its value closest to 0.
 
     Args:
-        action_space: a Box of floats with finite bounds, the lower below the upper.
+        action_space: a Box of floats.
 
     Attributes:
         num_actions: A, numbers in an action.
+        centre: ``[*action_space.shape]`` float32, the action that 0 is mapped to.
+        half_range: ``[*action_space.shape]`` float32, half the distance of the bounds, or 1 where one is missing.
     """
 
     def __init__(self, action_space: Any):
         self.shape = action_space.shape
         self.num_actions = math.prod(self.shape)
         self.low, self.high = action_space.low.astype(np.float32), action_space.high.astype(np.float32)
-        self.half_range = self.high / 2 - self.low / 2  # halves first: the range of a float may be none
-        self.centre = self.low / 2 + self.high / 2
+        bounded = (self.low > -UNBOUNDED) & (self.high < UNBOUNDED) & (self.low < self.high)
+        low, high = np.where(bounded, self.low, -1), np.where(bounded, self.high, 1)
+        self.half_range = high / 2 - low / 2
+        self.centre = np.where(bounded, low / 2 + high / 2, np.clip(np.float32(0), self.low, self.high))
 
-    def to_box(self, squashed: np.ndarray) -> np.ndarray:
-        """``[B, A]`` in the cube to ``[B, *action_space.shape]`` float32 in the Box."""
-        actions = self.centre + self.half_range * squashed.reshape(-1, *self.shape)
-        return np.clip(actions, self.low, self.high)  # rounding may have left the Box
+    @property
+    def is_identity(self) -> bool:
+        """Whether every action is its own image, as in a Box between -1 and 1 or without bounds."""
+        return bool(np.all(self.centre == 0) and np.all(self.half_range == 1))
 
-    def to_cube(self, actions: np.ndarray) -> np.ndarray:
-        """``[B, *action_space.shape]`` in the Box to ``[B, A]`` float32 in the cube."""
-        squashed = (np.asarray(actions, np.float32) - self.centre) / self.half_range
-        return squashed.reshape(-1, self.num_actions)
+    def to_actions(self, units: np.ndarray) -> np.ndarray:
+        """Map ``[B, A]`` units to actions ``[B, *action_space.shape]`` float32, which may lie outside the Box."""
+        return self.centre + self.half_range * units.reshape(-1, *self.shape)
+
+    def to_units(self, actions: np.ndarray) -> np.ndarray:
+        """Map actions ``[B, *action_space.shape]`` to units ``[B, A]`` float32."""
+        units = (np.asarray(actions, np.float32) - self.centre) / self.half_range
+        return units.reshape(-1, self.num_actions)
+
+    def to_box(self, units: np.ndarray) -> np.ndarray:
+        """Map ``[B, A]`` units to actions ``[B, *action_space.shape]`` float32, clipped to the Box."""
+        return np.clip(self.to_actions(units), self.low, self.high)

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from multiprocessing_env import space_kind
+from paddle_ac.nn.action_scale import ActionScale
 
 LOG_2_PI = math.log(2 * math.pi)
 
@@ -158,25 +159,27 @@ class BernoulliActions:
 
 
 class GaussianActions:
-    """Independent normal distributions, by means and logarithms of deviations side by side: a Box space.
+    """Independent normal distributions in the units of ``ActionScale``: a Box space.
 
-    The density is that of the actions as drawn, which may lie outside the Box; only the environment gets them clipped.
+    The outputs are means and logarithms of standard deviations side by side. Log-probabilities and entropies are those
+    of densities in these units; in the units of the environment they differ by a constant. Sampled actions may lie
+    outside the Box; the environment receives them clipped.
 
     Args:
-        shape: of the space.
+        action_space: a Box of floats.
     """
 
-    def __init__(self, shape: tuple[int, ...]):
-        self.shape = shape
-        self.num_outputs = 2 * math.prod(shape)
+    def __init__(self, action_space: Any):
+        self.scale = ActionScale(action_space)
+        self.num_outputs = 2 * self.scale.num_actions
 
     def sample(self, outputs: np.ndarray, generator: np.random.Generator) -> np.ndarray:
         means, log_stds = np.split(outputs, 2, axis=1)
         noise = generator.standard_normal(means.shape, np.float32)
-        return (means + np.exp(log_stds) * noise).reshape(-1, *self.shape)
+        return self.scale.to_actions(means + np.exp(log_stds) * noise)
 
     def mode(self, outputs: np.ndarray) -> np.ndarray:
-        return np.split(outputs, 2, axis=1)[0].reshape(-1, *self.shape)
+        return self.scale.to_actions(np.split(outputs, 2, axis=1)[0])
 
     def loss_gradient(
         self, outputs: np.ndarray, actions: np.ndarray, advantages: np.ndarray, entropy_coef: np.float32
@@ -184,7 +187,7 @@ class GaussianActions:
         """With ``z = (a - mean) / std``: ``-A * z / std`` at the means, ``A * (1 - z^2) - entropy_coef`` at log std."""
         means, log_stds = np.split(outputs, 2, axis=1)
         inverse_stds = np.exp(-log_stds)
-        z = (actions.reshape(means.shape) - means) * inverse_stds
+        z = (self.scale.to_units(actions) - means) * inverse_stds
         log_probs = (-0.5 * z * z - log_stds - np.float32(0.5 * LOG_2_PI)).sum(axis=-1)
         entropy = float(np.sum(log_stds + np.float32(0.5 * (1 + LOG_2_PI))))
         weights = advantages[:, np.newaxis]
@@ -204,7 +207,7 @@ def action_distribution(action_space: Any) -> ActionDistribution:
     """
     kind = space_kind(action_space)
     if kind == "Box" and np.issubdtype(action_space.dtype, np.floating):
-        return GaussianActions(action_space.shape)
+        return GaussianActions(action_space)
     if kind == "MultiBinary":
         return BernoulliActions(action_space.shape)
     if kind in ("Discrete", "MultiDiscrete") and not np.any(getattr(action_space, "start", 0)):

@@ -14,6 +14,7 @@ import paddle
 import paddle.nn.functional as F
 
 from multiprocessing_env import space_kind
+from paddle_ac.nn.action_scale import ActionScale
 from paddle_ac.nn.actions import LOG_2_PI
 
 
@@ -85,17 +86,21 @@ class Bernoulli:
 
 
 class Gaussian:
-    """Independent normal distributions for each row of a batch.
+    """Independent normal distributions for each row of a batch, in the units of ``ActionScale``.
 
     Args:
-        outputs: ``[B, 2 * A]`` float32, means and logarithms of deviations side by side.
+        outputs: ``[B, 2 * A]`` float32, means and logarithms of standard deviations side by side.
+        scale: the map between these units and the actions of the Box.
     """
 
-    def __init__(self, outputs: paddle.Tensor):
+    def __init__(self, outputs: paddle.Tensor, scale: ActionScale):
         self.means, self.log_stds = paddle.chunk(outputs, 2, axis=-1)
+        self.centre, self.half_range = (paddle.to_tensor(array.ravel()) for array in (scale.centre, scale.half_range))
 
     def log_prob(self, actions: paddle.Tensor) -> paddle.Tensor:
-        z = (actions.flatten(1) - self.means) / self.log_stds.exp()
+        """Log-density ``[B]`` in units of ``ActionScale``, of actions ``[B, *action_space.shape]`` of the Box."""
+        units = (actions.flatten(1) - self.centre) / self.half_range
+        z = (units - self.means) / self.log_stds.exp()
         return (-0.5 * z.square() - self.log_stds - 0.5 * LOG_2_PI).sum(axis=-1)
 
     def entropy(self) -> paddle.Tensor:
@@ -129,7 +134,7 @@ def make_distribution(action_space: Any, outputs: paddle.Tensor) -> Distribution
     """The distribution for an action space, of what an ``ActorCritic`` puts out ``[B, num_outputs]``."""
     kind = space_kind(action_space)
     if kind == "Box":
-        return Gaussian(outputs)
+        return Gaussian(outputs, ActionScale(action_space))
     if kind == "MultiBinary":
         return Bernoulli(outputs)
     if kind == "MultiDiscrete":

@@ -16,6 +16,7 @@ from paddle import nn
 from paddle.static import InputSpec
 
 from multiprocessing_env import space_kind
+from paddle_ac.nn.action_scale import ActionScale
 from paddle_ac.nn.encoding import LARGEST, ObservationEncoder
 from paddle_ac.nn.networks import STATE_PARTS, ActorCritic, remember
 from paddle_ac.nn.numpy_sac import LOG_STD_RANGE
@@ -31,8 +32,8 @@ class ExportedPolicy(nn.Layer, ABC):
 
     Outputs, in the order of ``output_names``: ``action`` ``[B, *action_space.shape]``, float32 within a Box and int64
     of the discrete kinds; ``logits`` ``[B, K]`` float32, those of each choice side by side, or ``mean`` and ``log_std``
-    ``[B, A]`` float32 of a Gaussian, before the action is clipped or squashed; and, of a policy that remembers, the
-    ``new_state`` ``[B, S]``.
+    ``[B, A]`` float32 of a Gaussian in the units of ``ActionScale``, before the action is squashed, scaled or clipped;
+    and, of a policy that remembers, the ``new_state`` ``[B, S]``.
 
     Args:
         policy: its layers are shared, not copied.
@@ -57,6 +58,9 @@ class ExportedPolicy(nn.Layer, ABC):
         if space_kind(action_space) == "Box":
             self.register_buffer("low", paddle.to_tensor(action_space.low.astype(np.float32)))
             self.register_buffer("high", paddle.to_tensor(action_space.high.astype(np.float32)))
+            scale = ActionScale(action_space)
+            self.register_buffer("centre", paddle.to_tensor(scale.centre))
+            self.register_buffer("half_range", paddle.to_tensor(scale.half_range))
 
     @property
     def output_names(self) -> list[str]:
@@ -81,9 +85,9 @@ class ExportedPolicy(nn.Layer, ABC):
     def forward(self, observation: paddle.Tensor, state: paddle.Tensor | None = None) -> list[paddle.Tensor]:
         """The outputs for the inputs."""
 
-    def _in_box(self, actions: paddle.Tensor) -> paddle.Tensor:
-        """``[B, A]`` in the shape of actions and clipped to the bounds of the Box."""
-        actions = actions.reshape([-1, *self.action_shape])
+    def _in_box(self, units: paddle.Tensor) -> paddle.Tensor:
+        """Map ``[B, A]`` units of ``ActionScale`` to actions, clipped to the bounds of the Box."""
+        actions = self.centre + self.half_range * units.reshape([-1, *self.action_shape])
         return paddle.minimum(paddle.maximum(actions, self.low), self.high)
 
 
@@ -133,13 +137,10 @@ class ExportedSquashedGaussianActor(ExportedPolicy):
         super().__init__(policy, observation_space, action_space)
         self.torso = policy.torso
         self.head = policy.head
-        self.register_buffer("centre", paddle.to_tensor(policy.scale.centre.ravel()))
-        self.register_buffer("half_range", paddle.to_tensor(policy.scale.half_range.ravel()))
 
     def forward(self, observation: paddle.Tensor, state: paddle.Tensor | None = None) -> list[paddle.Tensor]:
         mean, log_std = paddle.split(self.head(self.torso(self.encode(observation))), 2, axis=-1)
-        actions = self._in_box(self.centre + self.half_range * mean.tanh())
-        return [actions, mean, log_std.clip(*LOG_STD_RANGE)]
+        return [self._in_box(mean.tanh()), mean, log_std.clip(*LOG_STD_RANGE)]
 
 
 class ExportedEncoder(nn.Layer):

@@ -10,6 +10,7 @@ import numpy as np
 
 from multiprocessing_env import VecEnv
 from paddle_ac.algorithms.algorithm import Policy
+from paddle_ac.algorithms.policy import check_policy_format
 from paddle_ac.algorithms.registry import ALGORITHMS
 from paddle_ac.config import RunConfig
 from paddle_ac.envs.make import FINAL_EVALUATION, make_evaluation_envs
@@ -33,7 +34,7 @@ def load_policy(folder: RunFolder, config: RunConfig, checkpoint: str, envs: Vec
 
     Raises:
         ConfigError: neither of the two.
-        CheckpointError: there is none, or it is damaged or of another network.
+        CheckpointError: there is none, or it is damaged, of another network or of an incompatible version.
     """
     if checkpoint not in ("best", "latest"):
         raise ConfigError(f"checkpoint must be 'best' or 'latest', not {quoted(checkpoint)}")
@@ -49,6 +50,7 @@ def load_policy(folder: RunFolder, config: RunConfig, checkpoint: str, envs: Vec
         raise CheckpointError(f"{path} is of {algo}, the run of {config.algo}")
     policy = ALGORITHMS[config.algo].make_policy(config, envs.observation_space, envs.action_space)
     try:
+        check_policy_format(policy, state)
         FlatParameters(policy).load(state["parameters"])
         policy.encode.load_state_dict(state.get("encoder", {}))
     except ValueError as error:

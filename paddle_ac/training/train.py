@@ -18,6 +18,7 @@ import paddle
 from threadpoolctl import threadpool_limits
 
 from paddle_ac.algorithms.algorithm import Algorithm, Policy
+from paddle_ac.algorithms.policy import POLICY_FORMAT
 from paddle_ac.algorithms.registry import ALGORITHMS
 from paddle_ac.config import RunConfig, change_on_resume, write_yaml
 from paddle_ac.envs.make import FINAL_EVALUATION, make_evaluation_envs, make_shown_env, settle_vec, tell_vec
@@ -347,7 +348,8 @@ class _Run:
     def _keep_as_best(self, policy: Policy, mean_return: float, steps: int) -> None:
         self.best = {"mean_return": mean_return, "env_steps": steps}
         learned = {"parameters": policy.parameter_arrays(), "encoder": policy.encode.state_dict()}
-        save_checkpoint(self.folder.best, {"algo": self.config.algo, **self.best, **learned})
+        saved = {"algo": self.config.algo, "format": POLICY_FORMAT, **self.best, **learned}
+        save_checkpoint(self.folder.best, saved)
 
     def _write_point(self, steps: int) -> None:
         steps_before, updates, seconds = self.last_point
