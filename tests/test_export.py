@@ -15,6 +15,7 @@ from gymnasium.spaces import Box, Discrete, MultiBinary, MultiDiscrete
 from paddle.inference import Config, create_predictor
 
 import paddle_ac
+from paddle_ac.algorithms.policy import POLICY_FORMAT
 from paddle_ac.algorithms.registry import ALGORITHMS
 from paddle_ac.config import make_config, read_yaml
 from paddle_ac.errors import ConfigError, ExportError
@@ -96,7 +97,8 @@ def make_run(folder, **values):
     }
     for _ in range(2 if policy.encode.moments else 0):
         policy.encode.learn(generator.normal(0.5, 2, (50, *env.observation_space.shape)))
-    state = {"algo": config.algo, "env_steps": 1234, "parameters": parameters, "encoder": policy.encode.state_dict()}
+    saved = {"parameters": parameters, "encoder": policy.encode.state_dict()}
+    state = {"algo": config.algo, "format": POLICY_FORMAT, "env_steps": 1234, **saved}
     save_checkpoint(run.best, state)
     return str(run.path)
 
