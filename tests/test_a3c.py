@@ -24,7 +24,7 @@ from paddle_ac.training.checkpoint import load_checkpoint
 from paddle_ac.training.evaluate import evaluate
 from paddle_ac.training.run_folder import RunFolder
 from paddle_ac.training.train import resume, train
-from tests.conftest import shared_memory
+from tests.conftest import leaked_shared_memory, shared_memory
 from tests.environments import misbehaving_id
 from tests.test_run import QUICK, run_tool, start_tool, visualdl_curves, wait_until
 
@@ -406,6 +406,6 @@ def test_when_the_training_is_killed_its_workers_end_and_the_run_goes_on(tmp_pat
     process.kill()
     process.communicate()
     assert not psutil.wait_procs(workers, timeout=5)[1]
-    assert shared_memory() <= memory_before
+    assert not leaked_shared_memory(memory_before)
     summary = resume(str(tmp_path / "run"), {"total_steps": 5000, "eval_episodes": 2})
     assert summary["stopped_by"] == "total_steps"

@@ -33,7 +33,7 @@ from paddle_ac.training.checkpoint import load_checkpoint, save_checkpoint
 from paddle_ac.training.evaluate import evaluate, evaluate_run, load_policy
 from paddle_ac.training.run_folder import RunFolder
 from paddle_ac.training.train import resume, train
-from tests.conftest import shared_memory
+from tests.conftest import leaked_shared_memory, shared_memory
 from tests.environments import Misbehaving, Paying, misbehaving_id
 
 ROOT = Path(__file__).parent.parent
@@ -239,7 +239,7 @@ def test_when_the_training_is_killed_its_workers_end(tmp_path):
     process.kill()
     process.communicate()
     assert not psutil.wait_procs(workers, timeout=5)[1]
-    assert shared_memory() <= memory_before
+    assert not leaked_shared_memory(memory_before)
 
 
 # ------------------------------------------------------------------------------------------------------ what is seen
