@@ -55,6 +55,7 @@ setup(
             "psutil",
             "pytest>=8",
             "pytest-timeout",
+            "pytest-xdist",
             "ruff",
             "scipy",
             "selenium>=4.20",

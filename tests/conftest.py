@@ -59,7 +59,9 @@ def unused(names: set[str]) -> set[str]:
     used: set[str] = set()
     for process in psutil.process_iter():
         try:
-            used.update(Path(mapped.path).name for mapped in process.memory_maps() if mapped.path.startswith("/dev/shm/"))
+            used.update(
+                Path(mapped.path).name for mapped in process.memory_maps() if mapped.path.startswith("/dev/shm/")
+            )
         except psutil.Error:  # it has gone, or is somebody else's
             continue
     return names - used

@@ -340,6 +340,7 @@ def test_nobody_reads_on(tmp_path):
     assert (tmp_path / "run" / "summary.json").is_file()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "flags",
     [

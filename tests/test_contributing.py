@@ -18,6 +18,8 @@ from paddle_ac.algorithms.a2c import A2C
 from paddle_ac.config import VectorEnvConfig, make_config
 from tests.commands import ROOT, blocks, command_lines
 
+pytestmark = pytest.mark.slow
+
 PAGE = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 CODE, LINE = blocks(PAGE, "python")
 

@@ -25,6 +25,8 @@ from paddle_ac.training.train import train
 from tests.environments import misbehaving_id
 from tests.test_run import QUICK, run_tool, start_tool, wait_until
 
+pytestmark = pytest.mark.slow
+
 NAMES = ("slow-learner", "quick-learner")
 
 

@@ -13,6 +13,8 @@ import pytest
 import paddle_ac
 from tests.commands import ROOT, command_lines, copy_of_repository, run_line
 
+pytestmark = pytest.mark.slow
+
 DEPLOY = (ROOT / "docs" / "deploy.md").read_text(encoding="utf-8")
 BASH = command_lines(DEPLOY)
 PYTHON = dict(re.findall(r"^## ([^\n]+)\n(?:(?!^## ).)*?```python\n(.*?)```", DEPLOY, re.DOTALL | re.MULTILINE))

@@ -49,6 +49,7 @@ def site(tmp_path_factory):
     return folder / "build" / "docs"
 
 
+@pytest.mark.slow
 def test_a_new_page_is_in_the_navigation_and_of_its_links_only_that_to_nowhere_is_an_error(tmp_path):
     folder = copy_of_repository(tmp_path)
     links = "[nowhere](nowhere.md), [readme](../README.md#use), [configuration](../configs/a2c_cartpole.yaml)"
@@ -60,12 +61,14 @@ def test_a_new_page_is_in_the_navigation_and_of_its_links_only_that_to_nowhere_i
     assert "News of today" in (folder / "build" / "docs" / "index.html").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_all_that_the_package_offers_has_an_entry(site):
     page = (site / "api" / "python.html").read_text(encoding="utf-8")
     missing = [name for name in paddle_ac.__all__ if f'id="paddle_ac.{name}"' not in page]
     assert not missing
 
 
+@pytest.mark.slow
 def test_all_that_the_tools_call_has_an_entry(site):
     pages = "".join(path.read_text(encoding="utf-8") for path in site.glob("api/*.html"))
     names = {"plan", "tune", "choose_space"} | {name for name in vars(errors) if name.endswith("Error")}
@@ -77,6 +80,7 @@ def test_all_that_the_tools_call_has_an_entry(site):
     assert len(names) > 12 and not missing
 
 
+@pytest.mark.slow
 def test_docstrings_are_read_as_they_are_meant(site):
     for path in site.glob("api/*.html"):
         page = path.read_text(encoding="utf-8")
@@ -84,6 +88,7 @@ def test_docstrings_are_read_as_they_are_meant(site):
         assert "Return type" not in page, f"{path}: a colon in the first line of `Returns`"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("algo", CONFIGS)
 def test_every_hyper_parameter_is_told_with_its_default_and_meaning(site, algo):
     rows = rows_of_tables((site / "api" / "configuration.html").read_text(encoding="utf-8"))
@@ -116,6 +121,7 @@ def rows_of_tables(page: str) -> list[list[str]]:
     return [[" ".join(html.unescape(re.sub(r"<.*?>", "", cell)).split()) for cell in row] for row in cells if row]
 
 
+@pytest.mark.slow
 def test_ranges_and_choices_are_told(site):
     rows = {row[0]: row[2] for row in rows_of_tables((site / "api" / "configuration.html").read_text(encoding="utf-8"))}
     assert rows["gamma"] == "float, >= 0, <= 1"
@@ -125,6 +131,7 @@ def test_ranges_and_choices_are_told(site):
     assert rows["shared_torso"] == "bool"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "page"),
     [
@@ -143,6 +150,7 @@ def test_the_search_finds(site, words, page):
         assert page in [index["docnames"][place] for place in (found if isinstance(found, list) else [found])]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "words,page", [("超参数", "中文说明"), ("num_envs", "Configuration"), ("truncations", "Learning")]
 )
@@ -152,6 +160,7 @@ def test_what_is_searched_is_found_in_a_browser(site, browser, words, page):
     WebDriverWait(browser, 30).until(lambda _: page in [link.text for link in browser.find_elements(*found)])
 
 
+@pytest.mark.slow
 def test_nothing_is_loaded_from_the_network(site):
     for path in site.glob("**/*.html"):
         loaded = re.findall(r'<(?:script|link|img)[^>]+(?:src|href)="([^"]+)"', path.read_text(encoding="utf-8"))
@@ -182,6 +191,7 @@ def test_the_flags_of_each_row_of_the_results_give_its_environment_and_steps(tmp
 
 
 # The blocks of docs/deploy.md need what its command lines leave: tests/test_deploy.py runs them in their order.
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in PAGES if blocks(PAGES[name], "python") and name != "docs/deploy.md"])
 def test_the_python_of_a_page(tmp_path, name):
     for code in blocks(PAGES[name], "python"):
@@ -190,6 +200,7 @@ def test_the_python_of_a_page(tmp_path, name):
         assert ended.stderr == ""
 
 
+@pytest.mark.slow
 def test_the_line_that_shows_the_runs(tmp_path):
     folder = copy_of_repository(tmp_path)
     train(make_config({"algo": "a2c", "total_steps": 1000}), str(folder / "runs" / "first"))

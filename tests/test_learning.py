@@ -102,6 +102,7 @@ def test_a3c_learns_the_identity():
         assert agent.policy.act(np.arange(3)).tolist() == [0, 1, 2]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("algo", ["a2c", "td_ac", "reinforce"])
 @pytest.mark.parametrize("dependent", [False, True])
 @pytest.mark.parametrize("low,high", [(-1, 1), (100, 200)])
@@ -126,6 +127,7 @@ def test_the_critic_sees_through_a_time_limit_and_not_through_an_end(how_it_ends
     assert agent.policy.values(np.zeros((1, 1), np.float32))[0] == pytest.approx(value, abs=0.05)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["a2c_cartpole_fast", "paac_cartpole"])
 def test_a_configuration_learns_cartpole(name):
     config = make_config(read_yaml(CONFIGS / f"{name}.yaml"))

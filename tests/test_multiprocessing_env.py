@@ -374,6 +374,7 @@ def test_waiting_for_a_step_that_was_not_begun_is_an_error(make_vec_env):
             envs.step_wait()
 
 
+@pytest.mark.slow
 def test_eight_workers_are_up_in_two_seconds_with_at_most_45_megabytes_each():
     def start() -> tuple[float, float]:
         started = time.perf_counter()

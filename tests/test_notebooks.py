@@ -13,6 +13,8 @@ import pytest
 from nbclient import NotebookClient
 from visualdl import LogReader
 
+pytestmark = pytest.mark.slow
+
 FOLDER = Path(__file__).parent.parent / "notebooks"
 NAMES = ("a2c_cartpole", "a3c_cartpole", "compare_family", "sac_pendulum")
 

@@ -14,7 +14,7 @@ from tests.commands import BUILD_SITE, ROOT, command_lines, copy_of_repository, 
 
 INSTALLS = " && pip install -e . && "
 
-pytestmark = pytest.mark.timeout(900)  # the first of them waits for all lines
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # the first of them waits for all lines
 
 
 def lines_of(name: str) -> list[str]:

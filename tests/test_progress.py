@@ -78,6 +78,7 @@ def test_a_bar_that_fits_nowhere_is_in_its_shortest_format():
         assert str(bar) == "0"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("columns", [80, 60])
 def test_in_a_terminal_every_line_fits_and_ends_with_the_whole_return(tmp_path, columns):
     outer, inner = pty.openpty()

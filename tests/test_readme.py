@@ -19,7 +19,7 @@ PAGES = [str(path.relative_to(ROOT)) for path in sorted(ROOT.glob("docs/**/*.md"
 def test_the_ci_runs_the_readmes_own_two_lines_first():
     lines = [line for line in BASH if line.startswith("python3 -m venv .venv && ")]
     assert ci_lines()[:2] == lines
-    assert [line.rpartition(" && ")[2] for line in lines] == ["python tools/train.py --algo a2c", "pytest"]
+    assert [line.rpartition(" && ")[2] for line in lines] == ["python tools/train.py --algo a2c", "pytest -n auto"]
 
 
 @pytest.mark.parametrize("place", [0, 1, 2, -2, -1])
@@ -41,6 +41,7 @@ def test_what_an_extra_installs_is_there_for_the_tests_too():
         assert package in needed[extra]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("code", blocks(README, "python"), ids=lambda code: code.splitlines()[-1])
 def test_the_python_of_the_readme(tmp_path, code):
     ended = run_python(code, tmp_path)
