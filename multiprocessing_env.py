@@ -16,12 +16,14 @@ This module stands alone: it needs NumPy and cloudpickle only, so it can be copi
 from __future__ import annotations
 
 import contextlib
+import copy
 import ctypes
 import functools
 import inspect
 import multiprocessing
 import multiprocessing.connection
 import multiprocessing.resource_tracker
+import operator
 import os
 import pickle
 import signal
@@ -41,13 +43,18 @@ import numpy as np
 
 __all__ = [
     "Channel",
+    "CloudpickleWrapper",
     "DummyVecEnv",
+    "EnvironmentAttributeError",
+    "EnvironmentCall",
     "EnvironmentFailedError",
     "ObservationConverter",
+    "SameEnvironmentError",
     "SharedArray",
     "SubprocVecEnv",
     "VecEnv",
     "VecEnvError",
+    "VecEnvWrapper",
     "WorkerDiedError",
     "WorkerFailedError",
     "WorkerProcess",
@@ -71,25 +78,43 @@ class VecEnvError(RuntimeError):
 
 
 class EnvironmentFailedError(VecEnvError):
-    """An environment raised an exception.
+    """An environment raised an exception, of any kind but ``KeyboardInterrupt``.
+
+    Its text is one line with all of this, followed by the traceback.
 
     Attributes:
-        env_index: index of the environment, 0 to ``num_envs - 1``.
-        operation: what it was asked to do: ``"__init__"``, ``"reset"``, ``"step"`` or a method's name.
-        action: the action it was given, ``None`` outside ``step``.
-        env_traceback: the traceback where it was raised, as text.
+        env_index: index of the environment, 0 to ``num_envs - 1``; ``None`` for environments that are stepped as one.
+        operation: the call that failed: ``"__init__"``, ``"reset"``, ``"step"`` or a method's name.
+        action: the action of the step, ``None`` outside ``step``.
+        env_traceback: the traceback of the exception, as text.
+        reason: type and message of the exception in one line, such as ``"ValueError: no such level"``.
     """
 
-    def __init__(self, env_index: int, operation: str, action: Any, env_traceback: str):
-        super().__init__(env_index, operation, action, env_traceback)
+    def __init__(self, env_index: int | None, operation: str, action: Any, env_traceback: str, reason: str = ""):
+        super().__init__(env_index, operation, action, env_traceback, reason)
         self.env_index = env_index
         self.operation = operation
         self.action = action
         self.env_traceback = env_traceback
+        self.reason = reason
+
+    @property
+    def summary(self) -> str:
+        """The error in one line: environment, operation, action and reason."""
+        name = "the environments" if self.env_index is None else f"environment {self.env_index}"
+        with_action = "" if self.action is None else f" with action {self.action!r}"
+        return f"{name} failed in {self.operation}{with_action}: {self.reason}".removesuffix(": ")
 
     def __str__(self) -> str:
-        given = "" if self.action is None else f" with action {self.action!r}"
-        return f"environment {self.env_index} failed in {self.operation}{given}:\n{self.env_traceback.rstrip()}"
+        return f"{self.summary}\n{self.env_traceback.rstrip()}".rstrip()
+
+
+class EnvironmentAttributeError(EnvironmentFailedError, AttributeError):
+    """An environment has no attribute of that name, or cannot be asked for one; nothing is broken."""
+
+
+class SameEnvironmentError(EnvironmentFailedError, ValueError):
+    """Two of the functions that make environments returned the same one."""
 
 
 class WorkerDiedError(VecEnvError):
@@ -110,18 +135,36 @@ class WorkerTimeoutError(VecEnvError):
 
 
 class VecEnv(ABC):
-    """``N`` environments that are stepped together.
+    """``N`` environments that are stepped together, with the surface of OpenAI baselines.
+
+    A subclass implements ``reset``, ``step_async``, ``step_wait`` and, if it holds anything to release,
+    ``close_extras`` (or ``close``). The vectorised wrappers of baselines and Stable-Baselines3 (``VecMonitor``,
+    ``VecNormalize``, ``VecFrameStack`` and others) work around any ``VecEnv``.
+
+    Differences to baselines and Stable-Baselines3:
+
+    * The environments of ``DummyVecEnv`` and ``SubprocVecEnv`` have identical spaces, each a Box, Discrete,
+      MultiDiscrete or MultiBinary; observations are one array, never a dictionary.
+    * Actions have exactly the shape ``[N, *action_space.shape]`` and a dtype of the space's kind. For ``N = 1`` the
+      first axis may be left out.
+    * An environment that raises ends the call with ``EnvironmentFailedError``; a worker that dies or does not answer,
+      with ``WorkerDiedError`` or ``WorkerTimeoutError``. A call at the wrong time raises ``VecEnvError``, in place of
+      baselines' ``AlreadySteppingError`` and ``NotSteppingError``. An ``env.close()`` that raises is a
+      ``RuntimeWarning``.
+    * Workers are spawned or come from a fork server; they are never forked.
+    * ``infos[i]["TimeLimit.truncated"]`` and ``infos[i]["reset_info"]`` are there in the last step of an episode only.
+    * There is no viewer: ``render("human")`` needs environments that show themselves (``render_mode="human"``).
 
     Attributes:
         num_envs: ``N``.
         observation_space: the space of one environment.
         action_space: the space of one environment.
-        reset_infos: the info dictionary of each environment's last call of ``reset``, a list of ``N``.
+        reset_infos: the info dictionary of each environment's latest reset, a list of ``N``; a reset at the end of an
+            episode counts, and ``infos[i]["reset_info"]`` holds a copy of it in that step.
+        closed: whether ``close`` was called.
     """
 
     def __init__(self, num_envs: int, observation_space: Any, action_space: Any):
-        check_space(observation_space, "observation")
-        check_space(action_space, "action")
         self.num_envs = num_envs
         self.observation_space = observation_space
         self.action_space = action_space
@@ -140,7 +183,9 @@ class VecEnv(ABC):
 
     @abstractmethod
     def reset(self) -> np.ndarray:
-        """Begin an episode in every environment.
+        """Begin an episode in every environment; a step that is pending is cancelled.
+
+        Workers finish a step that is cancelled, and its results are discarded.
 
         Returns:
             observations, ``[N, *observation_space.shape]`` in the space's dtype.
@@ -148,11 +193,12 @@ class VecEnv(ABC):
 
     @abstractmethod
     def step_async(self, actions: np.ndarray) -> None:
-        """Hand one action to every environment; ``step_wait`` collects what came of it.
+        """Start a step with one action for every environment; ``step_wait`` returns its results.
 
         Args:
             actions: ``[N, *action_space.shape]``. Integers of any dtype, and lists of them, suit a space of integers;
-                integers and floats suit a space of floats.
+                integers and floats suit a space of floats. For ``N = 1`` the first
+                axis may be left out.
 
         Raises:
             ValueError: another shape, or an integer that the dtype of the space cannot hold.
@@ -161,7 +207,7 @@ class VecEnv(ABC):
 
     @abstractmethod
     def step_wait(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[dict]]:
-        """Wait for the step begun by ``step_async``.
+        """Wait for the step that ``step_async`` started.
 
         Returns:
             observations ``[N, *observation_space.shape]`` (of the next episode where one ended), rewards ``[N]``
@@ -178,27 +224,118 @@ class VecEnv(ABC):
         self.step_async(actions)
         return self.step_wait()
 
-    @abstractmethod
     def close(self) -> None:
-        """Close every environment and end every worker; may be called twice."""
+        """Close every environment and end every worker; may be called twice.
 
-    @abstractmethod
+        An environment whose ``close`` raises is reported by a ``RuntimeWarning`` when all others are closed.
+        """
+        if not self.closed:
+            self.closed = True
+            self.close_extras()
+
+    def close_extras(self) -> None:  # noqa: B027
+        """Release what a subclass holds; ``close`` calls it once."""
+
     def _call(self, operation: str, arguments: Sequence[tuple], indices: Sequence[int]) -> list:
         """Run an operation of ``_EnvGroup`` on some environments, each with arguments of its own."""
+        reason = f"{type(self).__name__} steps its environments as one and cannot call them one by one"
+        raise EnvironmentAttributeError(None, operation, None, "", reason)
 
-    def seed(self, seed: int) -> list[int]:
-        """Seed environment ``i`` with ``seed + i`` at its next reset; returns these seeds."""
-        seeds = [int(seed) + index for index in range(self.num_envs)]
-        self._call("seed", [(value,) for value in seeds], range(self.num_envs))
+    @property
+    def unwrapped(self) -> VecEnv:
+        """The vectorised environment inside all ``VecEnvWrapper``."""
+        return self
+
+    @functools.cached_property
+    def metadata(self) -> dict[str, Any]:
+        """The metadata of the first environment, ``render_modes`` among them."""
+        return self._attribute_of_first("metadata") or {}
+
+    @functools.cached_property
+    def spec(self) -> Any:
+        """The specification that the first environment was made from, ``None`` if it has none."""
+        return self._attribute_of_first("spec")
+
+    @functools.cached_property
+    def render_mode(self) -> str | None:
+        """The render mode that the environments were made with."""
+        return self._attribute_of_first("render_mode")
+
+    def _attribute_of_first(self, name: str) -> Any:
+        """An attribute of environment 0, ``None`` if it has none."""
+        try:
+            return self.get_attr(name, 0)[0]
+        except AttributeError:
+            return None
+
+    def seed(self, seed: int | Sequence[int] | None = None) -> list[int]:
+        """Seed the environments at their next reset.
+
+        Args:
+            seed: environment ``i`` gets ``seed + i``, or ``seed[i]`` of a list of ``N``; ``None`` draws a seed at
+                random.
+
+        Returns:
+            the ``N`` seeds.
+
+        Raises:
+            ValueError: a list of another length.
+        """
+        seeds = self._seeds(seed)
+        takes_seed = self._call("seed", [(value,) for value in seeds], range(self.num_envs))
+        if not all(takes_seed):
+            problem = f"environment {takes_seed.index(False)} takes no seed: it has neither reset(seed=...) nor seed()"
+            warnings.warn(problem, RuntimeWarning, stacklevel=2)
         return seeds
 
+    def _seeds(self, seed: int | Sequence[int] | None) -> list[int]:
+        if seed is None:
+            seed = int(np.random.SeedSequence().generate_state(1)[0]) % 2**31
+        if not isinstance(seed, (Sequence, np.ndarray)):
+            return [int(seed) + index for index in range(self.num_envs)]
+        if len(seed) != self.num_envs:
+            raise ValueError(f"{self.num_envs} environments need {self.num_envs} seeds, got {len(seed)}")
+        return [int(value) for value in seed]
+
+    def set_options(self, options: dict | Sequence[dict | None] | None = None) -> None:
+        """Set the ``options`` that each environment's next ``reset`` is called with.
+
+        Args:
+            options: for all environments, or a list of ``N``; ``None`` for none.
+
+        Raises:
+            ValueError: a list of another length.
+        """
+        if options is None or isinstance(options, dict):
+            options = [options] * self.num_envs
+        if len(options) != self.num_envs:
+            raise ValueError(f"{self.num_envs} environments need {self.num_envs} options, got {len(options)}")
+        self._call("set_options", [(copy.deepcopy(value),) for value in options], range(self.num_envs))
+
+    def has_attr(self, name: str) -> bool:
+        """Whether every environment has the attribute ``name``."""
+        return all(self._call("has_attr", [(name,)] * self.num_envs, range(self.num_envs)))
+
     def get_attr(self, name: str, indices: int | Iterable[int] | None = None) -> list:
-        """The attribute ``name`` of each environment (looked up through its wrappers)."""
+        """The attribute ``name`` of each environment (looked up through its wrappers).
+
+        Args:
+            name: of the attribute.
+            indices: of environments, from ``-N`` to ``N - 1``, where -1 is the last; all by default.
+
+        Raises:
+            EnvironmentAttributeError: an environment has no such attribute.
+            IndexError: an index out of range.
+        """
         chosen = self._indices(indices)
         return self._call("get_attr", [(name,)] * len(chosen), chosen)
 
     def set_attr(self, name: str, value: Any, indices: int | Iterable[int] | None = None) -> None:
-        """Set the attribute ``name`` of each environment."""
+        """Set the attribute ``name`` of each environment.
+
+        The outermost wrapper that has the attribute gets the value; a new attribute goes to the environment inside
+        all wrappers.
+        """
         chosen = self._indices(indices)
         self._call("set_attr", [(name, value)] * len(chosen), chosen)
 
@@ -207,9 +344,16 @@ class VecEnv(ABC):
         chosen = self._indices(indices)
         return self._call("env_method", [(name, args, kwargs)] * len(chosen), chosen)
 
+    def env_is_wrapped(self, wrapper_class: type, indices: int | Iterable[int] | None = None) -> list[bool]:
+        """Whether each environment is of this class or has a wrapper of it."""
+        chosen = self._indices(indices)
+        return self._call("is_wrapped", [(wrapper_class,)] * len(chosen), chosen)
+
     def reset_one(self, index: int) -> np.ndarray:
         """Begin a new episode in one environment; returns its first observation."""
-        return self._call("reset_one", [()], [index])[0]
+        (index,) = self._indices(index)
+        observation, self.reset_infos[index] = self._call("reset_one", [()], [index])[0]
+        return observation
 
     def get_state(self) -> dict[str, Any]:
         """Where every environment stands: by its index, what its own method ``get_state`` gives."""
@@ -237,31 +381,66 @@ class VecEnv(ABC):
         return np.stack(self._call("reset_task", [()] * self.num_envs, range(self.num_envs)))
 
     def get_images(self) -> list[np.ndarray]:
-        """One picture of each environment, ``[H, W, 3]`` uint8; needs ``render_mode="rgb_array"``."""
-        return self._call("render", [()] * self.num_envs, range(self.num_envs))
+        """The current image of each environment, ``[H, W, 3]`` uint8.
 
-    def render(self, mode: str = "rgb_array") -> np.ndarray | None:
-        """All environments as one picture (``"rgb_array"``), or each in its own window (``"human"``).
+        Environments with ``render_mode="rgb_array_list"`` return their images since the last call; the newest counts.
 
         Raises:
-            ValueError: another mode, or environments that were made without ``render_mode="rgb_array"``.
+            ValueError: environments that return no images.
         """
-        if mode not in ("rgb_array", "human"):
-            raise ValueError(f'render mode must be "rgb_array" or "human", not {mode!r}')
-        images = self.get_images()
-        if mode == "human":
-            return None
-        if any(image is None for image in images):
-            raise ValueError('the environments give no picture: make them with render_mode="rgb_array"')
-        return tile_images(images)
+        images = self._call("render", [()] * self.num_envs, range(self.num_envs))
+        for index, image in enumerate(images):
+            if not (isinstance(image, np.ndarray) and image.ndim == 3):
+                raise ValueError(
+                    f"environment {index} returned no image [H, W, 3]: make the environments with "
+                    f'render_mode="rgb_array" (theirs is {self.render_mode!r})'
+                )
+        return images
+
+    def render(self, mode: str | None = None) -> np.ndarray | None:
+        """Render all environments.
+
+        Args:
+            mode: ``"rgb_array"`` for one image with all environments in a grid; ``"human"`` for a window of each, which
+                environments open that were made with ``render_mode="human"``. By default the environments' own.
+
+        Returns:
+            the image ``[H, W, 3]`` uint8; ``None`` for windows.
+
+        Raises:
+            ValueError: another mode, or environments that were made with another one.
+        """
+        if mode not in (None, "rgb_array", "human"):
+            raise ValueError(f'render mode must be "rgb_array" or "human" (got {mode!r})')
+        if mode is None:
+            mode = "human" if self.render_mode == "human" else "rgb_array"
+        if mode == "rgb_array":
+            return tile_images(self.get_images())
+        if self.render_mode != "human":
+            raise ValueError(
+                'render("human") needs environments made with render_mode="human" '
+                f'(theirs is {self.render_mode!r}); render("rgb_array") returns an image'
+            )
+        self._call("render", [()] * self.num_envs, range(self.num_envs))
+        return None
+
+    def getattr_depth_check(self, name: str, already_found: bool) -> str | None:
+        """The class that hides an attribute from a wrapper of Stable-Baselines3, which looks attributes up this way."""
+        return f"{type(self).__module__}.{type(self).__name__}" if already_found and hasattr(self, name) else None
 
     def _indices(self, indices: int | Iterable[int] | None) -> list[int]:
         if indices is None:
             return list(range(self.num_envs))
-        return [int(indices)] if isinstance(indices, (int, np.integer)) else [int(index) for index in indices]
+        chosen = [operator.index(index) for index in (indices if isinstance(indices, Iterable) else [indices])]
+        for index in chosen:
+            if not -self.num_envs <= index < self.num_envs:
+                raise IndexError(f"environment index must lie between {-len(self)} and {len(self) - 1} (got {index})")
+        return [index % self.num_envs for index in chosen]
 
     def _check_actions(self, actions: np.ndarray) -> np.ndarray:
         actions, expected = np.asarray(actions), (self.num_envs, *self.action_space.shape)
+        if self.num_envs == 1 and actions.shape == self.action_space.shape:
+            actions = actions[np.newaxis]
         if actions.shape != expected:
             raise ValueError(f"{self.num_envs} environments need actions of shape {expected}, got {actions.shape}")
         return cast_exactly(actions, self._action_dtype, "actions", "action space")
@@ -275,6 +454,110 @@ class VecEnv(ABC):
             raise VecEnvError("this vectorised environment is closed")
 
 
+class VecEnvWrapper(VecEnv):
+    """A wrapper around all environments at once; it forwards whatever it does not define.
+
+    A subclass implements ``reset`` and ``step_wait``.
+
+    Args:
+        venv: the vectorised environment to wrap.
+        observation_space: of one environment, if it differs from that of ``venv``.
+        action_space: of one environment, if it differs from that of ``venv``.
+    """
+
+    def __init__(self, venv: VecEnv, observation_space: Any = None, action_space: Any = None):
+        self.venv = venv
+        super().__init__(
+            venv.num_envs,
+            venv.observation_space if observation_space is None else observation_space,
+            venv.action_space if action_space is None else action_space,
+        )
+        del self.reset_infos, self.closed  # those of venv count
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_") or name == "venv":
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        return getattr(self.venv, name)
+
+    @property
+    def unwrapped(self) -> VecEnv:
+        return self.venv.unwrapped
+
+    @functools.cached_property
+    def metadata(self) -> dict[str, Any]:
+        return self.venv.metadata
+
+    @functools.cached_property
+    def spec(self) -> Any:
+        return self.venv.spec
+
+    @functools.cached_property
+    def render_mode(self) -> str | None:
+        return self.venv.render_mode
+
+    def step_async(self, actions: np.ndarray) -> None:
+        self.venv.step_async(actions)
+
+    def close(self) -> None:
+        self.venv.close()
+
+    def seed(self, seed: int | Sequence[int] | None = None) -> list[int]:
+        return self.venv.seed(seed)
+
+    def set_options(self, options: dict | Sequence[dict | None] | None = None) -> None:
+        self.venv.set_options(options)
+
+    def has_attr(self, name: str) -> bool:
+        return self.venv.has_attr(name)
+
+    def get_attr(self, name: str, indices: int | Iterable[int] | None = None) -> list:
+        return self.venv.get_attr(name, indices)
+
+    def set_attr(self, name: str, value: Any, indices: int | Iterable[int] | None = None) -> None:
+        self.venv.set_attr(name, value, indices)
+
+    def env_method(self, name: str, *args: Any, indices: int | Iterable[int] | None = None, **kwargs: Any) -> list:
+        return self.venv.env_method(name, *args, indices=indices, **kwargs)
+
+    def env_is_wrapped(self, wrapper_class: type, indices: int | Iterable[int] | None = None) -> list[bool]:
+        return self.venv.env_is_wrapped(wrapper_class, indices)
+
+    def reset_one(self, index: int) -> np.ndarray:
+        return self.venv.reset_one(index)
+
+    def get_state(self) -> dict[str, Any]:
+        return self.venv.get_state()
+
+    def set_state(self, state: dict[str, Any]) -> np.ndarray | None:
+        return self.venv.set_state(state)
+
+    def reset_task(self) -> np.ndarray:
+        return self.venv.reset_task()
+
+    def get_images(self) -> list[np.ndarray]:
+        return self.venv.get_images()
+
+    def render(self, mode: str | None = None) -> np.ndarray | None:
+        return self.venv.render(mode)
+
+
+class CloudpickleWrapper:
+    """Holds an object, such as a closure, that travels to another process by cloudpickle.
+
+    Args:
+        x: the object, which the attribute ``x`` returns on either side.
+    """
+
+    def __init__(self, x: Any):
+        self.x = x
+
+    def __getstate__(self) -> bytes:
+        return cloudpickle.dumps(self.x)
+
+    def __setstate__(self, pickled: bytes) -> None:
+        self.x = cloudpickle.loads(pickled)
+
+
 class DummyVecEnv(VecEnv):
     """``N`` environments in this process, stepped one after the other.
 
@@ -283,26 +566,24 @@ class DummyVecEnv(VecEnv):
 
     Raises:
         EnvironmentFailedError: an environment could not be made.
+        SameEnvironmentError: two functions returned the same environment.
         TypeError: its spaces are not supported (Dict, Tuple, ...).
     """
 
     def __init__(self, env_fns: Sequence[Callable[[], Any]]):
-        env_fns = _check_env_fns(env_fns)
-        envs = [_make_env(env_fn, index) for index, env_fn in enumerate(env_fns)]
-        spaces = envs[0].observation_space, envs[0].action_space
-        super().__init__(len(envs), *spaces)
-        _check_same_spaces(envs, 0, spaces)
-        self.envs = envs
+        self.envs = _make_envs(_check_env_fns(env_fns), 0)
+        super().__init__(len(self.envs), self.envs[0].observation_space, self.envs[0].action_space)
         self._observations = np.zeros((self.num_envs, *self.observation_space.shape), self.observation_space.dtype)
         self._rewards = np.zeros(self.num_envs, np.float32)
         self._dones = np.zeros(self.num_envs, np.bool_)
-        self._group = _EnvGroup(envs, 0, self.observation_space, self._observations, self._rewards, self._dones)
+        self._group = _EnvGroup(self.envs, 0, self.observation_space, self._observations, self._rewards, self._dones)
+        self.reset_infos = self._group.reset_infos
         self._actions: np.ndarray | None = None
 
     def reset(self) -> np.ndarray:
         self._check_open()
-        self._check_not_waiting(self._actions is not None)
-        self.reset_infos = self._group.reset()
+        self._actions = None
+        self._group.reset()
         return self._observations.copy()
 
     def step_async(self, actions: np.ndarray) -> None:
@@ -318,10 +599,8 @@ class DummyVecEnv(VecEnv):
         infos = self._group.step(actions)
         return self._observations.copy(), self._rewards.copy(), self._dones.copy(), infos
 
-    def close(self) -> None:
-        if not self.closed:
-            self.closed = True
-            self._group.close()
+    def close_extras(self) -> None:
+        self._group.close()
 
     def _call(self, operation: str, arguments: Sequence[tuple], indices: Sequence[int]) -> list:
         self._check_open()
@@ -351,6 +630,7 @@ class SubprocVecEnv(VecEnv):
             is not above 0.
         TypeError: spaces that are not supported (Dict, Tuple, ...).
         EnvironmentFailedError: an environment could not be made.
+        SameEnvironmentError: two functions returned the same environment in one worker.
     """
 
     def __init__(
@@ -373,6 +653,7 @@ class SubprocVecEnv(VecEnv):
         self._waiting = False
         self.step_timeout = step_timeout
         super().__init__(len(env_fns), *(spaces or probe_spaces(env_fns[0])))
+        _check_spaces((self.observation_space, self.action_space))
 
         actions = SharedArray((self.num_envs, *self.action_space.shape), self.action_space.dtype)
         observations = SharedArray((self.num_envs, *self.observation_space.shape), self.observation_space.dtype)
@@ -394,6 +675,9 @@ class SubprocVecEnv(VecEnv):
             raise
 
     def reset(self) -> np.ndarray:
+        self._check_open()
+        if self._waiting:
+            self.step_wait()  # cancelled: its results are discarded
         self.reset_infos = [info for infos in self._ask_all("reset", ()) for info in infos]
         return self._observations.copy()
 
@@ -416,12 +700,12 @@ class SubprocVecEnv(VecEnv):
                 infos_of_worker = self._receive(worker, self.step_timeout)
                 infos.extend(infos_of_worker or [{} for _ in range(chosen.start, chosen.stop)])
         self._waiting = False
-        return self._observations.copy(), self._rewards.copy(), self._dones.copy(), infos
+        dones = self._dones.copy()
+        for index in np.flatnonzero(dones).tolist():
+            self.reset_infos[index] = dict(infos[index]["reset_info"])
+        return self._observations.copy(), self._rewards.copy(), dones, infos
 
-    def close(self) -> None:
-        if self.closed:
-            return
-        self.closed = True
+    def close_extras(self) -> None:
         for worker in self._workers:
             with contextlib.suppress(OSError):  # it has gone already
                 worker.channel.send(("close", ()))
@@ -486,7 +770,7 @@ class SubprocVecEnv(VecEnv):
             return result
         if is_fatal:
             self._kill()
-        raise EnvironmentFailedError(*result)
+        raise result
 
     def _worker_died(self, worker: WorkerProcess) -> NoReturn:
         how = worker.how_it_ended()
@@ -677,8 +961,7 @@ def _serve_envs(
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the parent has shown what making such an environment warns of
             env_fns, spaces = cloudpickle.loads(pickled_env_fns)
-            envs = [_make_env(env_fn, index) for index, env_fn in enumerate(env_fns, chosen.start)]
-            _check_same_spaces(envs, chosen.start, spaces)
+            envs = _make_envs(env_fns, chosen.start, spaces)
         actions, *results = (shared.array[chosen] for shared in shared_arrays)
         group = _EnvGroup(envs, chosen.start, spaces[0], *results)
         channel.send((True, None))
@@ -696,13 +979,13 @@ def _serve_envs(
             except EnvironmentFailedError as failure:
                 if command != "call":
                     raise
-                channel.send((False, failure.args))  # an attribute that is not there, say: nothing is broken
+                channel.send((False, failure))  # an attribute that is not there, say: nothing is broken
     except EnvironmentFailedError as failure:
-        channel.send((False, failure.args))
+        channel.send((False, failure))
     except (EOFError, ConnectionError):  # the parent is gone
         pass
     except Exception:  # such as an info that cannot be pickled, or a function that cannot be loaded
-        channel.send((False, (chosen.start, "its worker", None, traceback.format_exc())))
+        channel.send((False, EnvironmentFailedError(chosen.start, "its worker", None, traceback.format_exc())))
     finally:
         if group is not None:
             group.close()
@@ -789,10 +1072,56 @@ def _without_interrupts() -> Iterator[None]:
 # --------------------------------------------------------------------------------------------------------------------
 
 
+class EnvironmentCall:
+    """Context that turns whatever an environment raises into ``EnvironmentFailedError``.
+
+    Every call into an environment runs in such a context. An environment may raise anything, ``SystemExit`` included;
+    only a ``KeyboardInterrupt`` passes, for it is the user's.
+
+    Args:
+        env_index: index of the environment, ``None`` for environments that are stepped as one.
+        operation: what the environment is called for.
+
+    Attributes:
+        env_index, operation, action: what the error reports; a loop over environments updates them as it goes.
+    """
+
+    __slots__ = ("action", "env_index", "operation")
+
+    def __init__(self, env_index: int | None, operation: str):
+        self.env_index = env_index
+        self.operation = operation
+        self.action: Any = None
+
+    def __enter__(self) -> EnvironmentCall:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
+        if error is None or isinstance(error, KeyboardInterrupt):
+            return
+        is_lookup = isinstance(error, AttributeError) and self.operation in ("get_attr", "env_method")
+        failure = EnvironmentAttributeError if is_lookup else EnvironmentFailedError
+        action = self.action.tolist() if isinstance(self.action, (np.ndarray, np.generic)) else self.action
+        text = "".join(traceback.format_exception(error))
+        raise failure(self.env_index, self.operation, action, text, in_one_line(error)) from error
+
+
+def in_one_line(error: BaseException) -> str:
+    """Type and message of an exception, such as ``"ValueError: no such level"``."""
+    try:
+        message = " ".join(str(error).split())
+    except Exception:  # an environment's own exceptions may fail, too
+        message = "(its message cannot be printed)"
+    return f"{type(error).__name__}: {message}".removesuffix(": ")
+
+
 class _EnvGroup:
     """Environments that one process steps one after the other, writing into rows of the arrays that it is given.
 
     Both vectorised environments run this same code, so that they cannot differ in what an environment sees.
+
+    Attributes:
+        reset_infos: the info dictionary of each environment's latest reset.
     """
 
     def __init__(
@@ -811,28 +1140,27 @@ class _EnvGroup:
         self.rewards = rewards
         self.dones = dones
         self.seeds: list[int | None] = [None] * len(envs)
+        self.options: list[dict | None] = [None] * len(envs)
+        self.reset_infos: list[dict] = [{} for _ in envs]
 
     def reset(self) -> list[dict]:
-        infos = []
-        for position in range(len(self.envs)):
-            try:
-                observation, info = self._reset_env(position)
-                self.observations[position] = self.convert(observation)
-            except Exception as error:
-                raise self._failure(position, "reset") from error
-            infos.append(info)
-        return infos
+        with EnvironmentCall(self.first_index, "reset") as call:
+            for position in range(len(self.envs)):
+                call.env_index = self.first_index + position
+                self.observations[position] = self.convert(self._reset_env(position))
+        return self.reset_infos
 
     def step(self, actions: np.ndarray) -> list[dict]:
         rewards, dones, infos = [], [], []
         if actions.ndim == 1 and actions.dtype.kind in "iu":
             actions = actions.tolist()  # environments check and index with Python's integers much faster
-        for position, (env, action) in enumerate(zip(self.envs, actions, strict=True)):
-            try:
+        with EnvironmentCall(self.first_index, "step") as call:
+            for position, (env, action) in enumerate(zip(self.envs, actions, strict=True)):
+                call.env_index, call.action = self.first_index + position, action
                 result = env.step(action)
                 if len(result) == 5:
                     observation, reward, terminated, truncated, info = result
-                else:  # classic gym before 0.26: four results, and the time limit told in the info
+                else:  # classic gym before 0.26: four results, with the time limit in the info
                     observation, reward, done, info = result
                     truncated = done and info.get("TimeLimit.truncated", False)
                     terminated = done and not truncated
@@ -841,40 +1169,41 @@ class _EnvGroup:
                     info = dict(info)
                     info["terminal_observation"] = np.array(self.convert(observation))
                     info["TimeLimit.truncated"] = not terminated
-                    observation, _ = self._reset_env(position)
+                    call.operation, call.action = "reset", None
+                    observation = self._reset_env(position)
+                    call.operation, call.action = "step", action
+                    info["reset_info"] = dict(self.reset_infos[position])
                 self.observations[position] = self.convert(observation)
                 rewards.append(float(reward))
-            except (Exception, SystemExit) as error:
-                raise self._failure(position, "step", action) from error
-            dones.append(done)
-            infos.append(info)
+                dones.append(done)
+                infos.append(info)
         self.rewards[:] = rewards  # at once: a number at a time takes several times as long
         self.dones[:] = dones
         return infos
 
     def call(self, operation: str, position: int, *arguments: Any) -> Any:
-        try:
-            return getattr(self, f"_{operation}")(position, *arguments)
-        except Exception as error:
-            name = arguments[0] if operation == "env_method" else operation
-            raise self._failure(position, name) from error
+        with EnvironmentCall(self.first_index + position, operation) as call:
+            if operation != "env_method":
+                return getattr(self, f"_{operation}")(position, *arguments)
+            name, args, kwargs = arguments
+            method = self._get_attr(position, name)
+            call.operation = name
+            return method(*args, **kwargs)
 
     def close(self) -> None:
-        for env in self.envs:
-            env.close()
+        close_envs(self.envs, self.first_index)
 
-    def _reset_env(self, position: int) -> tuple[Any, dict]:
+    def _reset_env(self, position: int) -> Any:
+        """Begin an episode; returns its first observation and keeps its info."""
         seed, self.seeds[position] = self.seeds[position], None
-        return reset_env(self.envs[position], seed)
+        options, self.options[position] = self.options[position], None
+        observation, self.reset_infos[position] = reset_env(self.envs[position], seed, options)
+        return observation
 
-    def _failure(self, position: int, operation: str, action: Any = None) -> EnvironmentFailedError:
-        action = action.tolist() if isinstance(action, (np.ndarray, np.generic)) else action
-        return EnvironmentFailedError(self.first_index + position, operation, action, traceback.format_exc())
+    # The operations of ``call``, on one environment at a time.
 
-    # What ``call`` may be asked for, one environment at a time.
-
-    def _reset_one(self, position: int) -> np.ndarray:
-        return np.array(self.convert(self._reset_env(position)[0]))
+    def _reset_one(self, position: int) -> tuple[np.ndarray, dict]:
+        return np.array(self.convert(self._reset_env(position))), self.reset_infos[position]
 
     def _set_state(self, position: int, state: Any) -> np.ndarray:
         return np.array(self.convert(self._get_attr(position, "set_state")(state)))
@@ -882,20 +1211,35 @@ class _EnvGroup:
     def _reset_task(self, position: int) -> np.ndarray:
         return np.array(self.convert(self._get_attr(position, "reset_task")()))
 
-    def _seed(self, position: int, seed: int) -> None:
+    def _seed(self, position: int, seed: int) -> bool:
         self.seeds[position] = seed
+        return _takes_seed(self.envs[position])
+
+    def _set_options(self, position: int, options: dict | None) -> None:
+        self.options[position] = options
 
     def _get_attr(self, position: int, name: str) -> Any:
         return get_env_attr(self.envs[position], name)
 
+    def _has_attr(self, position: int, name: str) -> bool:
+        try:
+            get_env_attr(self.envs[position], name)
+        except AttributeError:
+            return False
+        return True
+
     def _set_attr(self, position: int, name: str, value: Any) -> None:
         set_env_attr(self.envs[position], name, value)
 
-    def _env_method(self, position: int, name: str, args: tuple, kwargs: dict) -> Any:
-        return self._get_attr(position, name)(*args, **kwargs)
+    def _is_wrapped(self, position: int, wrapper_class: type) -> bool:
+        return any(isinstance(layer, wrapper_class) for layer in env_layers(self.envs[position]))
 
     def _render(self, position: int) -> Any:
-        return self.envs[position].render()
+        env = self.envs[position]
+        if getattr(env, "render_mode", None) is None and _has_parameter(type(env_layers(env)[-1]).render, "mode"):
+            return env.render(mode="rgb_array")  # gym before 0.26
+        images = env.render()
+        return images[-1] if isinstance(images, list) and images else images
 
 
 class ObservationConverter:
@@ -1008,26 +1352,36 @@ def cast_exactly(array: np.ndarray, dtype: np.dtype, what: str, where: str) -> n
     raise TypeError(f"{what} of dtype {array.dtype} cannot be converted to {dtype}, the dtype of the {where}")
 
 
-def reset_env(env: Any, seed: int | None = None) -> tuple[Any, dict]:
-    """Begin an episode of one environment, whichever of the three generations its interface is of.
+def reset_env(env: Any, seed: int | None = None, options: dict | None = None) -> tuple[Any, dict]:
+    """Begin an episode of one environment, with any generation of the gym interface.
 
     Args:
         env: a Gymnasium environment, or a classic gym one (``reset(seed=...)`` in 0.26, ``seed(...)`` before it).
-        seed: of the environment's randomness from here on; ``None`` leaves it as it is.
+        seed: of the environment's randomness from here on; ``None`` leaves it as it is. An environment that has
+            neither way to take a seed is reset without it.
+        options: passed to ``reset``, if any.
 
     Returns:
         the first observation and the info dictionary (empty where the environment gives none).
     """
-    if seed is None:
-        result = env.reset()
-    elif _reset_takes_seed(env):
-        result = env.reset(seed=seed)
-    else:
-        env.seed(seed)
-        result = env.reset()
+    arguments: dict[str, Any] = {"options": options} if options else {}
+    if seed is not None:
+        if _reset_takes_seed(env):
+            arguments["seed"] = seed
+        elif _takes_seed(env):
+            env.seed(seed)
+    result = env.reset(**arguments)
     if isinstance(result, tuple) and len(result) == 2 and isinstance(result[1], dict):
         return result
     return result, {}
+
+
+def env_layers(env: Any) -> list[Any]:
+    """An environment's wrappers from the outermost inwards, and the environment inside them as the last."""
+    innermost, layers = getattr(env, "unwrapped", env), [env]
+    while layers[-1] is not innermost and hasattr(layers[-1], "env"):
+        layers.append(layers[-1].env)
+    return layers
 
 
 def get_env_attr(env: Any, name: str) -> Any:
@@ -1036,11 +1390,17 @@ def get_env_attr(env: Any, name: str) -> Any:
 
 
 def set_env_attr(env: Any, name: str, value: Any) -> None:
-    """Set an attribute of one environment: where its wrappers have it, or on the environment inside them."""
-    if hasattr(env, "set_wrapper_attr"):
-        env.set_wrapper_attr(name, value)
-    else:
-        setattr(env.unwrapped, name, value)
+    """Set an attribute of one environment: on the outermost wrapper that has it, else on the environment inside."""
+    layers = env_layers(env)
+    setattr(next((layer for layer in layers if _has_own_attribute(layer, name)), layers[-1]), name, value)
+
+
+def _has_own_attribute(layer: Any, name: str) -> bool:
+    """Whether an attribute can be set on a layer itself, rather than on one that the layer forwards to."""
+    if name in getattr(layer, "__dict__", ()):
+        return True
+    in_class = getattr(type(layer), name, None)
+    return hasattr(type(layer), name) and not (isinstance(in_class, property) and in_class.fset is None)
 
 
 def space_kind(space: Any) -> str | None:
@@ -1050,11 +1410,15 @@ def space_kind(space: Any) -> str | None:
 
 def check_space(space: Any, role: str) -> None:
     """Raise ``TypeError`` unless a space (Gymnasium's or classic gym's) is one that arrays can hold."""
+    if space is None:
+        raise TypeError(f"it has no {role}_space: set self.{role}_space in its __init__")
     if space_kind(space) is None:
         raise TypeError(
             f"{role} space {space} is not supported: it must be {', '.join(SUPPORTED_SPACES[:-1])} or "
             f"{SUPPORTED_SPACES[-1]} (gymnasium.wrappers.FlattenObservation makes a Box of a Dict or a Tuple)"
         )
+    if 0 in space.shape:
+        raise TypeError(f"{role} space {space} is empty: every length of its shape {space.shape} must be at least 1")
 
 
 def tile_images(images: Sequence[np.ndarray]) -> np.ndarray:
@@ -1081,41 +1445,97 @@ def _check_env_fns(env_fns: Sequence[Callable[[], Any]]) -> list[Callable[[], An
 
 
 def _make_env(env_fn: Callable[[], Any], index: int) -> Any:
-    try:
+    with EnvironmentCall(index, "__init__"):
         env = env_fn()
-    except Exception as error:
-        raise EnvironmentFailedError(index, "__init__", None, traceback.format_exc()) from error
-    if any(kind.__module__.partition(".")[0] == "gym" for kind in type(getattr(env, "unwrapped", env)).__mro__):
-        _restore_numpy_names_used_by_gym()
+        if any(kind.__module__.partition(".")[0] == "gym" for kind in type(getattr(env, "unwrapped", env)).__mro__):
+            _restore_numpy_names_used_by_gym()
     return env
 
 
-def _check_same_spaces(envs: list, first_index: int, spaces: tuple[Any, Any]) -> None:
-    for index, env in enumerate(envs, first_index):
-        for role, expected, found in zip(
-            ("observation", "action"), spaces, (env.observation_space, env.action_space), strict=True
-        ):
-            if found != expected:
-                problem = f"ValueError: its {role} space is {found}, that of environment 0 is {expected}"
-                raise EnvironmentFailedError(index, "__init__", None, problem)
+def _make_envs(env_fns: Sequence[Callable[[], Any]], first_index: int, spaces: tuple[Any, Any] | None = None) -> list:
+    """Make environments, all with the same spaces, by default those of the first; close them if one cannot be made.
+
+    Raises:
+        EnvironmentFailedError: an environment raised, or has other spaces.
+        TypeError: its spaces are not supported.
+        SameEnvironmentError: two functions returned the same environment.
+    """
+    envs: list = []
+    index_of: dict[int, int] = {}
+    try:
+        for index, env_fn in enumerate(env_fns, first_index):
+            env = _make_env(env_fn, index)
+            same = index_of.setdefault(id(getattr(env, "unwrapped", env)), index)
+            if same != index:
+                reason = f"it is environment {same}: each of env_fns must make a new one, not return one made before"
+                raise SameEnvironmentError(index, "__init__", None, "", reason)
+            envs.append(env)
+            found = _spaces_of(env, index)
+            if spaces is None:
+                _check_spaces(found)
+                spaces = found
+            with EnvironmentCall(index, "__init__"):
+                is_same = found == spaces
+            if not is_same:
+                reason = f"its spaces are {found}, those of environment 0 are {spaces}"
+                raise EnvironmentFailedError(index, "__init__", None, "", reason)
+    except BaseException:
+        close_envs(envs, first_index)
+        raise
+    return envs
+
+
+def _spaces_of(env: Any, index: int) -> tuple[Any, Any]:
+    """``(observation_space, action_space)``, ``None`` in place of one that is not there."""
+    with EnvironmentCall(index, "__init__"):
+        return getattr(env, "observation_space", None), getattr(env, "action_space", None)
+
+
+def _check_spaces(spaces: tuple[Any, Any]) -> None:
+    for space, role in zip(spaces, ("observation", "action"), strict=True):
+        check_space(space, role)
+
+
+def close_envs(envs: Sequence[Any], first_index: int | None = 0) -> None:
+    """Close every environment, and warn of those that raise: what they were used for is done and must not be lost."""
+    failures = []
+    for position, env in enumerate(envs):
+        try:
+            with EnvironmentCall(None if first_index is None else first_index + position, "close"):
+                env.close()
+        except EnvironmentFailedError as failure:
+            failures.append(failure.summary)
+    for summary in failures:
+        warnings.warn(summary, RuntimeWarning, stacklevel=2)
 
 
 def probe_spaces(env_fn: Callable[[], Any]) -> tuple[Any, Any]:
-    """``(observation_space, action_space)`` of an environment that is made and closed for it."""
-    env = _make_env(env_fn, 0)
-    spaces = env.observation_space, env.action_space
-    env.close()
-    return spaces
+    """``(observation_space, action_space)`` of an environment that is made and closed for it.
+
+    Raises:
+        EnvironmentFailedError: the environment raised.
+        TypeError: its spaces are not supported.
+    """
+    (env,) = _make_envs([env_fn], 0)
+    try:
+        return _spaces_of(env, 0)
+    finally:
+        close_envs([env], 0)
+
+
+def _takes_seed(env: Any) -> bool:
+    """Whether there is a way to seed an environment: ``reset(seed=...)``, or ``seed(...)`` as before gym 0.26."""
+    return _reset_takes_seed(env) or callable(getattr(env, "seed", None))
 
 
 def _reset_takes_seed(env: Any) -> bool:
-    return _has_seed_parameter(type(getattr(env, "unwrapped", env)).reset)
+    return _has_parameter(type(getattr(env, "unwrapped", env)).reset, "seed")
 
 
 @functools.cache
-def _has_seed_parameter(reset: Callable[..., Any]) -> bool:
-    parameters = inspect.signature(reset).parameters.values()
-    return any(parameter.name == "seed" or parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
+def _has_parameter(function: Callable[..., Any], name: str) -> bool:
+    parameters = inspect.signature(function).parameters.values()
+    return any(parameter.name == name or parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
 
 
 def _restore_numpy_names_used_by_gym() -> None:

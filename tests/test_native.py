@@ -260,7 +260,7 @@ def test_a_fault_of_the_environments_is_told(monkeypatch):
     envs = make_training_envs(config_of(vec="native"))
     envs.reset()
     monkeypatch.setattr(SameStepCartPole, "step", lambda *_: 1 / 0)
-    with pytest.raises(VecEnvError, match=r"failed in step:\n(.*\n)*ZeroDivisionError"):
+    with pytest.raises(VecEnvError, match=r"the environments failed in step: ZeroDivisionError"):
         envs.step([0, 1, 1, 0])
 
 

@@ -181,7 +181,7 @@ def test_environments_vectorised_by_their_maker_are_checked_too():
     with NativeVecEnv(maker, (0,)) as envs:
         assert envs.reset().dtype == np.int64
         maker.observations = np.array([0, 3], np.int32)
-        with pytest.raises(EnvironmentFailedError, match=r"environment 1 failed in step with action 1:\n.*0 to 2"):
+        with pytest.raises(EnvironmentFailedError, match=r"environment 1 failed in step with action 1: .*0 to 2"):
             envs.step([0, 1])
 
 

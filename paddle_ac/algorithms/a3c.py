@@ -19,7 +19,6 @@ from multiprocessing_env import (
     WorkerDiedError,
     WorkerFailedError,
     WorkerProcess,
-    check_space,
     probe_spaces,
 )
 from paddle_ac.algorithms.a3c_worker import A3CWorker, Failure, Report, initial_statistics, run_worker
@@ -32,7 +31,7 @@ from paddle_ac.algorithms.policy import (
 )
 from paddle_ac.algorithms.shared_parameters import ProcessLock, SharedParameters
 from paddle_ac.config import A3CConfig
-from paddle_ac.envs.make import one_line_errors, training_env_fns
+from paddle_ac.envs.make import as_config_error, training_env_fns
 from paddle_ac.errors import NonFiniteError
 from paddle_ac.nn.moments import RunningMoments
 from paddle_ac.nn.networks import ActorCritic
@@ -93,10 +92,8 @@ class A3C(Agent):
     def from_config(cls, config: A3CConfig) -> A3C:
         """For the environment that the configuration names; ``ConfigError`` if it cannot be had."""
         env_fns = training_env_fns(config, 1)
-        with one_line_errors(config.env):
+        with as_config_error(config.env):
             observation_space, action_space = probe_spaces(env_fns[0])
-            check_space(observation_space, "observation")
-            check_space(action_space, "action")
         return cls(config, observation_space, action_space)
 
     @staticmethod

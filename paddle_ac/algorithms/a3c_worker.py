@@ -222,5 +222,5 @@ def run_worker(
         channel.send(Failure(str(error), is_non_finite=True))
     except EnvironmentFailedError as error:
         channel.send(Failure(str(error)))
-    except Exception:
+    except (Exception, SystemExit):
         channel.send(Failure(traceback.format_exc()))

@@ -8,6 +8,7 @@ import logging
 import os
 import re
 import time
+import traceback
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,9 +20,12 @@ from gymnasium.envs.registration import EnvSpec
 
 from multiprocessing_env import (
     DummyVecEnv,
+    EnvironmentCall,
     EnvironmentFailedError,
+    SameEnvironmentError,
     SubprocVecEnv,
     VecEnv,
+    close_envs,
     get_env_attr,
     reset_env,
 )
@@ -52,7 +56,7 @@ def make_training_envs(config: VectorEnvConfig) -> VecEnv:
         EnvironmentFailedError: an environment raised while being made.
     """
     config = settle_vec(config)
-    with one_line_errors(config.env):
+    with as_config_error(config.env):
         if config.vec in ("native", "envpool"):
             return _make_native_envs(config, (config.seed, TRAINING), config.num_envs)
         return _side_by_side(training_env_fns(config, config.num_envs), config, config.num_workers)
@@ -75,17 +79,22 @@ def training_env_fns(config: RunConfig, num_envs: int, start: int = 0) -> list[C
 
 
 @contextmanager
-def one_line_errors(env_id: str) -> Iterator[None]:
-    """Turns what making an environment raises into ``ConfigError``, where it is the user's to mend."""
+def as_config_error(env_id: str) -> Iterator[None]:
+    """Raise as ``ConfigError``, in one line, what a user can correct about an environment that is being made."""
     try:
         yield
     except TypeError as error:  # of check_space
         raise ConfigError(f"environment {env_id!r}: {error}") from None
     except (gymnasium.error.Error, ImportError) as error:
         raise ConfigError(f"environment {env_id!r}: {_one_line(error)}") from None
+    except SameEnvironmentError as error:
+        raise ConfigError(f"environment {env_id!r}: {error.reason}") from None
     except EnvironmentFailedError as error:
-        if isinstance(error.__cause__, (gymnasium.error.Error, ImportError, ConfigError)):
-            raise ConfigError(f"environment {env_id!r}: {_one_line(error.__cause__)}") from None
+        cause = error.__cause__
+        if isinstance(cause, SyntaxError):
+            raise ConfigError(f"environment {env_id!r}: {error.reason}") from None
+        if isinstance(cause, (gymnasium.error.Error, ImportError, ConfigError)):
+            raise ConfigError(f"environment {env_id!r}: {_one_line(cause)}") from None
         raise
 
 
@@ -98,7 +107,7 @@ def make_evaluation_envs(config: RunConfig, seed: int, num_envs: int, purpose: i
         num_envs: environments side by side.
         purpose: ``EVALUATION`` or ``FINAL_EVALUATION``.
     """
-    with one_line_errors(config.env):
+    with as_config_error(config.env):
         config = settle_vec(config)
         if isinstance(config, VectorEnvConfig) and config.vec in ("native", "envpool"):
             return _make_native_envs(config, (seed, purpose), num_envs)
@@ -123,23 +132,31 @@ def make_rendered_env(config: RunConfig, render_mode: str) -> Any:
     ):
         told = f"environments of --vec {config.vec} have no pictures: {config.env} cannot be watched"
         raise ConfigError(told) from ValueError(f"--vec {config.vec} gives none")
-    with one_line_errors(config.env):
-        env = _env_maker(config)()
-        modes = get_env_attr(env, "metadata").get("render_modes", ())
-        env.close()
+    with as_config_error(config.env):
+        modes = _render_modes(config)
         if not {render_mode, "rgb_array"} & set(modes):  # a window is made around pictures
             raise _no_pictures(config.env, f"its render modes are {list(modes)}")
-        env = _env_maker(config, render_mode=render_mode)()
+        with EnvironmentCall(0, "__init__"):
+            env = _env_maker(config, render_mode=render_mode)()
     try:
-        reset_env(env)
-        picture = env.render()
-    except Exception as error:  # whatever comes where a package, a driver or a screen is missing
-        env.close()
-        raise ConfigError(f"environment {config.env!r} cannot be rendered: {_one_line(error)}") from error
+        with EnvironmentCall(0, "render"):
+            reset_env(env)
+            picture = env.render()
+    except EnvironmentFailedError as error:  # whatever comes where a package, a driver or a screen is missing
+        close_envs([env])
+        raise ConfigError(f"environment {config.env!r} cannot be rendered: {error.reason}") from error.__cause__
     if render_mode == "rgb_array" and not _is_picture(picture):
-        env.close()
+        close_envs([env])
         raise _no_pictures(config.env, "render() gives no [H, W, 3] array of uint8")
     return env
+
+
+def _render_modes(config: RunConfig) -> Sequence[str]:
+    with EnvironmentCall(0, "__init__"):
+        env = _env_maker(config)()
+        modes = get_env_attr(env, "metadata").get("render_modes", ())
+    close_envs([env])
+    return modes
 
 
 def _no_pictures(env_id: str, reason: str) -> ConfigError:
@@ -207,7 +224,7 @@ def _seconds_of_a_step(config: RunConfig) -> float:
     """The median over some steps with random actions, a tenth of a second at most."""
     seconds: list[float] = []
     (env_fn,) = training_env_fns(config, 1)
-    with one_line_errors(config.env), DummyVecEnv([env_fn]) as envs:
+    with as_config_error(config.env), DummyVecEnv([env_fn]) as envs:
         envs.reset()
         while len(seconds) < 100 and sum(seconds) < 0.1:
             actions = np.array([envs.action_space.sample()])
@@ -256,23 +273,37 @@ def _env_maker(config: RunConfig, **options: Any) -> Callable[[], Any]:
     else:
         gym, plain_id = import_classic_gym(), env_id.removeprefix("gym:")
         try:
-            gym.spec(plain_id)
+            spec = gym.spec(plain_id)
         except (ImportError, TypeError, ValueError, gym.error.Error) as error:
             hint = _newest_version(env_id, gym.envs.registry)
             raise ConfigError(f"environment {env_id!r}: {_one_line(error)}{hint}") from None
-        make_env = functools.partial(make_classic_gym, plain_id, **options)
+        make_env = functools.partial(make_classic_gym, spec, **options)
     return make_env if config.frame_stack == 1 else functools.partial(make_stacked, make_env, config.frame_stack)
 
 
 def _find_spec(env_id: str) -> EnvSpec:
     module_name, _, plain_id = env_id.rpartition(":")
+    if module_name:
+        _import_module(module_name, env_id)
     try:
-        if module_name:
-            importlib.import_module(module_name)
         return gymnasium.spec(plain_id)
     except (ImportError, TypeError, ValueError, gymnasium.error.Error) as error:
         hint = _newest_version(env_id, gymnasium.registry)
         raise ConfigError(f"environment {env_id!r}: {_one_line(error)}{hint}") from None
+
+
+def _import_module(name: str, env_id: str) -> None:
+    try:
+        with EnvironmentCall(None, "import"):
+            importlib.import_module(name)
+    except EnvironmentFailedError as error:
+        cause = error.__cause__
+        assert cause is not None
+        if isinstance(cause, ImportError):
+            raise ConfigError(f"environment {env_id!r}: {_one_line(cause)}") from None
+        frame = traceback.extract_tb(cause.__traceback__)[-1]
+        where = "" if isinstance(cause, SyntaxError) else f" ({frame.filename}, line {frame.lineno})"
+        raise ConfigError(f"environment {env_id!r}: module {name} raises {error.reason}{where}") from None
 
 
 def _newest_version(env_id: str, registry: Mapping[str, Any]) -> str:

@@ -5,17 +5,26 @@ from __future__ import annotations
 import dataclasses
 import functools
 import logging
-import traceback
 import warnings
 from collections.abc import Sequence
-from typing import Any, NoReturn, Protocol
+from typing import Any, Protocol
 
 import gymnasium
 import numpy as np
 from gymnasium.envs.classic_control.cartpole import CartPoleVectorEnv
 from gymnasium.vector import AutoresetMode
 
-from multiprocessing_env import EnvironmentFailedError, ObservationConverter, VecEnv, VecEnvError, space_kind
+from multiprocessing_env import (
+    EnvironmentCall,
+    EnvironmentFailedError,
+    ObservationConverter,
+    VecEnv,
+    VecEnvError,
+    check_space,
+    close_envs,
+    in_one_line,
+    space_kind,
+)
 from paddle_ac.errors import ConfigError
 
 # Gymnasium's vectorised environments that begin anew in the step after, and ours of the same that do so at once.
@@ -105,7 +114,8 @@ class SameStepEnvPool:
             raise ConfigError(f"envpool has no environment {env_id!r}: it names its own, see envpool.list_all_envs()")
         self.num_envs = num_envs
         self._make = functools.partial(envpool.make_gymnasium, env_id, num_envs=num_envs, num_threads=num_threads)
-        self._begin(seed=0)
+        with EnvironmentCall(None, "__init__"):
+            self._begin(seed=0)
 
     def _begin(self, seed: int) -> None:
         with warnings.catch_warnings():
@@ -152,6 +162,8 @@ class NativeVecEnv(VecEnv):
 
     def __init__(self, envs: SameStepEnvs, key: tuple[int, ...]):
         super().__init__(envs.num_envs, envs.single_observation_space, envs.single_action_space)
+        check_space(self.observation_space, "observation")
+        check_space(self.action_space, "action")
         self.envs = envs
         self.key = key
         self.num_resets = 0
@@ -162,10 +174,13 @@ class NativeVecEnv(VecEnv):
 
     def reset(self) -> np.ndarray:
         self._check_open()
-        self._check_not_waiting(self._actions is not None)
+        self._actions = None
         entropy = np.random.SeedSequence((*self.key, self.num_resets)).generate_state(1)[0]
         self.num_resets += 1
-        return self._converted(self.envs.reset(seed=int(entropy) % 2**31)[0], "reset")
+        with EnvironmentCall(None, "reset"):
+            observations, infos = self.envs.reset(seed=int(entropy) % 2**31)
+        self.reset_infos = [info_of(infos, env) for env in range(self.num_envs)]
+        return self._converted(observations, "reset")
 
     def step_async(self, actions: np.ndarray) -> None:
         self._check_open()
@@ -181,22 +196,27 @@ class NativeVecEnv(VecEnv):
         if self._actions is None:
             raise VecEnvError("step_wait() without a step_async() before it")
         actions, self._actions = self._actions, None
-        try:
-            observations, rewards, terminated, truncated, final = self.envs.step(actions)
-        except Exception as error:
-            raise VecEnvError(f"the environments failed in step:\n{traceback.format_exc().rstrip()}") from error
+        with EnvironmentCall(None, "step"):
+            observations, rewards, terminated, truncated, infos_of_all = self.envs.step(actions)
         dones = terminated | truncated
         infos: list[dict] = [{} for _ in range(self.num_envs)]
         for env in np.flatnonzero(dones).tolist():
-            terminal_observation = final["final_obs"][env : env + 1]
-            infos[env]["terminal_observation"] = self._converted(terminal_observation, "step", actions, env)[0]
-            infos[env]["TimeLimit.truncated"] = not terminated[env]
+            terminal_observation = infos_of_all["final_obs"][env : env + 1]
+            self.reset_infos[env] = info_of(infos_of_all, env)
+            infos[env] = {
+                "terminal_observation": self._converted(terminal_observation, "step", actions, env)[0],
+                "TimeLimit.truncated": not terminated[env],
+                "reset_info": dict(self.reset_infos[env]),
+            }
         return self._converted(observations, "step", actions), rewards.astype(np.float32), dones, infos
 
     def reset_one(self, index: int) -> np.ndarray:
         self._check_open()
+        (index,) = self._indices(index)
         mask = np.arange(self.num_envs) == index
-        observations = self.envs.reset(options={"reset_mask": mask})[0]
+        with EnvironmentCall(None, "reset"):
+            observations, infos = self.envs.reset(options={"reset_mask": mask})
+        self.reset_infos[index] = info_of(infos, index)
         return self._converted(observations[index : index + 1], "reset", first_index=index)[0]
 
     def get_state(self) -> dict[str, Any]:
@@ -230,21 +250,38 @@ class NativeVecEnv(VecEnv):
                     self._convert(observation)
                 except (TypeError, ValueError) as error:
                     action = None if actions is None else actions[index].tolist()
-                    told = f"{type(error).__name__}: {error}"
-                    raise EnvironmentFailedError(index, operation, action, told) from error
+                    raise EnvironmentFailedError(index, operation, action, "", in_one_line(error)) from error
             raise
 
-    def close(self) -> None:
-        if not self.closed:
-            self.closed = True
-            self.envs.close()
+    def close_extras(self) -> None:
+        close_envs([self.envs], None)
 
-    def seed(self, seed: int) -> list[int]:
-        self.key, self.num_resets = (int(seed),), 0
-        return [int(seed)] * self.num_envs
+    def seed(self, seed: int | Sequence[int] | None = None) -> list[int]:
+        """Seed all environments from these seeds at the next reset."""
+        seeds = self._seeds(seed)
+        self.key, self.num_resets = tuple(seeds), 0
+        return seeds
 
-    def _call(self, operation: str, arguments: Sequence[tuple], indices: Sequence[int]) -> NoReturn:
-        raise VecEnvError(f"{operation}: environments that their maker vectorised cannot be asked one by one")
+    def _attribute_of_first(self, name: str) -> Any:
+        return getattr(self.envs, name, None)
+
+
+def info_of(infos: dict[str, Any], env: int) -> dict[str, Any]:
+    """The info dictionary of one environment's reset.
+
+    Args:
+        infos: of Gymnasium's vector environments: by name an array or a dictionary of all environments' values, and
+            under ``_name`` a mask of the environments that have it. ``final_obs`` and ``final_info`` belong to the
+            episode before.
+        env: index of the environment.
+    """
+    info = {}
+    for name, values in infos.items():
+        mask = infos.get(f"_{name}")
+        if name.startswith("_") or name in ("final_obs", "final_info") or not (mask is None or mask[env]):
+            continue
+        info[name] = info_of(values, env) if isinstance(values, dict) else values[env]
+    return info
 
 
 def make_same_step_envs(spec: gymnasium.envs.registration.EnvSpec, num_envs: int) -> SameStepEnvs:
@@ -267,8 +304,11 @@ def make_same_step_envs(spec: gymnasium.envs.registration.EnvSpec, num_envs: int
             False  # rewards are the game's, as everywhere else: `reward_clip` clips for learning
         )
     try:
-        return gymnasium.make_vec(spec, num_envs, "vector_entry_point", **kwargs)
-    except TypeError:
+        with EnvironmentCall(None, "__init__"):
+            return gymnasium.make_vec(spec, num_envs, "vector_entry_point", **kwargs)
+    except EnvironmentFailedError as error:
+        if not isinstance(error.__cause__, TypeError):
+            raise
         raise ConfigError(
             f"the vectorised version of environment {spec.id!r} cannot begin anew in the same step: "
             "--vec must be serial or subproc"

@@ -5,13 +5,12 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import io
-import warnings
 from collections.abc import Callable
 from typing import Any
 
 import gymnasium
 
-from paddle_ac.envs.wrappers import EpisodeReplay, FrameStack
+from paddle_ac.envs.wrappers import EpisodeReplay, FrameStack, TimeLimit
 
 
 def make_replayable(make_env: Callable[[], Any], key: tuple[int, ...]) -> EpisodeReplay:
@@ -38,12 +37,18 @@ def silence_ale(entry_point: Any) -> None:
         ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)
 
 
-def make_classic_gym(env_id: str, **options: Any) -> Any:
-    """An environment of classic gym, without its checker, which fails on NumPy 2."""
+def make_classic_gym(spec: Any, **options: Any) -> Any:
+    """An environment of classic gym, without its checker, which fails on NumPy 2, and with a time limit of ours.
+
+    Args:
+        spec: ``gym.spec`` of the environment; a worker has not run the registrations of its parent.
+        options: arguments of ``gym.make``.
+    """
     gym = import_classic_gym()
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*is out of date")  # a configuration that says v0 means v0
-        return gym.make(env_id, disable_env_checker=True, **options)
+    max_steps = spec.max_episode_steps
+    env = gym.make(dataclasses.replace(spec, max_episode_steps=None), disable_env_checker=True, **options)
+    env.unwrapped.spec.max_episode_steps = max_steps
+    return env if max_steps is None else TimeLimit(env, max_steps)
 
 
 def import_classic_gym() -> Any:

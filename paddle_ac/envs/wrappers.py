@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from gymnasium.spaces import Box
 
-from multiprocessing_env import ObservationConverter, get_env_attr, reset_env, set_env_attr, space_kind
+from multiprocessing_env import ObservationConverter, get_env_attr, reset_env, space_kind
 from paddle_ac.errors import ConfigError
 
 
@@ -43,12 +43,8 @@ class Wrapper:
         """An attribute of this wrapper or of what it wraps, as Gymnasium looks it up."""
         return getattr(self, name)
 
-    def set_wrapper_attr(self, name: str, value: Any) -> None:
-        """Set an attribute of what this wraps, as Gymnasium does."""
-        set_env_attr(self.env, name, value)
-
-    def render(self) -> Any:
-        return self.env.render()
+    def render(self, **arguments: Any) -> Any:
+        return self.env.render(**arguments)
 
     def close(self) -> None:
         self.env.close()
@@ -79,9 +75,9 @@ class FrameStack(Wrapper):
     def observation_space(self) -> Any:
         return self.stacked_space
 
-    def reset(self, *, seed: int | None = None) -> tuple[np.ndarray, dict]:
+    def reset(self, *, seed: int | None = None, options: dict | None = None) -> tuple[np.ndarray, dict]:
         """Begin an episode."""
-        observation, info = reset_env(self.env, seed)
+        observation, info = reset_env(self.env, seed, options)
         self.frames[:] = self.convert(observation)
         return self.frames.copy(), info
 
@@ -91,6 +87,39 @@ class FrameStack(Wrapper):
         self.frames[:-1] = self.frames[1:]
         self.frames[-1] = self.convert(observation)
         return self.frames.copy(), *rest
+
+
+class TimeLimit(Wrapper):
+    """Truncates an episode after a number of steps, with any generation of the gym interface.
+
+    The time limit of classic gym 0.26 takes environments with five results alone.
+
+    Args:
+        env: a classic gym environment.
+        max_steps: of an episode.
+    """
+
+    def __init__(self, env: Any, max_steps: int):
+        super().__init__(env)
+        self._max_episode_steps = max_steps  # as gym names them
+        self._elapsed_steps = 0
+
+    def reset(self, *, seed: int | None = None, options: dict | None = None) -> tuple[Any, dict]:
+        """Begin an episode."""
+        self._elapsed_steps = 0
+        return reset_env(self.env, seed, options)
+
+    def step(self, action: Any) -> tuple:
+        """The environment's own results, four or five."""
+        result = self.env.step(action)
+        self._elapsed_steps += 1
+        if self._elapsed_steps < self._max_episode_steps:
+            return result
+        if len(result) == 5:
+            observation, reward, terminated, _, info = result
+            return observation, reward, terminated, True, info
+        observation, reward, done, info = result
+        return observation, reward, True, {**info, "TimeLimit.truncated": not done}
 
 
 class Recorder(Wrapper):
@@ -107,9 +136,9 @@ class Recorder(Wrapper):
         self.take = take
         self.episodes_left = episodes
 
-    def reset(self, *, seed: int | None = None) -> tuple[Any, dict]:
+    def reset(self, *, seed: int | None = None, options: dict | None = None) -> tuple[Any, dict]:
         """Begin an episode."""
-        observation, info = reset_env(self.env, seed)
+        observation, info = reset_env(self.env, seed, options)
         self.episodes_left -= 1
         self._record()
         return observation, info
@@ -143,14 +172,17 @@ class EpisodeReplay(Wrapper):
         self.episode = -1
         self.actions: list[Any] = []
 
-    def reset(self, *, seed: int | None = None) -> tuple[Any, dict]:
-        """Begin the next episode; a ``seed`` begins another row of episodes, from number 0."""
+    def reset(self, *, seed: int | None = None, options: dict | None = None) -> tuple[Any, dict]:
+        """Begin the next episode; a ``seed`` begins another row of episodes, from number 0.
+
+        Going back to an episode does not repeat its ``options``.
+        """
         if seed is not None:
             self.key, self.episode = (seed,), -1
         self.episode += 1
         self.actions = []
         entropy = np.random.SeedSequence((*self.key, self.episode)).generate_state(1)[0]
-        return reset_env(self.env, int(entropy) % 2**31)  # old environments take no more than 31 bits
+        return reset_env(self.env, int(entropy) % 2**31, options)  # old environments take no more than 31 bits
 
     def step(self, action: Any) -> tuple:
         """The environment's own results, four or five."""
