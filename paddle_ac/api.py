@@ -26,7 +26,7 @@ def make(algo: str, env: str, **hyper_parameters: Any) -> Algorithm:
 
     Returns:
         an agent with ``update()``, ``predict(observations)``, ``policy``, ``env_steps`` and ``close()``; at the end of
-        a ``with`` it is closed.
+        a ``with`` it is closed. Until then ``num_threads`` limits NumPy's matrix products in the whole process.
 
     Raises:
         ConfigError: an unknown name, a value out of range, an unknown environment, spaces that the algorithm does not

@@ -64,7 +64,7 @@ class A3C(Agent):
     asynchronous = True
 
     def __init__(self, config: A3CConfig, observation_space: Any, action_space: Any):
-        self.config = config
+        super().__init__(config)
         self.observation_space, self.action_space = observation_space, action_space
         self._network = make_actor_critic(config, observation_space, action_space)
         self._snapshot = FlatParameters(self._network)
@@ -210,7 +210,7 @@ class A3C(Agent):
         return A3CWorker(0, 0, self.config, envs, self.shared, contextlib.nullcontext()).phases()
 
     def close(self) -> None:
-        """End every worker, all within a second."""
+        """End every worker, all within a second, and restore the threads of matrix products."""
         self.shared.stop()
         for worker in self._workers:
             worker.channel.close()  # whoever waits for a word, or to be heard, wakes up
@@ -218,6 +218,7 @@ class A3C(Agent):
         for worker in self._workers:
             worker.end(patience=max(deadline - time.monotonic(), 0))
         self._workers = []
+        super().close()
 
     def _start(self, index: int) -> WorkerProcess:
         config = self.config

@@ -10,6 +10,7 @@ import numpy as np
 from multiprocessing_env import ObservationConverter
 from paddle_ac.algorithms.algorithm import Policy
 from paddle_ac.nn.actions import clip_for
+from paddle_ac.process_settings import BlasThreadLimit
 
 AnyAgent = TypeVar("AnyAgent", bound="Agent")
 
@@ -95,11 +96,23 @@ class TrainedPolicy(Predictor):
 
 
 class Agent(Predictor, ABC):
-    """A policy that learns. It is closed at the end of a ``with``, and so are its environments and processes."""
+    """A policy that learns. It is closed at the end of a ``with``, and so are its environments and processes.
+
+    From its creation until ``close``, NumPy's matrix products take ``config.num_threads`` threads in this process. The
+    limit holds for all of the process's code; ``close`` restores the setting of before.
+
+    Args:
+        config: hyper-parameters.
+    """
+
+    def __init__(self, config: Any):
+        self.config = config
+        self._thread_limit = BlasThreadLimit(config.num_threads)
 
     @abstractmethod
     def close(self) -> None:
-        """End every process and close every environment."""
+        """End every process, close every environment, and restore the threads of matrix products."""
+        self._thread_limit.release()
 
     def __enter__(self: AnyAgent) -> AnyAgent:
         return self

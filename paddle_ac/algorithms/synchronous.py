@@ -25,7 +25,7 @@ class Synchronous(Agent):
     env_steps: int
 
     def __init__(self, config: Any, envs: VecEnv):
-        self.config = config
+        super().__init__(config)
         self.envs = envs
         self.observation_space, self.action_space = envs.observation_space, envs.action_space
 
@@ -52,5 +52,8 @@ class Synchronous(Agent):
         return iter(())
 
     def close(self) -> None:
-        """Close the environments and end their workers."""
-        self.envs.close()
+        """Close the environments, end their workers, and restore the threads of matrix products."""
+        try:
+            self.envs.close()
+        finally:
+            super().close()

@@ -9,7 +9,6 @@ import os
 import re
 import time
 import traceback
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -34,6 +33,7 @@ from paddle_ac.envs.native import SAME_STEP, NativeVecEnv, SameStepEnvPool, Same
 from paddle_ac.envs.single import import_classic_gym, make_classic_gym, make_gymnasium, make_replayable, make_stacked
 from paddle_ac.envs.wrappers import EpisodeReplay
 from paddle_ac.errors import ConfigError
+from paddle_ac.process_settings import warnings_ignored
 
 AnyConfig = TypeVar("AnyConfig", bound=RunConfig)
 
@@ -176,8 +176,7 @@ def make_shown_env(config: RunConfig, seed: int) -> VecEnv:
     Raises:
         ConfigError, EnvironmentFailedError: it cannot be made so.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Gymnasium warns of an environment that says it has no pictures; so do we
+    with warnings_ignored():  # Gymnasium warns of an environment that says it has no pictures; so do we
         env = make_rendered_env(config, "rgb_array")
     return DummyVecEnv([lambda: EpisodeReplay(env, (seed, SHOWING))])
 

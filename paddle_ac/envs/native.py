@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import logging
-import warnings
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -26,6 +25,7 @@ from multiprocessing_env import (
     space_kind,
 )
 from paddle_ac.errors import ConfigError
+from paddle_ac.process_settings import warnings_ignored
 
 # Gymnasium's vectorised environments that begin anew in the step after, and ours of the same that do so at once.
 SAME_STEP = {"gymnasium.envs.classic_control.cartpole:CartPoleVectorEnv": "paddle_ac.envs.native:SameStepCartPole"}
@@ -118,8 +118,7 @@ class SameStepEnvPool:
             self._begin(seed=0)
 
     def _begin(self, seed: int) -> None:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=".*precision lowered")  # of the bounds of its spaces
+        with warnings_ignored(".*precision lowered"):  # of the bounds of its spaces
             self._envs = self._make(seed=seed)
             self.single_observation_space = self._envs.single_observation_space
             self.single_action_space = self._envs.single_action_space

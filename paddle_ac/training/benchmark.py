@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import paddle
-from threadpoolctl import threadpool_limits
 
 from paddle_ac.algorithms.algorithm import Algorithm
 from paddle_ac.algorithms.registry import ALGORITHMS
@@ -43,7 +42,7 @@ def benchmark(config: RunConfig, rounds: int = 5, seconds: float = 1.0) -> dict[
     """
     config = settle_vec(config).model_copy(update={"total_steps": 10**15})
     algorithm, rates = ALGORITHMS[config.algo], defaultdict(list)
-    with threadpool_limits(config.num_threads, user_api="blas"), closing(algorithm.from_config(config)) as parts:
+    with closing(algorithm.from_config(config)) as parts:
         phases = parts.phases()
         for _ in range(rounds):
             for name, do_once in phases.items():

@@ -17,6 +17,7 @@ from paddle_ac.envs.make import FINAL_EVALUATION, make_evaluation_envs
 from paddle_ac.errors import CheckpointError, ConfigError, NonFiniteError, quoted
 from paddle_ac.nn.actions import clip_for
 from paddle_ac.nn.parameters import FlatParameters
+from paddle_ac.process_settings import BlasThreadLimit
 from paddle_ac.training.checkpoint import load_checkpoint
 from paddle_ac.training.run_folder import RunFolder
 
@@ -100,7 +101,8 @@ def evaluate_checkpoint(
     """As ``evaluate_run``, in environments that were made for it."""
     policy, env_steps = load_policy(folder, config, checkpoint, envs)
     generator = np.random.default_rng(seed) if sampled else None
-    returns = evaluate(policy, envs, episodes, config.eval_max_steps, generator)
+    with BlasThreadLimit(config.num_threads):
+        returns = evaluate(policy, envs, episodes, config.eval_max_steps, generator)
     return {
         "run_dir": str(folder.path),
         "checkpoint": checkpoint,

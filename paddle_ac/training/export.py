@@ -6,7 +6,6 @@ import importlib.util
 import os
 import sys
 import tempfile
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,6 +26,7 @@ from paddle_ac.nn.distributions import make_distribution
 from paddle_ac.nn.exported import ExportedPolicy, exported_policy
 from paddle_ac.nn.sac_networks import SquashedGaussianActor
 from paddle_ac.nn.unroll import Unroll
+from paddle_ac.process_settings import warnings_ignored
 from paddle_ac.training.checkpoint import write_atomically
 from paddle_ac.training.evaluate import load_policy
 from paddle_ac.training.run_folder import RunFolder
@@ -282,8 +282,7 @@ def _without_notices() -> Iterator[None]:
     try:
         for stream in (1, 2):
             os.dup2(nowhere, stream)
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="Tensor do not have 'place' interface")
+        with warnings_ignored("Tensor do not have 'place' interface"):
             yield
     finally:
         for stream, copy in zip((1, 2), kept, strict=True):

@@ -15,7 +15,6 @@ from typing import Any
 import gymnasium
 import numpy as np
 import paddle
-from threadpoolctl import threadpool_limits
 
 from paddle_ac.algorithms.algorithm import Algorithm, Policy
 from paddle_ac.algorithms.policy import POLICY_FORMAT
@@ -207,10 +206,6 @@ class _Run:
 
     def finish(self, progress: bool) -> dict[str, Any]:
         """Train to the end, or until Ctrl-C; write the summary and the picture whatever happens."""
-        with threadpool_limits(self.config.num_threads, user_api="blas"):
-            return self._finish(progress)
-
-    def _finish(self, progress: bool) -> dict[str, Any]:
         final_returns = None
         try:
             stopped_by = self._train(progress)
