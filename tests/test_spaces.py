@@ -100,6 +100,7 @@ class Acting(gymnasium.Env):
         return np.zeros(2, np.float32), 1.0, False, self.count == 10, {}
 
 
+gymnasium.register("test/ShowingDiscrete-v0", functools.partial(Showing, Discrete(3), 0, 1))
 gymnasium.register("test/ActingUnsigned-v0", functools.partial(Acting, UNSIGNED[0]))
 gymnasium.register("test/ActingNarrow-v0", functools.partial(Acting, UNSIGNED[1]))
 gymnasium.register("test/ActingMulti-v0", functools.partial(Acting, UNSIGNED[2]))
@@ -222,7 +223,7 @@ def test_predicted_actions_lie_in_the_action_space(name):
 
 
 def test_predict_rejects_observations_outside_the_space():
-    with paddle_ac.make("a2c", "test/Identity-v0", num_envs=1, vec="serial") as agent:
+    with paddle_ac.make("a2c", "test/ShowingDiscrete-v0", num_envs=1, vec="serial") as agent:
         for observation in (3, -1):
             with pytest.raises(ValueError, match=f"has the value {observation}"):
                 agent.predict(observation)
