@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from paddle_ac.algorithms.agent import TrainedPolicy
+from paddle_ac.algorithms.agent import TrainedPolicy, warn_about_images
 from paddle_ac.algorithms.algorithm import Algorithm
 from paddle_ac.algorithms.registry import ALGORITHMS
 from paddle_ac.config import RunConfig, make_config
@@ -33,7 +33,9 @@ def make(algo: str, env: str, **hyper_parameters: Any) -> Algorithm:
             take.
     """
     config = settle_vec(make_config({"algo": algo, "env": env, **hyper_parameters}))
-    return ALGORITHMS[config.algo].from_config(config)
+    agent = ALGORITHMS[config.algo].from_config(config)
+    warn_about_images(agent)
+    return agent
 
 
 def train(config: RunConfig | Mapping[str, Any], run_dir: str | None = None, progress: bool = True) -> dict[str, Any]:

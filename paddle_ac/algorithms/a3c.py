@@ -197,6 +197,7 @@ class A3C(Agent):
         check_policy_format(self._network, state)
         if len(state["starts"]) != self.config.num_workers:
             raise ValueError(f"the checkpoint has {len(state['starts'])} workers, this run {self.config.num_workers}")
+        self._network.encode.load_state_dict(state["encoder"])
         self._snapshot.load(state["parameters"])
         self.shared.vector[:] = self._snapshot.vector
         self.shared.load_statistics(state)

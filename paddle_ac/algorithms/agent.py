@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import logging
+import math
 from abc import ABC, abstractmethod
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
 from multiprocessing_env import ObservationConverter
-from paddle_ac.algorithms.algorithm import Policy
+from paddle_ac.algorithms.algorithm import Algorithm, Policy
 from paddle_ac.nn.actions import clip_for
+from paddle_ac.nn.encoding import is_image
 from paddle_ac.process_settings import BlasThreadLimit
 
 AnyAgent = TypeVar("AnyAgent", bound="Agent")
@@ -76,6 +79,21 @@ class Predictor:
         S is 0 of a policy that is not recurrent. Where an environment's episode begins anew, write zeros to its row.
         """
         return np.zeros((() if num_envs is None else (num_envs,)) + (self.policy.state_size,), np.float32)
+
+
+def warn_about_images(algorithm: Algorithm) -> None:
+    """Warn, in one line, that images go through dense layers, and how large the network is for that."""
+    space = algorithm.observation_space
+    if not is_image(space):
+        return
+    parameters = {id(parameter): parameter for net in algorithm.networks.values() for parameter in net.parameters()}
+    count = sum(math.prod(parameter.shape) for parameter in parameters.values())
+    logging.getLogger(__name__).warning(
+        "observations are images of shape %s: the networks have dense layers only, %s parameters in all, and seldom "
+        "learn from images; small grayscale images help, such as those of --vec native for ALE",
+        space.shape,
+        f"{count:,}",
+    )
 
 
 class TrainedPolicy(Predictor):

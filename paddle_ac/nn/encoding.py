@@ -11,10 +11,25 @@ from multiprocessing_env import space_kind
 from paddle_ac.nn.moments import RunningMoments
 
 LARGEST = 10.0  # of a normalised feature, either way (OpenAI baselines, VecNormalize)
+PIXEL_SCALE = np.float32(1 / 255)
+
+
+def is_pixels(space: Any) -> bool:
+    """Whether a space is a Box of uint8 from 0 to 255: images of any layout, stacks of them, and the RAM of ALE."""
+    is_bytes = space_kind(space) == "Box" and space.dtype == np.uint8
+    return is_bytes and bool(np.all(space.low == 0) and np.all(space.high == 255))
+
+
+def is_image(space: Any) -> bool:
+    """Whether a space is a Box of uint8 from 0 to 255 with two dimensions or more."""
+    return is_pixels(space) and len(space.shape) >= 2
 
 
 class ObservationEncoder:
-    """Observations as float32 features: a Box flattened, discrete parts one-hot.
+    """Encode observations as float32 features: a Box flattened, discrete parts one-hot.
+
+    Pixels (a Box of uint8 from 0 to 255) are scaled to [0, 1], unless they are normalised. Numbers up to 255 would
+    saturate the first layer, which then does not learn.
 
     Args:
         observation_space: a Box, Discrete, MultiDiscrete or MultiBinary space.
@@ -25,6 +40,7 @@ class ObservationEncoder:
     Attributes:
         num_features: features F of one observation.
         mean, scale: ``[F]`` float32, what is taken off a feature and what it is then multiplied by, if normalised.
+        scales_pixels: whether features are pixels divided by 255.
     """
 
     def __init__(
@@ -46,6 +62,7 @@ class ObservationEncoder:
         self.moments: RunningMoments | None = None
         if normalize and self.categories is None:
             self.moments = RunningMoments((self.num_features,), statistics)
+        self.scales_pixels = self.moments is None and is_pixels(observation_space)
         self.look()
 
     def learn(self, observations: np.ndarray) -> None:
@@ -55,11 +72,21 @@ class ObservationEncoder:
             self.look()
 
     def state_dict(self) -> dict[str, Any]:
-        """The moments; nothing where there are none."""
+        """Return the moments, or the scale of pixels; empty where features are the observations as they are."""
+        if self.scales_pixels:
+            return {"pixel_scale": np.array(PIXEL_SCALE)}
         return {} if self.moments is None else self.moments.state_dict()
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from what ``state_dict`` gave; ``ValueError`` if that was another encoder's."""
+        """Restore what ``state_dict`` returned; ``ValueError`` if that was another encoder's."""
+        if self.scales_pixels and not state:
+            raise ValueError(
+                "its network was trained by version 0.1, which did not scale pixels to [0, 1]: train again"
+            )
+        if self.scales_pixels != ("pixel_scale" in state):
+            raise ValueError(f"it was trained on pixels {'not ' * self.scales_pixels}scaled to [0, 1]")
+        if self.scales_pixels:
+            return
         if bool(state) != (self.moments is not None):
             raise ValueError(f"it has {'' if state else 'no '}moments of observations, unlike the configuration")
         if self.moments is not None:
@@ -79,6 +106,9 @@ class ObservationEncoder:
     def flatten(self, observations: np.ndarray) -> np.ndarray:
         """``[B, *observation_space.shape]`` to raw features ``[B, F]`` float32, which no moments change."""
         batch_size = len(observations)
+        if self.scales_pixels:
+            pixels = np.reshape(observations, (batch_size, self.num_features))
+            return np.multiply(pixels, PIXEL_SCALE, dtype=np.float32)
         if self.categories is None:
             return np.asarray(observations, np.float32).reshape(batch_size, self.num_features)
         features = np.zeros((batch_size, self.num_features), np.float32)

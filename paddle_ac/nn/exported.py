@@ -17,7 +17,7 @@ from paddle.static import InputSpec
 
 from multiprocessing_env import space_kind
 from paddle_ac.nn.action_scale import ActionScale
-from paddle_ac.nn.encoding import LARGEST, ObservationEncoder
+from paddle_ac.nn.encoding import LARGEST, PIXEL_SCALE, ObservationEncoder
 from paddle_ac.nn.networks import STATE_PARTS, ActorCritic, remember
 from paddle_ac.nn.numpy_sac import LOG_STD_RANGE
 from paddle_ac.nn.sac_networks import SquashedGaussianActor
@@ -150,6 +150,7 @@ class ExportedEncoder(nn.Layer):
         super().__init__()
         self.num_features = encode.num_features
         self.is_normalized = encode.moments is not None
+        self.scales_pixels = encode.scales_pixels
         if encode.moments is not None:
             self.register_buffer("mean", paddle.to_tensor(encode.mean))
             self.register_buffer("scale", paddle.to_tensor(encode.scale))
@@ -166,6 +167,8 @@ class ExportedEncoder(nn.Layer):
             one_hot = [F.one_hot(chosen[:, part], n) for part, n in enumerate(self.categories)]
             return paddle.concat(one_hot, axis=-1)
         features = observation.astype("float32").reshape([-1, self.num_features])
+        if self.scales_pixels:
+            return features * float(PIXEL_SCALE)
         return ((features - self.mean) * self.scale).clip(-LARGEST, LARGEST) if self.is_normalized else features
 
 

@@ -16,6 +16,7 @@ import gymnasium
 import numpy as np
 import paddle
 
+from paddle_ac.algorithms.agent import warn_about_images
 from paddle_ac.algorithms.algorithm import Algorithm, Policy
 from paddle_ac.algorithms.policy import POLICY_FORMAT
 from paddle_ac.algorithms.registry import ALGORITHMS
@@ -66,6 +67,7 @@ def train(
             folder.begin(settled)
             tell_vec(config)
             run = _Run(settled, folder, algorithm, Logger(folder, algorithm.metric_tags), on_point)
+            warn_about_images(algorithm)
             run.introduce()
             run.save()
         return run.write_down("interrupt", None) if interrupt.is_set() else run.finish(progress)

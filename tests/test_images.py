@@ -1,0 +1,108 @@
+"""Images as observations: scaled to [0, 1] in every network, learned from, and announced in one line."""
+
+from __future__ import annotations
+
+import logging
+
+import gymnasium
+import numpy as np
+import paddle
+import pytest
+from gymnasium.spaces import Box, Discrete
+
+import paddle_ac
+from paddle_ac.errors import CheckpointError
+from paddle_ac.nn.encoding import ObservationEncoder
+from paddle_ac.nn.exported import ExportedEncoder
+from paddle_ac.training.checkpoint import load_checkpoint, save_checkpoint
+from paddle_ac.training.run_folder import RunFolder
+
+SHAPE = (8, 8, 3)
+PIXELS = Box(0, 255, SHAPE, np.uint8)
+
+
+class Lights(gymnasium.Env):
+    """The right action is the number of the row that is lit; an episode is cut after 20 steps."""
+
+    observation_space = PIXELS
+    action_space = Discrete(4)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.count = 0
+        return self._draw(), {}
+
+    def step(self, action):
+        reward = float(action == self.row)
+        self.count += 1
+        return self._draw(), reward, False, self.count == 20, {}
+
+    def _draw(self):
+        self.row = int(self.np_random.integers(4))
+        image = self.np_random.integers(0, 100, SHAPE, np.uint8)
+        image[2 * self.row] = 255
+        return image
+
+
+gymnasium.register("test/Lights-v0", Lights)
+QUICK = {"algo": "a2c", "env": "test/Lights-v0", "num_envs": 8, "vec": "serial", "eval_episodes": 2}
+
+
+@pytest.mark.parametrize("shape", [SHAPE, (2, 4), (4, 5, 6, 3), (7,)])
+def test_pixels_are_scaled_to_one(shape):
+    encode = ObservationEncoder(Box(0, 255, shape, np.uint8))
+    pixels = np.random.default_rng(0).integers(0, 256, (5, *shape), np.uint8)
+    features = encode(pixels)
+    assert features.dtype == np.float32
+    np.testing.assert_allclose(features, pixels.reshape(5, -1) / 255, rtol=1e-6)
+    np.testing.assert_array_equal(ExportedEncoder(encode)(paddle.to_tensor(pixels.astype(np.float32))), features)
+
+
+@pytest.mark.parametrize(
+    "space", [Box(0, 255, (2, 2, 3), np.float32), Box(0, 10, (2, 2, 3), np.uint8), Box(0, 255, (2, 2, 3), np.int64)]
+)
+def test_other_boxes_are_left_as_they_are(space):
+    numbers = np.full((1, *space.shape), 10, space.dtype)
+    assert np.all(ObservationEncoder(space)(numbers) == 10)
+
+
+def test_normalised_pixels_are_not_scaled_before():
+    encode = ObservationEncoder(PIXELS, normalize=True)
+    assert not encode.scales_pixels and np.all(encode.flatten(np.full((1, *SHAPE), 10, np.uint8)) == 10)
+
+
+def test_a_policy_learns_from_images():
+    settings = {"gamma": 0, "activation": "relu", "learning_rate": 2e-3, "lr_schedule": "constant", "seed": 0}
+    with paddle_ac.make(**QUICK, **settings) as agent:
+        returns = []
+        while agent.env_steps < 24_000:
+            returns += agent.update()["charts/episode_return"]
+    assert np.mean(returns[-50:]) > 15  # of 20; chance is 5, where unscaled pixels stay
+
+
+def test_dense_layers_for_images_are_announced_with_their_size(caplog):
+    with paddle_ac.make(**QUICK):
+        pass
+    (record,) = [record for record in caplog.records if "dense layers" in record.getMessage()]
+    assert record.levelno == logging.WARNING
+    assert "images of shape (8, 8, 3)" in record.getMessage() and "33,349 parameters" in record.getMessage()
+    caplog.clear()
+    with paddle_ac.make("a2c", "CartPole-v1", num_envs=1, vec="serial"):
+        pass
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("algo", ["a2c", "a3c"])
+def test_checkpoints_of_unscaled_pixels_are_rejected_in_one_line(tmp_path, algo):
+    kind = {"algo": algo, "num_workers": 1} if algo == "a3c" else QUICK
+    values = {**kind, "env": QUICK["env"], "total_steps": 40, "eval_episodes": 1}
+    paddle_ac.train(values, str(tmp_path / "run"), progress=False)
+    folder = RunFolder.open(tmp_path / "run")
+    state = load_checkpoint(folder.latest)
+    state["algorithm"]["encoder"] = {}  # as version 0.1 wrote it
+    save_checkpoint(folder.latest, state)
+    with pytest.raises(CheckpointError, match=r"version 0\.1, which did not scale pixels") as failure:
+        paddle_ac.load(str(folder.path), "latest")
+    assert "\n" not in str(failure.value)
+    with pytest.raises(CheckpointError, match=r"version 0\.1, which did not scale pixels"):
+        paddle_ac.resume(str(folder.path), {"total_steps": 10_000}, progress=False)
