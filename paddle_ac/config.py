@@ -235,6 +235,13 @@ class RolloutConfig(OnPolicyConfig):
     recurrent_size: int = field("network", 64, "units of the recurrent layer", ge=1, le=65_536)
 
 
+SynchronousOptimizer = Literal["rmsprop", "rmsprop_torch", "adam"]
+_OPTIMIZERS = (
+    "TF-style RMSProp (mean square starts at 1, epsilon inside the root), PyTorch's RMSProp (starts at 0, epsilon "
+    "outside), or Adam"
+)
+
+
 class SynchronousConfig(VectorEnvConfig, OnPolicyConfig):
     """What the on-policy algorithms with one learner share."""
 
@@ -242,9 +249,7 @@ class SynchronousConfig(VectorEnvConfig, OnPolicyConfig):
         VectorEnvConfig.changeable_on_resume | OnPolicyConfig.changeable_on_resume
     )
 
-    optimizer: Literal["rmsprop", "adam"] = field(
-        "optimizer", "rmsprop", "TF-style RMSProp (mean square starts at 1, epsilon inside the root) or Adam"
-    )
+    optimizer: SynchronousOptimizer = field("optimizer", "rmsprop", _OPTIMIZERS)
 
 
 class A2CConfig(SynchronousConfig, RolloutConfig):
@@ -285,7 +290,7 @@ class TDActorCriticConfig(A2CConfig):
     num_envs: int = field("run", 1, "environments side by side (the tutorial: 1)", ge=1)
     num_steps: int = field("algorithm", 10, "steps between two updates (the tutorial: 10; 1 is fully online)", ge=1)
     gae_lambda: float = field("algorithm", 0.0, "0: one-step TD errors; more looks further", ge=0, le=1)
-    optimizer: Literal["rmsprop", "adam"] = field("optimizer", "adam", "TF-style RMSProp, or Adam (the tutorial)")
+    optimizer: SynchronousOptimizer = field("optimizer", "adam", f"{_OPTIMIZERS} (the tutorial)")
     lr_schedule: Literal["constant", "linear", "step"] = field(
         "optimizer", "linear", "constant (the tutorial), linear to 0 over lr_decay_steps, or times lr_decay_factor"
     )
@@ -319,7 +324,7 @@ class ReinforceConfig(SynchronousConfig):
         "linear",
         "constant, linear to 0 over lr_decay_steps, or times lr_decay_factor every lr_decay_steps",
     )
-    optimizer: Literal["rmsprop", "adam"] = field("optimizer", "adam", "TF-style RMSProp, or Adam")
+    optimizer: SynchronousOptimizer = field("optimizer", "adam", _OPTIMIZERS)
 
 
 class A3CConfig(RolloutConfig):
@@ -340,10 +345,10 @@ class A3CConfig(RolloutConfig):
     restart_workers: bool = field("run", False, "replace a worker that was killed, rather than stop the run")
     lock: bool = field("run", False, "let one worker write at a time; without, they write as they come (Hogwild)")
 
-    optimizer: Literal["shared_rmsprop", "rmsprop", "shared_adam"] = field(
+    optimizer: Literal["shared_rmsprop", "rmsprop", "shared_rmsprop_torch", "shared_adam"] = field(
         "optimizer",
         "shared_rmsprop",
-        "statistics shared by the workers (RMSProp: the paper's best; Adam), or of each worker's own",
+        "statistics shared by the workers (RMSProp: the paper's best; PyTorch's RMSProp; Adam), or one set per worker",
     )
 
 

@@ -101,7 +101,7 @@ def test_the_moments_of_all_workers_are_one(tmp_path):
         A3C.from_config(quick_config(num_workers=3)).load_state_dict(state)
 
 
-@pytest.mark.parametrize("optimizer", ["shared_rmsprop", "rmsprop", "shared_adam"])
+@pytest.mark.parametrize("optimizer", ["shared_rmsprop", "rmsprop", "shared_rmsprop_torch", "shared_adam"])
 def test_one_workers_first_step_is_that_of_a2c_with_one_environment(optimizer):
     changes = {"num_envs": 1, "hidden_sizes": (16,), "seed": 4, "entropy_coef": 0.02}
     a3c = A3C.from_config(quick_config(num_workers=1, optimizer=optimizer, **changes))
@@ -191,6 +191,7 @@ def test_a_holder_that_is_killed_loses_the_lock():
 def test_statistics_are_shared_or_of_each_worker():
     assert initial_statistics(quick_config(optimizer="shared_rmsprop"), 5)["mean_square"].shape == (5,)
     assert initial_statistics(quick_config(optimizer="rmsprop"), 5)["mean_square"].shape == (2, 5)
+    assert not initial_statistics(quick_config(optimizer="shared_rmsprop_torch"), 5)["mean_square"].any()
     assert initial_statistics(quick_config(optimizer="shared_adam"), 5).keys() == {"mean", "mean_square", "num_steps"}
 
 

@@ -44,6 +44,7 @@ def trained(env_fn, total_steps: int, **changes) -> A2C:
     [
         {},
         {"optimizer": "rmsprop"},
+        {"optimizer": "rmsprop_torch", "learning_rate": 2e-3},
         {"shared_torso": True, "activation": "relu"},
         {"initialization": "xavier", "hidden_sizes": (16,)},
     ],

@@ -9,7 +9,7 @@ import paddle
 import pytest
 
 from paddle_ac.learning.schedules import scheduled_learning_rate
-from paddle_ac.nn.optimizers import BLOCK_SIZE, STEPS_BETWEEN_FLUSHES, Adam, RMSProp, clip_by_norm
+from paddle_ac.nn.optimizers import BLOCK_SIZE, STEPS_BETWEEN_FLUSHES, Adam, RMSProp, TorchRMSProp, clip_by_norm
 
 NUM_STEPS, NUM_PARAMETERS = 50, 6
 
@@ -28,6 +28,14 @@ def rmsprop_reference(parameter, gradients, learning_rates, decay, epsilon):
     for gradient, learning_rate in zip(gradients, learning_rates, strict=True):
         mean_square = decay * mean_square + (1 - decay) * gradient**2
         parameter -= learning_rate * gradient / math.sqrt(mean_square + epsilon)
+        yield parameter
+
+
+def torch_rmsprop_reference(parameter, gradients, learning_rates, decay, epsilon):
+    mean_square = 0.0
+    for gradient, learning_rate in zip(gradients, learning_rates, strict=True):
+        mean_square = decay * mean_square + (1 - decay) * gradient**2
+        parameter -= learning_rate * gradient / (math.sqrt(mean_square) + epsilon)
         yield parameter
 
 
@@ -57,6 +65,24 @@ def test_rmsprop_follows_the_formula(decay, epsilon):
     parameters, gradients, learning_rates = random_steps()
     optimizer = RMSProp(parameters, decay, epsilon)
     check_against(rmsprop_reference, optimizer, parameters, gradients, learning_rates, decay=decay, epsilon=epsilon)
+
+
+@pytest.mark.parametrize("decay,epsilon", [(0.99, 1e-5), (0.9, 0.1), (0.0, 1e-3)])
+def test_torch_rmsprop_follows_the_formula(decay, epsilon):
+    parameters, gradients, learning_rates = random_steps()
+    optimizer = TorchRMSProp(parameters, decay, epsilon)
+    reference = torch_rmsprop_reference
+    check_against(reference, optimizer, parameters, gradients, learning_rates, decay=decay, epsilon=epsilon)
+
+
+def test_torch_rmsprop_takes_the_steps_of_pytorch():
+    """Those of ``torch.optim.RMSprop([parameter], lr=0.3, alpha=0.9, eps=0.1)`` in PyTorch 2.13."""
+    parameters, found = np.ones(1, np.float32), []
+    optimizer = TorchRMSProp(parameters, 0.9, 0.1)
+    for gradient in (2, -1, 0):
+        optimizer.step(np.array([gradient], np.float32), 0.3)
+        found.append(parameters[0])
+    assert found == pytest.approx([0.18083763, 0.56632632, 0.56632632], abs=1e-6)
 
 
 def test_the_mean_square_of_rmsprop_starts_at_1_and_epsilon_is_inside_the_root():

@@ -24,7 +24,7 @@ from paddle_ac.learning.rollout import EpisodeCollector, Rollout, RolloutCollect
 from paddle_ac.learning.schedules import scheduled_learning_rate
 from paddle_ac.nn.networks import ActorCritic
 from paddle_ac.nn.numpy_network import NumpyActorCritic
-from paddle_ac.nn.optimizers import Adam, Optimizer, RMSProp
+from paddle_ac.nn.optimizers import make_optimizer
 from paddle_ac.nn.parameters import FlatParameters
 
 
@@ -65,11 +65,9 @@ class A2C(Synchronous):
             self.policy.recurrent,
         )
         self.gradient_of = GradientOfRollout(config, self.network, self.parameters.layout)
-        self.optimizer: Optimizer
-        if config.optimizer == "rmsprop":
-            self.optimizer = RMSProp(self.parameters.vector, config.rmsprop_decay, config.optimizer_epsilon)
-        else:
-            self.optimizer = Adam(self.parameters.vector, config.optimizer_epsilon)
+        self.optimizer = make_optimizer(
+            config.optimizer, self.parameters.vector, config.rmsprop_decay, config.optimizer_epsilon
+        )
         self.generator = np.random.default_rng((config.seed, 1))
         self.collector = (
             RolloutCollector(envs, config.num_steps, self.policy.state_size)

@@ -24,7 +24,7 @@ from paddle_ac.learning.schedules import scheduled_learning_rate
 from paddle_ac.nn.actions import action_distribution
 from paddle_ac.nn.encoding import ObservationEncoder
 from paddle_ac.nn.numpy_network import NumpyActorCritic
-from paddle_ac.nn.optimizers import Adam, Optimizer, RMSProp
+from paddle_ac.nn.optimizers import OPTIMIZERS, Optimizer, make_optimizer
 
 UPDATES_PER_REPORT = 100  # often enough for a curve, seldom enough to cost nothing
 
@@ -182,19 +182,16 @@ class A3CWorker:
 
 def make_shared_optimizer(config: A3CConfig, shared: SharedParameters, index: int) -> Optimizer:
     """The optimiser of a worker: on the shared parameters, with the shared statistics or its own row of them."""
-    if config.optimizer == "shared_adam":
-        return Adam(shared.vector, config.optimizer_epsilon, shared.statistics["optimizer"])
     statistics = shared.statistics["optimizer"]
     if config.optimizer == "rmsprop":
         statistics = {name: rows[index] for name, rows in statistics.items()}
-    return RMSProp(shared.vector, config.rmsprop_decay, config.optimizer_epsilon, statistics)
+    name = config.optimizer.removeprefix("shared_")
+    return make_optimizer(name, shared.vector, config.rmsprop_decay, config.optimizer_epsilon, statistics)
 
 
 def initial_statistics(config: A3CConfig, size: int) -> dict[str, np.ndarray]:
     """The statistics that the workers' optimisers begin with, for P parameters."""
-    if config.optimizer == "shared_adam":
-        return Adam.initial_statistics(size)
-    statistics = RMSProp.initial_statistics(size)
+    statistics = OPTIMIZERS[config.optimizer.removeprefix("shared_")].initial_statistics(size)
     if config.optimizer == "rmsprop":
         return {name: np.stack([value] * config.num_workers) for name, value in statistics.items()}
     return statistics

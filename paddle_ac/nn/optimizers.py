@@ -62,7 +62,25 @@ class RMSProp:
         mean_square = self.statistics["mean_square"].copy()
         mean_square += (1 - self.decay) * (gradient * gradient - mean_square)
         self.statistics["mean_square"][...] = mean_square
-        self.parameters -= np.float32(learning_rate) * gradient / np.sqrt(mean_square + self.epsilon)
+        self.parameters -= np.float32(learning_rate) * gradient / self._root(mean_square)
+
+    def _root(self, mean_square: np.ndarray) -> np.ndarray:
+        return np.sqrt(mean_square + self.epsilon)
+
+
+class TorchRMSProp(RMSProp):
+    """RMSProp as ``torch.optim.RMSprop`` computes it: the mean square starts at 0, epsilon is added to the root.
+
+    Its first steps are up to ten times longer than those of ``RMSProp``, whose mean square starts at 1.
+    """
+
+    @staticmethod
+    def initial_statistics(size: int) -> dict[str, np.ndarray]:
+        """The statistics of P parameters before the first step."""
+        return {"mean_square": np.zeros(size, np.float32)}
+
+    def _root(self, mean_square: np.ndarray) -> np.ndarray:
+        return np.sqrt(mean_square) + self.epsilon
 
 
 class Adam:
@@ -107,6 +125,23 @@ class Adam:
             mean_squares[...] = mean_square
             root = np.sqrt(mean_square * correction)
             self.parameters[block] -= step_size * mean / (root + self.epsilon)
+
+
+OPTIMIZERS: dict[str, type[RMSProp] | type[Adam]] = {"rmsprop": RMSProp, "rmsprop_torch": TorchRMSProp, "adam": Adam}
+
+
+def make_optimizer(
+    name: str,
+    parameters: np.ndarray,
+    rmsprop_decay: float,
+    epsilon: float,
+    statistics: dict[str, np.ndarray] | None = None,
+) -> Optimizer:
+    """Make the optimiser of a name in ``OPTIMIZERS``; the arguments are those of the classes."""
+    kind = OPTIMIZERS[name]
+    if issubclass(kind, RMSProp):
+        return kind(parameters, rmsprop_decay, epsilon, statistics)
+    return kind(parameters, epsilon, statistics)
 
 
 def clip_by_norm(gradient: np.ndarray, max_norm: float) -> tuple[np.ndarray, float]:
