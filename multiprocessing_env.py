@@ -20,12 +20,19 @@ import copy
 import ctypes
 import functools
 import inspect
+import io
+import logging
 import multiprocessing
 import multiprocessing.connection
+import multiprocessing.context
 import multiprocessing.resource_tracker
+import multiprocessing.spawn
+import multiprocessing.util
 import operator
 import os
 import pickle
+import random
+import selectors
 import signal
 import socket
 import sys
@@ -36,9 +43,11 @@ import types
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, NoReturn
 
 import cloudpickle
+import cloudpickle.cloudpickle
 import numpy as np
 
 __all__ = [
@@ -52,6 +61,7 @@ __all__ = [
     "SameEnvironmentError",
     "SharedArray",
     "SubprocVecEnv",
+    "UnsentValue",
     "VecEnv",
     "VecEnvError",
     "VecEnvWrapper",
@@ -66,7 +76,10 @@ SUPPORTED_SPACES = ("Box", "Discrete", "MultiDiscrete", "MultiBinary")
 # A process that sleeps is woken late, and waking it takes time of whoever wakes it: 20 to 50 us each, longer than many
 # a step. So who waits stays awake this many seconds, as long as messages keep coming so soon, and lets others run.
 SOON = 1e-3
-CAN_YIELD = hasattr(os, "sched_yield") and hasattr(socket, "MSG_DONTWAIT")
+CAN_YIELD = hasattr(os, "sched_yield")
+LONGEST_POLL = 1e6  # seconds; poll(2) takes at most 2**31 ms
+
+KILL_TIMEOUT = 5.0  # seconds until the system has ended a process that was killed
 
 # The two messages of every step, for which a Channel needs a byte.
 STEP = None  # to a worker: take a step with the actions in shared memory
@@ -126,7 +139,20 @@ class WorkerFailedError(VecEnvError):
 
 
 class WorkerTimeoutError(VecEnvError):
-    """A worker process did not answer within ``step_timeout`` seconds."""
+    """A worker process did not answer within ``step_timeout`` or ``start_timeout`` seconds."""
+
+
+@dataclass(frozen=True)
+class UnsentValue:
+    """Stands in an info dictionary for a value that cannot leave its worker process, such as a lock or a generator.
+
+    Attributes:
+        type_name: the type of the value.
+        reason: why it cannot be pickled.
+    """
+
+    type_name: str
+    reason: str
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -615,6 +641,15 @@ class SubprocVecEnv(VecEnv):
     system, so that nothing of it is left behind however the processes end. Beside it a step needs one byte each way
     through a worker's channel, and infos that are not empty.
 
+    Infos, attributes and results of methods are pickled. An object of a class that the script or notebook defines
+    comes back as an instance of that same class. An info value that cannot be pickled arrives as ``UnsentValue``; an
+    attribute or a result that cannot be pickled raises ``EnvironmentFailedError``, and the environments stay usable.
+
+    ``np.random`` and ``random`` are seeded differently in every worker.
+
+    A worker and the processes that its environments start form one process group. Whatever is left of the group when
+    the worker ends is killed.
+
     Args:
         env_fns: ``N`` functions without arguments, each returning an environment. Closures, lambdas and functions
             defined in a notebook are fine: they travel by cloudpickle.
@@ -623,7 +658,14 @@ class SubprocVecEnv(VecEnv):
         context: ``"spawn"`` or ``"forkserver"``. Workers do not import the ``__main__`` module of the parent, so a
             script needs no ``if __name__ == "__main__":``.
         in_series: environments in one worker; must divide ``N``.
-        step_timeout: seconds that a worker may take for a ``reset`` or a ``step``, ``None`` for no limit.
+        step_timeout: seconds that a worker may take to answer a ``reset``, a ``step`` or any other call, ``None`` for
+            no limit.
+        start_timeout: seconds that the workers may take to start and to make their environments, ``None`` for no
+            limit.
+        close_timeout: seconds that the environments may take to close, before their workers are killed with a warning
+            in the log.
+        seed: of ``np.random`` and ``random`` in the workers, an integer or several; each worker adds the index of its
+            first environment. ``None`` takes fresh entropy from the system.
 
     Raises:
         ValueError: no environments, ``in_series`` that does not divide ``N``, another start method, or a timeout that
@@ -631,6 +673,8 @@ class SubprocVecEnv(VecEnv):
         TypeError: spaces that are not supported (Dict, Tuple, ...).
         EnvironmentFailedError: an environment could not be made.
         SameEnvironmentError: two functions returned the same environment in one worker.
+        WorkerTimeoutError: the environments could not be made within ``start_timeout``.
+        VecEnvError: this process is daemonic, such as a worker of ``multiprocessing.Pool``.
     """
 
     def __init__(
@@ -640,18 +684,28 @@ class SubprocVecEnv(VecEnv):
         context: str = "spawn",
         in_series: int = 1,
         step_timeout: float | None = None,
+        start_timeout: float | None = 600.0,
+        close_timeout: float = 30.0,
+        seed: int | Sequence[int] | None = None,
     ):
+        self._workers: list[WorkerProcess] = []
         env_fns = _check_env_fns(env_fns)
         if context not in ("spawn", "forkserver"):
             raise ValueError(f'context must be "spawn" or "forkserver", not {context!r}')
-        if step_timeout is not None and not 0 < step_timeout < threading.TIMEOUT_MAX:
-            raise ValueError(f"step_timeout must be a number of seconds above 0, or None, not {step_timeout!r}")
+        for name, timeout in (("step_timeout", step_timeout), ("start_timeout", start_timeout)):
+            if timeout is not None and not 0 < timeout < threading.TIMEOUT_MAX:
+                raise ValueError(f"{name} must be a number of seconds above 0, or None, not {timeout!r}")
+        if close_timeout is None or not 0 < close_timeout < threading.TIMEOUT_MAX:
+            raise ValueError(f"close_timeout must be a number of seconds above 0, not {close_timeout!r}")
         if in_series < 1 or len(env_fns) % in_series:
             raise ValueError(f"in_series={in_series} must divide the number of environments, {len(env_fns)}")
-        self._workers: list[WorkerProcess] = []
+        check_may_start_processes()
         self._chosen = [slice(first, first + in_series) for first in range(0, len(env_fns), in_series)]
         self._waiting = False
+        self._started = False
         self.step_timeout = step_timeout
+        self.start_timeout = start_timeout
+        self.close_timeout = close_timeout
         super().__init__(len(env_fns), *(spaces or probe_spaces(env_fns[0])))
         _check_spaces((self.observation_space, self.action_space))
 
@@ -662,16 +716,9 @@ class SubprocVecEnv(VecEnv):
         shared = actions, observations, rewards, dones
         self._actions, self._observations, self._rewards, self._dones = (memory.array for memory in shared)
         try:
-            for index, chosen in enumerate(self._chosen):
-                last = chosen.stop - 1
-                held = f"environment {last}" if in_series == 1 else f"environments {chosen.start} to {last}"
-                spaces = self.observation_space, self.action_space
-                arguments = (cloudpickle.dumps((env_fns[chosen], spaces)), chosen, shared)
-                self._workers.append(WorkerProcess(f"worker {index} ({held})", _serve_envs, arguments, context))
-            for worker in self._workers:
-                self._receive(worker, None)
+            self._start(env_fns, shared, context, seed)
         except BaseException:
-            self._kill()
+            self._stop(0)
             raise
 
     def reset(self) -> np.ndarray:
@@ -687,7 +734,7 @@ class SubprocVecEnv(VecEnv):
         self._actions[...] = self._check_actions(actions)
         with self._whole_or_not_at_all():
             for worker in self._workers:
-                self._send(worker, STEP)
+                self._send(worker, STEP, self.step_timeout)
         self._waiting = True
 
     def step_wait(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[dict]]:
@@ -706,17 +753,39 @@ class SubprocVecEnv(VecEnv):
         return self._observations.copy(), self._rewards.copy(), dones, infos
 
     def close_extras(self) -> None:
-        for worker in self._workers:
-            with contextlib.suppress(OSError):  # it has gone already
-                worker.channel.send(("close", ()))
-            worker.channel.close()  # who has something to say meanwhile finds that nobody listens
-        deadline = time.monotonic() + 2.0
-        for worker in self._workers:
-            worker.end(patience=max(deadline - time.monotonic(), 0.0))
+        self._stop(self.close_timeout)
 
     def __del__(self) -> None:
         if not getattr(self, "closed", True):
-            self._kill()
+            self._stop(0)
+
+    def _start(
+        self,
+        env_fns: list[Callable[[], Any]],
+        shared: tuple[SharedArray, SharedArray, SharedArray, SharedArray],
+        context: str,
+        seed: int | Sequence[int] | None,
+    ) -> None:
+        """Start the workers and wait until they have made their environments."""
+        deadline = None if self.start_timeout is None else time.monotonic() + self.start_timeout
+        spaces = self.observation_space, self.action_space
+        for index, chosen in enumerate(self._chosen):
+            last = chosen.stop - 1
+            held = f"environment {last}" if chosen.start == last else f"environments {chosen.start} to {last}"
+            entropy = None if seed is None else (*np.atleast_1d(seed).tolist(), chosen.start)
+            arguments = (chosen, shared, entropy)
+            self._workers.append(WorkerProcess(f"worker {index} ({held})", _serve_envs, arguments, context))
+        for worker, chosen in zip(self._workers, self._chosen, strict=True):
+            # Not as an argument: a process that starts reads its arguments from a pipe, without a deadline.
+            pickled = cloudpickle.dumps((env_fns[chosen], spaces))
+            self._send(worker, (pickled,), _seconds_left(deadline), "start_timeout")
+        starting: dict[Any, WorkerProcess] = {worker.channel: worker for worker in self._workers}
+        while starting:
+            ready = multiprocessing.connection.wait(list(starting), _seconds_left(deadline))
+            for channel in ready or starting:  # none is ready: the first of them is too late
+                self._receive(starting[channel], _seconds_left(deadline), "start_timeout")
+            starting = {channel: worker for channel, worker in starting.items() if channel not in ready}
+        self._started = True
 
     def _call(self, operation: str, arguments: Sequence[tuple], indices: Sequence[int]) -> list:
         self._check_open()
@@ -726,8 +795,8 @@ class SubprocVecEnv(VecEnv):
             for index, args in zip(indices, arguments, strict=True):
                 in_series = self._chosen[0].stop
                 worker = self._workers[index // in_series]
-                self._send(worker, ("call", (operation, index % in_series, *args)))
-                results.append(self._receive(worker, None, is_fatal=False))
+                self._send(worker, ("call", (operation, index % in_series, *args)), self.step_timeout)
+                results.append(self._receive(worker, self.step_timeout, is_fatal=False))
         return results
 
     def _ask_all(self, command: str, arguments: tuple) -> list:
@@ -735,54 +804,98 @@ class SubprocVecEnv(VecEnv):
         self._check_not_waiting(self._waiting)
         with self._whole_or_not_at_all():
             for worker in self._workers:
-                self._send(worker, (command, arguments))
+                self._send(worker, (command, arguments), self.step_timeout)
             return [self._receive(worker, self.step_timeout) for worker in self._workers]
 
     @contextlib.contextmanager
     def _whole_or_not_at_all(self) -> Iterator[None]:
-        """End the workers at an interrupt, such as a notebook's: which answers are still to come is not known."""
+        """Kill the workers at an interrupt, such as a notebook's: which answers are still to come is not known."""
         try:
             yield
         except KeyboardInterrupt:
-            self._kill()
+            self._stop(0)
             raise
 
-    def _send(self, worker: WorkerProcess, message: tuple | None) -> None:
+    def _send(
+        self,
+        worker: WorkerProcess,
+        message: tuple | None,
+        timeout: float | None,
+        timeout_name: str = "step_timeout",
+    ) -> None:
         try:
-            worker.channel.send(message)
+            worker.channel.send(message, timeout)
+        except TimeoutError:
+            self._worker_is_late(worker, timeout_name)
         except OSError:
             self._worker_died(worker)
 
-    def _receive(self, worker: WorkerProcess, timeout: float | None, is_fatal: bool = True) -> Any:
+    def _receive(
+        self,
+        worker: WorkerProcess,
+        timeout: float | None,
+        timeout_name: str = "step_timeout",
+        is_fatal: bool = True,
+    ) -> Any:
         try:
             answer = worker.channel.recv(timeout)
         except TimeoutError:
-            self._kill()
-            raise WorkerTimeoutError(
-                f"{worker.name} gave no answer within {timeout:g} s (step_timeout); the other workers were stopped"
-            ) from None
+            self._worker_is_late(worker, timeout_name)
         except (EOFError, OSError):
             self._worker_died(worker)
+        except pickle.UnpicklingError as error:
+            answer = False, _failure(self._chosen[self._workers.index(worker)].start, "sending its answer", error)
         if answer is STEPPED:
             return None
         succeeded, result = answer
         if succeeded:
             return result
         if is_fatal:
-            self._kill()
+            self._stop_after_failure()
         raise result
+
+    def _worker_is_late(self, worker: WorkerProcess, timeout_name: str) -> NoReturn:
+        worker.kill()
+        self._stop_after_failure()
+        timeout = getattr(self, timeout_name)
+        raise WorkerTimeoutError(
+            f"{worker.name} gave no answer within {timeout:g} s ({timeout_name}); the other workers were stopped"
+        ) from None
 
     def _worker_died(self, worker: WorkerProcess) -> NoReturn:
         how = worker.how_it_ended()
-        self._kill()
+        self._stop_after_failure()
         raise WorkerDiedError(f"{worker.name} {how}; the other workers were stopped")
 
-    def _kill(self) -> None:
+    def _stop_after_failure(self) -> None:
+        """Let the other environments close, unless some are still being made."""
+        self._stop(self.close_timeout if self._started else 0)
+
+    def _stop(self, patience: float) -> None:
+        """Ask the workers to close their environments, and kill those that have not ended in time.
+
+        Args:
+            patience: seconds for all of them; 0 kills them at once.
+        """
         self.closed = True
-        for worker in self._workers:
-            worker.process.kill()
-        for worker in self._workers:
-            worker.end(patience=5.0)
+        if not patience:
+            for worker in self._workers:
+                worker.kill()
+        deadline = time.monotonic() + patience
+        try:
+            for worker in self._workers:
+                with contextlib.suppress(OSError):  # it has ended, or is stuck
+                    worker.channel.send(("close", ()), timeout=0)
+                worker.channel.close()  # a worker that is sending an answer finds that nobody listens
+            for worker in self._workers:
+                if not worker.end(max(deadline - time.monotonic(), 0.0)) and patience:
+                    logging.getLogger(__name__).warning(
+                        "%s did not close within %g s (close_timeout) and was killed", worker.name, patience
+                    )
+        except BaseException:  # a second Ctrl-C, say
+            for worker in self._workers:
+                worker.kill()
+            raise
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -811,18 +924,26 @@ class SharedArray:
 
 
 class Channel:
-    """One end of a way for messages between two processes; what pickle takes may be sent.
+    """One end of a way for messages between two processes.
 
     It does what ``multiprocessing.Pipe`` does at a fraction of the time for the message that is sent most: ``None``
-    travels as a single byte.
+    travels as a single byte. Messages are pickled by ``pickle`` if it can, and by cloudpickle if it cannot, so that
+    objects of classes that a script or a notebook defines can be sent both ways.
 
     Args:
         end: of ``socket.socketpair()``.
     """
 
     def __init__(self, end: socket.socket):
+        end.setblocking(False)
         self._socket = end
         self._soon = False  # whether the last message came within SOON
+        # poll(2) needs no file descriptor of its own; Windows has select alone.
+        self._selector: Any = getattr(selectors, "PollSelector", selectors.SelectSelector)()
+        self._selector.register(end, selectors.EVENT_READ)
+
+    def __reduce__(self) -> tuple:
+        return Channel, (self._socket,)
 
     @staticmethod
     def pair() -> tuple[Channel, Channel]:
@@ -830,30 +951,50 @@ class Channel:
         one, other = socket.socketpair()
         return Channel(one), Channel(other)
 
-    def send(self, message: Any) -> None:
-        """Send a message; ``OSError`` if the other end is gone."""
-        if message is None:
-            self._socket.sendall(b"N")
-            return
-        pickled = pickle.dumps(message, pickle.HIGHEST_PROTOCOL)
-        self._socket.sendall(b"P" + len(pickled).to_bytes(8, "little") + pickled)
-
-    def recv(self, timeout: float | None = None) -> Any:
-        """The next message.
+    def send(self, message: Any, timeout: float | None = None) -> None:
+        """Send a message.
 
         Args:
-            timeout: seconds to wait for it, ``None`` for no limit.
+            message: anything that cloudpickle takes.
+            timeout: seconds that the other end may take to make room for it, ``None`` for no limit.
 
         Raises:
-            TimeoutError: it did not come in time.
-            EOFError: the other end is gone; ``ConnectionError`` if it went with messages unread.
+            pickle.PicklingError: it cannot be pickled; nothing was sent.
+            TimeoutError: the other end did not read in time. The channel is closed if a part of the message was sent.
+            OSError: the other end is gone.
         """
-        kind = self._first_byte(timeout)
+        if message is None:
+            self._send(b"N", timeout)
+            return
+        pickled = _pickle(message)
+        self._send(b"P" + len(pickled).to_bytes(8, "little") + pickled, timeout)
+
+    def recv(self, timeout: float | None = None) -> Any:
+        """Wait for the next message.
+
+        Args:
+            timeout: seconds until all of it must be here, ``None`` for no limit.
+
+        Raises:
+            TimeoutError: it did not come in time. The channel is closed if a part of the message came.
+            EOFError: the other end is gone; ``ConnectionError`` if it went with messages unread.
+            pickle.UnpicklingError: the message refers to something that cannot be imported here.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        kind = self._first_byte(deadline)
         if kind == b"N":
             return None
         if not kind:
             raise EOFError
-        return pickle.loads(self._receive(int.from_bytes(self._receive(8), "little")))
+        try:
+            pickled = self._receive(int.from_bytes(self._receive(8, deadline), "little"), deadline)
+        except TimeoutError:
+            self.close()
+            raise
+        try:
+            return pickle.loads(pickled)
+        except Exception as error:
+            raise pickle.UnpicklingError(f"{type(error).__name__}: {error}") from error
 
     def fileno(self) -> int:
         """For ``multiprocessing.connection.wait``."""
@@ -861,40 +1002,121 @@ class Channel:
 
     def close(self) -> None:
         """The other end finds that this one is gone."""
+        self._selector.close()
         self._socket.close()
 
-    def _first_byte(self, timeout: float | None) -> bytes:
+    def _first_byte(self, deadline: float | None) -> bytes:
         """The beginning of the next message; nothing if the other end is gone."""
         began = time.perf_counter()
         try:
             while self._soon and time.perf_counter() - began < SOON:
                 try:
-                    return self._socket.recv(1, socket.MSG_DONTWAIT)
+                    return self._socket.recv(1)
                 except BlockingIOError:
                     os.sched_yield()
-            # The socket itself has no timeout: with one, Python would wait in MSG_DONTWAIT too.
-            if timeout is not None and not multiprocessing.connection.wait([self._socket], timeout):
-                raise TimeoutError
-            return self._socket.recv(1)
+            while True:
+                self._wait(deadline)
+                with contextlib.suppress(BlockingIOError):
+                    return self._socket.recv(1)
         finally:
             self._soon = CAN_YIELD and time.perf_counter() - began < SOON
 
-    def _receive(self, num_bytes: int) -> bytearray:
+    def _receive(self, num_bytes: int, deadline: float | None) -> bytearray:
         received = bytearray(num_bytes)
         missing = memoryview(received)
         while missing:
-            count = self._socket.recv_into(missing)
+            try:
+                count = self._socket.recv_into(missing)
+            except BlockingIOError:
+                self._wait(deadline)
+                continue
             if not count:
                 raise EOFError
             missing = missing[count:]
         return received
 
+    def _send(self, data: bytes, timeout: float | None) -> None:
+        try:
+            sent = self._socket.send(data)
+        except BlockingIOError:
+            sent = 0
+        if sent == len(data):
+            return
+        deadline = None if timeout is None else time.monotonic() + timeout
+        missing = memoryview(data)[sent:]
+        self._selector.modify(self._socket, selectors.EVENT_WRITE)
+        try:
+            while missing:
+                self._wait(deadline)
+                with contextlib.suppress(BlockingIOError):
+                    missing = missing[self._socket.send(missing) :]
+        except TimeoutError:
+            if len(missing) < len(data):
+                self.close()
+            raise
+        finally:
+            if self._socket.fileno() >= 0:
+                self._selector.modify(self._socket, selectors.EVENT_READ)
+
+    def _wait(self, deadline: float | None) -> None:
+        """Block until the socket is ready; ``TimeoutError`` after the deadline."""
+        while not self._selector.select(_seconds_left(deadline)):
+            if deadline is not None and time.monotonic() >= deadline:
+                raise TimeoutError
+
+
+def _seconds_left(deadline: float | None) -> float | None:
+    return None if deadline is None else min(max(deadline - time.monotonic(), 0.0), LONGEST_POLL)
+
+
+def _pickle(message: Any) -> bytes:
+    """Pickle a message so that the other process can load it, whatever its ``__main__`` module holds.
+
+    Raises:
+        pickle.PicklingError: neither ``pickle`` nor cloudpickle takes it.
+    """
+    try:
+        pickled = pickle.dumps(message, pickle.HIGHEST_PROTOCOL)
+        if b"__main__" not in pickled:  # which pickle refers to by name, and which is another module over there
+            return pickled
+    except Exception:  # anything that an object's own __reduce__ may raise
+        pass
+    buffer = io.BytesIO()
+    try:
+        _Pickler(buffer, pickle.HIGHEST_PROTOCOL).dump(message)
+    except Exception as error:
+        raise pickle.PicklingError(f"{type(error).__name__}: {error}") from error
+    return buffer.getvalue()
+
+
+class _Pickler(cloudpickle.Pickler):
+    """Pickles a class that both processes have as the class itself, where cloudpickle would overwrite its attributes.
+
+    cloudpickle sends a class of ``__main__`` as its definition and an id. A process that has a class of this id takes
+    that class, and then sets all its attributes to those of the definition, whatever they have become meanwhile.
+    """
+
+    def reducer_override(self, obj: Any) -> Any:
+        if isinstance(obj, type) and (class_id := cloudpickle.cloudpickle._DYNAMIC_CLASS_TRACKER_BY_CLASS.get(obj)):
+            return _known_class, (class_id, _pickle_definition(obj))
+        return super().reducer_override(obj)
+
+
+@functools.lru_cache(256)
+def _pickle_definition(kind: type) -> bytes:
+    return cloudpickle.dumps(kind)
+
+
+def _known_class(class_id: str, definition: bytes) -> type:
+    return cloudpickle.cloudpickle._DYNAMIC_CLASS_TRACKER_BY_ID.get(class_id) or cloudpickle.loads(definition)
+
 
 class WorkerProcess:
     """A process started afresh, and the parent's end of the channel to it.
 
-    It does not import the parent's ``__main__``, never sees Ctrl-C, computes on one thread and ends when its parent is
-    gone, whatever it is doing.
+    It does not import the parent's ``__main__``, never sees Ctrl-C, computes on one thread, has a random state of its
+    own in ``np.random`` and ``random``, may start processes itself, and ends when its parent ends, whatever it is
+    doing. Starting it changes nothing in the parent, so threads may start processes at the same time.
 
     Args:
         name: what messages call it.
@@ -902,7 +1124,11 @@ class WorkerProcess:
             ``arguments``.
         arguments: anything that can be pickled, and ``SharedArray``.
         context: ``"spawn"`` or ``"forkserver"``.
-        daemon: end it when this process ends in the ordinary way, too; such a one may start no processes itself.
+        leads_group: make it the leader of a process group, so that the processes that the target starts end with it.
+            Ctrl-Z in a terminal then stops its parent alone.
+
+    Raises:
+        VecEnvError: this process is daemonic, such as a worker of ``multiprocessing.Pool``.
     """
 
     def __init__(
@@ -911,53 +1137,193 @@ class WorkerProcess:
         target: Callable[..., None],
         arguments: tuple,
         context: str = "spawn",
-        daemon: bool = True,
+        leads_group: bool = True,
     ):
-        process_context: Any = multiprocessing.get_context(context)
-        if context == "forkserver":
-            process_context.set_forkserver_preload([__name__, "gymnasium"])
+        check_may_start_processes()
         self.name = name
         self.channel, workers_end = Channel.pair()
-        self.process = process_context.Process(
-            target=_run_worker, args=(target, workers_end, arguments, _in_main_thread()), name=name, daemon=daemon
-        )
-        with _without_main_module(), _without_interrupts(), _with_one_thread():
+        process_class: Any = _ForkServerProcess if context == "forkserver" else _SpawnProcess
+        arguments = (target, workers_end, arguments, _in_main_thread(), leads_group)
+        self.process = process_class(target=_run_worker, args=arguments, name=name, daemon=False)
+        with _without_interrupts():
             self.process.start()
         workers_end.close()
+        # At the end of this process, before multiprocessing waits for its children; or if nobody holds this object.
+        self._finalizer = multiprocessing.util.Finalize(self, _kill, (self.process,), exitpriority=10)
 
-    def end(self, patience: float) -> None:
-        """Wait ``patience`` seconds for the process to end by itself, then end it."""
-        self.process.join(patience)
-        if self.process.is_alive():
-            self.process.kill()
-            self.process.join()
+    def end(self, patience: float) -> bool:
+        """Wait for the process to end by itself, then kill it; the processes that it has started are killed.
+
+        Args:
+            patience: seconds to wait.
+
+        Returns:
+            whether it ended by itself.
+        """
+        ended = bool(multiprocessing.connection.wait([self.process.sentinel], patience))
+        self.kill()
+        self.process.join(KILL_TIMEOUT)
+        self._finalizer.cancel()
         self.channel.close()
+        return ended
+
+    def kill(self) -> None:
+        """Kill the process and those that it has started, without waiting for their end."""
+        if self._finalizer.still_active():
+            _kill(self.process)
 
     def how_it_ended(self) -> str:
         """``"was killed by SIGKILL"`` or ``"ended with exit code 1"``, of a process that is gone or about to be."""
-        self.process.join(5.0)
+        self.process.join(KILL_TIMEOUT)
         exit_code = self.process.exitcode
-        if exit_code is not None and exit_code < 0:
+        if exit_code is None:
+            return "closed its channel without ending"
+        if exit_code < 0:
             return f"was killed by {signal.Signals(-exit_code).name}"
         return f"ended with exit code {exit_code}"
 
 
-def _run_worker(target: Callable[..., None], channel: Channel, arguments: tuple, from_main_thread: bool) -> None:
+def check_may_start_processes() -> None:
+    """Raise ``VecEnvError`` in a daemonic process, which multiprocessing lets start no processes."""
+    if multiprocessing.current_process().daemon:
+        raise VecEnvError(
+            "this process is daemonic, such as a worker of multiprocessing.Pool, and may start no processes: use "
+            "DummyVecEnv, or start this process with daemon=False (concurrent.futures.ProcessPoolExecutor does)"
+        )
+
+
+def _kill(process: Any) -> None:
+    if hasattr(os, "killpg"):
+        with contextlib.suppress(OSError):  # it leads no group, or nothing is left of the group
+            os.killpg(process.pid, signal.SIGKILL)
+    process.kill()
+
+
+def _rebind(function: Any, **names: Any) -> Any:
+    """Copy a function of a module, with other values for some of the module's names."""
+    namespace = {**function.__globals__, **names}
+    return types.FunctionType(
+        function.__code__, namespace, function.__name__, function.__defaults__, function.__closure__
+    )
+
+
+def _replace(module: types.ModuleType, **names: Any) -> types.SimpleNamespace:
+    return types.SimpleNamespace(**{**vars(module), **names})
+
+
+# How multiprocessing starts a process, with two changes. The process does not import the parent's __main__, and with it
+# the training code. And it computes on one thread, which must be set before it imports NumPy: workers share the cores.
+# Swapping os.environ and sys.modules["__main__"] in the parent during the start would disturb its other threads.
+
+_ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+_PREAMBLE = f"import os; os.environ.update({_ONE_THREAD}); "
+
+
+def _preparation_data_without_main(name: str) -> dict[str, Any]:
+    data = multiprocessing.spawn.get_preparation_data(name)
+    return {key: value for key, value in data.items() if not key.startswith("init_main_from")}
+
+
+def _with_preamble(command: list) -> list:
+    """A command line whose program begins with ``_PREAMBLE``; a frozen executable takes none."""
+    return [_PREAMBLE + part if index and command[index - 1] == "-c" else part for index, part in enumerate(command)]
+
+
+def _command_line(**keywords: Any) -> list:
+    return _with_preamble(multiprocessing.spawn.get_command_line(**keywords))
+
+
+_spawn: Any = _replace(
+    multiprocessing.spawn, get_preparation_data=_preparation_data_without_main, get_command_line=_command_line
+)
+
+if sys.platform == "win32":
+    from multiprocessing import popen_spawn_win32
+
+    class _SpawnPopen(popen_spawn_win32.Popen):
+        __init__ = _rebind(popen_spawn_win32.Popen.__init__, spawn=_spawn)
+
+else:
+    from multiprocessing import forkserver, popen_forkserver, popen_spawn_posix
+
+    class _SpawnPopen(popen_spawn_posix.Popen):
+        _launch = _rebind(popen_spawn_posix.Popen._launch, spawn=_spawn)  # type: ignore[attr-defined]
+
+    def _spawnv_with_preamble(path: Any, command: list, fds: Any) -> int:
+        return multiprocessing.util.spawnv_passfds(path, _with_preamble(command), fds)
+
+    class _ForkServer(forkserver.ForkServer):
+        """A fork server of this module alone: the one of multiprocessing may have other modules loaded."""
+
+        ensure_running = _rebind(
+            forkserver.ForkServer.ensure_running,
+            util=_replace(multiprocessing.util, spawnv_passfds=_spawnv_with_preamble),
+            spawn=_spawn,
+        )
+
+    _fork_server = _ForkServer()
+    _fork_server.set_forkserver_preload([__name__, "gymnasium"])
+
+    class _ForkServerPopen(popen_forkserver.Popen):
+        _launch = _rebind(
+            popen_forkserver.Popen._launch,  # type: ignore[attr-defined]
+            spawn=_spawn,
+            forkserver=_replace(forkserver, connect_to_new_process=_fork_server.connect_to_new_process),
+        )
+
+    class _ForkServerProcess(multiprocessing.context.ForkServerProcess):
+        @staticmethod
+        def _Popen(process: Any) -> Any:  # noqa: N802
+            return _ForkServerPopen(process)
+
+
+class _SpawnProcess(multiprocessing.context.SpawnProcess):
+    @staticmethod
+    def _Popen(process: Any) -> Any:  # noqa: N802
+        return _SpawnPopen(process)
+
+
+def _run_worker(
+    target: Callable[..., None], channel: Channel, arguments: tuple, from_main_thread: bool, leads_group: bool
+) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole terminal; the parent decides what follows
-    _end_with_parent(from_main_thread)
+    leads_group = leads_group and hasattr(os, "setpgid")
+    if leads_group:
+        os.setpgid(0, 0)
+        signal.signal(signal.SIGTTOU, signal.SIG_IGN)  # a group in the background may still print
+    _end_with_parent(from_main_thread, leads_group)
     _silence_gym_notice()
-    target(channel, *arguments)
+    seed_global_generators(None)  # a fork server hands the same state to all
+    try:
+        target(channel, *arguments)
+    finally:
+        if leads_group:  # what the target has started and left would keep this process from ending
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            os.killpg(0, signal.SIGTERM)
+
+
+def seed_global_generators(seed: int | Sequence[int] | None) -> None:
+    """Seed ``np.random`` and ``random`` of this process, which environments may draw from.
+
+    Args:
+        seed: an integer of 0 or more, or several; ``None`` takes fresh entropy from the system.
+    """
+    words = np.random.SeedSequence(seed).generate_state(16)
+    np.random.seed(words[:8])
+    random.seed(words[8:].tobytes())
 
 
 def _serve_envs(
     channel: Channel,
-    pickled_env_fns: bytes,
     chosen: slice,
     shared_arrays: tuple[SharedArray, SharedArray, SharedArray, SharedArray],
+    entropy: Sequence[int] | None,
 ) -> None:
-    """What a worker of ``SubprocVecEnv`` does: answers commands about its environments until it is told to close."""
+    """Serve as a worker of ``SubprocVecEnv``: make environments and answer commands about them until ``"close"``."""
     group = None
     try:
+        (pickled_env_fns,) = channel.recv()
+        seed_global_generators(entropy)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the parent has shown what making such an environment warns of
             env_fns, spaces = cloudpickle.loads(pickled_env_fns)
@@ -966,82 +1332,95 @@ def _serve_envs(
         group = _EnvGroup(envs, chosen.start, spaces[0], *results)
         channel.send((True, None))
         while True:
-            request = channel.recv()
+            try:
+                request = channel.recv()
+            except pickle.UnpicklingError as error:  # arguments of a class that cannot be imported here
+                channel.send((False, _failure(chosen.start, "receiving a call", error)))
+                continue
             if request is STEP:
                 infos = group.step(actions.copy())
-                channel.send((True, infos) if any(infos) else STEPPED)
+                if any(infos):
+                    _send_infos(channel, infos)
+                else:
+                    channel.send(STEPPED)
                 continue
             command, arguments = request
             if command == "close":
                 break
+            if command == "reset":
+                _send_infos(channel, group.reset())
+                continue
+            operation, position, *call_arguments = arguments
             try:
-                channel.send((True, getattr(group, command)(*arguments)))
+                channel.send((True, group.call(operation, position, *call_arguments)))
             except EnvironmentFailedError as failure:
-                if command != "call":
-                    raise
                 channel.send((False, failure))  # an attribute that is not there, say: nothing is broken
+            except pickle.PicklingError as error:
+                name = call_arguments[0] if call_arguments else operation
+                channel.send((False, _failure(chosen.start + position, name, error)))
     except EnvironmentFailedError as failure:
         channel.send((False, failure))
     except (EOFError, ConnectionError):  # the parent is gone
         pass
-    except Exception:  # such as an info that cannot be pickled, or a function that cannot be loaded
-        channel.send((False, EnvironmentFailedError(chosen.start, "its worker", None, traceback.format_exc())))
+    except Exception as error:  # such as a function that cannot be loaded
+        channel.send((False, _failure(chosen.start, "its worker", error)))
     finally:
         if group is not None:
             group.close()
+
+
+def _failure(env_index: int, operation: str, error: Exception) -> EnvironmentFailedError:
+    text = "".join(traceback.format_exception(error))
+    return EnvironmentFailedError(env_index, operation, None, text, in_one_line(error))
+
+
+def _send_infos(channel: Channel, infos: list[dict]) -> None:
+    try:
+        channel.send((True, infos))
+    except pickle.PicklingError:
+        channel.send((True, [_sendable(info) for info in infos]))
+
+
+def _sendable(value: Any) -> Any:
+    """The value, with ``UnsentValue`` in place of what cannot be pickled in it, also within dictionaries."""
+    try:
+        _pickle(value)
+    except pickle.PicklingError as error:
+        if isinstance(value, dict):
+            return {key: _sendable(item) for key, item in value.items()}
+        return UnsentValue(type(value).__name__, str(error))
+    return value
 
 
 def _in_main_thread() -> bool:
     return threading.current_thread() is threading.main_thread()
 
 
-def _end_with_parent(from_main_thread: bool) -> None:
-    """End this process when the parent is gone, even while an environment is stuck in ``step``.
+def _end_with_parent(from_main_thread: bool, leads_group: bool) -> None:
+    """End this process and its group when the parent ends, even while an environment is stuck in ``step``.
 
-    On Linux the kernel does it, which serves even where a stuck environment holds Python's lock; it goes by the thread
-    that started this process, so only the main one will do. Elsewhere, and for a process that a fork server started, a
-    thread of this process waits for the parent.
+    A thread waits for the end of the parent. On Linux the kernel ends a process as well whose environment holds
+    Python's lock. It goes by the thread that started this process, so only the main one will do.
     """
     if sys.platform == "linux" and from_main_thread:
+        # The kernel sends SIGHUP. Its handler, in C, needs no lock of Python's: alarm(SIGHUP) sends SIGALRM a second
+        # later, which ends the process unless the thread has ended the whole group before.
+        libc = ctypes.CDLL(None)
+        libc.signal(signal.SIGHUP, ctypes.cast(libc.alarm, ctypes.c_void_p))
         set_parent_death_signal = 1  # PR_SET_PDEATHSIG, linux/prctl.h
-        ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)
+        libc.prctl(set_parent_death_signal, signal.SIGHUP)
     parent = multiprocessing.parent_process()
     assert parent is not None, "only a worker watches over its parent"
     sentinel = parent.sentinel
 
     def watch() -> None:
         multiprocessing.connection.wait([sentinel])
+        if leads_group:
+            os.killpg(0, signal.SIGKILL)
         os._exit(1)
 
     with signals_held(signal.SIGINT, signal.SIGTERM):  # what the process holds back would come in by this thread
         threading.Thread(target=watch, name="end-with-parent", daemon=True).start()
-
-
-@contextlib.contextmanager
-def _with_one_thread() -> Iterator[None]:
-    """A process started here computes on one thread: workers share the cores among themselves, one each."""
-    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-    before = {name: os.environ.get(name) for name in names}
-    os.environ.update(dict.fromkeys(names, "1"))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
-
-
-@contextlib.contextmanager
-def _without_main_module() -> Iterator[None]:
-    """Keep a process that is being started from importing the parent's ``__main__``, and with it the training code."""
-    main_module = sys.modules["__main__"]
-    sys.modules["__main__"] = types.ModuleType("__main__")
-    try:
-        yield
-    finally:
-        sys.modules["__main__"] = main_module
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ from typing import Any
 import cloudpickle
 import numpy as np
 
-from multiprocessing_env import Channel, DummyVecEnv, EnvironmentFailedError, VecEnv
+from multiprocessing_env import Channel, DummyVecEnv, EnvironmentFailedError, VecEnv, seed_global_generators
 from paddle_ac.algorithms.shared_parameters import ProcessLock, SharedParameters
 from paddle_ac.config import A3CConfig
 from paddle_ac.errors import NonFiniteError
@@ -207,6 +207,7 @@ def run_worker(
     lock: ProcessLock | None,
 ) -> None:
     """The process of a worker: says that it is ready, waits for the word to go, reports, and tells what went wrong."""
+    seed_global_generators((config.seed, index, start))
     try:
         with DummyVecEnv(cloudpickle.loads(pickled_env_fns)) as envs:
             worker = A3CWorker(index, start, config, envs, shared, lock or contextlib.nullcontext())

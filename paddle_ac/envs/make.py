@@ -59,7 +59,8 @@ def make_training_envs(config: VectorEnvConfig) -> VecEnv:
     with as_config_error(config.env):
         if config.vec in ("native", "envpool"):
             return _make_native_envs(config, (config.seed, TRAINING), config.num_envs)
-        return _side_by_side(training_env_fns(config, config.num_envs), config, config.num_workers)
+        env_fns = training_env_fns(config, config.num_envs)
+        return _side_by_side(env_fns, config, (config.seed, TRAINING), config.num_workers)
 
 
 def training_env_fns(config: RunConfig, num_envs: int, start: int = 0) -> list[Callable[[], EpisodeReplay]]:
@@ -113,7 +114,9 @@ def make_evaluation_envs(config: RunConfig, seed: int, num_envs: int, purpose: i
             return _make_native_envs(config, (seed, purpose), num_envs)
         make_env = _env_maker(config)
         env_fns = [functools.partial(make_replayable, make_env, (seed, purpose, index)) for index in range(num_envs)]
-        return _side_by_side(env_fns, config) if isinstance(config, VectorEnvConfig) else DummyVecEnv(env_fns)
+        if isinstance(config, VectorEnvConfig):
+            return _side_by_side(env_fns, config, (seed, purpose))
+        return DummyVecEnv(env_fns)
 
 
 def make_rendered_env(config: RunConfig, render_mode: str) -> Any:
@@ -249,12 +252,15 @@ def _make_native_envs(config: VectorEnvConfig, key: tuple[int, ...], num_envs: i
 
 
 def _side_by_side(
-    env_fns: Sequence[Callable[[], EpisodeReplay]], config: VectorEnvConfig, num_workers: int | None = None
+    env_fns: Sequence[Callable[[], EpisodeReplay]],
+    config: VectorEnvConfig,
+    seed: tuple[int, ...],
+    num_workers: int | None = None,
 ) -> VecEnv:
     if config.vec == "serial":
         return DummyVecEnv(env_fns)
     in_series = len(env_fns) // (num_workers or default_num_workers(len(env_fns)))
-    return SubprocVecEnv(env_fns, in_series=in_series, step_timeout=config.step_timeout)
+    return SubprocVecEnv(env_fns, in_series=in_series, step_timeout=config.step_timeout, seed=seed)
 
 
 def default_num_workers(num_envs: int) -> int:

@@ -91,7 +91,7 @@ def run_side_by_side(
         with interrupt_noted() as interrupt:
             while True:
                 while len(running) < num_jobs and not interrupt.is_set() and (job := next(jobs, None)):
-                    process = WorkerProcess(job.run_dir, _train, (job,), daemon=False)
+                    process = WorkerProcess(job.run_dir, _train, (job,), leads_group=False)
                     running[process.channel] = process, job
                 if not running:
                     return not interrupt.is_set()
