@@ -7,6 +7,8 @@ import logging
 import warnings
 from typing import TYPE_CHECKING, Any
 
+from paddle_ac.process import imports_contained
+
 if TYPE_CHECKING:
     from paddle_ac.api import load, make, resume, train
     from paddle_ac.config import make_config, read_yaml
@@ -52,7 +54,9 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOMES[name]), name)
+    with imports_contained():
+        module = importlib.import_module(_HOMES[name])
+    return getattr(module, name)
 
 
 def __dir__() -> list[str]:

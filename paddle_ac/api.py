@@ -13,6 +13,7 @@ from paddle_ac.envs.make import make_evaluation_envs, settle_vec
 from paddle_ac.errors import ConfigError, quoted
 from paddle_ac.training import train as training
 from paddle_ac.training.evaluate import load_policy
+from paddle_ac.training.interrupt import Interrupt, interrupts
 from paddle_ac.training.run_folder import RunFolder
 
 
@@ -54,13 +55,16 @@ def train(config: RunConfig | Mapping[str, Any], run_dir: str | None = None, pro
         ConfigError: a mistake in the configuration, or a run folder in use.
         VecEnvError: an environment or its worker failed.
         NonFiniteError: a NaN or an infinity in an observation, a reward or the loss.
-        KeyboardInterrupt: Ctrl-C, or a notebook's stop; once there is a checkpoint, which ``resume`` goes on from.
+        KeyboardInterrupt: Ctrl-C, a notebook's stop, SIGTERM or SIGHUP, after a checkpoint was written, which
+            ``resume`` continues. Your own handlers of these signals are replaced while it trains. In another thread
+            than the main one, where Python handles no signals, nothing stops it.
     """
     if not isinstance(config, RunConfig):
         if not isinstance(config, Mapping):
             raise ConfigError(f"a configuration is hyper-parameters by name, as read_yaml gives, not {quoted(config)}")
         config = make_config(dict(config))
-    return _of_a_whole_run(training.train(config, run_dir, progress))
+    with interrupts() as interrupt:
+        return _of_a_whole_run(training.train(config, run_dir, progress), interrupt)
 
 
 def resume(run_dir: str, changes: dict[str, Any] | None = None, progress: bool = True) -> dict[str, Any]:
@@ -80,13 +84,16 @@ def resume(run_dir: str, changes: dict[str, Any] | None = None, progress: bool =
         CheckpointError: the checkpoint is damaged or belongs to another network or environment.
         VecEnvError, NonFiniteError, KeyboardInterrupt: as ``train``.
     """
-    return _of_a_whole_run(training.resume(run_dir, changes, progress))
+    with interrupts() as interrupt:
+        return _of_a_whole_run(training.resume(run_dir, changes, progress), interrupt)
 
 
-def _of_a_whole_run(summary: dict[str, Any]) -> dict[str, Any]:
-    """The summary; what follows in a script or a notebook is for a run that came to its end."""
+def _of_a_whole_run(summary: dict[str, Any], interrupt: Interrupt) -> dict[str, Any]:
+    """Return the summary, unless a stop signal came: what follows in a script is for a run that came to its end."""
     if summary["stopped_by"] == "interrupt":
         raise KeyboardInterrupt(f"after {summary['env_steps']:,} steps; resume({summary['run_dir']!r}) goes on")
+    if interrupt.is_set():
+        raise KeyboardInterrupt(f"the run in {summary['run_dir']} is complete")
     return summary
 
 

@@ -7,17 +7,17 @@ import functools
 import logging
 import math
 import os
-import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal, NoReturn, get_args, get_origin
 
 from multiprocessing_env import VecEnvError
 from paddle_ac.config import CONFIGS, LARGEST, LARGEST_SEED, RunConfig, nearest, read_yaml, who_take
 from paddle_ac.errors import CheckpointError, ConfigError, ExportError, NonFiniteError, quoted, shortened
-from paddle_ac.training.interrupt import interrupt_noted
+from paddle_ac.process import escape_output
+from paddle_ac.training.interrupt import Interrupt, interrupts
 
 MAX_DIGITS = 19  # of a whole number
 
@@ -170,32 +170,63 @@ def find_modules_here() -> None:
 
 
 @contextmanager
-def whole_imports() -> Iterator[None]:
-    """Ctrl-C takes effect afterwards: in the middle of Paddle's import it would pass for a broken installation."""
-    with interrupt_noted() as interrupt:
-        yield
-    if interrupt.is_set():
-        raise KeyboardInterrupt
+def exit_codes() -> Iterator[Interrupt]:
+    """End a command, all of which runs inside, with one line and an exit code.
+
+    2 after bad input, 1 after a fault that has a name, 141 if nobody reads the output, and 130, 143 or 129 after
+    Ctrl-C, SIGTERM or SIGHUP, also if nothing was left to be stopped.
+    """
+    escape_output()
+    with interrupts() as interrupt, _output_written():
+        try:
+            yield interrupt
+            if interrupt.is_set():
+                raise KeyboardInterrupt
+        except BrokenPipeError:
+            sys.exit(141)
+        except (ConfigError, CheckpointError) as error:
+            _exit(2, error)
+        except (VecEnvError, NonFiniteError, ExportError) as error:
+            _exit(1, error)
+        except OSError as error:  # a full disk, no right to write
+            _exit(1, f"{error.filename}: {error.strerror}" if error.filename and error.strerror else error)
+        except MemoryError as error:
+            _exit(1, f"out of memory: {error}" if str(error) else "out of memory")
+        except KeyboardInterrupt:
+            sys.exit(interrupt.exit_code)
 
 
 @contextmanager
-def exit_codes() -> Iterator[None]:
-    """Exit 2 with one line after bad input, 1 after a fault that has a name, 130 after Ctrl-C, 141 if nobody reads."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+def _output_written() -> Iterator[None]:
+    """Flush the output: where that fails at the interpreter's end, Python exits with 120 and an obscure message."""
+    code: Any = 1  # after a traceback
     try:
         yield
-        sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is flushed at the very end
-        sys.exit(141)
-    except (ConfigError, CheckpointError) as error:
-        _exit(2, error)
-    except (VecEnvError, NonFiniteError, ExportError) as error:
-        _exit(1, error)
-    except OSError as error:  # a full disk, no right to write
-        _exit(1, f"{error.filename}: {error.strerror}" if error.filename and error.strerror else error)
-    except KeyboardInterrupt:
-        sys.exit(130)
+        code = 0
+    except SystemExit as ended:
+        code = ended.code
+        raise
+    finally:
+        try:
+            sys.stdout.flush()
+        except OSError as error:
+            _discard_output(sys.stdout)
+            if not code:
+                if isinstance(error, BrokenPipeError):
+                    sys.exit(141)
+                _exit(1, f"the output cannot be written: {error.strerror}")
+        finally:
+            try:
+                sys.stderr.flush()
+            except OSError:
+                _discard_output(sys.stderr)
+
+
+def _discard_output(stream: Any) -> None:
+    """Let what is left in the stream's buffer go nowhere."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
 
 
 def _as_flag(name: str) -> str:
@@ -223,5 +254,6 @@ def _how_to_read(annotation: Any, name: str) -> dict[str, Any]:
 
 
 def _exit(code: int, error: Exception | str) -> NoReturn:
-    print(f"error: {error}", file=sys.stderr)
+    with suppress(OSError):  # nobody reads it
+        print(f"error: {error}", file=sys.stderr)
     sys.exit(code)

@@ -19,10 +19,13 @@ TOOLS = Path(__file__).parent.parent / "tools"
 
 def run_main(capsys, tool: str, *arguments: str) -> tuple[int, str, str]:
     main = runpy.run_path(str(TOOLS / tool))["main"]
-    with pytest.raises(SystemExit) as ended:
+    code = 0
+    try:
         main(list(arguments))
+    except SystemExit as ended:
+        code = ended.code or 0
     captured = capsys.readouterr()
-    return ended.value.code or 0, captured.out, captured.err
+    return code, captured.out, captured.err
 
 
 @pytest.mark.parametrize(

@@ -187,9 +187,10 @@ WORKERS = ("--vec=subproc", "--num-workers=2")
         (signal.SIGINT, os.kill, WORKERS),
         (signal.SIGTERM, os.kill, WORKERS),
         (signal.SIGINT, os.killpg, WORKERS),
-        (signal.SIGTERM, os.killpg, ("--vec=serial",)),  # it would end the workers of environments
+        (signal.SIGTERM, os.killpg, ("--vec=serial",)),
+        (signal.SIGHUP, os.killpg, ("--vec=serial",)),
     ],
-    ids=["SIGINT", "SIGTERM", "SIGINT to all, as a terminal does", "SIGTERM to all"],
+    ids=["SIGINT", "SIGTERM", "SIGINT to all, as a terminal does", "SIGTERM to all", "SIGHUP to all"],
 )
 def test_ctrl_c_stops_all_with_checkpoints(tmp_path, how, send, flags):
     process = start_repeats(tmp_path / "run", "--total-steps=50000000", "--jobs=2", *flags)
@@ -199,7 +200,7 @@ def test_ctrl_c_stops_all_with_checkpoints(tmp_path, how, send, flags):
     assert len(children) >= (6 if flags is WORKERS else 2)
     send(process.pid, how)
     output, errors = process.communicate(timeout=60)
-    assert process.returncode == 130 and errors == ""
+    assert process.returncode == 128 + how and errors == ""
     assert not psutil.wait_procs(children, timeout=5)[1]
     assert output.count("interrupted after") == 2 and output.count(", interrupted\n") == 2
     assert "not begun" in output and f"--resume {tmp_path / 'run'}\n" in output
@@ -215,7 +216,7 @@ def test_ctrl_c_before_anything_has_begun_is_no_fault(tmp_path, how):
     wait_until(lambda: any(catches_sigterm(child) for child in psutil.Process(process.pid).children()))
     os.killpg(process.pid, how)
     output, errors = process.communicate(timeout=60)
-    assert process.returncode == 130 and errors == ""
+    assert process.returncode == 128 + how and errors == ""
     assert "Traceback" not in output and "failed" not in output
 
 

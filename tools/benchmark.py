@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import signal
+from paddle_ac.process import imports_contained, start_command
 
-if __name__ == "__main__":  # while there is nothing to lose: the imports take a while
-    signal.signal(signal.SIGINT, lambda *_: os._exit(130))
+if __name__ == "__main__":
+    start_command()
 
 import argparse
 import json
@@ -21,7 +20,6 @@ from paddle_ac.command_line import (
     find_modules_here,
     positive_number,
     show_log,
-    whole_imports,
     whole_number,
 )
 from paddle_ac.config import CONFIGS, find_config_class, make_config, read_yaml
@@ -38,7 +36,7 @@ def main(arguments: list[str]) -> None:
         if json_file:
             _check_can_be_written(json_file)
         config = make_config({"algo": "a2c", **(read_yaml(config_file) if config_file else {}), **flags})
-        with whole_imports():
+        with imports_contained():
             from paddle_ac.training.benchmark import benchmark
 
         result = benchmark(config, rounds, seconds)

@@ -6,11 +6,10 @@ on a free port that is printed, until Ctrl-C.
 
 from __future__ import annotations
 
-import os
-import signal
+from paddle_ac.process import start_command
 
-if __name__ == "__main__":  # while there is nothing to lose: the imports take a while
-    signal.signal(signal.SIGINT, lambda *_: os._exit(130))
+if __name__ == "__main__":
+    start_command()
 
 import sys
 from typing import Any

@@ -6,11 +6,10 @@ With --record or --render it plays one episode to look at, or as many as
 
 from __future__ import annotations
 
-import os
-import signal
+from paddle_ac.process import imports_contained, start_command
 
-if __name__ == "__main__":  # while there is nothing to lose: the imports take a while
-    signal.signal(signal.SIGINT, lambda *_: os._exit(130))
+if __name__ == "__main__":
+    start_command()
 
 import json
 import sys
@@ -22,7 +21,6 @@ from paddle_ac.command_line import (
     file_ending_in,
     find_modules_here,
     one_of,
-    whole_imports,
     whole_number,
 )
 from paddle_ac.config import LARGEST_SEED
@@ -35,7 +33,7 @@ def main(arguments: list[str]) -> None:
         watched = flags["render"] or flags["record"]
         episodes = flags["episodes"] or (1 if watched else 100)
         chosen = flags["run_dir"], flags["checkpoint"], episodes, flags["seed"], flags["sampled"]
-        with whole_imports():
+        with imports_contained():
             from paddle_ac.training.evaluate import evaluate_run
             from paddle_ac.training.recording import watch_run
         result = watch_run(flags["record"], *chosen) if watched else evaluate_run(*chosen)

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import os
-import signal
+from paddle_ac.process import imports_contained, start_command
 
-if __name__ == "__main__":  # while there is nothing to lose: the imports take a while
-    signal.signal(signal.SIGINT, lambda *_: os._exit(130))
+if __name__ == "__main__":
+    start_command()
 
 import sys
 from typing import Any
 
-from paddle_ac.command_line import ArgumentParser, exit_codes, find_modules_here, one_of, whole_imports
+from paddle_ac.command_line import ArgumentParser, exit_codes, find_modules_here, one_of
 
 
 def main(arguments: list[str]) -> None:
     with exit_codes():
         find_modules_here()
         flags = _parse(arguments)
-        with whole_imports():
+        with imports_contained():
             from paddle_ac.training.export import export_run
 
         result = export_run(flags["run_dir"], flags["format"], flags["checkpoint"], flags["output"])

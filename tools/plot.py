@@ -9,11 +9,10 @@ another of the same configuration and seed went further.
 
 from __future__ import annotations
 
-import os
-import signal
+from paddle_ac.process import imports_contained, start_command
 
-if __name__ == "__main__":  # while there is nothing to lose: the imports take a while
-    signal.signal(signal.SIGINT, lambda *_: os._exit(130))
+if __name__ == "__main__":
+    start_command()
 
 import sys
 from typing import Any
@@ -25,7 +24,8 @@ def main(arguments: list[str]) -> None:
     with exit_codes():
         flags = _parse(arguments)
         show_log()
-        from paddle_ac.training.plotting import X_AXES, plot_runs  # after the checks: Matplotlib takes a while
+        with imports_contained():  # after the checks: Matplotlib takes a while
+            from paddle_ac.training.plotting import X_AXES, plot_runs
 
         x_axes = tuple(X_AXES) if flags["x"] == "both" else (flags["x"],)
         plot_runs(flags["runs"], flags["output"], x_axes, flags["metric"], flags["smooth"])

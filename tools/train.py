@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import signal
+from paddle_ac.process import imports_contained, start_command
 
-if __name__ == "__main__":  # while there is nothing to lose: the imports take a while
-    signal.signal(signal.SIGINT, lambda *_: os._exit(130))
+if __name__ == "__main__":
+    start_command()
 
 import argparse
 import sys
@@ -21,7 +20,6 @@ from paddle_ac.command_line import (
     find_modules_here,
     seed_list,
     show_log,
-    whole_imports,
     whole_number,
 )
 from paddle_ac.config import CONFIGS, find_config_class, make_config, read_yaml
@@ -37,9 +35,6 @@ examples:
   python tools/train.py --resume runs/acrobot --total-steps 1000000
   python tools/train.py --algo a3c --seeds 0,1,2,3,4
 """
-
-
-EXIT_CODES = {"interrupt": 130, "error": 1}
 
 
 def main(arguments: list[str]) -> None:
@@ -66,15 +61,18 @@ def main(arguments: list[str]) -> None:
                 summary = train_repeats(config, seeds, run_dir, jobs, progress)
             print(report_repeats(summary))
         else:
-            with whole_imports():
+            with imports_contained():
                 from paddle_ac.training.train import resume, train  # after the checks: it takes a second
 
             summary = resume(resumed, flags, progress) if resumed is not None else train(config, run_dir, progress)
             print(report_run(summary))
-        if dashboard and summary["stopped_by"] != "interrupt" and sys.stdin.isatty():
+        if summary["stopped_by"] == "interrupt":
+            raise KeyboardInterrupt
+        if dashboard and sys.stdin.isatty():
             print(f"VisualDL stays at {dashboard.address} until Ctrl-C")
             dashboard.stay()
-        sys.exit(EXIT_CODES.get(summary["stopped_by"], 0))
+        if summary["stopped_by"] == "error":
+            sys.exit(1)
 
 
 def _parse(arguments: list[str]) -> dict[str, Any]:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+from paddle_ac.process import imports_contained, start_command
+
+if __name__ == "__main__":
+    start_command()
+
 import argparse
-import os
-import signal
-
-if __name__ == "__main__":  # while there is nothing to lose: the imports take a while
-    signal.signal(signal.SIGINT, lambda *_: os._exit(130))
-
 import sys
 from types import ModuleType
 from typing import Any
@@ -45,13 +44,14 @@ def main(arguments: list[str]) -> None:
         result = tuning.tune(config, space, trials, study_dir, jobs, progress)
         print(report_study(result))
         if result["stopped_by"] == "interrupt":
-            sys.exit(130)
+            raise KeyboardInterrupt
         sys.exit(0 if result["best"] else 1)
 
 
 def _import_tuning() -> ModuleType:
     try:
-        from paddle_ac.training import tune
+        with imports_contained():
+            from paddle_ac.training import tune
     except ModuleNotFoundError as error:
         if error.name != "optuna":
             raise

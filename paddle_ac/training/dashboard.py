@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from multiprocessing_env import Channel, WorkerDiedError, WorkerProcess
+from paddle_ac.process import imports_contained
+from paddle_ac.training.interrupt import interrupts
 
 HOST = "127.0.0.1"
 SECONDS_CACHED = 2.0  # what was read of the runs, so that curves grow as they are looked at
@@ -52,13 +54,18 @@ class Dashboard:
         """Wait for Ctrl-C.
 
         Raises:
+            KeyboardInterrupt: SIGTERM or SIGHUP came instead.
             WorkerDiedError: VisualDL has ended by itself.
         """
-        try:
-            while self._process.process.is_alive():
-                self._process.process.join(1.0)  # without a limit Ctrl-C would not be heard on Windows
-        except KeyboardInterrupt:
-            return
+        with interrupts() as interrupt:
+            try:
+                while self._process.process.is_alive():
+                    self._process.process.join(1.0)  # without a limit, Ctrl-C would have no effect on Windows
+            except KeyboardInterrupt:
+                if interrupt.number not in (None, signal.SIGINT):
+                    raise
+                interrupt.clear()
+                return
         raise WorkerDiedError(f"VisualDL {self._process.how_it_ended()}")
 
     def close(self) -> None:
@@ -86,11 +93,12 @@ def _serve(channel: Channel, folder: str) -> None:
 
 
 def _make_server(folder: str) -> Any:
-    from flask import Response, request
-    from visualdl.server import lib
-    from visualdl.server.app import create_app
-    from visualdl.server.args import ParseArgs
-    from werkzeug.serving import make_server
+    with imports_contained():
+        from flask import Response, request
+        from visualdl.server import lib
+        from visualdl.server.app import create_app
+        from visualdl.server.args import ParseArgs
+        from werkzeug.serving import make_server
 
     # Both log on the terminal, where the training is: every request, and every run that has no evaluation yet.
     for name in ("werkzeug", "vdl_logger"):

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
-import io
 import math
 import os
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 import numpy as np
 import portalocker
 import yaml
-from visualdl import LogWriter
 
 from paddle_ac.config import RunConfig
 from paddle_ac.errors import CheckpointError, ConfigError
+from paddle_ac.process import imports_contained
 from paddle_ac.training.run_folder import RunFolder
+
+if TYPE_CHECKING:
+    from visualdl import LogWriter
 
 COMMON_TAGS = (
     "charts/episode_return",
@@ -91,6 +92,7 @@ class Logger:
         self._table.flush()
         for tag, mean in means.items():
             self._visualdl.add_scalar(tag=tag, value=mean, step=env_steps)
+        self._visualdl.flush()
 
     def write_hyper_parameters(self, config: RunConfig) -> None:
         """Write what runs are compared by, once: VisualDL takes the first that a file holds."""
@@ -114,7 +116,7 @@ class Logger:
     def state_dict(self) -> dict[str, Any]:
         """What is still to be averaged, and how long the files are at this moment."""
         self._table.flush()
-        self._visualdl._get_file_writer().flush()
+        self._visualdl.flush()
         return {
             "pending": {tag: list(total) for tag, total in self.pending.items()},
             "progress_bytes": self.folder.progress.stat().st_size,
@@ -169,8 +171,44 @@ def _open_alone(path: Path) -> TextIO:
 
 
 def _open_visualdl(path: Path) -> LogWriter:
-    with contextlib.redirect_stdout(io.StringIO()):  # it announces that it appends, which is what is wanted
-        return LogWriter(logdir=str(path.parent), file_name=path.name)
+    """A writer that appends to one file.
+
+    VisualDL's own way to the disk prints when it appends, and loses what a full disk does not take.
+    """
+    with imports_contained():  # here, where a log is written: the import writes into the home folder
+        from visualdl import LogWriter
+
+    class RunWriter(LogWriter):
+        def __init__(self) -> None:
+            self._records = _RecordFile(path)
+            super().__init__(logdir=str(path.parent))
+
+        def _get_file_writer(self) -> _RecordFile:
+            self._file_writer = self._records
+            self._all_writers = {self._logdir: self._records}
+            return self._records
+
+    return RunWriter()
+
+
+class _RecordFile:
+    """VisualDL's records in a file: each as its length (uint64, little-endian) and its protocol buffer."""
+
+    def __init__(self, path: Path):
+        self._file = path.open("ab")
+
+    def get_filename(self) -> str:
+        return self._file.name
+
+    def add_record(self, record: Any) -> None:
+        data = record.SerializeToString()
+        self._file.write(len(data).to_bytes(8, "little") + data)
+
+    def flush(self) -> None:
+        self._file.flush()
+
+    def close(self) -> None:
+        self._file.close()
 
 
 def _cut(path: Path, num_bytes: int) -> None:

@@ -7,14 +7,18 @@ networks is watched, layer by layer, and written down in that format; VisualDL m
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable
 from typing import Any
 
 from paddle import nn, utils
 from paddle.base import core
-from visualdl.component.graph import analyse_model
+
+from paddle_ac.process import imports_contained
 
 OBSERVATIONS = "observations"
+
+_drawing = threading.Lock()
 
 
 def draw_networks(networks: dict[str, nn.Layer], observation_shape: tuple[int, ...], run: Callable[[], Any]) -> str:
@@ -40,7 +44,10 @@ def draw_networks(networks: dict[str, nn.Layer], observation_shape: tuple[int, .
     finally:
         for hook in hooks:
             hook.remove()
-    with utils.unique_name.guard():  # the graph's names are no concern of the layers that are made after it
+    with imports_contained():
+        from visualdl.component.graph import analyse_model
+    # Names in the graph do not count for layers that are made later. Paddle has one generator of names for all threads.
+    with _drawing, utils.unique_name.guard():
         return json.dumps(analyse_model(program.serialize()))
 
 

@@ -60,6 +60,12 @@ class StepsBar(FittingBar):
         return meter
 
 
+def is_terminal(stream: Any) -> bool:
+    """Whether a standard stream is a terminal; services and ``pythonw`` have none, or one without ``isatty``."""
+    isatty = getattr(stream, "isatty", None)
+    return isatty is not None and isatty()
+
+
 def name_of(env_id: str) -> str:
     """An environment's id without the module or the library that it is from, shortened if it is long."""
     name = env_id.rpartition(":")[2]

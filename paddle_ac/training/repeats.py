@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
@@ -16,7 +17,8 @@ from paddle_ac.config import RunConfig, change_config, change_on_resume, make_co
 from paddle_ac.envs.make import settle_vec, tell_vec
 from paddle_ac.errors import ConfigError, quoted
 from paddle_ac.training.checkpoint import load_checkpoint, write_atomically
-from paddle_ac.training.progress import StepsBar
+from paddle_ac.training.interrupt import interrupts
+from paddle_ac.training.progress import StepsBar, is_terminal
 from paddle_ac.training.report import as_duration
 from paddle_ac.training.run_folder import RunFolder, refused_without_a_trace, repeats_file
 from paddle_ac.training.side_by_side import Ending, Job, run_side_by_side, runs_that_fit
@@ -126,7 +128,7 @@ def _train_all(
         desc=f"{config.algo}, {len(jobs)} runs",
         initial=sum(steps.values()),
         total=len(jobs) * config.total_steps,
-        disable=None if progress else True,
+        disable=not progress or not is_terminal(sys.stderr),
     )
 
     def advance(job: Job, env_steps: int) -> None:
@@ -149,10 +151,11 @@ def _train_all(
         if progress:
             tqdm.write(f"{name}: {told}")
 
-    with bar:
-        is_complete = run_side_by_side(iter(jobs), num_jobs, on_point, on_end)
-    summary = _summarize(folder, config, seeds, failures, is_complete)
-    write_atomically(folder / "summary.json", (json.dumps(summary, indent=2) + "\n").encode())
+    with interrupts() as interrupt, interrupt.deferred():
+        with bar:
+            is_complete = run_side_by_side(iter(jobs), num_jobs, on_point, on_end)
+        summary = _summarize(folder, config, seeds, failures, is_complete)
+        write_atomically(folder / "summary.json", (json.dumps(summary, indent=2) + "\n").encode())
     return summary
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
+import math
 import multiprocessing.connection
 import os
-import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -14,11 +14,12 @@ from typing import Any
 
 from tqdm import tqdm
 
-from multiprocessing_env import Channel, WorkerProcess, signals_held
+from multiprocessing_env import Channel, WorkerProcess
 from paddle_ac.config import RunConfig
 from paddle_ac.envs.make import default_num_workers
 from paddle_ac.errors import ConfigError
-from paddle_ac.training.interrupt import interrupt_noted
+from paddle_ac.process import escape_output, imports_contained
+from paddle_ac.training.interrupt import interrupts
 
 SECONDS_BETWEEN_LOOKS = 0.2  # for Ctrl-C, where no run has anything to tell
 
@@ -88,7 +89,7 @@ def run_side_by_side(
     running: dict[Any, tuple[WorkerProcess, Job]] = {}
     stopping = False
     try:
-        with interrupt_noted() as interrupt:
+        with interrupts() as interrupt, interrupt.deferred():
             while True:
                 while len(running) < num_jobs and not interrupt.is_set() and (job := next(jobs, None)):
                     process = WorkerProcess(job.run_dir, _train, (job,), leads_group=False)
@@ -129,7 +130,8 @@ def _hear(process: WorkerProcess) -> Any:
 
 def _train(channel: Channel, job: Job) -> None:
     """What the process of a run does."""
-    # Before Paddle and VisualDL are imported, which have handlers of their own: what a run warns of, with its name.
+    escape_output()
+    # Before Paddle and VisualDL are imported, which have handlers of their own: warnings with the run's name.
     logging.basicConfig(level=logging.WARNING, format=f"{job.run_dir}: %(message)s", stream=sys.stdout)
     tqdm.set_lock(threading.RLock())  # its own is a semaphore, which a process that is killed would leave behind
 
@@ -137,22 +139,21 @@ def _train(channel: Channel, job: Job) -> None:
         channel.send((env_steps, mean_return))
         return mean_return is None or channel.recv()
 
-    try:
-        with signals_held(signal.SIGTERM):  # which Paddle answers with a stack trace of its own until it is imported
-            from paddle_ac.training.train import resume, train  # here: the parent can do without Paddle
-
-            signal.signal(signal.SIGTERM, signal.default_int_handler)  # outside of training, where it is noted
-        if job.config is not None:
-            summary = train(job.config, job.run_dir, progress=False, on_point=on_point)
-        else:
-            summary = resume(job.run_dir, job.changes, progress=False, on_point=on_point)
-        ending = Ending(summary)
-    except KeyboardInterrupt:
-        ending = Ending()
-    except Exception as error:
-        is_bad_input = isinstance(error, ConfigError) and job.config is not None
-        ending = Ending(
-            error=str(error) if is_bad_input else f"{type(error).__name__}: {error}", is_bad_input=is_bad_input
-        )
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # all is written down, and it remains to be told
-    channel.send(ending)
+    with interrupts() as interrupt:
+        try:
+            with imports_contained():
+                from paddle_ac.training.train import resume, train  # here: the parent does not need Paddle
+            if job.config is not None:
+                summary = train(job.config, job.run_dir, progress=False, on_point=on_point)
+            else:
+                summary = resume(job.run_dir, job.changes, progress=False, on_point=on_point)
+            ending = Ending(summary)
+        except KeyboardInterrupt:
+            ending = Ending()
+        except Exception as error:
+            is_bad_input = isinstance(error, ConfigError) and job.config is not None
+            ending = Ending(
+                error=str(error) if is_bad_input else f"{type(error).__name__}: {error}", is_bad_input=is_bad_input
+            )
+        with interrupt.deferred(patience=math.inf):
+            channel.send(ending)

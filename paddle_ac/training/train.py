@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import platform
 import sys
 import time
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from typing import Any
 
 import gymnasium
@@ -23,18 +24,17 @@ from paddle_ac.algorithms.registry import ALGORITHMS
 from paddle_ac.config import RunConfig, change_on_resume, write_yaml
 from paddle_ac.envs.make import FINAL_EVALUATION, make_evaluation_envs, make_shown_env, settle_vec, tell_vec
 from paddle_ac.errors import CheckpointError, ConfigError, NonFiniteError
+from paddle_ac.process import imports_contained
 from paddle_ac.training.checkpoint import load_checkpoint, save_checkpoint, write_atomically
 from paddle_ac.training.evaluate import evaluate, num_evaluation_envs
-from paddle_ac.training.interrupt import interrupt_noted
+from paddle_ac.training.interrupt import Interrupt, interrupts
 from paddle_ac.training.logger import Logger
 from paddle_ac.training.network_graph import draw_networks
-from paddle_ac.training.progress import StepsBar, name_of
+from paddle_ac.training.progress import StepsBar, is_terminal, name_of
 from paddle_ac.training.run_folder import RunFolder
 from paddle_ac.training.showing import Spread, show_episode, without_screen
 
 WATCHED_STEPS = 64  # of an evaluation, at most, of which the observations make the histograms
-
-paddle.disable_signal_handler()  # it would answer SIGTERM with a C++ stack trace
 
 OnPoint = Callable[[int, float | None], bool]
 
@@ -60,19 +60,18 @@ def train(
         NonFiniteError: a NaN or an infinity in an observation, a reward or the loss.
     """
     folder = RunFolder.new(config, run_dir)
-    settled = settle_vec(config)
-    algorithm = ALGORITHMS[config.algo].from_config(settled)
-    try:
-        with interrupt_noted() as interrupt:  # what has a folder has a checkpoint to go on from
+    with interrupts() as interrupt:
+        settled = settle_vec(config)
+        algorithm = ALGORITHMS[config.algo].from_config(settled)
+        with closing(algorithm), interrupt.deferred():  # what has a folder has a checkpoint to resume from
             folder.begin(settled)
             tell_vec(config)
-            run = _Run(settled, folder, algorithm, Logger(folder, algorithm.metric_tags), on_point)
+            logger = Logger(folder, algorithm.metric_tags)
+            run = _Run(settled, folder, algorithm, logger, interrupt, on_point)
             warn_about_images(algorithm)
             run.introduce()
             run.save()
-        return run.write_down("interrupt", None) if interrupt.is_set() else run.finish(progress)
-    finally:
-        algorithm.close()
+            return run.finish(progress)
 
 
 def resume(
@@ -111,21 +110,19 @@ def resume(
     if state["algorithm"]["env_steps"] >= config.total_steps and folder.is_over(config.total_steps):
         steps = state["algorithm"]["env_steps"]
         raise ConfigError(f"{run_dir} has reached {steps:,} steps: go on with a larger --total-steps")
-    algorithm = ALGORITHMS[config.algo].from_config(config)
-    try:
+    with interrupts() as interrupt, closing(ALGORITHMS[config.algo].from_config(config)) as algorithm:
         try:
             algorithm.load_state_dict(state["algorithm"])
         except ValueError as error:
             raise CheckpointError(f"{folder.latest} cannot be resumed: {error}") from None
-        logger = Logger.resume(folder, algorithm.metric_tags, state["logger"])
-        write_yaml(config, folder.config)
-        run = _Run(config, folder, algorithm, logger, on_point)
-        run.load_state_dict(state)
-        if config != before:
-            logger.write_configuration(config, algorithm.env_steps)
-        return run.finish(progress)
-    finally:
-        algorithm.close()
+        with interrupt.deferred():
+            logger = Logger.resume(folder, algorithm.metric_tags, state["logger"])
+            write_yaml(config, folder.config)
+            run = _Run(config, folder, algorithm, logger, interrupt, on_point)
+            run.load_state_dict(state)
+            if config != before:
+                logger.write_configuration(config, algorithm.env_steps)
+            return run.finish(progress)
 
 
 class _Run:
@@ -151,12 +148,14 @@ class _Run:
         folder: RunFolder,
         algorithm: Algorithm,
         logger: Logger,
+        interrupt: Interrupt,
         on_point: OnPoint | None,
     ):
         self.config = config
         self.folder = folder
         self.algorithm = algorithm
         self.logger = logger
+        self.interrupt = interrupt
         self.on_point = on_point
         self.train_seconds = 0.0
         self.episodes = 0
@@ -207,16 +206,17 @@ class _Run:
         save_checkpoint(self.folder.latest, state)
 
     def finish(self, progress: bool) -> dict[str, Any]:
-        """Train to the end, or until Ctrl-C; write the summary and the picture whatever happens."""
+        """Train to the end or until a stop signal; write the summary and the picture whatever happens."""
         final_returns = None
         try:
             stopped_by = self._train(progress)
             self._settle()
             self.save()  # before the curves' last point: a run that goes on from here writes that one with more in it
             if stopped_by == "total_steps":
-                if self.evaluated < self.algorithm.env_steps:
-                    self._evaluate_the_end(self.algorithm.env_steps)
-                final_returns = self._evaluate(self.algorithm.policy, FINAL_EVALUATION)
+                with self.interrupt.at_once():  # the checkpoint is written: resuming evaluates again
+                    if self.evaluated < self.algorithm.env_steps:
+                        self._evaluate_the_end(self.algorithm.env_steps)
+                    final_returns = self._evaluate(self.algorithm.policy, FINAL_EVALUATION)
         except KeyboardInterrupt:  # in the final evaluation, or a second one: what was saved stays
             self._save_if_asynchronous()
             return self.write_down("interrupt", None)
@@ -248,13 +248,13 @@ class _Run:
             desc=f"{config.algo} {name_of(config.env)}",
             initial=algorithm.env_steps,
             total=config.total_steps,
-            disable=not progress or not sys.stderr.isatty(),
+            disable=not progress or not is_terminal(sys.stderr),
         )
         # An asynchronous algorithm learns on through evaluations; its first update starts its workers and is left out.
         learning_since: float | None = None
-        with bar, interrupt_noted() as interrupt:
+        with bar:
             steps, goes_on = algorithm.env_steps, True
-            while goes_on and not algorithm.is_done and not interrupt.is_set():
+            while goes_on and not algorithm.is_done and not self.interrupt.is_set():
                 if not algorithm.asynchronous:
                     learning_since = time.perf_counter()
                 self._take(algorithm.update())
@@ -278,7 +278,7 @@ class _Run:
                 if _crossed(steps_before, steps, config.checkpoint_interval):
                     self.save()
                 bar.update(steps - steps_before)
-            if interrupt.is_set():
+            if self.interrupt.is_set():
                 return "interrupt"
             return "total_steps" if algorithm.is_done else "pruned"
 
@@ -343,10 +343,11 @@ class _Run:
             self.logger.write_image("eval/episode", frames, steps)
 
     def _keep_as_best(self, policy: Policy, mean_return: float, steps: int) -> None:
-        self.best = {"mean_return": mean_return, "env_steps": steps}
+        best = {"mean_return": mean_return, "env_steps": steps}
         learned = {"parameters": policy.parameter_arrays(), "encoder": policy.encode.state_dict()}
-        saved = {"algo": self.config.algo, "format": POLICY_FORMAT, **self.best, **learned}
+        saved = {"algo": self.config.algo, "format": POLICY_FORMAT, **best, **learned}
         save_checkpoint(self.folder.best, saved)
+        self.best = best
 
     def _write_point(self, steps: int) -> None:
         steps_before, updates, seconds = self.last_point
@@ -358,7 +359,7 @@ class _Run:
         self.logger.write(steps, self.train_seconds)
 
     def write_down(self, stopped_by: str, final_returns: np.ndarray | None, error: str | None = None) -> dict[str, Any]:
-        with interrupt_noted():  # a further Ctrl-C does not break off what is all but done
+        with self.interrupt.deferred(patience=math.inf):
             return self._write_summary(stopped_by, final_returns, error)
 
     def _write_summary(self, stopped_by: str, final_returns: np.ndarray | None, error: str | None) -> dict[str, Any]:
@@ -393,9 +394,10 @@ class _Run:
                 "gymnasium": gymnasium.__version__,
             },
         }
-        from paddle_ac.training.plotting import plot_run  # here: Matplotlib would keep the first update waiting
-
         write_atomically(self.folder.summary, (json.dumps(summary, indent=2) + "\n").encode())
+        with imports_contained():
+            from paddle_ac.training.plotting import plot_run  # here: Matplotlib would delay the first update
+
         plot_run(self.folder.progress, self.folder.curves, f"{config.algo} on {config.env}, seed {config.seed}")
         return summary
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from tqdm import tqdm
 from paddle_ac.config import RunConfig, change_config, make_config, nearest, read_yaml, write_yaml
 from paddle_ac.envs.make import settle_vec, tell_vec
 from paddle_ac.errors import ConfigError, quoted
-from paddle_ac.training.progress import FittingBar
+from paddle_ac.training.progress import FittingBar, is_terminal
 from paddle_ac.training.report import as_duration, first_and_last_line
 from paddle_ac.training.run_folder import base_file, refused_without_a_trace, space_file
 from paddle_ac.training.side_by_side import Ending, Job, run_side_by_side, runs_that_fit
@@ -121,7 +122,7 @@ def _search(
         desc="trials",
         initial=min(_num_done(study), num_trials),
         total=num_trials,
-        disable=None if progress else True,
+        disable=not progress or not is_terminal(sys.stderr),
     )
     trials: dict[str, Trial] = {}
     steps: dict[str, int] = {}  # of the trials under way
