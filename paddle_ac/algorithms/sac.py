@@ -29,8 +29,8 @@ from paddle_ac.nn.sac_networks import SquashedGaussianActor, TwinCritic
 class SAC(Synchronous):
     """Soft actor-critic with twin critics and a learned temperature (Haarnoja et al. 2018, arXiv:1812.05905).
 
-    An update plays ``train_freq`` steps in N environments, keeps them, and takes ``gradient_steps`` steps along the
-    gradients of three losses over batches of kept transitions.
+    An update takes ``train_freq`` steps in N environments, stores them in the replay buffer, and takes
+    ``gradient_steps`` gradient steps on the losses of critics, actor and temperature, each over a sampled batch.
 
     Args:
         config: hyper-parameters.
@@ -38,10 +38,10 @@ class SAC(Synchronous):
 
     Attributes:
         policy: the actor; ``policy.act(observations)`` chooses actions.
-        actor: the same network in NumPy, on the same memory, which plays and learns at less cost.
+        actor: the same network in NumPy, on the same memory; it acts and learns at less cost.
         critic: both critics, in NumPy.
-        replay: the transitions that are learned from; actions in the cube ``[-1, 1]^A``, features and rewards as the
-            environments gave them.
+        replay: the replay buffer; actions in the cube ``[-1, 1]^A``, features and rewards as the environments returned
+            them.
         env_steps: steps of single environments so far.
         num_updates: gradient steps so far.
 
@@ -120,12 +120,12 @@ class SAC(Synchronous):
         return {"actor": self.policy, "critics": self.critic_network}
 
     def inspect(self, observations: np.ndarray, state: np.ndarray) -> dict[str, np.ndarray]:
-        """What the policy makes of observations, and the lower estimate of its mean action; see ``Algorithm.inspect``.
+        """Return the policy's Gaussians and the critics' values for a batch; see ``Algorithm.inspect``.
 
-        Means and deviations are those of the Gaussian, before the tanh.
+        Means and deviations are those before the tanh; values are the smaller of both critics for the mean action.
         """
         gaussian = self.policy(observations)
-        features = paddle.to_tensor(self.encode(observations), stop_gradient=False)  # to be seen in the graph
+        features = paddle.to_tensor(self.encode(observations), stop_gradient=False)  # so that graphs show it
         values = self.critic_network(features, gaussian.mean.tanh()).min(axis=0)
         return {
             "policy/means": gaussian.mean.numpy(),
@@ -134,11 +134,11 @@ class SAC(Synchronous):
         }
 
     def update(self) -> dict[str, Any]:
-        """Play for ``train_freq`` steps, then learn for ``gradient_steps``; before ``learning_starts`` only play.
+        """Take ``train_freq`` environment steps and, from ``learning_starts`` on, ``gradient_steps`` gradient steps.
 
         Returns:
-            metrics by tag; those of episodes hold a list with an entry for each that finished, losses and diagnostics
-            one for each gradient step.
+            metrics by tag; those of episodes are lists with an entry for each finished episode, losses and diagnostics
+            lists with an entry for each gradient step.
 
         Raises:
             NonFiniteError: a NaN or an infinity in an observation, a reward or a loss.
@@ -146,7 +146,7 @@ class SAC(Synchronous):
         """
         rollout = self.collector.collect(self._act)
         self.env_steps += rollout.rewards.size
-        self._keep(rollout)
+        self._store(rollout)
         metrics = self._learn() if self.env_steps > self.config.learning_starts else {}
         return {
             "charts/episode_return": rollout.episode_returns,
@@ -168,11 +168,11 @@ class SAC(Synchronous):
         self.noise += np.float32(math.sqrt(1 - correlation**2)) * fresh
         return self.actor.act(observations, self.noise)
 
-    def _keep(self, rollout: Rollout) -> None:
-        """Put the steps of a rollout into the replay buffer, those of one time side by side, and into the moments.
+    def _store(self, rollout: Rollout) -> None:
+        """Add the transitions of a rollout to the replay buffer, ordered by time, and to the running moments.
 
-        The moments change before the gradient steps, so that the first of these have some to normalise by, and the
-        policy acts next, and is evaluated, by those that it last learned with.
+        The moments change before the gradient steps: the first of these need some, and the policy then acts and is
+        evaluated with the moments that it last learned with.
         """
         features = [self.encode.flatten(observations) for observations in rollout.observations]
         features.append(self.encode.flatten(rollout.last_observations))
@@ -198,7 +198,7 @@ class SAC(Synchronous):
         return metrics
 
     def sample(self) -> Batch:
-        """Kept transitions, their features and rewards normalised and scaled by what is known now."""
+        """Sample a batch from the replay buffer, normalised and scaled by the present statistics."""
         batch = self.replay.sample(self.config.batch_size, self.generator)
         if self.encode.moments is not None:
             for features in (batch.features, batch.next_features):  # in place, for the critics' inputs to hold them too
@@ -225,12 +225,11 @@ class SAC(Synchronous):
         self._check_finite(critic_loss)
         self.optimizers["critic"].step(self._critic_gradient, config.critic_learning_rate)
 
-        minimum, at_inputs = self.critic.minimum(np.concatenate([batch.features, drawn.actions], axis=1))
+        minimum, grad_inputs = self.critic.minimum(np.concatenate([batch.features, drawn.actions], axis=1))
         actor_loss = -alpha * entropy - float(minimum.mean())  # equation 9
         self._check_finite(actor_loss)
-        batch_size = np.float32(config.batch_size)
-        at_actions = at_inputs[:, self.encode.num_features :] / -batch_size
-        self.actor.backward(drawn, at_actions, alpha / config.batch_size, self._actor_gradient_views)
+        grad_actions = grad_inputs[:, self.encode.num_features :] / -np.float32(config.batch_size)
+        self.actor.backward(drawn, grad_actions, alpha / config.batch_size, self._actor_gradient_views)
         self.optimizers["actor"].step(self._actor_gradient, config.actor_learning_rate)
 
         excess_entropy = entropy - self.target_entropy  # the gradient with respect to log alpha
@@ -248,9 +247,10 @@ class SAC(Synchronous):
         }
 
     def targets(self, batch: Batch, alpha: float) -> np.ndarray:
-        """What the critics should have said, ``r + gamma * (min Q'(s', a') - alpha * log pi(a'|s'))``; ``[B]`` float32.
+        """Compute ``r + gamma * (min Q'(s', a') - alpha * log pi(a'|s'))``, or ``r`` after a termination (equation 6).
 
-        The next actions are drawn from the policy as it is; after a termination there is nothing to come (equation 6).
+        Returns:
+            ``[B]`` float32; the next actions a' are drawn from the present policy.
         """
         drawn = self.actor.draw(batch.next_features, self.generator)
         values = self.target.values(np.concatenate([batch.next_features, drawn.actions], axis=1)).min(axis=0)
@@ -308,7 +308,7 @@ class SAC(Synchronous):
         """The parts of an update, to be timed; see ``Algorithm.phases``."""
 
         def learn(rollout: Rollout) -> None:
-            self._keep(rollout)
+            self._store(rollout)
             self._learn()
 
         return phases_of_update(self.collector, self._act_by_policy, learn)

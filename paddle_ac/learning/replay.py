@@ -1,4 +1,4 @@
-"""Transitions of the past, to be learned from again and again."""
+"""Replay buffer of transitions for off-policy learning."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ class Batch:
     Attributes:
         inputs: ``[B, F + A]``, features of the observation and the action side by side, as a critic takes them.
         features: ``[B, F]``, of the observation: the first columns of ``inputs``, on the same memory.
-        next_features: ``[B, F]``, of the observation that followed, in the same episode.
+        next_features: ``[B, F]``, of the next observation of the same episode; arbitrary where it terminated.
         rewards: ``[B]``.
-        terminated: ``[B]``, 1 where the episode ended there, 0 elsewhere, at a time limit as well.
+        terminated: ``[B]``, 1 where the episode terminated, else 0; a truncation is 0.
     """
 
     inputs: np.ndarray
@@ -28,18 +28,18 @@ class Batch:
 
 
 class ReplayBuffer:
-    """The last transitions, each a row of one array; the oldest give way to new ones.
+    """The latest transitions, each a row of one array; new ones replace the oldest.
 
-    The array is allocated as a whole and costs memory only as far as it has been written. A transition lies in one
-    row, so that a batch is gathered from as many places as it has transitions.
+    The array is allocated at once, but only the written rows cost memory. A transition is one row, so that sampling
+    reads one contiguous piece of memory for each.
 
     Args:
-        capacity: transitions that it holds.
+        capacity: largest number of transitions.
         num_features: F, of an observation.
         num_actions: A, numbers in an action.
 
     Attributes:
-        size: transitions that it holds now.
+        size: present number of transitions.
     """
 
     def __init__(self, capacity: int, num_features: int, num_actions: int):
@@ -58,14 +58,15 @@ class ReplayBuffer:
         rewards: np.ndarray,
         terminated: np.ndarray,
     ) -> None:
-        """Keep M transitions, the oldest first.
+        """Add M transitions, ordered by time.
 
         Args:
             features: ``[M, F]``.
             actions: ``[M, A]``.
-            next_features: ``[M, F]``, at a time limit those of the episode's last observation, not of the next one's.
+            next_features: ``[M, F]``; at a truncation those of the episode's last observation, not of the next
+                episode's first.
             rewards: ``[M]``.
-            terminated: ``[M]``, the episode ended there by itself.
+            terminated: ``[M]``, the episode terminated there; false for a truncation.
         """
         rows = np.column_stack([features, actions, next_features, rewards, terminated])[-self.capacity :]
         places = (self._position + np.arange(len(rows))) % self.capacity
@@ -74,7 +75,7 @@ class ReplayBuffer:
         self.size = min(self.size + len(rows), self.capacity)
 
     def sample(self, batch_size: int, generator: np.random.Generator) -> Batch:
-        """Transitions drawn uniformly, one and the same perhaps more than once, copied."""
+        """Sample transitions uniformly with replacement; they are copies."""
         rows = self._rows[generator.integers(self.size, size=batch_size)]
         return Batch(
             inputs=rows[:, : self.num_inputs],
@@ -85,7 +86,7 @@ class ReplayBuffer:
         )
 
     def state_dict(self) -> dict[str, Any]:
-        """The transitions that it holds ``[size, 2 * F + A + 2]``, not copied, and where the next one goes."""
+        """Return the stored rows ``[size, 2 * F + A + 2]``, not copied, and the position of the next one."""
         return {"rows": self._rows[: self.size], "position": self._position, "capacity": self.capacity}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:

@@ -19,13 +19,13 @@ LOG_STD_RANGE = (-20.0, 2.0)  # of the paper's own code
 
 @dataclass(frozen=True)
 class DrawnActions:
-    """Actions of a policy, with what it takes to differentiate them.
+    """Sampled actions of a policy, with the intermediate results that their gradients need.
 
     Attributes:
         actions: ``[B, A]`` float32, in the cube ``[-1, 1]^A``.
         log_probabilities: ``[B]`` float32, in nats, of densities in the cube.
-        deviations: ``[B, A]``, what was added to the mean before tanh.
-        within: ``[B, A]`` bool, the network's logarithm of the deviation was within its range.
+        deviations: ``[B, A]``, ``std * noise``, the sample's distance from the mean before tanh.
+        within: ``[B, A]`` bool, the network's log-deviation is within ``LOG_STD_RANGE``.
         hidden: the outputs of the hidden layers.
     """
 
@@ -37,7 +37,7 @@ class DrawnActions:
 
 
 class NumpySquashedGaussianActor:
-    """Draws actions and differentiates them by the parameters.
+    """Samples actions and computes the gradient of a loss of them with respect to the parameters.
 
     Args:
         parameters: name to array, as ``FlatParameters.views`` gives them; read at every call and never copied.
@@ -55,14 +55,14 @@ class NumpySquashedGaussianActor:
         self.head = Linear(parameters, "head")
 
     def act(self, observations: np.ndarray, noise: np.ndarray) -> np.ndarray:
-        """As ``SquashedGaussianActor.act`` with a generator that gives standard normal noise ``[B, A]``."""
+        """Choose actions as ``SquashedGaussianActor.act`` does, from standard normal noise ``[B, A]``."""
         outputs = self.head(self.torso(self.encode(observations))[-1])
         num_actions = self.scale.num_actions
         mean, std = outputs[:, :num_actions], np.exp(np.clip(outputs[:, num_actions:], *LOG_STD_RANGE))
         return self.scale.to_box(np.tanh(mean + std * noise))
 
     def draw(self, features: np.ndarray, generator: np.random.Generator) -> DrawnActions:
-        """Actions for features ``[B, F]``, as ``SquashedGaussian.sample`` makes them from noise of the generator."""
+        """Sample actions for features ``[B, F]``, as ``SquashedGaussian.sample`` does, with noise of the generator."""
         hidden = self.torso(features)
         outputs = self.head(hidden[-1])
         num_actions = self.scale.num_actions
@@ -80,31 +80,35 @@ class NumpySquashedGaussianActor:
         )
 
     def backward(
-        self, drawn: DrawnActions, at_actions: np.ndarray, at_log_probability: float, gradient: dict[str, np.ndarray]
+        self,
+        drawn: DrawnActions,
+        grad_actions: np.ndarray,
+        grad_log_probability: float,
+        gradient: dict[str, np.ndarray],
     ) -> None:
-        """The gradient at the parameters, of a loss of actions and their log-probabilities.
+        """Gradient with respect to the parameters, for a loss of actions and their log-probabilities.
 
-        With ``a = tanh(u)``, ``u = mean + std * noise``: ``da/du = 1 - a^2``, ``dlog pi/du = 2 a``; the Gaussian's own
-        density depends, the noise being given, on the deviation alone: ``dlog pi/dlog std = -1``.
+        With ``a = tanh(u)``, ``u = mean + std * noise``: ``da/du = 1 - a^2``, ``dlog pi/du = 2 a``; for given
+        noise, the density of the Gaussian depends on the deviation alone: ``dlog pi/dlog std = -1``.
 
         Args:
-            drawn: as ``draw`` gave them.
-            at_actions: the loss's gradient at the actions, ``[B, A]``.
-            at_log_probability: that at each log-probability, the same for all.
+            drawn: the result of ``draw``.
+            grad_actions: gradient of the loss with respect to the actions, ``[B, A]``.
+            grad_log_probability: that with respect to each log-probability, the same for all.
             gradient: name to array in the parameter's shape; overwritten.
         """
-        weight = np.float32(at_log_probability)
-        at_mean = at_actions * (1 - drawn.actions * drawn.actions) + 2 * weight * drawn.actions
-        at_log_std = (at_mean * drawn.deviations - weight) * drawn.within
-        at_outputs = np.concatenate([at_mean, at_log_std], axis=1)
-        self.head.backward(drawn.hidden[-1], at_outputs, gradient)
-        self.torso.backward(drawn.hidden, self.head.at_inputs(at_outputs), gradient)
+        weight = np.float32(grad_log_probability)
+        grad_mean = grad_actions * (1 - drawn.actions * drawn.actions) + 2 * weight * drawn.actions
+        grad_log_std = (grad_mean * drawn.deviations - weight) * drawn.within
+        grad_outputs = np.concatenate([grad_mean, grad_log_std], axis=1)
+        self.head.backward(drawn.hidden[-1], grad_outputs, gradient)
+        self.torso.backward(drawn.hidden, self.head.at_inputs(grad_outputs), gradient)
 
 
 def squashed_log_probabilities(unsquashed: np.ndarray, noise: np.ndarray, log_std: np.ndarray) -> np.ndarray:
     """Log-densities ``[B]`` of ``tanh(unsquashed)``, in nats (Haarnoja et al. 2018, arXiv:1812.05905, equation 26).
 
-    ``log(1 - tanh(u)^2)`` is computed as ``2 * (log 2 - u - softplus(-2 u))``, which no ``u`` is too large for.
+    ``log(1 - tanh(u)^2)`` is computed as ``2 * (log 2 - u - softplus(-2 u))``, which is exact for large ``u`` too.
 
     Args:
         unsquashed: ``[B, A]``, drawn from a Gaussian.
@@ -129,13 +133,13 @@ class NumpyTwinCritic:
         self.head = Linear(parameters, "head")
 
     def values(self, inputs: np.ndarray) -> np.ndarray:
-        """Estimates ``[2, B]`` float32 for features and actions side by side ``[B, F + A]``."""
+        """Estimate soft values ``[2, B]`` float32 for features and actions side by side ``[B, F + A]``."""
         return self.head(self.torso(inputs)[-1])[..., 0]
 
     def loss_gradient(
         self, inputs: np.ndarray, targets: np.ndarray, gradient: dict[str, np.ndarray]
     ) -> tuple[float, np.ndarray]:
-        """The soft Bellman residual of both critics (equation 5) and its gradient, ``(Q - y) / B`` at the values.
+        """Soft Bellman residual of both critics (equation 5) and its gradient, ``(Q - y) / B`` for the values.
 
         Args:
             inputs: features and actions side by side, ``[B, F + A]``.
@@ -148,16 +152,16 @@ class NumpyTwinCritic:
         hidden = self.torso(inputs)
         values = self.head(hidden[-1])[..., 0]
         errors = values - targets
-        at_values = (errors / np.float32(len(targets)))[..., np.newaxis]
-        self.head.backward(hidden[-1], at_values, gradient)
-        self.torso.backward(hidden, self.head.at_inputs(at_values), gradient)
+        grad_values = (errors / np.float32(len(targets)))[..., np.newaxis]
+        self.head.backward(hidden[-1], grad_values, gradient)
+        self.torso.backward(hidden, self.head.at_inputs(grad_values), gradient)
         return 0.5 * float(np.vdot(errors, errors)) / len(targets), values
 
     def minimum(self, inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The smaller estimate ``[B]``, and its gradient at the inputs ``[B, F + A]``."""
+        """Smaller estimate ``[B]``, and its gradient with respect to the inputs ``[B, F + A]``."""
         hidden = self.torso(inputs)
         values = self.head(hidden[-1])[..., 0]
         smaller = values[0] < values[1]
-        at_values = np.stack([smaller, ~smaller]).astype(np.float32)[..., np.newaxis]
-        at_inputs = self.torso.at_inputs(hidden, self.head.at_inputs(at_values)).sum(axis=0)
-        return np.where(smaller, values[0], values[1]), at_inputs
+        grad_values = np.stack([smaller, ~smaller]).astype(np.float32)[..., np.newaxis]
+        grad_inputs = self.torso.at_inputs(hidden, self.head.at_inputs(grad_values)).sum(axis=0)
+        return np.where(smaller, values[0], values[1]), grad_inputs
