@@ -15,8 +15,9 @@ from typing import Annotated, Any, ClassVar, Literal
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from paddle_ac.errors import MAX_QUOTED, ConfigError, quoted
+from paddle_ac.errors import MAX_QUOTED, ConfigError, quoted, shortened
 from paddle_ac.family import MembersClasses
+from paddle_ac.files import write_atomically
 from paddle_ac.plain_yaml import read_plain_yaml
 
 LARGEST = 2**63 - 1  # of a whole number: what VisualDL and NumPy store
@@ -477,9 +478,18 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     return values
 
 
+def read_config(path: str | Path) -> RunConfig:
+    """Read a complete configuration, as ``write_yaml`` wrote it; ``ConfigError`` names the file."""
+    values = read_yaml(path)
+    try:
+        return make_config(values)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from None
+
+
 def write_yaml(config: RunConfig, path: str | Path) -> None:
     """Write the complete configuration, so that ``--config`` runs it again."""
-    Path(path).write_text(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False), encoding="utf-8")
+    write_atomically(path, yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False).encode())
 
 
 def nearest(name: Any, known: Iterable[str]) -> str:
@@ -497,9 +507,20 @@ def who_take(takers: list[str]) -> str:
 
 def _one_line(problem: Any) -> str:
     place = str(problem["loc"][0]) if problem["loc"] else ""  # of a part of hidden_sizes, the name is enough
-    message = re.sub(r"^(Input|String|Tuple) should ", "must ", problem["msg"].removeprefix("Value error, "))
+    message = _message(problem)
     if problem["type"] == "string_too_short":
         message = "must not be empty"
     choices = re.findall(r"'(\w+)'", message) if problem["type"] == "literal_error" else []
     hint = nearest(problem["input"], choices)
     return f"{place}: {message}, got {quoted(problem['input'])}{hint}" if place else message
+
+
+def first_problem(error: ValidationError) -> str:
+    """The first thing that is wrong with a nested value, with its place, as ``best/env_steps: must be ...``."""
+    problem = error.errors()[0]
+    place = "/".join(str(part) for part in problem["loc"])
+    return f"{shortened(place)}: {_message(problem)}, got {quoted(problem['input'])}"
+
+
+def _message(problem: Any) -> str:
+    return re.sub(r"^(Input|String|Tuple) should ", "must ", problem["msg"].removeprefix("Value error, "))

@@ -280,7 +280,9 @@ def test_a_run_that_ends_before_others_begin_is_left_out_and_named(tmp_path, cap
 
 
 def come_to_its_end(folder: Path, stopped_by: str = "total_steps") -> None:
-    (folder / "summary.json").write_text(json.dumps({"stopped_by": stopped_by, "env_steps": 4000}))
+    figures = dict.fromkeys(("steps_per_second", "eval_mean_return", "best_eval_mean_return"), 1.0)
+    summary = {"stopped_by": stopped_by, "env_steps": 4000, "train_seconds": 4.0, **figures}
+    (folder / "summary.json").write_text(json.dumps(summary))
 
 
 @pytest.mark.parametrize("summary", [None, "interrupt", "error"])

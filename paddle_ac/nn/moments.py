@@ -54,8 +54,10 @@ class RunningMoments:
         return {name: value.copy() for name, value in self.statistics.items()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from what ``state_dict`` gave; ``ValueError`` if it is of rows of another shape."""
-        if state["mean"].shape != self.mean.shape:
-            raise ValueError(f"the moments are of rows of shape {state['mean'].shape}, these of {self.mean.shape}")
+        """Restore what ``state_dict`` gave; ``ValueError`` if it is of rows of another shape."""
+        for name, value in self.statistics.items():
+            there = np.shape(state[name]) if name in state else "absent"
+            if there != value.shape:
+                raise ValueError(f"the {name} of the moments is {there} there and {value.shape} here")
         for name, value in self.statistics.items():
             value[...] = state[name]

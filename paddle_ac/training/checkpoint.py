@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
-import os
 import zlib
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from paddle_ac.errors import CheckpointError
+from paddle_ac.config import LARGEST, first_problem
+from paddle_ac.errors import CheckpointError, quoted, shortened
+from paddle_ac.files import write_atomically
+
+DTYPES = {"BOOL", "U8", "I8", "U16", "I16", "U32", "I32", "U64", "I64", "F16", "F32", "F64"}  # that NumPy has
 
 
 def save_checkpoint(path: str | Path, state: dict[str, Any]) -> None:
@@ -32,42 +36,143 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
     """Read what ``save_checkpoint`` wrote.
 
     Raises:
-        CheckpointError: no such file, or not a whole checkpoint.
+        CheckpointError: no such file, not a whole checkpoint, or contents that ``save_checkpoint`` never writes.
     """
     try:
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (a handle, not a dict)
+            names = list(file.keys())
+            dtypes = {name: file.get_slice(name).get_dtype() for name in names}
+            unknown = sorted(name for name in names if dtypes[name] not in DTYPES)
+            if unknown:
+                raise CheckpointError(
+                    f"{path} is not a checkpoint of paddle_ac: {quoted(unknown[0])} is of type {dtypes[unknown[0]]}"
+                )
+            arrays = {name: file.get_tensor(name) for name in names}
     except FileNotFoundError:
         raise CheckpointError(f"there is no checkpoint {path}") from None
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{path} is damaged or not a checkpoint: {error}") from None
+    except (SafetensorError, OSError, ValueError) as error:  # ValueError: a shape that NumPy does not take
+        if isinstance(error, CheckpointError):
+            raise
+        raise CheckpointError(f"{path} is damaged or not a checkpoint: {shortened(str(error))}") from None
     if metadata.keys() != {"state", "checksum"}:
         raise CheckpointError(f"{path} is not a checkpoint of paddle_ac")
     if metadata["checksum"] != _checksum(metadata["state"], arrays):
         raise CheckpointError(f"{path} is damaged: its contents do not agree with its checksum")
-    state = json.loads(metadata["state"])
+    try:
+        state = json.loads(metadata["state"])
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(f"{path} is damaged: its state is not JSON: {shortened(str(error))}") from None
+    if not isinstance(state, dict):
+        raise CheckpointError(f"{path} is damaged: its state is {quoted(state)}")
     for name, array in arrays.items():
-        *parents, leaf = name.split("/")
-        place = state
-        for parent in parents:
-            place = place[parent]
-        place[leaf] = array
+        _put_in_array(state, name, array, path)
     return state
 
 
-def write_atomically(path: str | Path, content: bytes) -> None:
-    """Write a file under a temporary name beside it, then rename: it is never seen half written."""
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+def load_run_state(path: Path, algo: str) -> dict[str, Any]:
+    """Read the checkpoint that a run of an algorithm resumes from; ``algorithm`` is left to the algorithm to check.
+
+    Raises:
+        CheckpointError: as ``load_checkpoint``, or the checkpoint of something else.
+    """
+    return _load_as(RunState, path, algo)
+
+
+def load_best_model(path: Path, algo: str) -> dict[str, Any]:
+    """Read the policy that did best in an evaluation: ``parameters``, ``encoder`` and ``env_steps``.
+
+    Raises:
+        CheckpointError: as ``load_checkpoint``, or the checkpoint of something else.
+    """
+    return _load_as(BestModel, path, algo)
+
+
+def _is_finite_array(value: Any) -> Any:
+    if not (isinstance(value, np.ndarray) and value.dtype.kind == "f"):
+        raise ValueError("must be an array of floats")
+    if not np.isfinite(value).all():
+        raise ValueError("must be finite")
+    return value
+
+
+Steps = Annotated[int, Field(ge=0, le=LARGEST)]
+Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Return = Annotated[float, Field(allow_inf_nan=False)]
+Arrays = dict[str, Annotated[Any, AfterValidator(_is_finite_array)]]
+
+
+class _Schema(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class BestState(_Schema):
+    """The best evaluation so far."""
+
+    mean_return: Return
+    env_steps: Steps
+
+
+class BestModel(BestState):
+    """``best/model.safetensors``."""
+
+    algo: str
+    format: Steps = 1  # of the policy; version 0.1 wrote none
+    parameters: Arrays
+    encoder: Arrays
+
+
+class LoggerState(_Schema):
+    """Of ``Logger.state_dict``: sum and count by tag, and lengths of files in bytes."""
+
+    pending: dict[str, Annotated[list[float], Field(min_length=2, max_length=2)]]
+    progress_bytes: Steps
+    visualdl_bytes: Steps
+
+
+class PolicyState(_Schema):
+    """What every algorithm's state has; the algorithm checks the rest."""
+
+    model_config = ConfigDict(extra="allow", strict=True)
+
+    env_steps: Steps
+    parameters: Arrays
+    encoder: Arrays
+
+
+class RunState(_Schema):
+    """``checkpoints/latest.safetensors``."""
+
+    algo: str
+    algorithm: PolicyState
+    logger: LoggerState
+    train_seconds: Seconds
+    episodes: Steps
+    recent_returns: Annotated[list[Return], Field(max_length=100)]
+    last_point: Annotated[list[Seconds], Field(min_length=3, max_length=3)]
+    best: BestState | None
+    evaluated: Steps
+
+
+def _load_as(schema: type[_Schema], path: Path, algo: str) -> dict[str, Any]:
+    state = load_checkpoint(path)
     try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        schema.model_validate(state)
+    except ValidationError as error:
+        raise CheckpointError(f"{path} is damaged: {first_problem(error)}") from None
+    if state["algo"] != algo:
+        raise CheckpointError(f"{path} is of {shortened(state['algo'])}, the run of {algo}")
+    return state
+
+
+def _put_in_array(state: dict[str, Any], name: str, array: np.ndarray, path: str | Path) -> None:
+    *parents, leaf = name.split("/")
+    place: Any = state
+    for parent in parents:
+        place = place.get(parent) if isinstance(place, dict) else None
+    if not isinstance(place, dict) or leaf in place:
+        raise CheckpointError(f"{path} is damaged: its state has no place for the array {quoted(name)}")
+    place[leaf] = array
 
 
 def _take_out_arrays(state: dict[str, Any], prefix: str, arrays: dict[str, np.ndarray]) -> dict[str, Any]:

@@ -102,12 +102,7 @@ def _find_run_folders(paths: Sequence[str | Path]) -> list[RunFolder]:
 
 def _read_run(folder: RunFolder) -> Run:
     config = folder.read_config()
-    try:
-        columns = read_progress(folder.progress)
-    except OSError as error:
-        raise ConfigError(f"cannot read {folder.progress}: {error.strerror}") from None
-    except ValueError as error:
-        raise ConfigError(f"{folder.progress} is damaged: {error}") from None
+    columns = read_progress(folder.progress)
     return Run(folder.path, config, columns, folder.is_over(config.total_steps))
 
 

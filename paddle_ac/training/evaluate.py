@@ -18,7 +18,7 @@ from paddle_ac.errors import CheckpointError, ConfigError, NonFiniteError, quote
 from paddle_ac.nn.actions import clip_for
 from paddle_ac.nn.parameters import FlatParameters
 from paddle_ac.process_settings import BlasThreadLimit
-from paddle_ac.training.checkpoint import load_checkpoint
+from paddle_ac.training.checkpoint import load_best_model, load_run_state
 from paddle_ac.training.run_folder import RunFolder
 
 MAX_ENVS = 20  # side by side: enough for the network's cost to be shared, few enough to be made in no time
@@ -39,16 +39,11 @@ def load_policy(folder: RunFolder, config: RunConfig, checkpoint: str, envs: Vec
     """
     if checkpoint not in ("best", "latest"):
         raise ConfigError(f"checkpoint must be 'best' or 'latest', not {quoted(checkpoint)}")
-    path = folder.latest if checkpoint == "latest" or _ended_with_the_best(folder) else folder.best
+    path = folder.latest if checkpoint == "latest" or _ended_with_the_best(folder, config.algo) else folder.best
     if path == folder.best and not path.is_file() and folder.latest.is_file():
         raise CheckpointError(f"there is no checkpoint {path}: no best policy was kept yet; take checkpoint 'latest'")
-    state = load_checkpoint(path)
-    algo = state.get("algo")
-    state = state if path == folder.best else state.get("algorithm", {})
-    if not {"parameters", "env_steps"} <= state.keys():
-        raise CheckpointError(f"{path} holds no policy")
-    if algo != config.algo:
-        raise CheckpointError(f"{path} is of {algo}, the run of {config.algo}")
+    is_best = path == folder.best
+    state = load_best_model(path, config.algo) if is_best else load_run_state(path, config.algo)["algorithm"]
     policy = ALGORITHMS[config.algo].make_policy(config, envs.observation_space, envs.action_space)
     try:
         check_policy_format(policy, state)
@@ -59,12 +54,12 @@ def load_policy(folder: RunFolder, config: RunConfig, checkpoint: str, envs: Vec
     return policy, state["env_steps"]
 
 
-def _ended_with_the_best(folder: RunFolder) -> bool:
+def _ended_with_the_best(folder: RunFolder, algo: str) -> bool:
     """Whether a run's latest checkpoint is the best of its policies, and it has not gone on since."""
     summary = folder.read_summary()
     if not summary.get("best_is_latest"):
         return False
-    return load_checkpoint(folder.latest).get("algorithm", {}).get("env_steps") == summary["best_env_steps"]
+    return load_run_state(folder.latest, algo)["algorithm"]["env_steps"] == summary["best_env_steps"]
 
 
 def evaluate_run(

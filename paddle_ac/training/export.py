@@ -18,16 +18,16 @@ import paddle
 from multiprocessing_env import VecEnv, space_kind
 from paddle_ac.algorithms.algorithm import Policy
 from paddle_ac.algorithms.registry import ALGORITHMS
-from paddle_ac.config import RunConfig, make_config, read_yaml, write_yaml
+from paddle_ac.config import RunConfig, read_config, write_yaml
 from paddle_ac.envs.make import make_evaluation_envs
 from paddle_ac.errors import ConfigError, ExportError, quoted
+from paddle_ac.files import write_atomically
 from paddle_ac.nn.actions import clip_for
 from paddle_ac.nn.distributions import make_distribution
 from paddle_ac.nn.exported import ExportedPolicy, exported_policy
 from paddle_ac.nn.sac_networks import SquashedGaussianActor
 from paddle_ac.nn.unroll import Unroll
 from paddle_ac.process_settings import warnings_ignored
-from paddle_ac.training.checkpoint import write_atomically
 from paddle_ac.training.evaluate import load_policy
 from paddle_ac.training.run_folder import RunFolder
 
@@ -263,7 +263,7 @@ def _write_pdparams(model: TrainedModel, path: Path) -> RunModel:
     if moments:
         np.savez(f"{path}.npz", **moments)
 
-    config = make_config(read_yaml(f"{path}.yaml"))
+    config = read_config(f"{path}.yaml")
     again = ALGORITHMS[config.algo].make_policy(config, model.observation_space, model.action_space)
     again.set_state_dict(paddle.load(f"{path}.pdparams"))
     if moments:

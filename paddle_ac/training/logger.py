@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import io
+import logging
 import math
 import os
 from pathlib import Path
@@ -13,7 +15,7 @@ import portalocker
 import yaml
 
 from paddle_ac.config import RunConfig
-from paddle_ac.errors import CheckpointError, ConfigError
+from paddle_ac.errors import CheckpointError, ConfigError, shortened
 from paddle_ac.process import imports_contained
 from paddle_ac.training.run_folder import RunFolder
 
@@ -40,6 +42,7 @@ COMMON_TAGS = (
 # What runs are compared by on VisualDL's page of hyper-parameters: the last point of each of these curves.
 FIGURES = ["eval/mean_return", "eval/best_mean_return", "charts/episode_return", "charts/steps_per_second"]
 NUM_BUCKETS = 30  # of a histogram
+_WITHOUT = "delete it to resume without the curves so far"
 
 
 class Logger:
@@ -58,7 +61,11 @@ class Logger:
         self.folder = folder
         self.pending: dict[str, list[float]] = {}  # tag to [sum, largest or last; count]
         self._table = _open_alone(folder.progress)
-        self._rows = csv.DictWriter(self._table, ("env_steps", "train_seconds", *COMMON_TAGS, *tags))
+        self._tags = {*COMMON_TAGS, *tags}
+        with folder.progress.open(newline="", encoding="utf-8") as file:
+            columns = next(csv.reader(file), None) or ["env_steps", "train_seconds", *COMMON_TAGS, *tags]
+        # A table of an earlier version may lack a column; VisualDL has all of them.
+        self._rows = csv.DictWriter(self._table, columns, extrasaction="ignore")
         if self._table.tell() == 0:
             self._rows.writeheader()
         self._visualdl = _open_visualdl(folder.visualdl)
@@ -85,7 +92,7 @@ class Logger:
         """
         means = {tag: total / count for tag, (total, count) in self.pending.items()}
         self.pending = {}
-        unknown = sorted(means.keys() - set(self._rows.fieldnames))
+        unknown = sorted(means.keys() - self._tags)
         if unknown:
             raise ValueError(f"no column for {', '.join(unknown)}: name them in the algorithm's metric_tags")
         self._rows.writerow({"env_steps": env_steps, "train_seconds": f"{train_seconds:.3f}", **means})
@@ -125,10 +132,26 @@ class Logger:
 
     @classmethod
     def resume(cls, folder: RunFolder, tags: tuple[str, ...], state: dict[str, Any]) -> Logger:
-        """Go on from ``state_dict``; what the files hold beyond that moment is cut off, for it comes again."""
-        with _open_alone(folder.progress):
-            _cut(folder.progress, state["progress_bytes"])
-            _cut(folder.visualdl, state["visualdl_bytes"])
+        """Resume from ``state_dict``: cut off what the files hold beyond that moment, because it comes again.
+
+        A file that is missing begins anew, with a warning: a run resumes from its checkpoint, not from its curves.
+
+        Raises:
+            ConfigError: another process trains in the folder.
+            CheckpointError: a file is shorter than it was, or the table is damaged.
+        """
+        for path in (folder.progress, folder.visualdl):
+            if not path.exists():
+                logging.getLogger(__name__).warning("%s is missing: its curves begin where the run resumes", path)
+        with _open_alone(folder.progress) as table:
+            lengths = {folder.visualdl: state["visualdl_bytes"]} if folder.visualdl.exists() else {}
+            if table.tell():
+                lengths[folder.progress] = state["progress_bytes"]
+                _check_table(folder.progress, state["progress_bytes"])
+            for path, num_bytes in lengths.items():
+                _check_length(path, num_bytes)
+            for path, num_bytes in lengths.items():
+                os.truncate(path, num_bytes)
         logger = cls(folder, tags)
         logger.pending = {tag: list(total) for tag, total in state["pending"].items()}
         return logger
@@ -139,16 +162,42 @@ class Logger:
         self._visualdl.close()
 
 
-def read_progress(path: Path) -> dict[str, np.ndarray]:
-    """The table's columns as float64 arrays, one entry a point; NaN where a tag has no point.
+def read_progress(path: Path, num_bytes: int | None = None) -> dict[str, np.ndarray]:
+    """Read the table's columns as float64 arrays, one entry a point; NaN where a tag has no point.
 
     Of a run that has only just begun there may be no column yet.
+
+    Args:
+        path: ``progress.csv``.
+        num_bytes: where the table ended at a checkpoint; by default at its last complete line.
+
+    Raises:
+        ConfigError: the table cannot be read or is damaged.
     """
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = csv.DictReader(file)
-        columns = rows.fieldnames or ()
-        cells = list(rows)
-    return {column: np.array([float(row[column] or "nan") for row in cells]) for column in columns}
+    try:
+        content = path.read_bytes()
+        text = content[: content.rfind(b"\n") + 1 if num_bytes is None else num_bytes].decode("utf-8")
+        lines = list(csv.reader(io.StringIO(text, newline=""), strict=True))
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror}") from None
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ConfigError(f"{path} is damaged: {shortened(str(error))}") from None
+    if not lines:
+        return {}
+    columns, *rows = lines
+    if not {"env_steps", "train_seconds"} <= set(columns) or len(set(columns)) < len(columns):
+        raise ConfigError(f"{path} is damaged: line 1 is not the names of its columns")
+    for number, row in enumerate(rows, start=2):
+        if len(row) != len(columns):
+            raise ConfigError(f"{path} is damaged: line {number} has {len(row)} cells, not {len(columns)}")
+    try:
+        table = {column: np.array([float(row[i] or "nan") for row in rows]) for i, column in enumerate(columns)}
+    except ValueError as error:
+        raise ConfigError(f"{path} is damaged: {shortened(str(error))}") from None
+    for column in ("env_steps", "train_seconds"):
+        if not (np.isfinite(table[column]).all() and (np.diff(table[column]) >= 0).all()):
+            raise ConfigError(f"{path} is damaged: {column} does not rise")
+    return table
 
 
 def _number_or_text(value: Any) -> int | float | str:
@@ -211,9 +260,17 @@ class _RecordFile:
         self._file.close()
 
 
-def _cut(path: Path, num_bytes: int) -> None:
-    size = path.stat().st_size if path.exists() else 0
+def _check_length(path: Path, num_bytes: int) -> None:
+    size = path.stat().st_size
     if size < num_bytes:
-        raise CheckpointError(f"{path} is damaged: it has {size:,} bytes, and had {num_bytes:,} at the checkpoint")
-    if size > num_bytes:
-        os.truncate(path, num_bytes)
+        raise CheckpointError(
+            f"{path} is damaged: it has {size:,} bytes, and had {num_bytes:,} at the checkpoint; {_WITHOUT}"
+        )
+
+
+def _check_table(path: Path, num_bytes: int) -> None:
+    _check_length(path, num_bytes)
+    try:
+        read_progress(path, num_bytes)
+    except ConfigError as error:
+        raise CheckpointError(f"{error}; {_WITHOUT}") from None

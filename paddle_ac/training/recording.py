@@ -17,7 +17,7 @@ from multiprocessing_env import DummyVecEnv, get_env_attr
 from paddle_ac.envs.make import FINAL_EVALUATION, make_rendered_env
 from paddle_ac.envs.wrappers import EpisodeReplay, Recorder
 from paddle_ac.errors import ConfigError
-from paddle_ac.training.checkpoint import write_atomically
+from paddle_ac.files import write_atomically
 from paddle_ac.training.evaluate import evaluate_checkpoint
 from paddle_ac.training.run_folder import RunFolder
 from paddle_ac.training.showing import without_screen

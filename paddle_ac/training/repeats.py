@@ -16,7 +16,8 @@ from tqdm import tqdm
 from paddle_ac.config import RunConfig, change_config, change_on_resume, make_config, read_yaml
 from paddle_ac.envs.make import settle_vec, tell_vec
 from paddle_ac.errors import ConfigError, quoted
-from paddle_ac.training.checkpoint import load_checkpoint, write_atomically
+from paddle_ac.files import write_atomically
+from paddle_ac.training.checkpoint import load_run_state
 from paddle_ac.training.interrupt import interrupts
 from paddle_ac.training.progress import StepsBar, is_terminal
 from paddle_ac.training.report import as_duration
@@ -89,7 +90,7 @@ def resume_repeats(
     before, seeds = _read_config(folder)
     config = change_on_resume(before, changes, run_dir)
     if config.total_steps < before.total_steps:
-        steps = {seed: _steps_in_checkpoint(_seed_folder(folder, seed)) for seed in seeds}
+        steps = {seed: _steps_in_checkpoint(_seed_folder(folder, seed), config.algo) for seed in seeds}
         furthest = max(seeds, key=lambda seed: steps[seed])
         if config.total_steps < steps[furthest]:
             furthest_run = _seed_folder(folder, furthest).path
@@ -118,7 +119,7 @@ def _train_all(
             continue
         if run.latest.is_file():
             jobs.append(Job(str(run.path), changes=changes))
-            steps[str(run.path)] = run.read_summary().get("env_steps", 0)
+            steps[str(run.path)] = run.known_summary().get("env_steps", 0)
         else:
             jobs.append(Job(str(run.path), change_config(config, {"seed": seed})))
             steps[str(run.path)] = 0
@@ -172,7 +173,7 @@ def _summarize(
     runs = []
     for seed in seeds:
         run = _seed_folder(folder, seed)
-        summary = run.read_summary()
+        summary = run.known_summary()
         row: dict[str, Any] = {"seed": seed, "run_dir": str(run.path), **{name: summary.get(name) for name in OF_A_RUN}}
         if row["stopped_by"] == "total_steps" and not run.is_over(config.total_steps):
             row["stopped_by"] = None  # of an earlier call, for fewer steps
@@ -206,10 +207,11 @@ def _seed_folder(folder: Path, seed: int) -> RunFolder:
     return RunFolder(folder / f"seed-{seed}")
 
 
-def _steps_in_checkpoint(run: RunFolder) -> int:
+def _steps_in_checkpoint(run: RunFolder, algo: str) -> int:
     """That a run goes on from: the summary lacks them, or has those of an earlier call, where a run was killed."""
-    state = load_checkpoint(run.latest) if run.latest.is_file() else {}
-    return state.get("algorithm", {}).get("env_steps", 0)
+    if not run.latest.is_file():
+        return 0
+    return load_run_state(run.latest, algo)["algorithm"]["env_steps"]
 
 
 def _read_config(folder: Path) -> tuple[RunConfig, list[int]]:
@@ -232,6 +234,6 @@ def _read_config(folder: Path) -> tuple[RunConfig, list[int]]:
 def _write_config(folder: Path, config: RunConfig, seeds: Sequence[int]) -> None:
     values = {**config.model_dump(mode="json", exclude={"seed"}), "seeds": list(seeds)}
     try:
-        repeats_file(folder).write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
+        write_atomically(repeats_file(folder), yaml.safe_dump(values, sort_keys=False).encode())
     except OSError as error:
         raise ConfigError(f"cannot begin runs in {folder}: {error.strerror}") from None

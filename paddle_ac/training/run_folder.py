@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,8 +12,36 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from paddle_ac.config import RunConfig, make_config, nearest, read_yaml, write_yaml
-from paddle_ac.errors import ConfigError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from paddle_ac.config import RunConfig, first_problem, nearest, read_config, write_yaml
+from paddle_ac.errors import ConfigError, shortened
+
+MAX_SUMMARY_BYTES = 1_000_000
+
+
+class Summary(BaseModel):
+    """What is read of ``summary.json``, which holds more."""
+
+    model_config = ConfigDict(strict=True, allow_inf_nan=False)
+
+    env_steps: int = Field(ge=0)
+    train_seconds: float = Field(ge=0)
+    steps_per_second: float | None
+    eval_mean_return: float | None
+    best_eval_mean_return: float | None
+    best_env_steps: int | None = None
+    best_is_latest: bool = False
+    stopped_by: str
+    error: str | None = None
+
+    @model_validator(mode="after")
+    def _a_complete_run_has_figures(self) -> Summary:
+        if self.stopped_by == "total_steps" and None in (self.eval_mean_return, self.best_eval_mean_return):
+            raise ValueError("a run that reached its steps must have evaluations")
+        if self.best_is_latest and self.best_env_steps is None:
+            raise ValueError("best_is_latest needs best_env_steps")
+        return self
 
 
 @dataclass(frozen=True)
@@ -82,25 +111,41 @@ class RunFolder:
 
     def read_config(self) -> RunConfig:
         """The run's configuration; raises ``ConfigError`` where it cannot be used."""
-        values = read_yaml(self.config)
-        try:
-            return make_config(values)
-        except ConfigError as error:
-            raise ConfigError(f"{self.config}: {error}") from None
+        return read_config(self.config)
 
     def read_summary(self) -> dict[str, Any]:
-        """What came of the run so far; empty where there is no summary, or a damaged one."""
-        try:
-            summary = json.loads(self.summary.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+        """The summary of the run so far; empty where there is none yet.
+
+        Raises:
+            ConfigError: it cannot be read, or is none.
+        """
+        if not self.summary.exists():
             return {}
-        return summary if isinstance(summary, dict) else {}
+        try:
+            with self.summary.open("rb") as file:
+                content = file.read(MAX_SUMMARY_BYTES + 1)
+            summary = json.loads(content)
+            Summary.model_validate(summary)
+        except OSError as error:
+            raise ConfigError(f"cannot read {self.summary}: {error.strerror}") from None
+        except ValidationError as error:
+            raise ConfigError(f"{self.summary} is damaged: {first_problem(error)}") from None
+        except (ValueError, RecursionError) as error:
+            raise ConfigError(f"{self.summary} is damaged: it is not JSON: {shortened(str(error))}") from None
+        return summary
+
+    def known_summary(self) -> dict[str, Any]:
+        """As ``read_summary``, for callers that can do without it: a damaged one is empty, and named in the log."""
+        try:
+            return self.read_summary()
+        except ConfigError as error:
+            logging.getLogger(__name__).warning("ignored: %s", error)
+            return {}
 
     def is_over(self, total_steps: int) -> bool:
-        """Whether the summary tells of a run that came to its end; without a good one, it is still to be written."""
-        summary = self.read_summary()
-        steps = summary.get("env_steps")
-        return summary.get("stopped_by") == "total_steps" and isinstance(steps, int) and steps >= total_steps
+        """Whether the summary is that of a run that reached its total of steps."""
+        summary = self.known_summary()
+        return bool(summary) and summary["stopped_by"] == "total_steps" and summary["env_steps"] >= total_steps
 
     @property
     def config(self) -> Path:

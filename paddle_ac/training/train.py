@@ -24,8 +24,9 @@ from paddle_ac.algorithms.registry import ALGORITHMS
 from paddle_ac.config import RunConfig, change_on_resume, write_yaml
 from paddle_ac.envs.make import FINAL_EVALUATION, make_evaluation_envs, make_shown_env, settle_vec, tell_vec
 from paddle_ac.errors import CheckpointError, ConfigError, NonFiniteError
+from paddle_ac.files import write_atomically
 from paddle_ac.process import imports_contained
-from paddle_ac.training.checkpoint import load_checkpoint, save_checkpoint, write_atomically
+from paddle_ac.training.checkpoint import load_run_state, save_checkpoint
 from paddle_ac.training.evaluate import evaluate, num_evaluation_envs
 from paddle_ac.training.interrupt import Interrupt, interrupts
 from paddle_ac.training.logger import Logger
@@ -102,11 +103,7 @@ def resume(
     settled = ("vec", "auto")  # to take what is fastest was decided when the run began
     changes = {name: value for name, value in (changes or {}).items() if (name, value) != settled}
     config = change_on_resume(before, changes, run_dir)
-    state = load_checkpoint(folder.latest)
-    if state.keys() != _Run.STATE_KEYS:
-        raise CheckpointError(f"{folder.latest} is not the checkpoint of a run")
-    if state["algo"] != config.algo:
-        raise CheckpointError(f"{folder.latest} is of {state['algo']}, the run of {config.algo}")
+    state = load_run_state(folder.latest, config.algo)
     if state["algorithm"]["env_steps"] >= config.total_steps and folder.is_over(config.total_steps):
         steps = state["algorithm"]["env_steps"]
         raise ConfigError(f"{run_dir} has reached {steps:,} steps: go on with a larger --total-steps")
@@ -116,31 +113,20 @@ def resume(
         except ValueError as error:
             raise CheckpointError(f"{folder.latest} cannot be resumed: {error}") from None
         with interrupt.deferred():
+            has_visualdl = folder.visualdl.is_file()
             logger = Logger.resume(folder, algorithm.metric_tags, state["logger"])
             write_yaml(config, folder.config)
             run = _Run(config, folder, algorithm, logger, interrupt, on_point)
             run.load_state_dict(state)
-            if config != before:
+            if not has_visualdl:
+                run.introduce()
+            elif config != before:
                 logger.write_configuration(config, algorithm.env_steps)
             return run.finish(progress)
 
 
 class _Run:
     """A run under way: the counters and files around an algorithm."""
-
-    STATE_KEYS = frozenset(
-        {
-            "algo",
-            "algorithm",
-            "logger",
-            "train_seconds",
-            "episodes",
-            "recent_returns",
-            "last_point",
-            "best",
-            "evaluated",
-        }
-    )
 
     def __init__(
         self,
@@ -176,6 +162,7 @@ class _Run:
         write_atomically(self.folder.graph, graph.encode())
 
     def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint holds, as ``checkpoint.RunState`` describes it."""
         return {
             "algo": self.config.algo,
             "algorithm": self.algorithm.state_dict(),
@@ -398,7 +385,10 @@ class _Run:
         with imports_contained():
             from paddle_ac.training.plotting import plot_run  # here: Matplotlib would delay the first update
 
-        plot_run(self.folder.progress, self.folder.curves, f"{config.algo} on {config.env}, seed {config.seed}")
+        try:
+            plot_run(self.folder.progress, self.folder.curves, f"{config.algo} on {config.env}, seed {config.seed}")
+        except ConfigError as error:  # somebody has changed the table meanwhile: all else of the run is complete
+            logging.getLogger(__name__).warning("no picture of the curves: %s", error)
         return summary
 
 

@@ -21,9 +21,10 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import Trial, TrialState
 from tqdm import tqdm
 
-from paddle_ac.config import RunConfig, change_config, make_config, nearest, read_yaml, write_yaml
+from paddle_ac.config import RunConfig, change_config, make_config, nearest, read_config, read_yaml, write_yaml
 from paddle_ac.envs.make import settle_vec, tell_vec
 from paddle_ac.errors import ConfigError, quoted
+from paddle_ac.files import write_atomically
 from paddle_ac.training.progress import FittingBar, is_terminal
 from paddle_ac.training.report import as_duration, first_and_last_line
 from paddle_ac.training.run_folder import base_file, refused_without_a_trace, space_file
@@ -296,7 +297,7 @@ def _begin(folder: Path, config: RunConfig, space: dict[str, Any]) -> None:
     """Write down what is searched, or see that it is what has been searched here."""
     base, ranges = base_file(folder), space_file(folder)
     if base.is_file():
-        before = make_config(read_yaml(base))
+        before = read_config(base)
         for name, value in config:
             if value != getattr(before, name, None):
                 raise ConfigError(
@@ -308,7 +309,7 @@ def _begin(folder: Path, config: RunConfig, space: dict[str, Any]) -> None:
     if any(folder.iterdir()):
         raise ConfigError(f"{folder} is in use, and not by a study: give --study-dir a new folder")
     try:
-        ranges.write_text(yaml.safe_dump(space, sort_keys=False), encoding="utf-8")
+        write_atomically(ranges, yaml.safe_dump(space, sort_keys=False).encode())
         write_yaml(config, base)
     except OSError as error:
         raise ConfigError(f"cannot begin a study in {folder}: {error.strerror}") from None
