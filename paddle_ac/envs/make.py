@@ -5,8 +5,9 @@ from __future__ import annotations
 import functools
 import importlib
 import logging
-import os
+import multiprocessing
 import re
+import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -29,7 +30,14 @@ from multiprocessing_env import (
     reset_env,
 )
 from paddle_ac.config import RunConfig, VectorEnvConfig
-from paddle_ac.envs.native import SAME_STEP, NativeVecEnv, SameStepEnvPool, SameStepEnvs, make_same_step_envs
+from paddle_ac.cores import usable_cores
+from paddle_ac.envs.native import (
+    NativeVecEnv,
+    SameStepEnvPool,
+    SameStepEnvs,
+    has_same_step_version,
+    make_same_step_envs,
+)
 from paddle_ac.envs.single import import_classic_gym, make_classic_gym, make_gymnasium, make_replayable, make_stacked
 from paddle_ac.envs.wrappers import EpisodeReplay
 from paddle_ac.errors import ConfigError
@@ -193,17 +201,22 @@ def settle_vec(config: AnyConfig) -> AnyConfig:
     """
     if not isinstance(config, VectorEnvConfig) or config.vec != "auto":
         return config
-    return config.model_copy(update={"vec": _choose_vec(config)[0]})
+    return config.model_copy(update={"vec": _choose_vec(config, _is_daemonic())[0]})
 
 
 def tell_vec(config: RunConfig) -> None:
     """Say in the log what ``settle_vec`` makes of a configuration, and why."""
     if isinstance(config, VectorEnvConfig) and config.vec == "auto":
-        logging.getLogger(__name__).info("environments: %s (%s)", *_choose_vec(config))
+        logging.getLogger(__name__).info("environments: %s (%s)", *_choose_vec(config, _is_daemonic()))
+
+
+def _is_daemonic() -> bool:
+    """Whether multiprocessing lets this process start no processes, as in a worker of ``multiprocessing.Pool``."""
+    return multiprocessing.current_process().daemon
 
 
 @functools.cache
-def _choose_vec(config: VectorEnvConfig) -> tuple[str, str]:
+def _choose_vec(config: VectorEnvConfig, is_daemonic: bool) -> tuple[str, str]:
     """The kind, and the reason for it."""
     if config.num_envs >= NATIVE_FROM and config.frame_stack == 1 and _has_native_version(config.env):
         return "native", f"{config.env} has a vectorised version, worth it from {NATIVE_FROM} environments on"
@@ -215,11 +228,15 @@ def _choose_vec(config: VectorEnvConfig) -> tuple[str, str]:
         f"a step of all takes {serial * 1e6:,.0f} us, about {subproc * 1e6:,.0f} us in {num_workers} "
         f"worker process{'es' * (num_workers > 1)}"
     )
+    if subproc < serial and is_daemonic:
+        reason = f"{reason}, but this process is daemonic and may start none"
+        logging.getLogger(__name__).warning("environments are stepped one by one: %s", reason)
+        return "serial", reason
     return "subproc" if subproc < serial else "serial", reason
 
 
 def _has_native_version(env_id: str) -> bool:
-    return not env_id.startswith("gym:") and _find_spec(env_id).vector_entry_point in SAME_STEP
+    return not env_id.startswith("gym:") and has_same_step_version(_find_spec(env_id))
 
 
 def _seconds_of_a_step(config: RunConfig) -> float:
@@ -259,14 +276,18 @@ def _side_by_side(
 ) -> VecEnv:
     if config.vec == "serial":
         return DummyVecEnv(env_fns)
+    if _is_daemonic():
+        raise ConfigError(
+            "--vec subproc starts processes, and this process may start none, because it is daemonic (as are the "
+            "workers of multiprocessing.Pool): take --vec serial"
+        )
     in_series = len(env_fns) // (num_workers or default_num_workers(len(env_fns)))
     return SubprocVecEnv(env_fns, in_series=in_series, step_timeout=config.step_timeout, seed=seed)
 
 
 def default_num_workers(num_envs: int) -> int:
-    """The largest number of workers that divides the environments and is no more than the cores."""
-    cores = os.cpu_count() or 1
-    return max(workers for workers in range(1, min(cores, num_envs) + 1) if num_envs % workers == 0)
+    """The largest number of workers that divides the environments and is no more than the usable cores."""
+    return max(workers for workers in range(1, min(usable_cores(), num_envs) + 1) if num_envs % workers == 0)
 
 
 def _env_maker(config: RunConfig, **options: Any) -> Callable[[], Any]:
@@ -274,7 +295,8 @@ def _env_maker(config: RunConfig, **options: Any) -> Callable[[], Any]:
     make_env: Callable[[], Any]
     if not env_id.startswith("gym:"):
         # The specification, not the id: a worker has not run the registrations of this process.
-        make_env = functools.partial(make_gymnasium, _find_spec(env_id), **options)
+        spec = _find_spec(env_id)
+        make_env = functools.partial(make_gymnasium, spec, _names_in_main(spec), **options)
     else:
         gym, plain_id = import_classic_gym(), env_id.removeprefix("gym:")
         try:
@@ -282,8 +304,17 @@ def _env_maker(config: RunConfig, **options: Any) -> Callable[[], Any]:
         except (ImportError, TypeError, ValueError, gym.error.Error) as error:
             hint = _newest_version(env_id, gym.envs.registry)
             raise ConfigError(f"environment {env_id!r}: {_one_line(error)}{hint}") from None
-        make_env = functools.partial(make_classic_gym, spec, **options)
+        make_env = functools.partial(make_classic_gym, spec, _names_in_main(spec), **options)
     return make_env if config.frame_stack == 1 else functools.partial(make_stacked, make_env, config.frame_stack)
+
+
+def _names_in_main(spec: Any) -> dict[str, Any]:
+    """Objects of ``__main__`` that the entry points of a registration name; the ``__main__`` of a worker lacks them."""
+    wrappers = getattr(spec, "additional_wrappers", ())
+    entry_points = [spec.entry_point, *(wrapper.entry_point for wrapper in wrappers)]
+    main = sys.modules["__main__"]
+    names = [point.partition(":")[2] for point in entry_points if str(point).startswith("__main__:")]
+    return {name: getattr(main, name) for name in names if hasattr(main, name)}
 
 
 def _find_spec(env_id: str) -> EnvSpec:

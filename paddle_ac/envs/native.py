@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import inspect
 import logging
 from collections.abc import Sequence
 from typing import Any, Protocol
@@ -283,16 +284,33 @@ def info_of(infos: dict[str, Any], env: int) -> dict[str, Any]:
     return info
 
 
+def has_same_step_version(spec: gymnasium.envs.registration.EnvSpec) -> bool:
+    """Whether the package has a vectorised version of an environment exactly as it is registered.
+
+    Vectorised versions apply no wrappers, take arguments of their own and always have a time limit.
+    """
+    entry_point = SAME_STEP.get(spec.vector_entry_point)  # type: ignore[arg-type]
+    if entry_point is None or spec.additional_wrappers or spec.max_episode_steps is None:
+        return False
+    parameters = inspect.signature(gymnasium.envs.registration.load_env_creator(entry_point)).parameters
+    return spec.kwargs.keys() <= parameters.keys()
+
+
 def make_same_step_envs(spec: gymnasium.envs.registration.EnvSpec, num_envs: int) -> SameStepEnvs:
     """The vectorised version that an environment's maker registered, with ``AutoresetMode.SAME_STEP``.
 
     Raises:
-        ConfigError: there is none, or it can only begin anew in the step after.
+        ConfigError: there is none, it can only begin anew in the step after, or it lacks registered wrappers.
     """
     entry_point = spec.vector_entry_point
     if entry_point is None:
         raise ConfigError(
             f"environment {spec.id!r} has no vectorised version: --vec must be serial, subproc or envpool"
+        )
+    if spec.additional_wrappers:
+        raise ConfigError(
+            f"environment {spec.id!r} is registered with wrappers, which its vectorised version lacks: "
+            "--vec must be serial or subproc"
         )
     if entry_point in SAME_STEP:
         spec = dataclasses.replace(spec, vector_entry_point=SAME_STEP[entry_point])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import io
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -23,8 +24,17 @@ def make_stacked(make_env: Callable[[], Any], num_frames: int) -> FrameStack:
     return FrameStack(make_env(), num_frames)
 
 
-def make_gymnasium(spec: gymnasium.envs.registration.EnvSpec, **options: Any) -> gymnasium.Env:
-    """A Gymnasium environment, without what looks for mistakes: of whoever writes one, or steps it before a reset."""
+def make_gymnasium(
+    spec: gymnasium.envs.registration.EnvSpec, names_in_main: dict[str, Any], **options: Any
+) -> gymnasium.Env:
+    """Make a Gymnasium environment without its checkers, which look for mistakes of authors and for a missing reset.
+
+    Args:
+        spec: its registration, which a worker process has not run.
+        names_in_main: objects of ``__main__`` that entry points of the registration name.
+        options: arguments of ``gymnasium.make``.
+    """
+    _complete_main(names_in_main)
     silence_ale(spec.entry_point)
     return gymnasium.make(dataclasses.replace(spec, order_enforce=False), disable_env_checker=True, **options)
 
@@ -37,13 +47,23 @@ def silence_ale(entry_point: Any) -> None:
         ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)
 
 
-def make_classic_gym(spec: Any, **options: Any) -> Any:
+def _complete_main(names: dict[str, Any]) -> None:
+    """Add what the ``__main__`` of a worker process lacks; in the user's own process it lacks nothing."""
+    main = sys.modules["__main__"]
+    for name, value in names.items():
+        if not hasattr(main, name):
+            setattr(main, name, value)
+
+
+def make_classic_gym(spec: Any, names_in_main: dict[str, Any], **options: Any) -> Any:
     """An environment of classic gym, without its checker, which fails on NumPy 2, and with a time limit of ours.
 
     Args:
         spec: ``gym.spec`` of the environment; a worker has not run the registrations of its parent.
+        names_in_main: objects of ``__main__`` that entry points of the registration name.
         options: arguments of ``gym.make``.
     """
+    _complete_main(names_in_main)
     gym = import_classic_gym()
     max_steps = spec.max_episode_steps
     env = gym.make(dataclasses.replace(spec, max_episode_steps=None), disable_env_checker=True, **options)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import time
 from collections import defaultdict
@@ -18,6 +17,7 @@ import paddle
 from paddle_ac.algorithms.algorithm import Algorithm
 from paddle_ac.algorithms.registry import ALGORITHMS
 from paddle_ac.config import RunConfig
+from paddle_ac.cores import usable_cores
 from paddle_ac.envs.make import settle_vec
 
 WARM_UP_SECONDS = 0.3
@@ -50,7 +50,7 @@ def benchmark(config: RunConfig, rounds: int = 5, seconds: float = 1.0) -> dict[
             # A new one each time: an asynchronous algorithm would learn on while the parts are timed.
             with closing(algorithm.from_config(config)) as agent:
                 rates["whole"].append(_rate(_update(agent), seconds))
-    processes = min(parts.num_learners, os.cpu_count() or 1)
+    processes = min(parts.num_learners, usable_cores())
     wholes = rates["whole"]
     bounds = [processes / sum(1 / rates[name][index] for name in phases) for index in range(rounds)]
     return {
@@ -66,7 +66,7 @@ def benchmark(config: RunConfig, rounds: int = 5, seconds: float = 1.0) -> dict[
         "whole_to_bound": _spread([whole / bound for whole, bound in zip(wholes, bounds, strict=True)]),
         "processes": processes,
         "config": config.model_dump(mode="json", exclude={"total_steps"}),
-        "machine": {"processor": _processor(), "cores": os.cpu_count(), "system": platform.platform()},
+        "machine": {"processor": _processor(), "cores": usable_cores(), "system": platform.platform()},
         "versions": {"python": platform.python_version(), "paddle": paddle.__version__, "numpy": np.__version__},
     }
 

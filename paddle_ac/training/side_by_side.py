@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import math
 import multiprocessing.connection
-import os
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -16,6 +15,7 @@ from tqdm import tqdm
 
 from multiprocessing_env import Channel, WorkerProcess
 from paddle_ac.config import RunConfig
+from paddle_ac.cores import usable_cores
 from paddle_ac.envs.make import default_num_workers
 from paddle_ac.errors import ConfigError
 from paddle_ac.process import escape_output, imports_contained
@@ -60,7 +60,7 @@ def runs_that_fit(config: RunConfig) -> int:
     if config.algo == "a3c" or getattr(config, "vec", None) in ("subproc", "envpool"):
         workers = getattr(config, "num_workers", None) or default_num_workers(getattr(config, "num_envs", 1))
         processes = max(processes, workers)
-    return max((os.cpu_count() or 1) // processes, 1)
+    return max(usable_cores() // processes, 1)
 
 
 def run_side_by_side(
