@@ -175,8 +175,7 @@ class VecEnv(ABC):
       first axis may be left out.
     * An environment that raises ends the call with ``EnvironmentFailedError``; a worker that dies or does not answer,
       with ``WorkerDiedError`` or ``WorkerTimeoutError``. A call at the wrong time raises ``VecEnvError``, in place of
-      baselines' ``AlreadySteppingError`` and ``NotSteppingError``. An ``env.close()`` that raises is a
-      ``RuntimeWarning``.
+      baselines' ``AlreadySteppingError`` and ``NotSteppingError``. An ``env.close()`` that raises is logged.
     * Workers are spawned or come from a fork server; they are never forked.
     * ``infos[i]["TimeLimit.truncated"]`` and ``infos[i]["reset_info"]`` are there in the last step of an episode only.
     * There is no viewer: ``render("human")`` needs environments that show themselves (``render_mode="human"``).
@@ -253,7 +252,7 @@ class VecEnv(ABC):
     def close(self) -> None:
         """Close every environment and end every worker; may be called twice.
 
-        An environment whose ``close`` raises is reported by a ``RuntimeWarning`` when all others are closed.
+        An environment whose ``close`` raises is a warning in the log, and the others are closed all the same.
         """
         if not self.closed:
             self.closed = True
@@ -1876,16 +1875,18 @@ def _check_spaces(spaces: tuple[Any, Any]) -> None:
 
 
 def close_envs(envs: Sequence[Any], first_index: int | None = 0) -> None:
-    """Close every environment, and warn of those that raise: what they were used for is done and must not be lost."""
-    failures = []
+    """Close every environment, and log those that raise: the work that is done must not be lost with them.
+
+    Args:
+        envs: environments.
+        first_index: index of the first of them, ``None`` for environments that are stepped as one.
+    """
     for position, env in enumerate(envs):
         try:
             with EnvironmentCall(None if first_index is None else first_index + position, "close"):
                 env.close()
         except EnvironmentFailedError as failure:
-            failures.append(failure.summary)
-    for summary in failures:
-        warnings.warn(summary, RuntimeWarning, stacklevel=2)
+            logging.getLogger(__name__).warning("%s", failure.summary)
 
 
 def probe_spaces(env_fn: Callable[[], Any]) -> tuple[Any, Any]:

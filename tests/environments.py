@@ -301,6 +301,43 @@ class Misbehaving(Counting):
         return first
 
 
+class Panic(BaseException):
+    """An exception that is no ``Exception``, such as the panic of an environment written in Rust."""
+
+
+class Raising(Counting):
+    """Raises an exception in a method, ``at_call`` being the first call that raises; not if FAULTS is ``off``."""
+
+    EXCEPTIONS = {  # noqa: RUF012
+        "runtime": RuntimeError("the cable is loose"),
+        "exit": SystemExit(0),
+        "exit with text": SystemExit("no licence"),
+        "panic": Panic("index out of bounds"),
+    }
+
+    def __init__(self, where, what, at_call=1):
+        super().__init__(truncate_at=10)
+        self.where, self.what, self.calls_left = where, what, at_call
+        self._maybe_raise("__init__")
+
+    def reset(self, **arguments):
+        self._maybe_raise("reset")
+        return super().reset(**arguments)
+
+    def step(self, action):
+        self._maybe_raise("step")
+        return super().step(action)
+
+    def close(self):
+        self._maybe_raise("close")
+
+    def _maybe_raise(self, where):
+        if where == self.where and os.environ.get("FAULTS") != "off":
+            self.calls_left -= 1
+            if self.calls_left <= 0:
+                raise self.EXCEPTIONS[self.what]
+
+
 class OldGym:
     """An environment as gym before 0.26 had them: four results, ``seed``, and observations alone from ``reset``."""
 
@@ -341,6 +378,7 @@ class NoPaddle(RandomWalk):
 
 
 gymnasium.register("test/Identity-v0", Identity)
+gymnasium.register("test/Raising-v0", Raising)
 gymnasium.register("test/NoPaddle-v0", NoPaddle)
 gymnasium.register("test/Deadly-v0", Misbehaving, kwargs={"fault": "killed", "at_step": 50})
 gymnasium.register("test/Walk-v0", RandomWalk)
