@@ -387,6 +387,9 @@ class VecEnv(ABC):
     def set_state(self, state: dict[str, Any]) -> np.ndarray | None:
         """Bring every environment back to where it stood, by its own method ``set_state``.
 
+        An environment that needs long for it returns ``None`` now and then, and is called again: ``step_timeout``
+        applies to each call.
+
         Returns:
             the observations ``[N, *observation_space.shape]`` there; ``None`` if they cannot be brought back and must
             be reset.
@@ -398,8 +401,13 @@ class VecEnv(ABC):
             raise ValueError("the state is of environments that their maker vectorised, these are single ones")
         if len(state) != self.num_envs:
             raise ValueError(f"the state is of {len(state)} environments, these are {self.num_envs}")
-        states = [(state[str(index)],) for index in range(self.num_envs)]
-        return np.stack(self._call("set_state", states, range(self.num_envs)))
+        observations = []
+        for index in range(self.num_envs):
+            observation = None
+            while observation is None:
+                (observation,) = self._call("set_state", [(state[str(index)],)], [index])
+            observations.append(observation)
+        return np.stack(observations)
 
     def reset_task(self) -> np.ndarray:
         """Call ``reset_task()`` of every environment; returns its observations, ``[N, *observation_space.shape]``."""
@@ -1583,8 +1591,9 @@ class _EnvGroup:
     def _reset_one(self, position: int) -> tuple[np.ndarray, dict]:
         return np.array(self.convert(self._reset_env(position))), self.reset_infos[position]
 
-    def _set_state(self, position: int, state: Any) -> np.ndarray:
-        return np.array(self.convert(self._get_attr(position, "set_state")(state)))
+    def _set_state(self, position: int, state: Any) -> np.ndarray | None:
+        observation = self._get_attr(position, "set_state")(state)
+        return None if observation is None else np.array(self.convert(observation))
 
     def _reset_task(self, position: int) -> np.ndarray:
         return np.array(self.convert(self._get_attr(position, "reset_task")()))

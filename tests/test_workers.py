@@ -24,13 +24,15 @@ import pytest
 import multiprocessing_env
 from multiprocessing_env import (
     Channel,
+    DummyVecEnv,
     EnvironmentFailedError,
     SubprocVecEnv,
     UnsentValue,
     VecEnvError,
     WorkerTimeoutError,
 )
-from tests.environments import Counting
+from paddle_ac.envs.wrappers import EpisodeReplay
+from tests.environments import Counting, RandomWalk
 
 ROOT = str(Path(multiprocessing_env.__file__).parent)
 SPACES = Counting().observation_space, Counting().action_space  # so that no environment is made in this process
@@ -570,3 +572,51 @@ def test_a_thread_that_an_environment_started_does_not_outlive_its_worker(caplog
     envs.close()
     assert not process.is_running()
     assert "worker 0 (environment 0) did not close" in caplog.text
+
+
+class Slow(RandomWalk):
+    """Takes its time for every step, in the clock that it is given."""
+
+    def step(self, action):
+        Slow.seconds += 0.4
+        return super().step(action)
+
+    seconds = 0.0
+
+
+def test_a_replay_of_any_length_consists_of_calls_that_a_deadline_bounds(monkeypatch):
+    env = EpisodeReplay(Slow(), (0, 1))
+    env.reset()
+    for action in (1, 2, 3, 0, 1, 2, 3):
+        observation = env.step(action)[0]
+    state = env.get_state()
+    again = EpisodeReplay(Slow(), (0, 1))
+    monkeypatch.setattr("paddle_ac.envs.wrappers.time.monotonic", lambda: Slow.seconds)
+    calls = []
+    while not calls or calls[-1] is None:
+        calls.append(again.set_state(state))
+    assert len(calls) == 3, "2.8 s, in calls of 1 s and a step"
+    np.testing.assert_array_equal(calls[-1], observation)
+    assert again.get_state()["episode"] == state["episode"]
+    np.testing.assert_array_equal(again.get_state()["actions"], state["actions"])
+    np.testing.assert_array_equal(again.step(1)[0], env.step(1)[0])
+
+
+@pytest.mark.parametrize("make_vec_env", [DummyVecEnv, SubprocVecEnv])
+def test_environments_are_brought_back_however_many_calls_it_takes(make_vec_env):
+    with make_vec_env([functools.partial(Hesitating, number) for number in (0, 2)]) as envs:
+        envs.reset()
+        assert envs.set_state({"0": {}, "1": {}}).tolist() == [[0, 0], [0, 0]]
+        assert envs.get_attr("calls") == [1, 3]
+
+
+class Hesitating(Counting):
+    """Needs several calls of ``set_state``."""
+
+    def __init__(self, hesitations):
+        super().__init__()
+        self.hesitations, self.calls = hesitations, 0
+
+    def set_state(self, state):
+        self.calls += 1
+        return self._observe() if self.calls > self.hesitations else None

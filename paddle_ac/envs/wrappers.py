@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +11,8 @@ from gymnasium.spaces import Box
 
 from multiprocessing_env import ObservationConverter, get_env_attr, reset_env, space_kind
 from paddle_ac.errors import ConfigError
+
+REPLAY_SECONDS = 1.0  # that a call of EpisodeReplay.set_state takes
 
 
 class Wrapper:
@@ -171,6 +174,7 @@ class EpisodeReplay(Wrapper):
         self.key = key
         self.episode = -1
         self.actions: list[Any] = []
+        self.num_replayed: int | None = None  # actions so far, while set_state has more to replay
 
     def reset(self, *, seed: int | None = None, options: dict | None = None) -> tuple[Any, dict]:
         """Begin the next episode; a ``seed`` begins another row of episodes, from number 0.
@@ -181,6 +185,7 @@ class EpisodeReplay(Wrapper):
             self.key, self.episode = (seed,), -1
         self.episode += 1
         self.actions = []
+        self.num_replayed = None
         entropy = np.random.SeedSequence((*self.key, self.episode)).generate_state(1)[0]
         return reset_env(self.env, int(entropy) % 2**31, options)  # old environments take no more than 31 bits
 
@@ -194,9 +199,23 @@ class EpisodeReplay(Wrapper):
         return {"episode": self.episode, "actions": np.array(self.actions, self.action_space.dtype)}
 
     def set_state(self, state: dict[str, Any]) -> Any:
-        """Play an episode again as far as ``get_state`` told; returns the observation that it had come to."""
-        self.episode = state["episode"] - 1
-        observation, _ = self.reset()
-        for action in state["actions"]:
+        """Replay an episode up to the call of ``get_state``.
+
+        A call takes ``REPLAY_SECONDS`` and a step at most, so that a caller can tell a long replay from an environment
+        that is stuck.
+
+        Returns:
+            the observation there; ``None`` if a part of the episode is left: call again with the same state.
+        """
+        deadline = time.monotonic() + REPLAY_SECONDS
+        if self.num_replayed is None:
+            self.episode = state["episode"] - 1
+            observation, _ = self.reset()
+            self.num_replayed = 0
+        for action in state["actions"][self.num_replayed :]:
+            if time.monotonic() > deadline:
+                return None
             observation = self.step(action)[0]
+            self.num_replayed += 1
+        self.num_replayed = None
         return observation
