@@ -124,7 +124,12 @@ class RunConfig(BaseModel):
 class VectorEnvConfig(RunConfig):
     """What the algorithms that step their environments side by side share."""
 
-    changeable_on_resume: ClassVar[set[str]] = RunConfig.changeable_on_resume | {"vec", "num_workers", "step_timeout"}
+    changeable_on_resume: ClassVar[set[str]] = RunConfig.changeable_on_resume | {
+        "vec",
+        "num_workers",
+        "step_timeout",
+        "start_timeout",
+    }
 
     num_envs: int = field("run", 8, "environments side by side (rl-baselines3-zoo, A2C: 8)", ge=1)
     vec: Literal["auto", "serial", "subproc", "native", "envpool"] = field(
@@ -141,6 +146,9 @@ class VectorEnvConfig(RunConfig):
         le=1024,
     )
     step_timeout: float = field("run", 60.0, "seconds after which a worker that gives no answer is stuck", gt=0, le=1e6)
+    start_timeout: float = field(
+        "run", 600.0, "seconds that workers may take to start and to make their environments", gt=0, le=1e6
+    )
 
     @model_validator(mode="after")
     def _workers_divide_environments(self) -> VectorEnvConfig:

@@ -282,7 +282,13 @@ def _side_by_side(
             "workers of multiprocessing.Pool): take --vec serial"
         )
     in_series = len(env_fns) // (num_workers or default_num_workers(len(env_fns)))
-    return SubprocVecEnv(env_fns, in_series=in_series, step_timeout=config.step_timeout, seed=seed)
+    return SubprocVecEnv(
+        env_fns,
+        in_series=in_series,
+        step_timeout=config.step_timeout,
+        start_timeout=config.start_timeout,
+        seed=seed,
+    )
 
 
 def default_num_workers(num_envs: int) -> int:
