@@ -100,6 +100,8 @@ def _add_row(lines: list[str], first: str, *others: str) -> None:
 
 def _values_of(field: Any) -> str:
     """What a field may be: ``int, >= 1``, or its choices."""
+    if get_origin(field.annotation) is dict:
+        return "mapping"
     kinds = [kind for kind in (get_args(field.annotation) or (field.annotation,)) if kind is not type(None)]
     if get_origin(field.annotation) is Literal:
         return ", ".join(f"``{choice}``" for choice in kinds)

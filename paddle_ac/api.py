@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
+
+from gymnasium.envs.registration import EnvSpec
 
 from paddle_ac.algorithms.agent import TrainedPolicy, warn_about_images
 from paddle_ac.algorithms.algorithm import Algorithm
 from paddle_ac.algorithms.registry import ALGORITHMS
 from paddle_ac.config import RunConfig, make_config
 from paddle_ac.envs.make import make_evaluation_envs, settle_vec
+from paddle_ac.envs.names import name_env
 from paddle_ac.errors import ConfigError, quoted
 from paddle_ac.training import train as training
 from paddle_ac.training.evaluate import load_policy
@@ -17,12 +20,14 @@ from paddle_ac.training.interrupt import Interrupt, interrupts
 from paddle_ac.training.run_folder import RunFolder
 
 
-def make(algo: str, env: str, **hyper_parameters: Any) -> Algorithm:
+def make(algo: str, env: str | EnvSpec | Callable[..., Any], **hyper_parameters: Any) -> Algorithm:
     """An agent that learns as often as ``agent.update()`` is called; nothing is written to disk.
 
     Args:
         algo: ``"a2c"``, ``"paac"``, ``"a3c"``, ``"td_ac"``, ``"q_ac"``, ``"reinforce"`` or ``"sac"``.
-        env: a Gymnasium id, one that was registered in this process among them; ``module:id``; or ``gym:id``.
+        env: a Gymnasium id, one that was registered in this process among them; ``module:id``; ``module:name`` of a
+            class or function; ``gym:id``; or an object: a class or function that returns a Gymnasium environment, or a
+            specification (``gymnasium.spec(id)``). ``env_kwargs`` are its arguments.
         hyper_parameters: by name, as in a configuration: ``seed=0, num_envs=8``.
 
     Returns:
@@ -33,7 +38,7 @@ def make(algo: str, env: str, **hyper_parameters: Any) -> Algorithm:
         ConfigError: an unknown name, a value out of range, an unknown environment, spaces that the algorithm does not
             take.
     """
-    config = settle_vec(make_config({"algo": algo, "env": env, **hyper_parameters}))
+    config = settle_vec(make_config({"algo": algo, "env": name_env(env), **hyper_parameters}))
     agent = ALGORITHMS[config.algo].from_config(config)
     warn_about_images(agent)
     return agent
@@ -43,7 +48,11 @@ def train(config: RunConfig | Mapping[str, Any], run_dir: str | None = None, pro
     """Train as ``tools/train.py`` does, with curves, evaluations and checkpoints in a run folder.
 
     Args:
-        config: hyper-parameters by name, ``algo`` among them; what ``read_yaml`` gives, or ``make_config``.
+        config: hyper-parameters by name, ``algo`` among them; what ``read_yaml`` gives, or ``make_config``. ``env`` is
+            a name or an object, as in ``make``. The run folder records the name: ``module:name`` of a class or function
+            that can be imported. Any other object is registered in this process as ``python/Name-v0``; to resume,
+            evaluate or load the run in another process, register the object under that id first:
+            ``gymnasium.register("python/Name-v0", entry_point=Name)``.
         run_dir: a new or empty folder; named after the run under ``runs/`` by default.
         progress: show a progress bar, if this is a terminal.
 
@@ -62,7 +71,7 @@ def train(config: RunConfig | Mapping[str, Any], run_dir: str | None = None, pro
     if not isinstance(config, RunConfig):
         if not isinstance(config, Mapping):
             raise ConfigError(f"a configuration is hyper-parameters by name, as read_yaml gives, not {quoted(config)}")
-        config = make_config(dict(config))
+        config = make_config({**config, **({"env": name_env(config["env"])} if "env" in config else {})})
     with interrupts() as interrupt:
         return _of_a_whole_run(training.train(config, run_dir, progress), interrupt)
 

@@ -63,7 +63,7 @@ class ArgumentParser(argparse.ArgumentParser):
             title = str(field.json_schema_extra["group"])
             group = groups.setdefault(title, None) or self.add_argument_group(title)
             groups[title] = group
-            told = "" if field.default is None else f" [{_as_typed(field.default)}]"
+            told = "" if field.default in (None, {}) else f" [{_as_typed(field.default)}]"
             group.add_argument(
                 _as_flag(name),
                 dest=name,
@@ -249,6 +249,8 @@ def _how_to_read(annotation: Any, name: str) -> dict[str, Any]:
         return {"metavar": "|".join(get_args(annotation))}
     if get_origin(annotation) is tuple:
         return {"metavar": "N,N"}
+    if get_origin(annotation) is dict:
+        return {"metavar": "NAME=VALUE", "nargs": "+", "action": "extend"}
     kinds = {int: "N", float: "X", int | None: "N", float | None: "X"}
     return {"metavar": kinds.get(annotation, name.upper())}
 

@@ -18,7 +18,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from paddle_ac.errors import MAX_QUOTED, ConfigError, quoted, shortened
 from paddle_ac.family import MembersClasses
 from paddle_ac.files import write_atomically
-from paddle_ac.plain_yaml import read_plain_yaml
+from paddle_ac.plain_yaml import parse_plain_yaml, read_plain_yaml
 
 LARGEST = 2**63 - 1  # of a whole number: what VisualDL and NumPy store
 LARGEST_SEED = 2**31 - 1  # old environments take no more than 31 bits
@@ -37,6 +37,46 @@ def _is_whole_in_e_notation(value: Any) -> bool:
     return isinstance(value, str) and bool(re.fullmatch(r"\d+(\.\d+)?[eE]\+?\d{1,2}", value)) and float(value) % 1 == 0
 
 
+def _read_arguments(value: Any) -> Any:
+    """``["name=value", ...]`` as the command line gives them, or a mapping, into plain data that YAML can hold."""
+    if value is None:  # a line `env_kwargs:` without anything
+        return {}
+    if isinstance(value, (list, tuple)):
+        pairs = [text.partition("=") if isinstance(text, str) else ("", "", "") for text in value]
+        names = [name for name, _, _ in pairs]
+        for text, (name, equals, _) in zip(value, pairs, strict=True):
+            if not (name.isidentifier() and equals):
+                raise ValueError(f"{quoted(text)} is not name=value, such as gravity=9.8")
+            if names.count(name) > 1:
+                raise ValueError(f"names {name} twice")
+        value = {name: parse_plain_yaml(text.encode(), f"env_kwargs: {name}") for name, _, text in pairs}
+    if not isinstance(value, Mapping):
+        raise ValueError("must be a mapping of names to values")
+    for name in value:
+        if not (isinstance(name, str) and name.isidentifier()):
+            raise ValueError(f"must have the names of arguments, not {quoted(name)}")
+    return {name: _as_plain_data(value[name], name) for name in value}
+
+
+def _as_plain_data(value: Any, name: str) -> Any:
+    if isinstance(value, str) and re.fullmatch(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+", value):
+        return float(value)  # a number, which YAML reads as a text where it has no point or no sign
+    for kind in (bool, int, float, str):  # NumPy's float64 is a float that YAML does not know
+        if isinstance(value, kind):
+            return kind(value)
+    if isinstance(value, (list, tuple)):
+        return [_as_plain_data(part, name) for part in value]
+    if isinstance(value, Mapping):
+        return {str(key): _as_plain_data(part, name) for key, part in value.items()}
+    if value is not None:
+        raise ValueError(
+            f"{name} must be made of numbers, texts, lists and mappings, which a run folder can hold; a function that "
+            "makes the environment with other arguments can be passed as env"
+        )
+    return None
+
+
+EnvArguments = Annotated[dict[str, Any], BeforeValidator(_read_arguments)]
 Units = Annotated[int, Field(gt=0, le=65_536)]
 LayerSizes = Annotated[tuple[Units, ...], BeforeValidator(_split_commas), Field(max_length=100)]
 
@@ -86,6 +126,9 @@ class RunConfig(BaseModel):
             for name, value in values.items()
         }
 
+    def __hash__(self) -> int:
+        return hash(self.model_dump_json())  # a dictionary, such as env_kwargs, has no hash
+
     @model_validator(mode="after")
     def _integers_have_64_bits(self) -> RunConfig:
         for name, value in self:
@@ -97,9 +140,14 @@ class RunConfig(BaseModel):
     env: str = field(
         "run",
         "CartPole-v1",
-        "environment: a Gymnasium id, module:id, or gym:id for one of classic gym",
+        "environment: a Gymnasium id, module:id, module:name of a class or function, or gym:id for one of classic gym",
         min_length=1,
         max_length=200,
+    )
+    env_kwargs: EnvArguments = field(
+        "run",
+        {},
+        "arguments of the environment, as name=value with values as in YAML; max_episode_steps is its time limit",
     )
     frame_stack: int = field("run", 1, "last observations that the policy sees side by side (Atari: 4)", ge=1, le=1000)
     seed: int = field("run", 0, "seed of parameters, actions and environments", ge=0, le=LARGEST_SEED)
@@ -369,7 +417,7 @@ class SACConfig(VectorEnvConfig, ScalingConfig):
     env: str = field(
         "run",
         "Pendulum-v1",
-        "environment: a Gymnasium id, module:id, or gym:id for one of classic gym",
+        "environment: a Gymnasium id, module:id, module:name of a class or function, or gym:id for one of classic gym",
         min_length=1,
         max_length=200,
     )

@@ -40,6 +40,11 @@ def read_plain_yaml(path: Path) -> Any:
         content = file.read(MAX_BYTES + 1)
     if len(content) > MAX_BYTES:
         raise ConfigError(f"{path} is no configuration: it has more than {MAX_BYTES:,} bytes")
+    return parse_plain_yaml(content, str(path))
+
+
+def parse_plain_yaml(content: bytes, name: str) -> Any:
+    """Parse plain data in YAML; ``ConfigError``, which calls it ``name``, for all that ``read_plain_yaml`` rejects."""
     try:
         return yaml.load(content.decode("utf-8"), _PlainLoader)
     except yaml.MarkedYAMLError as error:
@@ -49,7 +54,7 @@ def read_plain_yaml(path: Path) -> Any:
         problem = "it is nested too deeply"
     except (yaml.YAMLError, ValueError) as error:  # ValueError: not UTF-8, or a number such as 0x_
         problem = shortened(str(error))
-    raise ConfigError(f"{path} cannot be read as YAML: {problem}")
+    raise ConfigError(f"{name} cannot be read as YAML: {problem}")
 
 
 class _PlainLoader(yaml.SafeLoader):

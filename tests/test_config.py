@@ -26,6 +26,7 @@ def message_of(function, *arguments):
     "name,wrong_values",
     [
         ("env", ["", None, 3, ["CartPole-v1"]]),
+        ("env_kwargs", ["gravity", 3, True, [1], ["gravity"], {1: 2}, {"a b": 1}, {"a": print}, {"a": [print]}]),
         ("frame_stack", [0, -1, 1.5, "four", 1001]),
         ("seed", [-1, 2**31, 0.5, "zero"]),
         ("total_steps", [0, -5, 1.5, "many", None, 2**63, 10**400]),
@@ -226,6 +227,7 @@ def test_a_configuration_does_not_change():
 
 DIFFERENT = {
     "env": "module:id-v0",
+    "env_kwargs": {"size": 8, "goal": [1, 2.5], "slippery": False, "map": None, "name": "a=b", "nested": {"x": "yes"}},
     "frame_stack": 4,
     "seed": 2**31 - 1,
     "total_steps": 123_456_789,

@@ -92,7 +92,7 @@ class A3C(Agent):
     def from_config(cls, config: A3CConfig) -> A3C:
         """For the environment that the configuration names; ``ConfigError`` if it cannot be had."""
         env_fns = training_env_fns(config, 1)
-        with as_config_error(config.env):
+        with as_config_error(config):
             observation_space, action_space = probe_spaces(env_fns[0])
         return cls(config, observation_space, action_space)
 

@@ -90,7 +90,7 @@ def warn_about_images(algorithm: Algorithm) -> None:
     count = sum(math.prod(parameter.shape) for parameter in parameters.values())
     logging.getLogger(__name__).warning(
         "observations are images of shape %s: the networks have dense layers only, %s parameters in all, and seldom "
-        "learn from images; small grayscale images help, such as those of --vec native for ALE",
+        "learn from images",
         space.shape,
         f"{count:,}",
     )

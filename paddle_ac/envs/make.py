@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import importlib
 import logging
@@ -31,16 +32,18 @@ from multiprocessing_env import (
 )
 from paddle_ac.config import RunConfig, VectorEnvConfig
 from paddle_ac.cores import usable_cores
+from paddle_ac.envs.names import find_attribute, registration_hint
 from paddle_ac.envs.native import (
     NativeVecEnv,
     SameStepEnvPool,
     SameStepEnvs,
+    arguments_not_taken,
     has_same_step_version,
     make_same_step_envs,
 )
 from paddle_ac.envs.single import import_classic_gym, make_classic_gym, make_gymnasium, make_replayable, make_stacked
 from paddle_ac.envs.wrappers import EpisodeReplay
-from paddle_ac.errors import ConfigError
+from paddle_ac.errors import ConfigError, quoted
 from paddle_ac.process_settings import warnings_ignored
 
 AnyConfig = TypeVar("AnyConfig", bound=RunConfig)
@@ -64,7 +67,7 @@ def make_training_envs(config: VectorEnvConfig) -> VecEnv:
         EnvironmentFailedError: an environment raised while being made.
     """
     config = settle_vec(config)
-    with as_config_error(config.env):
+    with as_config_error(config):
         if config.vec in ("native", "envpool"):
             return _make_native_envs(config, (config.seed, TRAINING), config.num_envs)
         env_fns = training_env_fns(config, config.num_envs)
@@ -88,8 +91,9 @@ def training_env_fns(config: RunConfig, num_envs: int, start: int = 0) -> list[C
 
 
 @contextmanager
-def as_config_error(env_id: str) -> Iterator[None]:
+def as_config_error(config: RunConfig) -> Iterator[None]:
     """Raise as ``ConfigError``, in one line, what a user can correct about an environment that is being made."""
+    env_id = config.env
     try:
         yield
     except TypeError as error:  # of check_space
@@ -104,7 +108,23 @@ def as_config_error(env_id: str) -> Iterator[None]:
             raise ConfigError(f"environment {env_id!r}: {error.reason}") from None
         if isinstance(cause, (gymnasium.error.Error, ImportError, ConfigError)):
             raise ConfigError(f"environment {env_id!r}: {_one_line(cause)}") from None
+        problem = _problem_with_arguments(str(cause), config) if isinstance(cause, TypeError) else None
+        if problem:
+            raise ConfigError(f"environment {env_id!r} {problem}") from None
         raise
+
+
+def _problem_with_arguments(message: str, config: RunConfig) -> str | None:
+    """What is wrong with ``env_kwargs`` or the entry point, by the message of a ``TypeError``; ``None`` if nothing."""
+    unknown = re.search(r"unexpected keyword argument '(\w+)'", message)
+    if unknown and unknown[1] in config.env_kwargs:
+        return f"takes no argument {unknown[1]!r}, which --env-kwargs (env_kwargs) names"
+    missing = re.match(r"\S+\(\) missing \d+ required [\w-]+ arguments?: (.*?)(?: was raised|$)", message)
+    if missing:
+        return f"needs the arguments {missing[1]}: give them with --env-kwargs NAME=VALUE (env_kwargs)"
+    if "must inherit from the gymnasium.Env class" in message or "Gym is incompatible with Gymnasium" in message:
+        return "is no gymnasium.Env"
+    return None
 
 
 def make_evaluation_envs(config: RunConfig, seed: int, num_envs: int, purpose: int = EVALUATION) -> VecEnv:
@@ -116,7 +136,7 @@ def make_evaluation_envs(config: RunConfig, seed: int, num_envs: int, purpose: i
         num_envs: environments side by side.
         purpose: ``EVALUATION`` or ``FINAL_EVALUATION``.
     """
-    with as_config_error(config.env):
+    with as_config_error(config):
         config = settle_vec(config)
         if isinstance(config, VectorEnvConfig) and config.vec in ("native", "envpool"):
             return _make_native_envs(config, (seed, purpose), num_envs)
@@ -139,11 +159,12 @@ def make_rendered_env(config: RunConfig, render_mode: str) -> Any:
         ConfigError: an unknown environment, or one that has no pictures or cannot make them here.
     """
     if isinstance(config, VectorEnvConfig) and (
-        config.vec == "envpool" or (config.vec == "native" and not _has_native_version(config.env))
+        config.vec == "envpool"
+        or (config.vec == "native" and not has_same_step_version(_find_spec(config)))  # other observations
     ):
         told = f"environments of --vec {config.vec} have no pictures: {config.env} cannot be watched"
         raise ConfigError(told) from ValueError(f"--vec {config.vec} gives none")
-    with as_config_error(config.env):
+    with as_config_error(config):
         modes = _render_modes(config)
         if not {render_mode, "rgb_array"} & set(modes):  # a window is made around pictures
             raise _no_pictures(config.env, f"its render modes are {list(modes)}")
@@ -196,8 +217,8 @@ def settle_vec(config: AnyConfig) -> AnyConfig:
     """The configuration with the kind of environments that suits in place of ``vec="auto"``.
 
     Where an environment has a vectorised version with the same spaces, that is worth it from ``NATIVE_FROM``
-    environments on. Elsewhere a step is timed, and workers are taken if with them the step of all
-    environments takes less time.
+    environments on. The games of ALE are taken vectorised in any number, for their small grayscale images. Elsewhere
+    a step is timed, and workers are taken if with them the step of all environments takes less time.
     """
     if not isinstance(config, VectorEnvConfig) or config.vec != "auto":
         return config
@@ -218,8 +239,9 @@ def _is_daemonic() -> bool:
 @functools.cache
 def _choose_vec(config: VectorEnvConfig, is_daemonic: bool) -> tuple[str, str]:
     """The kind, and the reason for it."""
-    if config.num_envs >= NATIVE_FROM and config.frame_stack == 1 and _has_native_version(config.env):
-        return "native", f"{config.env} has a vectorised version, worth it from {NATIVE_FROM} environments on"
+    reason = _reason_for_native(config)
+    if reason:
+        return "native", reason
     step = _seconds_of_a_step(config)
     serial = step * config.num_envs
     num_workers = config.num_workers or default_num_workers(config.num_envs)
@@ -235,15 +257,24 @@ def _choose_vec(config: VectorEnvConfig, is_daemonic: bool) -> tuple[str, str]:
     return "subproc" if subproc < serial else "serial", reason
 
 
-def _has_native_version(env_id: str) -> bool:
-    return not env_id.startswith("gym:") and has_same_step_version(_find_spec(env_id))
+def _reason_for_native(config: VectorEnvConfig) -> str | None:
+    """Why the vectorised version of an environment is the best choice; ``None`` if it is not, or there is none."""
+    if config.env.startswith("gym:") or config.frame_stack > 1:
+        return None
+    spec = _find_spec(config)
+    if has_same_step_version(spec) and config.num_envs >= NATIVE_FROM:
+        return f"{config.env} has a vectorised version, worth it from {NATIVE_FROM} environments on"
+    is_ale = str(spec.vector_entry_point).startswith("ale_py.")
+    if is_ale and not spec.additional_wrappers and not arguments_not_taken(spec):
+        return f"the vectorised version of {config.env} stacks 4 grayscale images of 84 x 84"
+    return None
 
 
 def _seconds_of_a_step(config: RunConfig) -> float:
     """The median over some steps with random actions, a tenth of a second at most."""
     seconds: list[float] = []
     (env_fn,) = training_env_fns(config, 1)
-    with as_config_error(config.env), DummyVecEnv([env_fn]) as envs:
+    with as_config_error(config), DummyVecEnv([env_fn]) as envs:
         envs.reset()
         while len(seconds) < 100 and sum(seconds) < 0.1:
             actions = np.array([envs.action_space.sample()])
@@ -260,11 +291,12 @@ def _make_native_envs(config: VectorEnvConfig, key: tuple[int, ...], num_envs: i
             f"frame_stack={config.frame_stack} is for single environments: --vec must be serial or subproc"
         )
     if config.vec == "envpool":
-        envs = SameStepEnvPool(config.env, num_envs, config.num_workers or default_num_workers(num_envs))
+        num_threads = config.num_workers or default_num_workers(num_envs)
+        envs = SameStepEnvPool(config.env, num_envs, num_threads, config.env_kwargs)
     elif config.env.startswith("gym:"):
         raise ConfigError("classic gym has no vectorised versions of environments: --vec must be serial or subproc")
     else:
-        envs = make_same_step_envs(_find_spec(config.env), num_envs)
+        envs = make_same_step_envs(_find_spec(config), num_envs)
     return NativeVecEnv(envs, key)
 
 
@@ -301,7 +333,7 @@ def _env_maker(config: RunConfig, **options: Any) -> Callable[[], Any]:
     make_env: Callable[[], Any]
     if not env_id.startswith("gym:"):
         # The specification, not the id: a worker has not run the registrations of this process.
-        spec = _find_spec(env_id)
+        spec = _find_spec(config)
         make_env = functools.partial(make_gymnasium, spec, _names_in_main(spec), **options)
     else:
         gym, plain_id = import_classic_gym(), env_id.removeprefix("gym:")
@@ -310,7 +342,7 @@ def _env_maker(config: RunConfig, **options: Any) -> Callable[[], Any]:
         except (ImportError, TypeError, ValueError, gym.error.Error) as error:
             hint = _newest_version(env_id, gym.envs.registry)
             raise ConfigError(f"environment {env_id!r}: {_one_line(error)}{hint}") from None
-        make_env = functools.partial(make_classic_gym, spec, _names_in_main(spec), **options)
+        make_env = functools.partial(make_classic_gym, _with_arguments(spec, config), _names_in_main(spec), **options)
     return make_env if config.frame_stack == 1 else functools.partial(make_stacked, make_env, config.frame_stack)
 
 
@@ -323,21 +355,35 @@ def _names_in_main(spec: Any) -> dict[str, Any]:
     return {name: getattr(main, name) for name in names if hasattr(main, name)}
 
 
-def _find_spec(env_id: str) -> EnvSpec:
+def _find_spec(config: RunConfig) -> EnvSpec:
+    """The specification that ``config.env`` names, with ``config.env_kwargs``."""
+    env_id = config.env
     module_name, _, plain_id = env_id.rpartition(":")
-    if module_name:
-        _import_module(module_name, env_id)
+    entry_point = find_attribute(_import_module(module_name, env_id), plain_id) if module_name else None
+    if callable(entry_point):
+        return _with_arguments(EnvSpec(plain_id, entry_point=entry_point), config)
     try:
-        return gymnasium.spec(plain_id)
+        return _with_arguments(gymnasium.spec(plain_id), config)
     except (ImportError, TypeError, ValueError, gymnasium.error.Error) as error:
-        hint = _newest_version(env_id, gymnasium.registry)
+        hint = registration_hint(env_id) or _newest_version(env_id, gymnasium.registry)
         raise ConfigError(f"environment {env_id!r}: {_one_line(error)}{hint}") from None
 
 
-def _import_module(name: str, env_id: str) -> None:
+def _with_arguments(spec: Any, config: RunConfig) -> Any:
+    """A specification of Gymnasium or classic gym with ``config.env_kwargs``."""
+    arguments = dict(config.env_kwargs)
+    max_steps = arguments.pop("max_episode_steps", spec.max_episode_steps)
+    if max_steps is not None and not (type(max_steps) is int and max_steps >= 1):
+        raise ConfigError(
+            f"env_kwargs: max_episode_steps must be a whole number of at least 1, got {quoted(max_steps)}"
+        )
+    return dataclasses.replace(spec, kwargs={**spec.kwargs, **arguments}, max_episode_steps=max_steps)
+
+
+def _import_module(name: str, env_id: str) -> Any:
     try:
         with EnvironmentCall(None, "import"):
-            importlib.import_module(name)
+            return importlib.import_module(name)
     except EnvironmentFailedError as error:
         cause = error.__cause__
         assert cause is not None

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import gymnasium
 import numpy as np
 from gymnasium.envs.classic_control.cartpole import CartPoleVectorEnv
+from gymnasium.envs.registration import load_env_creator
 from gymnasium.vector import AutoresetMode
 
 from multiprocessing_env import (
@@ -101,12 +102,13 @@ class SameStepEnvPool:
         env_id: one of ``envpool.list_all_envs()``.
         num_envs: ``N``.
         num_threads: that step them.
+        env_kwargs: arguments of the environment.
 
     Raises:
         ConfigError: envpool is not installed, or does not have the environment.
     """
 
-    def __init__(self, env_id: str, num_envs: int, num_threads: int):
+    def __init__(self, env_id: str, num_envs: int, num_threads: int, env_kwargs: dict[str, Any]):
         try:
             import envpool
         except ImportError:
@@ -114,7 +116,8 @@ class SameStepEnvPool:
         if env_id not in envpool.list_all_envs():
             raise ConfigError(f"envpool has no environment {env_id!r}: it names its own, see envpool.list_all_envs()")
         self.num_envs = num_envs
-        self._make = functools.partial(envpool.make_gymnasium, env_id, num_envs=num_envs, num_threads=num_threads)
+        own = {"num_envs": num_envs, "num_threads": num_threads}
+        self._make = functools.partial(envpool.make_gymnasium, env_id, **{**env_kwargs, **own})
         with EnvironmentCall(None, "__init__"):
             self._begin(seed=0)
 
@@ -289,11 +292,19 @@ def has_same_step_version(spec: gymnasium.envs.registration.EnvSpec) -> bool:
 
     Vectorised versions apply no wrappers, take arguments of their own and always have a time limit.
     """
-    entry_point = SAME_STEP.get(spec.vector_entry_point)  # type: ignore[arg-type]
-    if entry_point is None or spec.additional_wrappers or spec.max_episode_steps is None:
+    if spec.vector_entry_point not in SAME_STEP or spec.additional_wrappers or spec.max_episode_steps is None:
         return False
-    parameters = inspect.signature(gymnasium.envs.registration.load_env_creator(entry_point)).parameters
-    return spec.kwargs.keys() <= parameters.keys()
+    return not arguments_not_taken(spec)
+
+
+def arguments_not_taken(spec: gymnasium.envs.registration.EnvSpec) -> list[str]:
+    """The arguments in a specification that the vectorised version of its environment does not take."""
+    entry_point = SAME_STEP.get(spec.vector_entry_point, spec.vector_entry_point)  # type: ignore[arg-type]
+    maker = entry_point if callable(entry_point) else load_env_creator(entry_point)  # type: ignore[arg-type]
+    parameters = inspect.signature(maker).parameters
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
+        return []
+    return [name for name in spec.kwargs if name not in parameters]
 
 
 def make_same_step_envs(spec: gymnasium.envs.registration.EnvSpec, num_envs: int) -> SameStepEnvs:
@@ -310,6 +321,12 @@ def make_same_step_envs(spec: gymnasium.envs.registration.EnvSpec, num_envs: int
     if spec.additional_wrappers:
         raise ConfigError(
             f"environment {spec.id!r} is registered with wrappers, which its vectorised version lacks: "
+            "--vec must be serial or subproc"
+        )
+    unknown = arguments_not_taken(spec)
+    if unknown:
+        raise ConfigError(
+            f"the vectorised version of environment {spec.id!r} takes no argument {unknown[0]!r}: "
             "--vec must be serial or subproc"
         )
     if entry_point in SAME_STEP:

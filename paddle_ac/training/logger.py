@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import logging
 import math
 import os
@@ -203,6 +204,8 @@ def read_progress(path: Path, num_bytes: int | None = None) -> dict[str, np.ndar
 def _number_or_text(value: Any) -> int | float | str:
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, dict):
+        return json.dumps(value)
     return ",".join(map(str, value)) if isinstance(value, tuple) else value
 
 

@@ -1,0 +1,71 @@
+"""Names for environments that are passed as objects: a configuration holds a name, which a run folder can record."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import re
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import gymnasium
+from gymnasium.envs.registration import EnvSpec
+
+from paddle_ac.errors import ConfigError, quoted
+
+NAMESPACE = "python"  # of the ids of objects that no other process can import
+
+
+def name_env(env: str | EnvSpec | Callable[..., Any]) -> str:
+    """Return the name that a configuration takes for an environment.
+
+    Args:
+        env: a name, which is returned as it is; a specification of Gymnasium; or a class or function that returns an
+            environment.
+
+    Returns:
+        the id of a specification that is registered; ``module:name`` of a class or function that other processes can
+        import; else ``python/Name-v0``, an id that is registered in this process for the object, with the next free
+        version if another object has the name.
+
+    Raises:
+        ConfigError: anything else.
+    """
+    if isinstance(env, str):
+        return env
+    if isinstance(env, EnvSpec):
+        return env.id if gymnasium.registry.get(env.id) == env else _register(env, env.name)
+    if not callable(env):
+        raise ConfigError(f"env must be a name, a gymnasium EnvSpec, a class or a function (got {quoted(env)})")
+    module, name = getattr(env, "__module__", None), getattr(env, "__qualname__", "")
+    if module not in (None, "__main__") and find_attribute(sys.modules.get(module), name) is env:
+        return f"{module}:{name}"
+    return _register(env, getattr(getattr(env, "func", env), "__name__", type(env).__name__))
+
+
+def find_attribute(module: Any, name: str) -> Any:
+    """The attribute of a module by a dotted name, ``None`` if it has none."""
+    for part in name.split("."):
+        module = getattr(module, part, None)
+    return module
+
+
+def registration_hint(env_id: str) -> str:
+    """What to do where the id of an object is not registered; empty for other ids."""
+    if not env_id.startswith(f"{NAMESPACE}/"):
+        return ""
+    return (
+        "; it was passed from Python as an object, which this process does not know: call "
+        f"gymnasium.register({env_id!r}, entry_point=...) with the object first"
+    )
+
+
+def _register(env: EnvSpec | Callable[..., Any], name: str) -> str:
+    name = re.sub(r"\W", "", name) or "Env"
+    for version in itertools.count():
+        env_id = f"{NAMESPACE}/{name}-v{version}"
+        spec = dataclasses.replace(env, id=env_id) if isinstance(env, EnvSpec) else EnvSpec(env_id, entry_point=env)
+        if gymnasium.registry.setdefault(env_id, spec) == spec:
+            return env_id
+    raise AssertionError("versions never end")
