@@ -61,7 +61,12 @@ def make_sized(size=3, **options):
 
 
 gymnasium.register("test/Sized-v0", Sized)
-gymnasium.register("test/Wide-v0", Wide, vector_entry_point="gymnasium.envs.classic_control.cartpole:CartPoleVectorEnv")
+gymnasium.register(
+    "test/Wide-v0",
+    Wide,
+    max_episode_steps=500,
+    vector_entry_point="gymnasium.envs.classic_control.cartpole:CartPoleVectorEnv",
+)
 HERE = f"{__name__}:Sized"
 SIZED = {"env": HERE, "env_kwargs": {"size": 4, "bonus": 2.5}}
 

@@ -108,7 +108,7 @@ class SameStepEnvPool:
         ConfigError: envpool is not installed, or does not have the environment.
     """
 
-    def __init__(self, env_id: str, num_envs: int, num_threads: int, env_kwargs: dict[str, Any]):
+    def __init__(self, env_id: str, num_envs: int, num_threads: int, env_kwargs: dict[str, Any] | None = None):
         try:
             import envpool
         except ImportError:
@@ -117,7 +117,7 @@ class SameStepEnvPool:
             raise ConfigError(f"envpool has no environment {env_id!r}: it names its own, see envpool.list_all_envs()")
         self.num_envs = num_envs
         own = {"num_envs": num_envs, "num_threads": num_threads}
-        self._make = functools.partial(envpool.make_gymnasium, env_id, **{**env_kwargs, **own})
+        self._make = functools.partial(envpool.make_gymnasium, env_id, **{**(env_kwargs or {}), **own})
         with EnvironmentCall(None, "__init__"):
             self._begin(seed=0)
 
