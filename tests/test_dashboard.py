@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.client
 import io
 import json
 import os
 import re
+import shutil
 import signal
+import socket
 import subprocess
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -23,6 +29,7 @@ from paddle_ac.config import make_config
 from paddle_ac.training.dashboard import Dashboard
 from paddle_ac.training.train import train
 from tests.environments import misbehaving_id
+from tests.test_command_line import run_main
 from tests.test_run import QUICK, run_tool, start_tool, wait_until
 
 pytestmark = pytest.mark.slow
@@ -31,12 +38,17 @@ NAMES = ("slow-learner", "quick-learner")
 
 
 @pytest.fixture(scope="module")
-def dashboard(tmp_path_factory) -> Iterator[Dashboard]:
-    """Over two runs with names of their own."""
+def runs(tmp_path_factory) -> Path:
+    """Two runs with names of their own."""
     folder = tmp_path_factory.mktemp("dashboard") / "runs"
     for name, learning_rate in zip(NAMES, (1e-3, 2e-3), strict=True):
         train(make_config({**QUICK, "total_steps": 3020, "learning_rate": learning_rate}), str(folder / name))
-    with Dashboard(folder) as dashboard:
+    return folder
+
+
+@pytest.fixture(scope="module")
+def dashboard(runs) -> Iterator[Dashboard]:
+    with Dashboard(runs) as dashboard:
         yield dashboard
 
 
@@ -137,6 +149,81 @@ def test_the_network_is_seen_as_a_graph(open_page):
     parts = {"observations", "actor_torso", "actor_head", "critic_torso", "critic_head", *shapes}
     page.wait(lambda: parts <= {text.text for text in page.all("svg text")}, f"{parts}")
     page.browser.switch_to.default_content()
+
+
+# ------------------------------------------------------------------------------------------- who may read, and what
+
+
+def status_of(address: str, host: str | None) -> int:
+    """The status of a request for the list of runs that names a host."""
+    place = urllib.parse.urlsplit(address)
+    connection = http.client.HTTPConnection(place.hostname, place.port, timeout=60)
+    connection.putrequest("GET", "/app/api/runs", skip_host=True)
+    if host is not None:
+        connection.putheader("Host", host.replace("PORT", str(place.port)))
+    connection.endheaders()
+    with contextlib.closing(connection):
+        return connection.getresponse().status
+
+
+def test_a_web_page_of_another_name_cannot_read_the_runs(dashboard):
+    for host in ("127.0.0.1:PORT", "localhost:PORT", "LOCALHOST", "[::1]:PORT"):
+        assert status_of(dashboard.address, host) == 200, host
+    for host in ("evil.example:PORT", "127.0.0.1.evil.example", "10.1.2.3", "localhost.evil.example", "", "[", None):
+        assert status_of(dashboard.address, host) == 403, host
+
+
+def test_an_address_that_is_asked_for_is_listened_at(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+    with Dashboard(tmp_path, "0.0.0.0", port) as dashboard:
+        assert dashboard.address == f"http://0.0.0.0:{port}/"
+        assert status_of(f"http://127.0.0.1:{port}/", "0.0.0.0:PORT") == 200
+        assert status_of(f"http://127.0.0.1:{port}/", "evil.example") == 403
+
+
+def test_an_address_that_cannot_be_listened_at_is_one_line(capsys, tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        code, _, errors = run_main(capsys, "dashboard.py", str(tmp_path), "--port", str(port))
+    assert (code, errors) == (
+        2,
+        f"error: cannot listen at --host 127.0.0.1 --port {port}: Address already in use\n",
+    )
+
+
+def damaged_logs(log: bytes) -> dict[str, bytes]:
+    return {
+        "length": b"\xff" * 8 + log[8:],
+        "zeros": b"\0" * 64,
+        "text": b"this is no log of VisualDL, but a text that is longer than a record's length" * 9,
+        "flipped": log[:8] + bytes(byte ^ 0xFF for byte in log[8:60]) + log[60:],
+        "middle": log[: len(log) // 2] + b"\xff" * 200 + log[len(log) // 2 + 200 :],
+    }
+
+
+def test_damaged_logs_are_named_and_the_other_runs_are_shown(runs, tmp_path):
+    whole = runs / NAMES[0] / "vdlrecords.run.log"
+    shutil.copytree(whole.parent, tmp_path / "runs" / "whole")
+    for name, content in damaged_logs(whole.read_bytes()).items():
+        (tmp_path / "runs" / name).mkdir()
+        (tmp_path / "runs" / name / "vdlrecords.run.log").write_bytes(content)
+    (tmp_path / "runs" / "cut").mkdir()  # as while a record is being written: nothing to complain of
+    (tmp_path / "runs" / "cut" / "vdlrecords.run.log").write_bytes(whole.read_bytes()[:-7])
+    os.mkfifo(tmp_path / "runs" / "vdlrecords.pipe")
+    process = start_tool("dashboard.py", str(tmp_path / "runs"))
+    try:
+        address = address_printed(process).removesuffix(" until Ctrl-C")
+        for name in ("whole", "cut"):
+            query = urllib.parse.urlencode({"run": tmp_path / "runs" / name, "tag": "eval/mean_return"})
+            with urllib.request.urlopen(f"{address}app/api/scalar/list?{query}", timeout=60) as answer:
+                assert json.load(answer)["data"]
+    finally:
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+    named = [line for line in errors.splitlines() if line.startswith("left out: ")]
+    names = {*damaged_logs(b""), "vdlrecords.pipe"}
+    assert len(named) == len(names) and all(any(name in line for line in named) for name in names), errors
 
 
 # ------------------------------------------------------------------------------------------------- beside a training
