@@ -165,8 +165,22 @@ def show_log() -> None:
 
 
 def find_modules_here() -> None:
-    """Let ``--env module:id`` name a module in the current folder too; the package's own come first."""
+    """Let ``module:id`` name a module in the current folder too; the package's own come first.
+
+    This is for environments that the user names, on the command line or in a configuration. A run that is read names
+    its environment itself, and may lie in the current folder together with a module of somebody else: its module is
+    imported from there with ``--import-here`` alone.
+    """
     sys.path.append(os.getcwd())
+
+
+def add_import_here(parser: Any) -> None:
+    """Add the flag of tools that read a run, for runs whose environment is a module in the current folder."""
+    parser.add_argument(
+        "--import-here",
+        action="store_true",
+        help="import the module of the run's environment from the current folder: for runs that you trust",
+    )
 
 
 @contextmanager

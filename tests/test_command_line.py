@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from paddle_ac.config import CONFIGS, make_config, read_yaml
+from paddle_ac.config import CONFIGS, make_config, read_yaml, write_yaml
 from paddle_ac.training.report import as_duration, report_run
 
 TOOLS = Path(__file__).parent.parent / "tools"
@@ -219,7 +219,7 @@ def summary(monkeypatch) -> dict:
     """Of a run that came to its end, with pictures."""
     monkeypatch.setattr(sys, "argv", ["tools/train.py"])
     summary = {"stopped_by": "total_steps", "env_steps": 1_234_567, "episodes": 4321, "train_seconds": 200.3}
-    summary |= {"algo": "a2c", "run_dir": "runs/my first", "has_pictures": True}
+    summary |= {"algo": "a2c", "env": "CartPole-v1", "run_dir": "runs/my first", "has_pictures": True}
     return summary | {"mean_return_last_100": 480.04, "eval_mean_return": 500.0, "best_eval_mean_return": 500.0}
 
 
@@ -374,11 +374,52 @@ def test_environments_of_a_module_in_the_current_folder(tmp_path):
     for tool, *flags in (
         ("train.py", "--env=walks:Walk-v0", "--vec=subproc", "--total-steps=100", "--eval-episodes=1", "--run-dir=run"),
         ("train.py", "--env=walks:Walk-v0", "--seeds=0", "--total-steps=100", "--eval-episodes=1", "--run-dir=repeats"),
-        ("evaluate.py", "--run-dir=run", "--episodes=1"),
+        ("evaluate.py", "--run-dir=run", "--episodes=1", "--import-here"),
+        ("train.py", "--resume=run", "--total-steps=200", "--import-here"),
     ):
         command = [sys.executable, str(TOOLS / tool), *flags]
         ended = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)
         assert ended.returncode == 0, ended.stderr
+        assert "--import-here" in ended.stdout or tool == "evaluate.py"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("evaluate.py", "--run-dir=."),
+        ("evaluate.py", "--run-dir=.", "--record=a.gif"),
+        ("export.py", "--run-dir=."),
+        ("train.py", "--resume=.", "--total-steps=200000"),
+        ("train.py", "--resume=repeats", "--total-steps=200000"),
+        ("tune.py", "--study-dir=study", "--trials=1"),
+        ("plot.py", "."),
+    ],
+    ids=" ".join,
+)
+def test_a_run_of_somebody_else_does_not_import_from_the_current_folder(tmp_path, command):
+    (tmp_path / "trap.py").write_text("open('sprung', 'w').close()\n")
+    for folder in ("repeats", "study"):
+        (tmp_path / folder).mkdir()
+    config = make_config({"algo": "a2c", "env": "trap:Walk-v0", "vec": "serial"})
+    write_yaml(config, tmp_path / "config.yaml")
+    write_yaml(config, tmp_path / "study" / "base.yaml")
+    (tmp_path / "study" / "space.yaml").write_text("gamma: [0.9]\n")
+    repeats = "algo: a2c\nenv: trap:Walk-v0\nvec: serial\nseeds: [0]\n"
+    (tmp_path / "repeats" / "repeats.yaml").write_text(repeats)
+    tool, *flags = command
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    ended = subprocess.run(
+        [sys.executable, str(TOOLS / tool), *flags],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert ended.returncode == 2 and ended.stderr.count("\n") == 1, ended.stderr
+    assert not (tmp_path / "sprung").exists()
+    if command[0] in ("evaluate.py", "export.py"):
+        assert "trap in the current folder is imported with --import-here, for a run that you trust" in ended.stderr
 
 
 @pytest.mark.parametrize(

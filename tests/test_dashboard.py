@@ -198,7 +198,6 @@ def damaged_logs(log: bytes) -> dict[str, bytes]:
         "zeros": b"\0" * 64,
         "text": b"this is no log of VisualDL, but a text that is longer than a record's length" * 9,
         "flipped": log[:8] + bytes(byte ^ 0xFF for byte in log[8:60]) + log[60:],
-        "middle": log[: len(log) // 2] + b"\xff" * 200 + log[len(log) // 2 + 200 :],
     }
 
 

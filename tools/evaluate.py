@@ -17,6 +17,7 @@ from typing import Any
 
 from paddle_ac.command_line import (
     ArgumentParser,
+    add_import_here,
     exit_codes,
     file_ending_in,
     find_modules_here,
@@ -28,8 +29,9 @@ from paddle_ac.config import LARGEST_SEED
 
 def main(arguments: list[str]) -> None:
     with exit_codes():
-        find_modules_here()
         flags = _parse(arguments)
+        if flags["import_here"]:
+            find_modules_here()
         watched = flags["render"] or flags["record"]
         episodes = flags["episodes"] or (1 if watched else 100)
         chosen = flags["run_dir"], flags["checkpoint"], episodes, flags["seed"], flags["sampled"]
@@ -58,6 +60,7 @@ def _parse(arguments: list[str]) -> dict[str, Any]:
     policy.add_argument("--run-dir", metavar="DIR", required=True, help="folder of the run")
     policy.add_argument("--checkpoint", **one_of("best", "latest"), default="best", help="which of its policies [best]")
     policy.add_argument("--sampled", action="store_true", help="draw the actions, rather than take the most probable")
+    add_import_here(policy)
     played = parser.add_argument_group("episodes")
     played.add_argument("--episodes", type=whole_number(1), metavar="M", help="how many [100]; to watch [1]")
     played.add_argument(

@@ -10,13 +10,14 @@ if __name__ == "__main__":
 import sys
 from typing import Any
 
-from paddle_ac.command_line import ArgumentParser, exit_codes, find_modules_here, one_of
+from paddle_ac.command_line import ArgumentParser, add_import_here, exit_codes, find_modules_here, one_of
 
 
 def main(arguments: list[str]) -> None:
     with exit_codes():
-        find_modules_here()
         flags = _parse(arguments)
+        if flags["import_here"]:
+            find_modules_here()
         with imports_contained():
             from paddle_ac.training.export import export_run
 
@@ -44,6 +45,7 @@ def _parse(arguments: list[str]) -> dict[str, Any]:
     parser.add_argument(
         "--output", metavar="PATH", help="of the files, without the endings of their names [DIR/export/model]"
     )
+    add_import_here(parser)
     return parser.parse(arguments)
 
 

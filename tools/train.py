@@ -15,6 +15,7 @@ from typing import Any
 
 from paddle_ac.command_line import (
     ArgumentParser,
+    add_import_here,
     choose_algo,
     exit_codes,
     find_modules_here,
@@ -39,10 +40,11 @@ examples:
 
 def main(arguments: list[str]) -> None:
     with exit_codes(), ExitStack() as stack:
-        find_modules_here()
         show_log()
         flags = _parse(arguments)
         run_dir, resumed, progress = flags.pop("run_dir"), flags.pop("resume"), not flags.pop("no_progress")
+        if flags.pop("import_here") or resumed is None:
+            find_modules_here()
         config_file, seeds, jobs = flags.pop("config"), flags.pop("seeds"), flags.pop("jobs")
         wants_dashboard, dashboard = flags.pop("dashboard"), None
         has_repeats = seeds is not None or (resumed is not None and repeats_file(resumed).is_file())
@@ -110,6 +112,7 @@ def _add_run_flags(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--jobs", type=whole_number(1), metavar="J", help="runs at a time [as many as the cores allow]")
     parser.add_argument("--dashboard", action="store_true", help="VisualDL beside it, on a free port that is printed")
+    add_import_here(parser)
     parser.add_argument("--no-progress", action="store_true", help="no progress bar, no line for each run")
 
 

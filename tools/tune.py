@@ -12,7 +12,15 @@ import sys
 from types import ModuleType
 from typing import Any
 
-from paddle_ac.command_line import ArgumentParser, choose_algo, exit_codes, find_modules_here, show_log, whole_number
+from paddle_ac.command_line import (
+    ArgumentParser,
+    add_import_here,
+    choose_algo,
+    exit_codes,
+    find_modules_here,
+    show_log,
+    whole_number,
+)
 from paddle_ac.config import CONFIGS, find_config_class, read_yaml
 from paddle_ac.errors import ConfigError
 from paddle_ac.training.report import report_study
@@ -32,10 +40,11 @@ examples:
 
 def main(arguments: list[str]) -> None:
     with exit_codes():
-        find_modules_here()
         show_log()
         flags = _parse(arguments)
         config_file, space_file, study_dir = flags.pop("config"), flags.pop("space"), flags.pop("study_dir")
+        if flags.pop("import_here") or not _reads_study(config_file, study_dir):
+            find_modules_here()
         trials, jobs, progress = flags.pop("trials"), flags.pop("jobs"), not flags.pop("no_progress")
         values = read_yaml(config_file) if config_file else {}
         tuning = _import_tuning()
@@ -64,7 +73,7 @@ def _parse(arguments: list[str]) -> dict[str, Any]:
     _add_own_flags(chooser)
     chosen = vars(chooser.parse_known_args(arguments)[0])
     study_dir, config_file = chosen["study_dir"], chosen["config"]
-    if config_file is None and study_dir is not None and base_file(study_dir).is_file():
+    if _reads_study(config_file, study_dir):
         config_file = base_file(study_dir)
         algo = read_yaml(config_file).get("algo")
         if chosen.get("algo", algo) != algo:
@@ -73,6 +82,11 @@ def _parse(arguments: list[str]) -> dict[str, Any]:
     _add_own_flags(parser)
     parser.add_hyper_parameters(find_config_class(choose_algo(chosen.get("algo"), config_file)))
     return parser.parse(arguments)
+
+
+def _reads_study(config_file: str | None, study_dir: str | None) -> bool:
+    """Whether the configuration is that of a study which continues."""
+    return config_file is None and study_dir is not None and base_file(study_dir).is_file()
 
 
 def _add_own_flags(parser: ArgumentParser) -> None:
@@ -84,6 +98,7 @@ def _add_own_flags(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--jobs", type=whole_number(1), metavar="J", help="trials at a time [as many as the cores allow]"
     )
+    add_import_here(parser)
     parser.add_argument("--no-progress", action="store_true", help="no progress bar, no line for each trial")
 
 

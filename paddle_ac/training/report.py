@@ -41,10 +41,11 @@ def report_run(summary: dict[str, Any]) -> str:
         if summary[name] is not None:
             lines.append(f"mean return, {label}: {summary[name]:.1f}")
     folder = shlex.quote(summary["run_dir"])
-    go_on = f"  go on:     {_command('train')} --resume {folder}"
-    evaluate = f"  evaluate:  {_command('evaluate')} --run-dir {folder}{_which(summary)} --episodes 100"
-    export = f"  export:    {_command('export')} --run-dir {folder}{_which(summary)} --format paddle"
-    watch = f"  watch:     {_command('evaluate')} --run-dir {folder}{_which(summary)} --record episode.gif"
+    here = _import_here(summary["env"])
+    go_on = f"  go on:     {_command('train')} --resume {folder}{here}"
+    evaluate = f"  evaluate:  {_command('evaluate')} --run-dir {folder}{_which(summary)}{here} --episodes 100"
+    export = f"  export:    {_command('export')} --run-dir {folder}{_which(summary)}{here} --format paddle"
+    watch = f"  watch:     {_command('evaluate')} --run-dir {folder}{_which(summary)}{here} --record episode.gif"
     curves = f"  curves:    {_command('dashboard')} {folder}"
     lines.append(f"everything of this run lies in {folder}")
     if is_interrupted:
@@ -67,6 +68,12 @@ def _time_of(summary: dict[str, Any]) -> str:
 def _command(tool: str) -> str:
     """What runs another tool: it lies beside the one that is running, wherever that was called from."""
     return f"python {shlex.quote(Path(sys.argv[0]).with_name(f'{tool}.py').as_posix())}"
+
+
+def _import_here(env_id: str) -> str:
+    """The flag for an environment whose module lies in the current folder; a tool that reads a run asks for it."""
+    module = env_id.rpartition(":")[0].partition(".")[0]
+    return " --import-here" if module and (Path(f"{module}.py").is_file() or Path(module).is_dir()) else ""
 
 
 def _which(summary: dict[str, Any]) -> str:
@@ -106,13 +113,13 @@ def report_repeats(summary: dict[str, Any]) -> str:
     lines.append(f"everything of these runs lies in {folder}, the figures in summary.json")
     if ended:
         best_run = max(ended, key=lambda run: run["eval_mean_return"])
-        chosen = f"--run-dir {shlex.quote(best_run['run_dir'])}{_which(best_run)}"
+        chosen = f"--run-dir {shlex.quote(best_run['run_dir'])}{_which(best_run)}{_import_here(summary['env'])}"
         lines.append(f"  evaluate:  {_command('evaluate')} {chosen} --episodes 100")
     if any(run["env_steps"] for run in summary["runs"]):
         lines.append(f"  picture:   {_command('plot')} {folder}")
         lines.append(f"  curves:    {_command('dashboard')} {folder}")
     if summary["stopped_by"] != "total_steps":
-        lines.append(f"  go on:     {_command('train')} --resume {folder}")
+        lines.append(f"  go on:     {_command('train')} --resume {folder}{_import_here(summary['env'])}")
     return "\n".join(lines)
 
 
@@ -135,7 +142,9 @@ def report_study(result: dict[str, Any]) -> str:
         lines.append(f"  try it:    {_command('train')} --config {folder}/best.yaml --seeds 0,1,2,3,4")
     lines.append(f"  compare:   {_command('dashboard')} {folder}")
     num_trials = result["num_trials"] if result["stopped_by"] == "interrupt" else 2 * sum(trials.values())
-    lines.append(f"  go on:     {_command('tune')} --study-dir {folder} --trials {num_trials}")
+    lines.append(
+        f"  go on:     {_command('tune')} --study-dir {folder} --trials {num_trials}{_import_here(result['env'])}"
+    )
     return "\n".join(lines)
 
 

@@ -81,9 +81,9 @@ def tune(
         progress: tell of every trial that ends, with a progress bar if this is a terminal.
 
     Returns:
-        ``study_dir``, ``num_trials``, ``trials`` (how many ended ``complete``, ``pruned`` and ``failed``), ``best``
-        (``number``, ``run_dir``, ``mean_return`` of the final evaluation and ``params``; ``None`` while there is none)
-        and ``stopped_by``, ``"trials"`` or ``"interrupt"``.
+        ``study_dir``, ``env``, ``num_trials``, ``trials`` (how many ended ``complete``, ``pruned`` and ``failed``),
+        ``best`` (``number``, ``run_dir``, ``mean_return`` of the final evaluation and ``params``; ``None`` while there
+        is none) and ``stopped_by``, ``"trials"`` or ``"interrupt"``.
 
     Raises:
         ConfigError: a folder that holds another search, or a configuration that no run can be begun with.
@@ -176,6 +176,7 @@ def _search(
     states = [trial.state for trial in study.trials]
     return {
         "study_dir": str(folder),
+        "env": config.env,
         "num_trials": num_trials,
         "trials": {
             "complete": states.count(TrialState.COMPLETE),
