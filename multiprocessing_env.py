@@ -1333,7 +1333,8 @@ def _serve_envs(
         seed_global_generators(entropy)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the parent has shown what making such an environment warns of
-            env_fns, spaces = cloudpickle.loads(pickled_env_fns)
+            with EnvironmentCall(chosen.start, "its worker"):
+                env_fns, spaces = cloudpickle.loads(pickled_env_fns)
             envs = _make_envs(env_fns, chosen.start, spaces)
         actions, *results = (shared.array[chosen] for shared in shared_arrays)
         group = _EnvGroup(envs, chosen.start, spaces[0], *results)

@@ -116,6 +116,6 @@ def test_a_time_limit_truncates_four_results_as_it_does_five(max_steps, truncate
 def test_the_specification_keeps_its_time_limit():
     from paddle_ac.envs.single import make_classic_gym
 
-    env = make_classic_gym(gym.spec("FourResultsLimited-v0"))
+    env = make_classic_gym(gym.spec("FourResultsLimited-v0"), {})
     assert env.unwrapped.spec.max_episode_steps == 5
     assert gym.spec("FourResultsLimited-v0").max_episode_steps == 5

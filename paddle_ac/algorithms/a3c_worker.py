@@ -11,7 +11,14 @@ from typing import Any
 import cloudpickle
 import numpy as np
 
-from multiprocessing_env import Channel, DummyVecEnv, EnvironmentFailedError, VecEnv, seed_global_generators
+from multiprocessing_env import (
+    Channel,
+    DummyVecEnv,
+    EnvironmentCall,
+    EnvironmentFailedError,
+    VecEnv,
+    seed_global_generators,
+)
 from paddle_ac.algorithms.shared_parameters import ProcessLock, SharedParameters
 from paddle_ac.config import A3CConfig
 from paddle_ac.errors import NonFiniteError
@@ -209,7 +216,9 @@ def run_worker(
     """The process of a worker: says that it is ready, waits for the word to go, reports, and tells what went wrong."""
     seed_global_generators((config.seed, index, start))
     try:
-        with DummyVecEnv(cloudpickle.loads(pickled_env_fns)) as envs:
+        with EnvironmentCall(index * config.num_envs, "its worker"):
+            env_fns = cloudpickle.loads(pickled_env_fns)
+        with DummyVecEnv(env_fns) as envs:
             worker = A3CWorker(index, start, config, envs, shared, lock or contextlib.nullcontext())
             channel.send("ready")
             channel.recv()
@@ -220,5 +229,5 @@ def run_worker(
         channel.send(Failure(str(error), is_non_finite=True))
     except EnvironmentFailedError as error:
         channel.send(Failure(str(error)))
-    except (Exception, SystemExit):
+    except Exception:
         channel.send(Failure(traceback.format_exc()))
