@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 import yaml
-from annotated_types import Gt, Le
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from paddle_ac.errors import MAX_QUOTED, ConfigError, quoted, shortened
@@ -78,7 +77,7 @@ def _as_plain_data(value: Any, name: str) -> Any:
 
 
 EnvArguments = Annotated[dict[str, Any], BeforeValidator(_read_arguments)]
-Units = Annotated[int, Gt(0), Le(65_536)]
+Units = Annotated[int, Field(gt=0, le=65_536)]
 LayerSizes = Annotated[tuple[Units, ...], BeforeValidator(_split_commas), Field(max_length=100)]
 
 
@@ -388,7 +387,11 @@ class ReinforceConfig(SynchronousConfig):
 class A3CConfig(RolloutConfig):
     """Asynchronous advantage actor-critic (Mnih et al. 2016, arXiv:1602.01783, algorithm S3)."""
 
-    changeable_on_resume: ClassVar[set[str]] = OnPolicyConfig.changeable_on_resume | {"lock", "restart_workers"}
+    changeable_on_resume: ClassVar[set[str]] = OnPolicyConfig.changeable_on_resume | {
+        "lock",
+        "restart_workers",
+        "step_timeout",
+    }
 
     algo: Literal["a3c"] = "a3c"
 
@@ -400,7 +403,8 @@ class A3CConfig(RolloutConfig):
         "run", 2, "worker processes, each with environments and a copy of the network", ge=1, le=1024
     )
     num_envs: int = field("run", 1, "environments of each worker", ge=1)
-    restart_workers: bool = field("run", False, "replace a worker that was killed, rather than stop the run")
+    restart_workers: bool = field("run", False, "replace a worker that was killed or is stuck, rather than stop")
+    step_timeout: float = field("run", 60.0, "seconds without a step after which a worker is stuck", gt=0, le=1e6)
     lock: bool = field("run", False, "let one worker write at a time; without, they write as they come (Hogwild)")
 
     optimizer: Literal["shared_rmsprop", "rmsprop", "shared_rmsprop_torch", "shared_adam"] = field(

@@ -338,6 +338,14 @@ class Raising(Counting):
                 raise self.EXCEPTIONS[self.what]
 
 
+class Slow(RandomWalk):
+    """Steps that take longer than all of the tests' others."""
+
+    def step(self, action):
+        time.sleep(0.4)
+        return super().step(action)
+
+
 class OldGym:
     """An environment as gym before 0.26 had them: four results, ``seed``, and observations alone from ``reset``."""
 
@@ -382,6 +390,7 @@ gymnasium.register("test/Raising-v0", Raising)
 gymnasium.register("test/NoPaddle-v0", NoPaddle)
 gymnasium.register("test/Deadly-v0", Misbehaving, kwargs={"fault": "killed", "at_step": 50})
 gymnasium.register("test/Walk-v0", RandomWalk)
+gymnasium.register("test/Slow-v0", Slow)
 gymnasium.register("test/Filmed-v0", Filmed)
 gymnasium.register("test/FilmedContinuous-v0", Filmed, kwargs={"spaces": "continuous"})
 gymnasium.register("test/Asking-v0", Asking)

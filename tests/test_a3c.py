@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import json
+import multiprocessing.connection
 import os
+import re
 import signal
+import sys
 import time
 
 import numpy as np
 import psutil
 import pytest
 
-from multiprocessing_env import DummyVecEnv, WorkerDiedError, WorkerFailedError, WorkerProcess
+from multiprocessing_env import (
+    DummyVecEnv,
+    SharedArray,
+    WorkerDiedError,
+    WorkerFailedError,
+    WorkerProcess,
+    WorkerTimeoutError,
+)
 from paddle_ac.algorithms.a2c import A2C
-from paddle_ac.algorithms.a3c import A3C
+from paddle_ac.algorithms.a3c import A3C, Watchdog
 from paddle_ac.algorithms.a3c_worker import A3CWorker, initial_statistics
-from paddle_ac.algorithms.shared_parameters import ProcessLock, SharedParameters
+from paddle_ac.algorithms.shared_parameters import ProcessLock, SharedMoments, SharedParameters
 from paddle_ac.config import make_config
 from paddle_ac.envs.make import training_env_fns
 from paddle_ac.errors import ConfigError, NonFiniteError
@@ -44,7 +54,7 @@ def quick_config(**changes):
 
 
 def shared_of(layout: ParameterLayout) -> SharedParameters:
-    return SharedParameters(layout, {"optimizer": {}, "encoder": {}, "rewards": {}}, num_workers=1)
+    return SharedParameters(layout, {}, {}, num_workers=1)
 
 
 def worker_in_this_process(agent: A3C, index: int) -> A3CWorker:
@@ -80,9 +90,10 @@ def test_one_worker_learns_as_a2c_with_its_environments(changes):
         ("encoder", a2c.policy.encode),
         ("rewards", a2c.normalize_rewards and a2c.normalize_rewards.moments),
     ):
-        if a3c.shared.statistics[group]:
+        if group in a3c.shared.moments:
+            shared = a3c.shared.moments[group].read()
             for name, value in state.state_dict().items():
-                np.testing.assert_allclose(a3c.shared.statistics[group][name], value, rtol=1e-6)
+                np.testing.assert_allclose(shared[name], value, rtol=1e-6)
     a2c.close()
 
 
@@ -97,7 +108,7 @@ def test_the_moments_of_all_workers_are_one(tmp_path):
     agent.load_state_dict(state)
     np.testing.assert_array_equal(agent.policy.encode.moments.mean, state["encoder"]["mean"])
     assert (state["encoder"]["variance"] > 0).all() and state["encoder"]["mean"].any()
-    with pytest.raises(ValueError, match="encoder is not that of the configuration"):
+    with pytest.raises(ValueError, match="moments of observations, unlike the configuration"):
         A3C.from_config(quick_config(num_workers=3)).load_state_dict(state)
 
 
@@ -233,7 +244,7 @@ def test_a_run_goes_on_to_a_larger_total_with_other_episodes(tmp_path):
 def test_every_workers_reports_are_heard_in_turn():
     """While nobody listens all workers go on to the end; then no one must be heard out before the rest."""
     agent = A3C.from_config(quick_config(num_workers=3, total_steps=30000))
-    agent.update()
+    start(agent)
     wait_until(lambda: agent.shared.env_steps >= 30000)
     heard = [tag for _ in range(6) for tag in agent.update() if tag.startswith("workers/")]
     assert sorted(heard) == sorted(2 * [f"workers/steps_{index}" for index in range(3)])
@@ -263,7 +274,7 @@ def test_writes_that_race_never_make_a_mean_square_negative():
     )
     while not agent.is_done:
         agent.update()
-    assert (agent.shared.statistics["optimizer"]["mean_square"] >= 0).all()
+    assert (agent.shared.statistics["mean_square"] >= 0).all()
     agent.close()
 
 
@@ -317,6 +328,11 @@ def test_stopping_hears_what_every_worker_still_has_to_say():
     last = {tag: value for metrics in told for tag, value in metrics.items() if tag.startswith("workers/")}
     assert sum(last.values()) == agent.env_steps == agent.state_dict()["env_steps"]
     agent.close()
+
+
+def start(agent: A3C) -> None:
+    while not agent.has_started:
+        agent.update()
 
 
 def play(agent: A3C, steps: int) -> None:
@@ -410,3 +426,229 @@ def test_when_the_training_is_killed_its_workers_end_and_the_run_goes_on(tmp_pat
     assert not leaked_shared_memory(memory_before)
     summary = resume(str(tmp_path / "run"), {"total_steps": 5000, "eval_episodes": 2})
     assert summary["stopped_by"] == "total_steps"
+
+
+# --------------------------------------------------------------------------------------------------- workers that stop
+
+
+def quick_to_notice(**changes):
+    return quick_config(total_steps=10**9, step_timeout=1.5, **changes)
+
+
+@pytest.mark.parametrize("restart", [False, True], ids=["stop", "replace"])
+def test_a_stopped_worker_is_named_or_replaced(restart, caplog):
+    with A3C.from_config(quick_to_notice(restart_workers=restart)) as agent:
+        for index, steps in ((1, 300), (0, 900)):  # at moments that differ from run to run
+            play(agent, steps)
+            stopped = agent._workers[index].process
+            os.kill(stopped.pid, signal.SIGSTOP)
+            message = f"worker {index} made no step within 1.5 s (step_timeout) and was killed"
+            if not restart:
+                with pytest.raises(WorkerTimeoutError, match=re.escape(message)):
+                    play(agent, 10**9)
+                break
+            play_on_with(agent, index)
+            assert f"{message}; another takes its place" in caplog.text
+        stopped.join(5)
+        assert stopped.exitcode == -signal.SIGKILL
+
+
+def play_on_with(agent: A3C, index: int) -> None:
+    """Until a worker has been replaced, and its successor has learned."""
+    starts, steps = agent._starts[index], agent.shared.worker_steps[index]
+    while agent._starts[index] == starts or agent.shared.worker_steps[index] < steps + 200:
+        agent.update()
+
+
+class StoppingLock(ProcessLock):
+    """Stops the first process that takes it for the fiftieth time; there is one stop in all."""
+
+    def __init__(self):
+        super().__init__()
+        self.taken = SharedArray((1,), np.int64)
+
+    def __enter__(self):
+        super().__enter__()
+        taken = self.taken.array
+        taken[0] += 1
+        if taken[0] == 50:
+            os.kill(os.getpid(), signal.SIGSTOP)
+
+    def __getstate__(self):
+        return super().__getstate__(), self.taken
+
+    def __setstate__(self, state):
+        super().__setstate__(state[0])
+        self.taken = state[1]
+
+
+def agent_with_stopping(name: str, **changes) -> A3C:
+    agent = A3C.from_config(quick_to_notice(lock=True, normalize_observations=True, num_workers=3, **changes))
+    if name == "update lock":
+        agent.lock = StoppingLock()
+    else:
+        agent.shared.moments_lock = StoppingLock()
+    return agent
+
+
+WITH_EITHER_LOCK = pytest.mark.parametrize("name", ["update lock", "moments' lock"])
+
+
+@WITH_EITHER_LOCK
+def test_the_holder_of_a_lock_that_stops_is_replaced_and_nobody_else(name, caplog):
+    with agent_with_stopping(name, restart_workers=True) as agent:
+        while sum(agent._starts) < 4:
+            agent.update()
+            assert np.isfinite(agent.policy.encode.mean).all(), "reading waits for no lock"
+        replaced = agent._starts.index(2)
+        steps = agent.shared.worker_steps.copy()
+        while (agent.shared.worker_steps < steps + 100).any():
+            agent.update()
+        assert caplog.text.count("another takes its place") == 1
+        assert f"worker {replaced} made no step within 1.5 s" in caplog.text
+
+
+@WITH_EITHER_LOCK
+def test_stopping_a_run_waits_for_no_worker_that_holds_a_lock(name, caplog):
+    agent = agent_with_stopping(name)
+    start(agent)
+    lock = agent.lock if name == "update lock" else agent.shared.moments_lock
+    wait_until(lambda: lock.taken.array[0] >= 50)
+    started = time.monotonic()
+    list(agent.finish())
+    state = agent.state_dict()
+    agent.close()
+    assert time.monotonic() - started < 10
+    assert agent.is_done and "did not stop within 3 s and was killed" in caplog.text
+    assert all(np.isfinite(value).all() for value in state["parameters"].values())
+
+
+def test_ctrl_c_ends_a_command_whose_workers_are_stopped(tmp_path):
+    flags = (
+        "--algo=a3c",
+        "--total-steps=1000000000",
+        "--num-workers=2",
+        "--normalize-observations",
+        "--lock",
+    )
+    process = start_tool("train.py", *flags, f"--run-dir={tmp_path / 'run'}")
+    progress = tmp_path / "run" / "progress.csv"
+    wait_until(lambda: progress.exists() and len(progress.read_text().splitlines()) > 2)
+    workers = [child for child in psutil.Process(process.pid).children() if "spawn_main" in " ".join(child.cmdline())]
+    for worker in workers:
+        worker.send_signal(signal.SIGSTOP)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert len(workers) == 2 and process.returncode == 130, errors
+    assert resume(str(tmp_path / "run"), {"total_steps": 1000, "eval_episodes": 2})["stopped_by"] == "total_steps"
+
+
+def test_a_step_may_take_as_long_as_its_own_timeout():
+    """A rollout takes four times the timeout here."""
+    config = quick_to_notice(env="tests.environments:test/Slow-v0", num_steps=15)
+    with A3C.from_config(config) as agent:
+        play(agent, 30)
+
+
+def test_a_worker_that_is_stuck_in_a_step_is_named():
+    message = r"worker [01] made no step within 1.5 s \(step_timeout\)"
+    config = quick_to_notice(env=f"tests.environments:{misbehaving_id('stuck')}")
+    with A3C.from_config(config) as agent, pytest.raises(WorkerTimeoutError, match=message):
+        play(agent, 10**9)
+
+
+def test_a_worker_that_is_stuck_at_its_start_is_named_and_update_returns(monkeypatch):
+    start = A3C._start
+
+    def start_and_stop(self, index):
+        worker = start(self, index)
+        os.kill(worker.process.pid, signal.SIGSTOP)
+        return worker
+
+    monkeypatch.setattr(A3C, "_start", start_and_stop)
+    monkeypatch.setattr(sys.modules[A3C.__module__], "START_TIMEOUT", 7.0)
+    with A3C.from_config(quick_to_notice()) as agent:
+        started = time.monotonic()
+        agent.update()
+        assert not agent.has_started and time.monotonic() - started < 10
+        with pytest.raises(WorkerTimeoutError, match=r"worker [01] was not ready within 7 s"):
+            while True:
+                agent.update()
+
+
+def test_a_stopped_worker_is_named_during_an_evaluation():
+    with A3C.from_config(quick_to_notice()) as agent:
+        play(agent, 500)
+        policy = agent.policy
+        os.kill(agent._workers[1].process.pid, signal.SIGSTOP)
+        envs = DummyVecEnv(training_env_fns(agent.config, 2))
+        with envs, pytest.raises(WorkerTimeoutError, match="worker 1 made no step"):
+            evaluate(policy, envs, 10**6, max_steps=500, check=agent.check)
+
+
+def test_a_worker_whose_report_waits_to_be_received_is_not_stuck():
+    with A3C.from_config(quick_to_notice()) as agent:
+        start(agent)
+        wait_until(lambda: len(agent._with_a_message([0, 1], 0)) == 2)
+        for worker in agent._workers:
+            os.kill(worker.process.pid, signal.SIGSTOP)
+        agent._watchdog.find_stuck()
+        agent._watchdog._idle[:] = 100
+        agent.check()
+        assert all(worker.process.is_alive() for worker in agent._workers)
+
+
+def test_the_watchdog_needs_several_looks(monkeypatch):
+    now = 0.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    counters = np.zeros(2, np.int64)
+    watchdog = Watchdog(counters)
+    for index in range(2):
+        watchdog.restart(index, timeout=10.0)
+    now = 1000.0  # this process was suspended, and the workers with it
+    assert watchdog.find_stuck() == []
+    counters[0] += 1
+    now += 1000
+    assert watchdog.find_stuck() == []
+    now += 1
+    assert watchdog.find_stuck() == [1]
+    watchdog.restart(1)
+    now += 1
+    assert watchdog.find_stuck() == []
+
+
+def write_and_die(channel, moments):
+    channel.recv()
+    moments._arrays[2]["mean"][:] = np.nan  # as far as a writer may come before it is killed
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_writer_that_is_killed_halfway_leaves_the_moments_intact():
+    moments = SharedMoments({"count": np.zeros(()), "mean": np.ones(3)})
+    expected = moments.read()
+    assert moments._versions[0] == 1, "the next version goes into copy 2"
+    worker = WorkerProcess("writer", write_and_die, (moments,))
+    worker.channel.send("go")
+    worker.how_it_ended()
+    worker.end(patience=5)
+    for name, value in moments.read().items():
+        np.testing.assert_array_equal(value, expected[name])
+
+
+def write_versions(channel, moments):
+    number = 0
+    while not multiprocessing.connection.wait([channel], 0):
+        number += 1
+        moments.write({"count": np.array(float(number)), "mean": np.full(2000, float(number))})
+
+
+def test_a_reader_never_sees_a_version_half_written():
+    moments = SharedMoments({"count": np.zeros(()), "mean": np.zeros(2000)})
+    worker = WorkerProcess("writer", write_versions, (moments,))
+    seen = set()
+    while len(seen) < 100:
+        version = moments.read()
+        assert (version["mean"] == version["count"]).all()
+        seen.add(float(version["count"]))
+    worker.channel.send("stop")
+    worker.end(patience=5)

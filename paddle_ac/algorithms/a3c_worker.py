@@ -11,14 +11,7 @@ from typing import Any
 import cloudpickle
 import numpy as np
 
-from multiprocessing_env import (
-    Channel,
-    DummyVecEnv,
-    EnvironmentCall,
-    EnvironmentFailedError,
-    VecEnv,
-    seed_global_generators,
-)
+from multiprocessing_env import Channel, DummyVecEnv, EnvironmentFailedError, VecEnv, seed_global_generators
 from paddle_ac.algorithms.shared_parameters import ProcessLock, SharedParameters
 from paddle_ac.config import A3CConfig
 from paddle_ac.errors import NonFiniteError
@@ -33,6 +26,7 @@ from paddle_ac.nn.encoding import ObservationEncoder
 from paddle_ac.nn.numpy_network import NumpyActorCritic
 from paddle_ac.nn.optimizers import OPTIMIZERS, Optimizer, make_optimizer
 
+READY = "ready"  # the first message of a worker
 UPDATES_PER_REPORT = 100  # often enough for a curve, seldom enough to cost nothing
 
 
@@ -83,9 +77,11 @@ class A3CWorker:
         self.shared = shared
         self.lock = lock
         self.vector = np.empty_like(shared.vector)
-        self.encode = ObservationEncoder(
-            envs.observation_space, config.normalize_observations, shared.statistics["encoder"]
-        )
+        self._progress = shared.progress[index : index + 1]
+        for process_lock in (lock, shared.moments_lock):
+            if isinstance(process_lock, ProcessLock):
+                process_lock.on_wait = self._get_on  # so that the holder is the one who makes no progress
+        self.encode = ObservationEncoder(envs.observation_space, config.normalize_observations)
         distribution = action_distribution(envs.action_space)
         views = shared.layout.views(self.vector)
         self.network = NumpyActorCritic(views, self.encode, distribution, config.activation, recurrent=config.recurrent)
@@ -95,7 +91,7 @@ class A3CWorker:
         self.collector = RolloutCollector(envs, config.num_steps, self.network.state_size)
         self.normalize_rewards: RewardNormalizer | None = None
         if config.normalize_rewards:
-            self.normalize_rewards = RewardNormalizer(config.num_envs, config.gamma, shared.statistics["rewards"])
+            self.normalize_rewards = RewardNormalizer(config.num_envs, config.gamma)
         self._begin_report()
 
     def run(self, send: Callable[[Report], None]) -> None:
@@ -128,21 +124,29 @@ class A3CWorker:
         config, shared = self.config, self.shared
         updates_before = shared.num_updates
         np.copyto(self.vector, shared.vector)
-        with shared.moments_lock:
-            self.encode.look()
+        if self.encode.moments is not None:
+            self.encode.load_state_dict(shared.moments["encoder"].read())
         rollout = self.collector.collect(self._act)
+        self._get_on()
         if self.normalize_rewards is not None:
+            moments = self.normalize_rewards.moments
             with shared.moments_lock:
+                moments.load_state_dict(shared.moments["rewards"].read())
                 self.normalize_rewards.learn(rollout.rewards, rollout.terminated | rollout.truncated)
-                rollout.rewards = self.normalize_rewards(rollout.rewards)
+                shared.moments["rewards"].write(moments.statistics)
+            rollout.rewards = self.normalize_rewards(rollout.rewards)
         learned = self.gradient_of(rollout)
+        self._get_on()
         learning_rate = scheduled_learning_rate(
             config.lr_schedule, config.learning_rate, shared.env_steps, config.decay_steps, config.lr_decay_factor
         )
         with self.lock:
             self.optimizer.step(learned.gradient, learning_rate)
-        with shared.moments_lock:
-            self.encode.learn(rollout.transitions(rollout.observations))
+        if self.encode.moments is not None:
+            with shared.moments_lock:
+                self.encode.load_state_dict(shared.moments["encoder"].read())
+                self.encode.learn(rollout.transitions(rollout.observations))
+                shared.moments["encoder"].write(self.encode.state_dict())
         policy_lag = shared.num_updates - updates_before
         shared.worker_updates[self.index] += 1
         shared.worker_steps[self.index] += len(learned.returns)
@@ -157,7 +161,12 @@ class A3CWorker:
         self.targets.append(learned.returns)
 
     def _act(self, observations: np.ndarray, state: np.ndarray) -> np.ndarray:
+        self._get_on()
         return self.network.act(observations, self.generator, state)
+
+    def _get_on(self) -> None:
+        """Show the main process that this worker is not stuck."""
+        self._progress[0] += 1
 
     def _begin_report(self) -> None:
         self.episode_returns: list[float] = []
@@ -189,7 +198,7 @@ class A3CWorker:
 
 def make_shared_optimizer(config: A3CConfig, shared: SharedParameters, index: int) -> Optimizer:
     """The optimiser of a worker: on the shared parameters, with the shared statistics or its own row of them."""
-    statistics = shared.statistics["optimizer"]
+    statistics = shared.statistics
     if config.optimizer == "rmsprop":
         statistics = {name: rows[index] for name, rows in statistics.items()}
     name = config.optimizer.removeprefix("shared_")
@@ -213,14 +222,12 @@ def run_worker(
     shared: SharedParameters,
     lock: ProcessLock | None,
 ) -> None:
-    """The process of a worker: says that it is ready, waits for the word to go, reports, and tells what went wrong."""
+    """Run a worker in its process: report that it is ready, wait for the start, learn, and report errors."""
     seed_global_generators((config.seed, index, start))
     try:
-        with EnvironmentCall(index * config.num_envs, "its worker"):
-            env_fns = cloudpickle.loads(pickled_env_fns)
-        with DummyVecEnv(env_fns) as envs:
+        with DummyVecEnv(cloudpickle.loads(pickled_env_fns)) as envs:
             worker = A3CWorker(index, start, config, envs, shared, lock or contextlib.nullcontext())
-            channel.send("ready")
+            channel.send(READY)
             channel.recv()
             worker.run(channel.send)
     except (EOFError, ConnectionError):  # the parent is gone
@@ -229,5 +236,5 @@ def run_worker(
         channel.send(Failure(str(error), is_non_finite=True))
     except EnvironmentFailedError as error:
         channel.send(Failure(str(error)))
-    except Exception:
+    except (Exception, SystemExit):
         channel.send(Failure(traceback.format_exc()))

@@ -1,9 +1,11 @@
-"""What the workers of A3C share: memory without a name, which nothing is left of however they end."""
+"""What the workers of A3C share: memory without a name, which is released however the processes end."""
 
 from __future__ import annotations
 
 import contextlib
 import tempfile
+import time
+from collections.abc import Callable
 from multiprocessing import reduction
 from typing import Any
 
@@ -12,74 +14,73 @@ import numpy as np
 from multiprocessing_env import SharedArray
 from paddle_ac.nn.layout import ParameterLayout
 
+NUM_COPIES = 4  # of moments: a reader has to start again if so many versions less one are written meanwhile
+LOCK_POLL_SECONDS = 1e-4  # between two attempts to take a lock
+
 
 class SharedParameters:
-    """Parameters, an optimiser's statistics and counters, in memory that processes share.
+    """Parameters, an optimiser's statistics, moments and counters, in memory that processes share.
 
-    Reads and writes are NumPy's own, without a lock: a worker may copy parameters while another writes them, and of two
-    that write at once one may undo a part of the other's step (Hogwild; Recht et al. 2011, arXiv:1106.5730). Counters
-    are exact all the same, for each worker counts in a place of its own.
+    Parameters and statistics are read and written without a lock: a worker may copy parameters while another writes
+    them, and of two concurrent writes one may undo a part of the other (Hogwild; Recht et al. 2011, arXiv:1106.5730).
+    Counters are exact all the same, because each worker has counters of its own.
 
-    It is handed to a worker as the worker is started.
+    It is pickled only to start a worker.
 
     Args:
         layout: of the network's parameters, P in all.
-        statistics: what else is learned as it begins, by group (``"optimizer"``, the moments ``"encoder"`` and
-            ``"rewards"``) and name; each array gets a place of its own.
+        statistics: initial arrays of the optimiser, by name.
+        moments: initial moments by group (``"encoder"``, ``"rewards"``) and name.
         num_workers: ``W``.
 
     Attributes:
         vector: ``[P]`` float32, all parameters.
         views: name to the parameter's part of ``vector``.
-        statistics: group to name to array.
-        moments_lock: to be held by whoever reads or writes moments, which mean nothing half written.
+        statistics: name to array.
+        moments: group to ``SharedMoments``.
+        moments_lock: to be held by whoever writes moments.
         worker_steps: ``[W]`` int64, steps of single environments that each worker has learned from.
-        worker_updates: ``[W]`` int64, how often each has written.
+        worker_updates: ``[W]`` int64, number of writes of each worker.
+        progress: ``[W]`` int64, changed by each worker whenever it gets on with its work.
     """
 
-    def __init__(self, layout: ParameterLayout, statistics: dict[str, dict[str, np.ndarray]], num_workers: int):
+    def __init__(
+        self,
+        layout: ParameterLayout,
+        statistics: dict[str, np.ndarray],
+        moments: dict[str, dict[str, np.ndarray]],
+        num_workers: int,
+    ):
         self.layout = layout
         self._shared = {
             "vector": SharedArray((layout.size,), np.float32),
-            "counters": SharedArray((2, num_workers), np.int64),
+            "counters": SharedArray((3, num_workers), np.int64),
             "stop": SharedArray((1,), np.bool_),
         }
-        self._shared_statistics = {
-            group: {name: SharedArray(value.shape, value.dtype) for name, value in arrays.items()}
-            for group, arrays in statistics.items()
-        }
+        self._shared_statistics = {name: SharedArray(value.shape, value.dtype) for name, value in statistics.items()}
+        self.moments = {group: SharedMoments(arrays) for group, arrays in moments.items()}
         self.moments_lock: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
-        if statistics["encoder"] or statistics["rewards"]:
+        if moments:
             self.moments_lock = ProcessLock()
-        self._look()
-        self.load_statistics(statistics)
+        self._make_views()
+        for name, array in self.statistics.items():
+            array[...] = statistics[name]
 
-    def load_statistics(self, statistics: dict[str, dict[str, np.ndarray]]) -> None:
-        """Give every statistic the value of its group and name; ``ValueError`` if these are of something else."""
-        for group, arrays in self.statistics.items():
-            shapes = {name: array.shape for name, array in arrays.items()}
-            if shapes != {name: array.shape for name, array in statistics[group].items()}:
-                raise ValueError(f"the checkpoint's {group} is not that of the configuration")
-            for name, array in arrays.items():
-                array[...] = statistics[group][name]
-
-    def _look(self) -> None:
-        """Arrays on the memory, of this process."""
+    def _make_views(self) -> None:
+        """Make this process's arrays on the memory."""
         self.vector = self._shared["vector"].array
         self.views = self.layout.views(self.vector)
-        self.worker_steps, self.worker_updates = self._shared["counters"].array
+        self.worker_steps, self.worker_updates, self.progress = self._shared["counters"].array
         self._stop = self._shared["stop"].array
-        self.statistics = {
-            group: {name: shared.array for name, shared in arrays.items()}
-            for group, arrays in self._shared_statistics.items()
-        }
+        self.statistics = {name: shared.array for name, shared in self._shared_statistics.items()}
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: self.__dict__[name] for name in ("layout", "_shared", "_shared_statistics", "moments_lock")}
+        names = ("layout", "_shared", "_shared_statistics", "moments", "moments_lock")
+        return {name: self.__dict__[name] for name in names}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        self._look()
+        self._make_views()
 
     @property
     def env_steps(self) -> int:
@@ -101,23 +102,84 @@ class SharedParameters:
         self._stop[0] = True
 
 
+class SharedMoments:
+    """Moments that are replaced as a whole, so that a reader never waits and never sees a half-written version.
+
+    Versions go into several copies in turn, so that a writer that is killed or stopped halfway leaves the current
+    version intact.
+
+    Args:
+        moments: initial arrays by name.
+    """
+
+    def __init__(self, moments: dict[str, np.ndarray]):
+        self._copies = [
+            {name: SharedArray(value.shape, value.dtype) for name, value in moments.items()} for _ in range(NUM_COPIES)
+        ]
+        self._version = SharedArray((1,), np.int64)
+        self._make_views()
+        self.write(moments)
+
+    def _make_views(self) -> None:
+        self._arrays = [{name: shared.array for name, shared in copy.items()} for copy in self._copies]
+        self._versions = self._version.array
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"_copies": self._copies, "_version": self._version}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._make_views()
+
+    def read(self) -> dict[str, np.ndarray]:
+        """Copy the current version."""
+        while True:
+            version = int(self._versions[0])
+            moments = {name: array.copy() for name, array in self._arrays[version % NUM_COPIES].items()}
+            if self._versions[0] < version + NUM_COPIES - 1:  # else a writer may have reached what was being copied
+                return moments
+
+    def write(self, moments: dict[str, np.ndarray]) -> None:
+        """Make another version the current one; only one process may write at a time."""
+        version = int(self._versions[0]) + 1
+        for name, array in self._arrays[version % NUM_COPIES].items():
+            array[...] = moments[name]
+        self._versions[0] = version
+
+
 class ProcessLock:
     """A lock between processes that the system takes from a holder that dies.
 
-    It is a record lock on a file without a name; it can be handed to a worker as the worker is started.
+    It is a record lock on a file without a name, and is pickled only to start a worker.
+
+    Attributes:
+        on_wait: called again and again while another process holds the lock.
 
     Raises:
         ImportError: the system has no such locks (Windows).
     """
 
     def __init__(self) -> None:
+        self._open(tempfile.TemporaryFile())  # noqa: SIM115 (open as long as the lock)
+
+    def _open(self, file: Any) -> None:
         import fcntl
 
         self._fcntl = fcntl
-        self._file = tempfile.TemporaryFile()  # noqa: SIM115 (open as long as the lock)
+        self._file = file
+        self.on_wait: Callable[[], None] = lambda: None
 
     def __enter__(self) -> None:
-        self._fcntl.lockf(self._file, self._fcntl.LOCK_EX)
+        while not self._take():
+            self.on_wait()
+            time.sleep(LOCK_POLL_SECONDS)
+
+    def _take(self) -> bool:
+        try:
+            self._fcntl.lockf(self._file, self._fcntl.LOCK_EX | self._fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError):  # which of them, POSIX leaves to the system
+            return False
+        return True
 
     def __exit__(self, *exception: object) -> None:
         self._fcntl.lockf(self._file, self._fcntl.LOCK_UN)
@@ -126,7 +188,4 @@ class ProcessLock:
         return reduction.DupFd(self._file.fileno())
 
     def __setstate__(self, duplicate: Any) -> None:
-        import fcntl
-
-        self._fcntl = fcntl
-        self._file = open(duplicate.detach(), "r+b")  # noqa: SIM115
+        self._open(open(duplicate.detach(), "r+b"))  # noqa: SIM115

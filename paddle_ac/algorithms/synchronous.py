@@ -21,6 +21,7 @@ class Synchronous(Agent):
     """
 
     asynchronous = False
+    has_started = True
     num_learners = 1
     env_steps: int
 

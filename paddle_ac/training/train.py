@@ -237,7 +237,7 @@ class _Run:
             total=config.total_steps,
             disable=not progress or not is_terminal(sys.stderr),
         )
-        # An asynchronous algorithm learns on through evaluations; its first update starts its workers and is left out.
+        # An asynchronous algorithm learns on through evaluations; the start of its workers is left out.
         learning_since: float | None = None
         with bar:
             steps, goes_on = algorithm.env_steps, True
@@ -248,7 +248,7 @@ class _Run:
                 now = time.perf_counter()
                 if learning_since is not None:
                     self.train_seconds += now - learning_since
-                learning_since = now
+                learning_since = now if algorithm.has_started else None
 
                 steps_before, steps = steps, algorithm.env_steps
                 if algorithm.asynchronous and steps >= config.total_steps:
