@@ -1333,7 +1333,8 @@ def _serve_envs(
         seed_global_generators(entropy)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the parent has shown what making such an environment warns of
-            env_fns, spaces = cloudpickle.loads(pickled_env_fns)
+            with EnvironmentCall(chosen.start, "its worker"):
+                env_fns, spaces = cloudpickle.loads(pickled_env_fns)
             envs = _make_envs(env_fns, chosen.start, spaces)
         actions, *results = (shared.array[chosen] for shared in shared_arrays)
         group = _EnvGroup(envs, chosen.start, spaces[0], *results)
@@ -1489,7 +1490,13 @@ class EnvironmentCall:
         failure = EnvironmentAttributeError if is_lookup else EnvironmentFailedError
         action = self.action.tolist() if isinstance(self.action, (np.ndarray, np.generic)) else self.action
         text = "".join(traceback.format_exception(error))
-        raise failure(self.env_index, self.operation, action, text, in_one_line(error)) from error
+        reason = in_one_line(error)
+        if isinstance(error, ValueError) and "expected 5, got 4" in str(error):
+            reason += (
+                "; its step() returns four results, as before gym 0.26: "
+                "gym.make(..., apply_api_compatibility=True) converts them"
+            )
+        raise failure(self.env_index, self.operation, action, text, reason) from error
 
 
 def in_one_line(error: BaseException) -> str:

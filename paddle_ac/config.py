@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 import yaml
+from annotated_types import Gt, Le
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from paddle_ac.errors import MAX_QUOTED, ConfigError, quoted, shortened
@@ -77,7 +78,7 @@ def _as_plain_data(value: Any, name: str) -> Any:
 
 
 EnvArguments = Annotated[dict[str, Any], BeforeValidator(_read_arguments)]
-Units = Annotated[int, Field(gt=0, le=65_536)]
+Units = Annotated[int, Gt(0), Le(65_536)]
 LayerSizes = Annotated[tuple[Units, ...], BeforeValidator(_split_commas), Field(max_length=100)]
 
 

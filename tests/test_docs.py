@@ -125,8 +125,8 @@ def rows_of_tables(page: str) -> list[list[str]]:
 def test_ranges_and_choices_are_told(site):
     rows = {row[0]: row[2] for row in rows_of_tables((site / "api" / "configuration.html").read_text(encoding="utf-8"))}
     assert rows["gamma"] == "float, >= 0, <= 1"
-    assert rows["seed"] == "int, >= 0, < 2147483648"
-    assert rows["hidden_sizes"] == "ints, > 0"
+    assert rows["seed"] == "int, >= 0, <= 2147483647"
+    assert rows["hidden_sizes"] == "ints, > 0, <= 65536"
     assert rows["recurrent"] == "none, lstm, gru"
     assert rows["shared_torso"] == "bool"
 

@@ -81,7 +81,8 @@ def test_new_attribute_lands_on_the_innermost_environment(make_vec_env):
 @pytest.mark.parametrize("wrap", [lambda env: EpisodeReplay(env, (0,)), lambda env: FrameStack(env, 2), Passing])
 def test_attribute_of_the_environment_is_set_through_every_wrapper(wrap):
     env = wrap(Counting())
-    for name, value in {"truncate_at": 3, "colour": "red", "render_mode": "rgb_array"}.items():
+    values = {"truncate_at": 3, "colour": "red", "render_mode": "rgb_array", "key": 7, "actions": [], "frames": 4}
+    for name, value in values.items():
         set_env_attr(env, name, value)
         assert getattr(env.unwrapped, name) == value == get_env_attr(env, name)
 

@@ -11,7 +11,14 @@ from typing import Any
 import cloudpickle
 import numpy as np
 
-from multiprocessing_env import Channel, DummyVecEnv, EnvironmentFailedError, VecEnv, seed_global_generators
+from multiprocessing_env import (
+    Channel,
+    DummyVecEnv,
+    EnvironmentCall,
+    EnvironmentFailedError,
+    VecEnv,
+    seed_global_generators,
+)
 from paddle_ac.algorithms.shared_parameters import ProcessLock, SharedParameters
 from paddle_ac.config import A3CConfig
 from paddle_ac.errors import NonFiniteError
@@ -225,7 +232,9 @@ def run_worker(
     """Run a worker in its process: report that it is ready, wait for the start, learn, and report errors."""
     seed_global_generators((config.seed, index, start))
     try:
-        with DummyVecEnv(cloudpickle.loads(pickled_env_fns)) as envs:
+        with EnvironmentCall(index * config.num_envs, "its worker"):
+            env_fns = cloudpickle.loads(pickled_env_fns)
+        with DummyVecEnv(env_fns) as envs:
             worker = A3CWorker(index, start, config, envs, shared, lock or contextlib.nullcontext())
             channel.send(READY)
             channel.recv()
@@ -236,5 +245,5 @@ def run_worker(
         channel.send(Failure(str(error), is_non_finite=True))
     except EnvironmentFailedError as error:
         channel.send(Failure(str(error)))
-    except (Exception, SystemExit):
+    except Exception:
         channel.send(Failure(traceback.format_exc()))

@@ -18,6 +18,8 @@ REPLAY_SECONDS = 1.0  # that a call of EpisodeReplay.set_state takes
 class Wrapper:
     """An environment around another one, which has whatever this does not.
 
+    Attributes of wrappers are private: ``get_attr`` and ``set_attr`` of a public name reach the environment.
+
     Args:
         env: a Gymnasium or classic gym environment.
     """
@@ -70,26 +72,26 @@ class FrameStack(Wrapper):
         if space_kind(space) != "Box":
             raise ConfigError(f"only observations of a Box can be stacked, not of {space}")
         low, high = (np.stack([bound] * num_frames) for bound in (space.low, space.high))
-        self.stacked_space = Box(low, high, dtype=space.dtype)
-        self.frames = np.zeros(self.stacked_space.shape, space.dtype)
-        self.convert = ObservationConverter(space)
+        self._stacked_space = Box(low, high, dtype=space.dtype)
+        self._frames = np.zeros(self._stacked_space.shape, space.dtype)
+        self._convert = ObservationConverter(space)
 
     @property
     def observation_space(self) -> Any:
-        return self.stacked_space
+        return self._stacked_space
 
     def reset(self, *, seed: int | None = None, options: dict | None = None) -> tuple[np.ndarray, dict]:
         """Begin an episode."""
         observation, info = reset_env(self.env, seed, options)
-        self.frames[:] = self.convert(observation)
-        return self.frames.copy(), info
+        self._frames[:] = self._convert(observation)
+        return self._frames.copy(), info
 
     def step(self, action: Any) -> tuple:
         """The environment's own results, four or five, with the stack for an observation."""
         observation, *rest = self.env.step(action)
-        self.frames[:-1] = self.frames[1:]
-        self.frames[-1] = self.convert(observation)
-        return self.frames.copy(), *rest
+        self._frames[:-1] = self._frames[1:]
+        self._frames[-1] = self._convert(observation)
+        return self._frames.copy(), *rest
 
 
 class TimeLimit(Wrapper):
@@ -136,13 +138,13 @@ class Recorder(Wrapper):
 
     def __init__(self, env: Any, take: Callable[[np.ndarray], object], episodes: int):
         super().__init__(env)
-        self.take = take
-        self.episodes_left = episodes
+        self._take = take
+        self._episodes_left = episodes
 
     def reset(self, *, seed: int | None = None, options: dict | None = None) -> tuple[Any, dict]:
         """Begin an episode."""
         observation, info = reset_env(self.env, seed, options)
-        self.episodes_left -= 1
+        self._episodes_left -= 1
         self._record()
         return observation, info
 
@@ -153,8 +155,8 @@ class Recorder(Wrapper):
         return result
 
     def _record(self) -> None:
-        if self.episodes_left >= 0:
-            self.take(self.env.render())
+        if self._episodes_left >= 0:
+            self._take(self.env.render())
 
 
 class EpisodeReplay(Wrapper):
@@ -171,10 +173,10 @@ class EpisodeReplay(Wrapper):
 
     def __init__(self, env: Any, key: tuple[int, ...]):
         super().__init__(env)
-        self.key = key
-        self.episode = -1
-        self.actions: list[Any] = []
-        self.num_replayed: int | None = None  # actions so far, while set_state has more to replay
+        self._key = key
+        self._episode = -1
+        self._actions: list[Any] = []
+        self._num_replayed: int | None = None  # actions so far, while set_state has more to replay
 
     def reset(self, *, seed: int | None = None, options: dict | None = None) -> tuple[Any, dict]:
         """Begin the next episode; a ``seed`` begins another row of episodes, from number 0.
@@ -182,21 +184,21 @@ class EpisodeReplay(Wrapper):
         Going back to an episode does not repeat its ``options``.
         """
         if seed is not None:
-            self.key, self.episode = (seed,), -1
-        self.episode += 1
-        self.actions = []
-        self.num_replayed = None
-        entropy = np.random.SeedSequence((*self.key, self.episode)).generate_state(1)[0]
+            self._key, self._episode = (seed,), -1
+        self._episode += 1
+        self._actions = []
+        self._num_replayed = None
+        entropy = np.random.SeedSequence((*self._key, self._episode)).generate_state(1)[0]
         return reset_env(self.env, int(entropy) % 2**31, options)  # old environments take no more than 31 bits
 
     def step(self, action: Any) -> tuple:
         """The environment's own results, four or five."""
-        self.actions.append(action if isinstance(action, int) else np.copy(action))  # an array may be used again
+        self._actions.append(action if isinstance(action, int) else np.copy(action))  # an array may be used again
         return self.env.step(action)
 
     def get_state(self) -> dict[str, Any]:
         """The number of the episode under way, and its actions so far ``[t, *action_space.shape]``."""
-        return {"episode": self.episode, "actions": np.array(self.actions, self.action_space.dtype)}
+        return {"episode": self._episode, "actions": np.array(self._actions, self.action_space.dtype)}
 
     def set_state(self, state: dict[str, Any]) -> Any:
         """Replay an episode up to the call of ``get_state``.
@@ -208,14 +210,14 @@ class EpisodeReplay(Wrapper):
             the observation there; ``None`` if a part of the episode is left: call again with the same state.
         """
         deadline = time.monotonic() + REPLAY_SECONDS
-        if self.num_replayed is None:
-            self.episode = state["episode"] - 1
+        if self._num_replayed is None:
+            self._episode = state["episode"] - 1
             observation, _ = self.reset()
-            self.num_replayed = 0
-        for action in state["actions"][self.num_replayed :]:
+            self._num_replayed = 0
+        for action in state["actions"][self._num_replayed :]:
             if time.monotonic() > deadline:
                 return None
             observation = self.step(action)[0]
-            self.num_replayed += 1
-        self.num_replayed = None
+            self._num_replayed += 1
+        self._num_replayed = None
         return observation
