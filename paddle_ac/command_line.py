@@ -18,6 +18,7 @@ from paddle_ac.config import CONFIGS, LARGEST, LARGEST_SEED, RunConfig, nearest,
 from paddle_ac.errors import CheckpointError, ConfigError, ExportError, NonFiniteError, quoted, shortened
 from paddle_ac.process import escape_output
 from paddle_ac.training.interrupt import Interrupt, interrupts
+from paddle_ac.training.run_folder import check_path
 
 MAX_DIGITS = 19  # of a whole number
 
@@ -132,18 +133,25 @@ def positive_number(text: str) -> float:
 
 def existing_folder(text: str) -> str:
     """Reads a flag's value as the name of a folder that is there."""
-    path = Path(text)
+    path = _as_path(text)
     if not path.is_dir():
         siblings = [str(sibling) for sibling in path.parent.glob("*/")]
         raise argparse.ArgumentTypeError(f"there is no folder {quoted(text)}{nearest(text, siblings)}")
     return text
 
 
+def _as_path(text: str) -> Path:
+    try:
+        return check_path(text)
+    except ConfigError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
 def file_ending_in(*endings: str) -> Callable[[str], str]:
     """Reads a flag's value as the name of a file to write, in a folder that is there, with one of these endings."""
 
     def read(text: str) -> str:
-        path = Path(text)
+        path = _as_path(text)
         if path.suffix.lower() not in endings:
             raise argparse.ArgumentTypeError(f"must end in {' or '.join(endings)}, got {quoted(text)}")
         if not path.parent.is_dir():

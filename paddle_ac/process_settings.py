@@ -7,6 +7,7 @@ threads finish. Saving and restoring in every thread by itself would leave the s
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import warnings
 from collections.abc import Iterator
@@ -111,3 +112,26 @@ def warnings_ignored(message: str = "") -> Iterator[None]:
             _num_ignoring -= 1
             if not _num_ignoring:
                 _filters_before.__exit__(None, None, None)
+
+
+_variables: dict[str, tuple[int, str | None]] = {}  # by name: threads that have set it, and the user's value
+
+
+@contextmanager
+def variable_set(name: str, value: str) -> Iterator[None]:
+    """Set an environment variable, to the same value in every thread that sets it."""
+    with _lock:
+        num_setting, before = _variables.get(name, (0, os.environ.get(name)))
+        _variables[name] = num_setting + 1, before
+        os.environ[name] = value
+    try:
+        yield
+    finally:
+        with _lock:
+            num_setting, before = _variables.pop(name)
+            if num_setting > 1:
+                _variables[name] = num_setting - 1, before
+            elif before is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = before

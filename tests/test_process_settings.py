@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 import os
 import signal
 import sys
@@ -10,6 +11,7 @@ import threading
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 
+import matplotlib
 import numpy as np
 import optuna
 import paddle
@@ -17,7 +19,7 @@ import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
 import paddle_ac
-from paddle_ac.process_settings import BlasThreadLimit, warnings_ignored
+from paddle_ac.process_settings import BlasThreadLimit, variable_set, warnings_ignored
 from paddle_ac.training.checkpoint import load_checkpoint
 from paddle_ac.training.run_folder import RunFolder
 from tests.test_run import QUICK, flat
@@ -128,13 +130,34 @@ def test_warnings_ignored_in_two_threads_at_once_are_shown_again_in_any_order():
     assert list(warnings.filters) == before
 
 
+# ----------------------------------------------------------------------------------------------- environment variables
+
+
+@pytest.mark.parametrize("before", [None, "x11"])
+def test_a_variable_set_in_two_threads_at_once_is_restored_in_any_order(monkeypatch, before):
+    if before is None:
+        monkeypatch.delenv("SDL_VIDEODRIVER", raising=False)
+    else:
+        monkeypatch.setenv("SDL_VIDEODRIVER", before)
+    first, second = (variable_set("SDL_VIDEODRIVER", "dummy") for _ in range(2))
+    first.__enter__()
+    in_another_thread(second.__enter__)
+    first.__exit__(None, None, None)
+    assert os.environ["SDL_VIDEODRIVER"] == "dummy", "the other thread still draws"
+    in_another_thread(second.__exit__, None, None, None)
+    assert os.environ.get("SDL_VIDEODRIVER") == before
+
+
 # ----------------------------------------------------------------------------------------------------- whole trainings
 
 
 def process_state():
     """All that the process shares between its threads and that a training might change."""
     return {
+        "stdout": sys.stdout,
         "stderr": sys.stderr,
+        "logging": (logging.root.level, list(logging.root.handlers), logging.getLogger("paddle_ac").level),
+        "matplotlib": dict(matplotlib.rcParams),
         "main": sys.modules["__main__"],
         "environment": dict(os.environ),
         "folder": os.getcwd(),

@@ -34,6 +34,7 @@ def main(arguments: list[str]) -> None:
         rounds, seconds, json_file = flags.pop("rounds"), flags.pop("seconds"), flags.pop("json")
         config_file = flags.pop("config")
         if json_file:
+            json_file = Path(json_file).absolute()  # an environment may call os.chdir
             _check_can_be_written(json_file)
         config = make_config({"algo": "a2c", **(read_yaml(config_file) if config_file else {}), **flags})
         with imports_contained():
@@ -42,13 +43,13 @@ def main(arguments: list[str]) -> None:
         result = benchmark(config, rounds, seconds)
         _tell(result)
         if json_file:
-            Path(json_file).write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+            json_file.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
 
 
-def _check_can_be_written(path: str) -> None:
+def _check_can_be_written(path: Path) -> None:
     """Told before anything is measured."""
     try:
-        with Path(path).open("a"):
+        with path.open("a"):
             pass
     except OSError as error:
         raise ConfigError(f"--json {path}: {error.strerror}") from None

@@ -29,7 +29,7 @@ from paddle_ac.nn.sac_networks import SquashedGaussianActor
 from paddle_ac.nn.unroll import Unroll
 from paddle_ac.process_settings import warnings_ignored
 from paddle_ac.training.evaluate import load_policy
-from paddle_ac.training.run_folder import RunFolder
+from paddle_ac.training.run_folder import RunFolder, check_path
 
 NUM_OBSERVATIONS = 1000  # that an export is checked on
 NUM_ENVS = 10  # that they come from
@@ -91,11 +91,12 @@ def export_run(
         _check_onnx_packages()
     folder = RunFolder.open(run_dir)
     config = folder.read_config()
-    target = Path(output) if output else folder.path / "export" / "model"
-    if target.suffix in FILE_ENDINGS:
-        target = target.with_suffix("")
-    if target.is_dir():
-        raise ConfigError(f"{target} is a folder: name the files in it, as {target / 'model'}")
+    name = check_path(output) if output else folder.path / "export" / "model"
+    if name.suffix in FILE_ENDINGS:
+        name = name.with_suffix("")
+    if name.is_dir():
+        raise ConfigError(f"{name} is a folder: name the files in it, as {name / 'model'}")
+    target = name.absolute()  # an environment may call os.chdir
     with make_evaluation_envs(config, config.seed, NUM_ENVS) as envs:
         spaces = (envs.observation_space, envs.action_space)
         policy, env_steps = load_policy(folder, config, checkpoint, envs)
@@ -120,7 +121,7 @@ def export_run(
         "format": export_format,
         "checkpoint": checkpoint,
         "env_steps": env_steps,
-        "files": [str(target.parent / file.name) for file in files],
+        "files": [str(name.parent / file.name) for file in files],
         "inputs": list(map(_describe, model.exported.input_names, inputs)),
         "outputs": list(map(_describe, model.exported.output_names, outputs)),
         "observations": len(observations),

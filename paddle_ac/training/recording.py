@@ -65,12 +65,13 @@ def watch_run(
         with DummyVecEnv([lambda: EpisodeReplay(env, (chosen_seed, FINAL_EVALUATION, 0))]) as envs:
             return evaluate_checkpoint(folder, config, checkpoint, envs, episodes, chosen_seed, sampled)
 
-    if record is None:
+    path = None if record is None else Path(record).absolute()  # an environment may call os.chdir
+    if path is None:
         _check_screen()
         return play(make_rendered_env(config, "human"))
     with without_screen():
         env = make_rendered_env(config, "rgb_array")
-        with open_film(Path(record), get_env_attr(env, "metadata").get("render_fps") or 30) as take:
+        with open_film(path, get_env_attr(env, "metadata").get("render_fps") or 30) as take:
             return play(Recorder(env, take, episodes))
 
 

@@ -21,7 +21,7 @@ from paddle_ac.training.checkpoint import load_run_state
 from paddle_ac.training.interrupt import interrupts
 from paddle_ac.training.progress import StepsBar, is_terminal
 from paddle_ac.training.report import as_duration
-from paddle_ac.training.run_folder import RunFolder, refused_without_a_trace, repeats_file
+from paddle_ac.training.run_folder import RunFolder, check_path, refused_without_a_trace, repeats_file
 from paddle_ac.training.side_by_side import Ending, Job, run_side_by_side, runs_that_fit
 
 AGGREGATED = ("eval_mean_return", "best_eval_mean_return", "steps_per_second", "train_seconds")
@@ -57,12 +57,11 @@ def train_repeats(
     if run_dir is None:
         env = config.env.replace(":", "-").replace("/", "-")
         run_dir = f"runs/{env}-{config.algo}-{len(seeds)}seeds-{datetime.now():%Y%m%d-%H%M%S-%f}"
-    RunFolder.new(config, run_dir)
+    folder = RunFolder.new(config, run_dir)
     for seed in seeds:
         change_config(config, {"seed": seed})  # raises before there is a folder
     settled = settle_vec(config)
-    folder = Path(run_dir)
-    with refused_without_a_trace(folder):
+    with refused_without_a_trace(folder.root):
         _write_config(folder, settled, seeds)
         tell_vec(config)
         return _train_all(folder, settled, seeds, {}, num_jobs, progress)
@@ -86,7 +85,7 @@ def resume_repeats(
         ConfigError: a change that is not possible, or no run that could go on.
         CheckpointError: as ``resume``.
     """
-    folder, changes = Path(run_dir), changes or {}
+    folder, changes = RunFolder(check_path(run_dir)), changes or {}
     before, seeds = _read_config(folder)
     config = change_on_resume(before, changes, run_dir)
     if config.total_steps < before.total_steps:
@@ -104,7 +103,7 @@ def resume_repeats(
 
 
 def _train_all(
-    folder: Path,
+    folder: RunFolder,
     config: RunConfig,
     seeds: Sequence[int],
     changes: dict[str, Any],
@@ -118,11 +117,11 @@ def _train_all(
         if run.is_over(config.total_steps):
             continue
         if run.latest.is_file():
-            jobs.append(Job(str(run.path), changes=changes))
-            steps[str(run.path)] = run.known_summary().get("env_steps", 0)
+            jobs.append(Job(str(run.root), changes=changes))
+            steps[str(run.root)] = run.known_summary().get("env_steps", 0)
         else:
-            jobs.append(Job(str(run.path), change_config(config, {"seed": seed})))
-            steps[str(run.path)] = 0
+            jobs.append(Job(str(run.root), change_config(config, {"seed": seed})))
+            steps[str(run.root)] = 0
     num_jobs = min(num_jobs or runs_that_fit(config), len(jobs))
     failures: dict[str, str] = {}
     bar = StepsBar(
@@ -156,7 +155,7 @@ def _train_all(
         with bar:
             is_complete = run_side_by_side(iter(jobs), num_jobs, on_point, on_end)
         summary = _summarize(folder, config, seeds, failures, is_complete)
-        write_atomically(folder / "summary.json", (json.dumps(summary, indent=2) + "\n").encode())
+        write_atomically(folder.summary, (json.dumps(summary, indent=2) + "\n").encode())
     return summary
 
 
@@ -168,7 +167,7 @@ def _in_a_line(summary: dict[str, Any]) -> str:
 
 
 def _summarize(
-    folder: Path, config: RunConfig, seeds: Sequence[int], failures: dict[str, str], is_complete: bool
+    folder: RunFolder, config: RunConfig, seeds: Sequence[int], failures: dict[str, str], is_complete: bool
 ) -> dict[str, Any]:
     runs = []
     for seed in seeds:
@@ -177,12 +176,12 @@ def _summarize(
         row: dict[str, Any] = {"seed": seed, "run_dir": str(run.path), **{name: summary.get(name) for name in OF_A_RUN}}
         if row["stopped_by"] == "total_steps" and not run.is_over(config.total_steps):
             row["stopped_by"] = None  # of an earlier call, for fewer steps
-        if str(run.path) in failures:
-            row |= {"stopped_by": "error", "error": failures[str(run.path)]}
+        if str(run.root) in failures:
+            row |= {"stopped_by": "error", "error": failures[str(run.root)]}
         runs.append(row)
     ended: list[dict[str, Any]] = [row for row in runs if row["stopped_by"] == "total_steps"]
     return {
-        "run_dir": str(folder),
+        "run_dir": str(folder.path),
         "algo": config.algo,
         "env": config.env,
         "seeds": list(seeds),
@@ -203,8 +202,8 @@ def _aggregate(values: list[float]) -> dict[str, float]:
     }
 
 
-def _seed_folder(folder: Path, seed: int) -> RunFolder:
-    return RunFolder(folder / f"seed-{seed}")
+def _seed_folder(folder: RunFolder, seed: int) -> RunFolder:
+    return folder.child(f"seed-{seed}")
 
 
 def _steps_in_checkpoint(run: RunFolder, algo: str) -> int:
@@ -214,9 +213,9 @@ def _steps_in_checkpoint(run: RunFolder, algo: str) -> int:
     return load_run_state(run.latest, algo)["algorithm"]["env_steps"]
 
 
-def _read_config(folder: Path) -> tuple[RunConfig, list[int]]:
+def _read_config(folder: RunFolder) -> tuple[RunConfig, list[int]]:
     """What ``_write_config`` wrote; ``ConfigError`` if it is something else."""
-    path = repeats_file(folder)
+    path = repeats_file(folder.root)
     values = read_yaml(path)
     seeds = values.pop("seeds", None)
     if not isinstance(seeds, list) or not seeds:
@@ -231,9 +230,9 @@ def _read_config(folder: Path) -> tuple[RunConfig, list[int]]:
     return config, checked
 
 
-def _write_config(folder: Path, config: RunConfig, seeds: Sequence[int]) -> None:
+def _write_config(folder: RunFolder, config: RunConfig, seeds: Sequence[int]) -> None:
     values = {**config.model_dump(mode="json", exclude={"seed"}), "seeds": list(seeds)}
     try:
-        write_atomically(repeats_file(folder), yaml.safe_dump(values, sort_keys=False).encode())
+        write_atomically(repeats_file(folder.root), yaml.safe_dump(values, sort_keys=False).encode())
     except OSError as error:
-        raise ConfigError(f"cannot begin runs in {folder}: {error.strerror}") from None
+        raise ConfigError(f"cannot begin runs in {folder.path}: {error.strerror}") from None

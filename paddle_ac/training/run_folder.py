@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from paddle_ac.config import RunConfig, first_problem, nearest, read_config, write_yaml
-from paddle_ac.errors import ConfigError, shortened
+from paddle_ac.errors import ConfigError, quoted, shortened
 
 MAX_SUMMARY_BYTES = 1_000_000
 
@@ -49,10 +50,21 @@ class RunFolder:
     """The files of one run.
 
     Attributes:
-        path: the folder.
+        path: the folder as the user named it, for messages.
+        current: the folder that a relative ``path`` counts from: an environment may call ``os.chdir`` later.
     """
 
     path: Path
+    current: Path = field(default_factory=Path.cwd)
+
+    @property
+    def root(self) -> Path:
+        """The folder as an absolute path."""
+        return self.current / self.path
+
+    def child(self, name: str) -> RunFolder:
+        """The folder of a run inside this one."""
+        return RunFolder(self.path / name, self.current)
 
     @classmethod
     def new(cls, config: RunConfig, path: str | Path | None = None) -> RunFolder:
@@ -66,11 +78,11 @@ class RunFolder:
             path = Path("runs") / f"{env}-{config.algo}-seed{config.seed}-{datetime.now():%Y%m%d-%H%M%S-%f}"
         if not str(path):
             raise ConfigError("a run folder needs a name: --run-dir is empty")
-        folder = cls(Path(path))
-        if folder.path.is_file():
+        folder = cls(check_path(path))
+        if folder.root.is_file():
             raise ConfigError(f"{path} is a file: give --run-dir a new folder")
         try:
-            in_use = folder.path.exists() and any(folder.path.iterdir())
+            in_use = folder.root.exists() and any(folder.root.iterdir())
         except OSError as error:
             raise ConfigError(f"{path} cannot be a run folder: {error.strerror}") from None
         if in_use:
@@ -84,7 +96,7 @@ class RunFolder:
             ConfigError: it cannot be made, or another run has begun in it.
         """
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
+            self.root.mkdir(parents=True, exist_ok=True)
             self.latest.parent.mkdir()
             self.best.parent.mkdir()
             write_yaml(config, self.config)
@@ -98,8 +110,8 @@ class RunFolder:
         Raises:
             ConfigError: it is not one.
         """
-        folder = cls(Path(path))
-        if not folder.path.is_dir():
+        folder = cls(check_path(path))
+        if not folder.root.is_dir():
             siblings = [str(sibling) for sibling in folder.path.parent.glob("*/")]
             raise ConfigError(f"there is no run folder {path}{nearest(str(path), siblings)}")
         if not folder.config.is_file():
@@ -150,57 +162,73 @@ class RunFolder:
     @property
     def config(self) -> Path:
         """The complete configuration, which ``--config`` runs again."""
-        return self.path / "config.yaml"
+        return self.root / "config.yaml"
 
     @property
     def latest(self) -> Path:
         """The checkpoint that a run is taken up from."""
-        return self.path / "checkpoints" / "latest.safetensors"
+        return self.root / "checkpoints" / "latest.safetensors"
 
     @property
     def best(self) -> Path:
         """The parameters that did best in an evaluation on the way."""
-        return self.path / "best" / "model.safetensors"
+        return self.root / "best" / "model.safetensors"
 
     @property
     def progress(self) -> Path:
         """The curves as a table."""
-        return self.path / "progress.csv"
+        return self.root / "progress.csv"
 
     @property
     def visualdl(self) -> Path:
         """All but the graph for VisualDL, which shows one file of a folder: a run keeps to it however often resumed."""
-        return self.path / "vdlrecords.run.log"
+        return self.root / "vdlrecords.run.log"
 
     @property
     def graph(self) -> Path:
         """The networks for VisualDL."""
-        return self.path / "vdlgraph.run.log"
+        return self.root / "vdlgraph.run.log"
 
     @property
     def curves(self) -> Path:
         """The curves as a picture."""
-        return self.path / "curves.png"
+        return self.root / "curves.png"
 
     @property
     def summary(self) -> Path:
         """What came of the run, as JSON."""
-        return self.path / "summary.json"
+        return self.root / "summary.json"
+
+
+def check_path(path: str | Path) -> Path:
+    """A path that a user named; ``ConfigError`` if its name or those of a run's files in it cannot be written."""
+    text = str(path)
+    try:
+        text.encode()
+        (Path(text) / "checkpoints" / ".latest.safetensors.1234567890.tmp").lstat()
+    except UnicodeEncodeError:
+        raise ConfigError(f"{text!a} is not a name in UTF-8: choose another") from None
+    except ValueError:
+        raise ConfigError(f"{text!a} has a null character in it: choose another name") from None
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise ConfigError(f"the name {quoted(text)} is too long: choose a shorter one") from None
+    return Path(path)
 
 
 def repeats_file(path: str | Path) -> Path:
     """The configuration and the ``seeds`` of repeats, in the folder that holds theirs; a run's own has no such file."""
-    return Path(path) / "repeats.yaml"
+    return check_path(path) / "repeats.yaml"
 
 
 def base_file(study_dir: str | Path) -> Path:
     """The configuration that all trials of a study have, but for what is searched."""
-    return Path(study_dir) / "base.yaml"
+    return check_path(study_dir) / "base.yaml"
 
 
 def space_file(study_dir: str | Path) -> Path:
     """What a study searches."""
-    return Path(study_dir) / "space.yaml"
+    return check_path(study_dir) / "space.yaml"
 
 
 @contextmanager

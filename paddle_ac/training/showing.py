@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Generic, TypeVar
 
 import numpy as np
@@ -13,6 +12,7 @@ from PIL import Image
 from multiprocessing_env import VecEnv, tile_images
 from paddle_ac.algorithms.algorithm import Policy
 from paddle_ac.nn.actions import clip_for
+from paddle_ac.process_settings import variable_set
 
 NUM_FRAMES = 4  # of an episode, in a picture
 FRAME_SIZE = 300  # pixels of the longer side of a frame, at most
@@ -70,17 +70,9 @@ def show_episode(policy: Policy, envs: VecEnv) -> np.ndarray:
     return tile_images([frames.items[index] for index in chosen])
 
 
-@contextmanager
-def without_screen() -> Iterator[None]:
-    """For environments that draw with SDL, which looks for a screen, and complains of none, unless told otherwise."""
-    before = os.environ.get("SDL_VIDEODRIVER")
-    os.environ["SDL_VIDEODRIVER"] = "dummy"
-    try:
-        yield
-    finally:
-        del os.environ["SDL_VIDEODRIVER"]
-        if before is not None:
-            os.environ["SDL_VIDEODRIVER"] = before
+def without_screen() -> AbstractContextManager[None]:
+    """Let environments that draw with SDL do so without a screen: by default SDL looks for one and prints warnings."""
+    return variable_set("SDL_VIDEODRIVER", "dummy")
 
 
 def _small(frame: np.ndarray | None) -> np.ndarray:

@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
@@ -29,7 +30,7 @@ class Job:
     """A run to be trained.
 
     Attributes:
-        run_dir: its folder.
+        run_dir: its folder, an absolute path.
         config: to train from the beginning; ``None`` to go on with the run that is in the folder.
         changes: hyper-parameters to change where it goes on, as ``resume``.
     """
@@ -132,7 +133,7 @@ def _train(channel: Channel, job: Job) -> None:
     """What the process of a run does."""
     escape_output()
     # Before Paddle and VisualDL are imported, which have handlers of their own: warnings with the run's name.
-    logging.basicConfig(level=logging.WARNING, format=f"{job.run_dir}: %(message)s", stream=sys.stdout)
+    logging.basicConfig(level=logging.WARNING, format=f"{Path(job.run_dir).name}: %(message)s", stream=sys.stdout)
     tqdm.set_lock(threading.RLock())  # its own is a semaphore, which a process that is killed would leave behind
 
     def on_point(env_steps: int, mean_return: float | None) -> bool:

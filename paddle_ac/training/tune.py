@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import optuna
@@ -27,7 +26,7 @@ from paddle_ac.errors import ConfigError, quoted
 from paddle_ac.files import write_atomically
 from paddle_ac.training.progress import FittingBar, is_terminal
 from paddle_ac.training.report import as_duration, first_and_last_line
-from paddle_ac.training.run_folder import base_file, refused_without_a_trace, space_file
+from paddle_ac.training.run_folder import RunFolder, base_file, check_path, refused_without_a_trace, space_file
 from paddle_ac.training.side_by_side import Ending, Job, run_side_by_side, runs_that_fit
 
 EVALUATIONS = 10  # on a trial's way, unless the configuration says: enough to give up early on what leads nowhere
@@ -89,9 +88,9 @@ def tune(
         ConfigError: a folder that holds another search, or a configuration that no run can be begun with.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)  # every trial is told in a line below
-    folder = Path(study_dir)
+    folder = RunFolder(check_path(study_dir))
     distributions = {name: _distribution(config, name, choices) for name, choices in space.items()}
-    with refused_without_a_trace(folder):
+    with refused_without_a_trace(folder.root):
         _begin(folder, config, space)
         settled = settle_vec(config)  # once, rather than by each trial
         tell_vec(config)
@@ -100,7 +99,7 @@ def tune(
 
 
 def _search(
-    folder: Path,
+    folder: RunFolder,
     config: RunConfig,
     settled: RunConfig,
     distributions: dict[str, BaseDistribution],
@@ -108,7 +107,7 @@ def _search(
     num_jobs: int,
     progress: bool,
 ) -> dict[str, Any]:
-    storage = JournalStorage(JournalFileBackend(str(folder / "study.journal")))
+    storage = JournalStorage(JournalFileBackend(str(folder.root / "study.journal")))
     pruner = optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=2)
     study = optuna.create_study(
         study_name="study", storage=storage, pruner=pruner, direction="maximize", load_if_exists=True
@@ -131,7 +130,7 @@ def _search(
     def jobs() -> Iterator[Job]:
         while _num_done(study) + len(trials) < num_trials:
             trial = study.ask(distributions)
-            run_dir = str(_trial_folder(folder, trial.number))
+            run_dir = str(folder.child(_trial_name(trial.number)).root)
             trials[run_dir] = trial
             yield Job(run_dir, change_config(settled, trial.params))
 
@@ -169,13 +168,13 @@ def _search(
             tqdm.write(f"trial {trial.number}: {told}{seconds}{', the best so far' if is_best else ''}")
         bar.update()
         if best is not None and is_best:
-            write_yaml(change_config(config, best["params"]), folder / "best.yaml")
+            write_yaml(change_config(config, best["params"]), folder.root / "best.yaml")
 
     with bar:
         is_complete = run_side_by_side(jobs(), num_jobs, on_point, on_end)
     states = [trial.state for trial in study.trials]
     return {
-        "study_dir": str(folder),
+        "study_dir": str(folder.path),
         "env": config.env,
         "num_trials": num_trials,
         "trials": {
@@ -294,34 +293,34 @@ def _params_of(config: RunConfig, distributions: dict[str, BaseDistribution]) ->
     return params
 
 
-def _begin(folder: Path, config: RunConfig, space: dict[str, Any]) -> None:
+def _begin(folder: RunFolder, config: RunConfig, space: dict[str, Any]) -> None:
     """Write down what is searched, or see that it is what has been searched here."""
-    base, ranges = base_file(folder), space_file(folder)
+    base, ranges = base_file(folder.root), space_file(folder.root)
     if base.is_file():
         before = read_config(base)
         for name, value in config:
             if value != getattr(before, name, None):
                 raise ConfigError(
-                    f"{folder} is a study with {name} {quoted(getattr(before, name, None))}, not {quoted(value)}"
+                    f"{folder.path} is a study with {name} {quoted(getattr(before, name, None))}, not {quoted(value)}"
                 )
         if read_yaml(ranges) != space:
-            raise ConfigError(f"{folder} is a study of another space: see {ranges}")
+            raise ConfigError(f"{folder.path} is a study of another space: see {ranges}")
         return
-    if any(folder.iterdir()):
-        raise ConfigError(f"{folder} is in use, and not by a study: give --study-dir a new folder")
+    if any(folder.root.iterdir()):
+        raise ConfigError(f"{folder.path} is in use, and not by a study: give --study-dir a new folder")
     try:
         write_atomically(ranges, yaml.safe_dump(space, sort_keys=False).encode())
         write_yaml(config, base)
     except OSError as error:
-        raise ConfigError(f"cannot begin a study in {folder}: {error.strerror}") from None
+        raise ConfigError(f"cannot begin a study in {folder.path}: {error.strerror}") from None
 
 
-def _begin_again_what_was_stopped(study: optuna.Study, folder: Path) -> None:
+def _begin_again_what_was_stopped(study: optuna.Study, folder: RunFolder) -> None:
     """Under a new number; what came of it until then is removed, for it would pass for a trial of its own."""
     for trial in study.get_trials(states=(TrialState.RUNNING,)):
         study.tell(trial.number, state=TrialState.FAIL)
         study.enqueue_trial(trial.params, user_attrs={"again": trial.number})
-        shutil.rmtree(_trial_folder(folder, trial.number), ignore_errors=True)
+        shutil.rmtree(folder.child(_trial_name(trial.number)).root, ignore_errors=True)
 
 
 def _num_begun_again(study: optuna.Study) -> int:
@@ -332,17 +331,17 @@ def _num_done(study: optuna.Study) -> int:
     return sum(trial.state.is_finished() for trial in study.trials) - _num_begun_again(study)
 
 
-def _trial_folder(folder: Path, number: int) -> Path:
-    return folder / f"trial-{number:04}"
+def _trial_name(number: int) -> str:
+    return f"trial-{number:04}"
 
 
-def _best(study: optuna.Study, folder: Path) -> dict[str, Any] | None:
+def _best(study: optuna.Study, folder: RunFolder) -> dict[str, Any] | None:
     if not study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
         return None
     best = study.best_trial
     return {
         "number": best.number,
-        "run_dir": str(_trial_folder(folder, best.number)),
+        "run_dir": str(folder.path / _trial_name(best.number)),
         "mean_return": best.value,
         "params": best.params,
     }
