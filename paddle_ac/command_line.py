@@ -38,6 +38,10 @@ class ArgumentParser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise ConfigError(message.replace("ignored explicit argument", "takes no value, got"))
 
+    def print_help(self, file: Any = None) -> None:
+        """Print the help; argparse itself ignores that it cannot be written."""
+        print(self.format_help(), end="", file=file)
+
     def parse(self, arguments: list[str]) -> dict[str, Any]:
         """The flags given, by name with underscores; defaults of hyper-parameters are left to the configuration."""
         flags = {flag for action in self._actions for flag in action.option_strings}
@@ -211,7 +215,10 @@ def exit_codes() -> Iterator[Interrupt]:
         except (VecEnvError, NonFiniteError, ExportError) as error:
             _exit(1, error)
         except OSError as error:  # a full disk, no right to write
-            _exit(1, f"{error.filename}: {error.strerror}" if error.filename and error.strerror else error)
+            _exit(
+                1,
+                f"{error.filename}: {error.strerror}" if error.filename and error.strerror else error.strerror or error,
+            )
         except MemoryError as error:
             _exit(1, f"out of memory: {error}" if str(error) else "out of memory")
         except KeyboardInterrupt:
@@ -236,7 +243,7 @@ def _output_written() -> Iterator[None]:
             if not code:
                 if isinstance(error, BrokenPipeError):
                     sys.exit(141)
-                _exit(1, f"the output cannot be written: {error.strerror}")
+                _exit(1, error.strerror or error)
         finally:
             try:
                 sys.stderr.flush()
