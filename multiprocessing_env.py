@@ -177,7 +177,8 @@ class VecEnv(ABC):
       with ``WorkerDiedError`` or ``WorkerTimeoutError``. A call at the wrong time raises ``VecEnvError``, in place of
       baselines' ``AlreadySteppingError`` and ``NotSteppingError``. An ``env.close()`` that raises is logged.
     * Workers are spawned or come from a fork server; they are never forked.
-    * ``infos[i]["TimeLimit.truncated"]`` and ``infos[i]["reset_info"]`` are there in the last step of an episode only.
+    * ``infos[i]`` holds ``"terminal_observation"`` (an array), ``"TimeLimit.truncated"`` and ``"reset_info"`` in the
+      last step of an episode only.
     * There is no viewer: ``render("human")`` needs environments that show themselves (``render_mode="human"``).
 
     Attributes:

@@ -23,7 +23,9 @@ from multiprocessing_env import (
     probe_spaces,
 )
 from paddle_ac.config import make_config
+from paddle_ac.envs.make import make_rendered_env, make_training_envs
 from paddle_ac.envs.native import NativeVecEnv
+from paddle_ac.errors import ConfigError
 from paddle_ac.training.evaluate import evaluate_run
 from paddle_ac.training.train import train
 from tests.environments import Counting, Raising
@@ -272,6 +274,52 @@ def test_evaluating_on_an_environment_that_exits_is_an_error(tmp_path, raising, 
     monkeypatch.delenv("FAULTS")
     with pytest.raises(EnvironmentFailedError, match=rf"environment 0 failed in {where}.*: SystemExit: 0"):
         evaluate_run(str(tmp_path / "run"), "latest", episodes=2)
+
+
+class Unrendered(Counting):
+    """Claims to render images, and exits."""
+
+    metadata = {"render_modes": ["rgb_array"]}  # noqa: RUF012
+
+    def __init__(self, render_mode=None):
+        super().__init__()
+        self.render_mode = render_mode
+
+    def render(self):
+        sys.exit(0)
+
+
+gymnasium.register("test/Unrendered-v0", Unrendered)
+
+
+def test_an_environment_that_exits_when_rendered_is_named(tmp_path, caplog):
+    config = config_of("serial", "test/Unrendered-v0")
+    with pytest.raises(ConfigError, match="'test/Unrendered-v0' cannot be rendered: SystemExit: 0"):
+        make_rendered_env(config, "rgb_array")
+    with caplog.at_level("INFO", "paddle_ac"):
+        train(config, str(tmp_path / "run"), progress=False)
+    assert "no pictures of test/Unrendered-v0: SystemExit: 0" in caplog.messages
+
+
+def test_an_unknown_environment_to_be_rendered_is_named_once():
+    with pytest.raises(ConfigError, match=r"^environment 'nowhere:Maze-v0': No module named 'nowhere'$"):
+        make_rendered_env(config_of("serial", "nowhere:Maze-v0"), "rgb_array")
+
+
+class Exiting(gymnasium.vector.VectorEnv):
+    """A vectorised version that exits when it is made."""
+
+    def __init__(self, num_envs, **options):
+        sys.exit(0)
+
+
+gymnasium.register("test/Exiting-v0", Counting, vector_entry_point=Exiting)
+
+
+def test_a_vectorised_version_that_exits_is_named():
+    config = config_of("serial", "test/Exiting-v0").model_copy(update={"vec": "native"})
+    with pytest.raises(EnvironmentFailedError, match="the environments failed in __init__: SystemExit: 0"):
+        make_training_envs(config)
 
 
 # ---------------------------------------------------------------------------------------------------- command lines

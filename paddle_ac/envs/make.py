@@ -169,15 +169,18 @@ def make_rendered_env(config: RunConfig, render_mode: str) -> Any:
         modes = _render_modes(config)
         if not {render_mode, "rgb_array"} & set(modes):  # a window is made around pictures
             raise _no_pictures(config.env, f"its render modes are {list(modes)}")
+        make_env = _env_maker(config, render_mode=render_mode)
         with EnvironmentCall(0, "__init__"):
-            env = _env_maker(config, render_mode=render_mode)()
+            env = make_env()
     try:
         with EnvironmentCall(0, "render"):
             reset_env(env)
             picture = env.render()
     except EnvironmentFailedError as error:  # whatever comes where a package, a driver or a screen is missing
         close_envs([env])
-        raise ConfigError(f"environment {config.env!r} cannot be rendered: {error.reason}") from error.__cause__
+        raise ConfigError(f"environment {config.env!r} cannot be rendered: {error.reason}") from ValueError(
+            error.reason
+        )
     if render_mode == "rgb_array" and not _is_picture(picture):
         close_envs([env])
         raise _no_pictures(config.env, "render() gives no [H, W, 3] array of uint8")
@@ -185,8 +188,9 @@ def make_rendered_env(config: RunConfig, render_mode: str) -> Any:
 
 
 def _render_modes(config: RunConfig) -> Sequence[str]:
+    make_env = _env_maker(config)
     with EnvironmentCall(0, "__init__"):
-        env = _env_maker(config)()
+        env = make_env()
         modes = get_env_attr(env, "metadata").get("render_modes", ())
     close_envs([env])
     return modes
@@ -278,7 +282,8 @@ def _seconds_of_a_step(config: RunConfig) -> float:
     with as_config_error(config), DummyVecEnv([env_fn]) as envs:
         envs.reset()
         while len(seconds) < 100 and sum(seconds) < 0.1:
-            actions = np.array([envs.action_space.sample()])
+            with EnvironmentCall(0, "action_space.sample"):
+                actions = np.array([envs.action_space.sample()])
             started = time.perf_counter()
             envs.step(actions)
             seconds.append(time.perf_counter() - started)
