@@ -34,6 +34,8 @@ from paddle_ac.algorithms.shared_parameters import ProcessLock, SharedParameters
 from paddle_ac.config import A3CConfig
 from paddle_ac.envs.make import as_config_error, training_env_fns
 from paddle_ac.errors import NonFiniteError
+from paddle_ac.learning.rollout import rollout_bytes
+from paddle_ac.memory import SINGLE_ENV, WORKER, require_memory
 from paddle_ac.nn.moments import RunningMoments
 from paddle_ac.nn.networks import ActorCritic
 from paddle_ac.nn.parameters import FlatParameters
@@ -99,9 +101,14 @@ class A3C(Agent):
     @classmethod
     def from_config(cls, config: A3CConfig) -> A3C:
         """For the environment that the configuration names; ``ConfigError`` if it cannot be had."""
+        num_workers, num_envs = config.num_workers, config.num_envs
+        require_memory(num_workers * WORKER, f"num_workers={num_workers}")
+        require_memory(num_workers * num_envs * SINGLE_ENV, f"num_workers={num_workers}, num_envs={num_envs}")
         env_fns = training_env_fns(config, 1)
         with as_config_error(config):
             observation_space, action_space = probe_spaces(env_fns[0])
+        row = rollout_bytes(observation_space, action_space)
+        require_memory(num_workers * num_envs * config.num_steps * row, f"num_steps={config.num_steps}")
         return cls(config, observation_space, action_space)
 
     @staticmethod

@@ -19,6 +19,7 @@ from paddle_ac.learning.phases import phases_of_update
 from paddle_ac.learning.replay import Batch, ReplayBuffer
 from paddle_ac.learning.rewards import RewardNormalizer, scale_and_clip
 from paddle_ac.learning.rollout import Rollout, RolloutCollector
+from paddle_ac.memory import require_memory
 from paddle_ac.nn.initialization import weights_generator
 from paddle_ac.nn.numpy_sac import NumpySquashedGaussianActor, NumpyTwinCritic
 from paddle_ac.nn.optimizers import Adam
@@ -83,6 +84,8 @@ class SAC(Synchronous):
         self.generator = np.random.default_rng((config.seed, 1))
         self.noise = self.generator.standard_normal((envs.num_envs, self.scale.num_actions), np.float32)
         self.collector = RolloutCollector(envs, config.train_freq)
+        num_columns = 2 * (num_inputs + sum(config.hidden_sizes))  # a batch, and the activations of both critics
+        require_memory(4 * config.batch_size * num_columns, f"batch_size={config.batch_size}")
         self.replay = ReplayBuffer(config.buffer_size, self.encode.num_features, self.scale.num_actions)
         self.normalize_rewards = RewardNormalizer(envs.num_envs, config.gamma) if config.normalize_rewards else None
         self.env_steps = 0

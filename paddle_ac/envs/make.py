@@ -45,6 +45,7 @@ from paddle_ac.envs.native import (
 from paddle_ac.envs.single import import_classic_gym, make_classic_gym, make_gymnasium, make_replayable, make_stacked
 from paddle_ac.envs.wrappers import EpisodeReplay
 from paddle_ac.errors import ConfigError, quoted
+from paddle_ac.memory import NATIVE_ENV, SINGLE_ENV, WORKER, require_memory
 from paddle_ac.process_settings import warnings_ignored
 
 AnyConfig = TypeVar("AnyConfig", bound=RunConfig)
@@ -68,8 +69,12 @@ def make_training_envs(config: VectorEnvConfig) -> VecEnv:
         EnvironmentFailedError: an environment raised while being made.
     """
     config = settle_vec(config)
+    is_native = config.vec in ("native", "envpool")
+    require_memory(config.num_envs * (NATIVE_ENV if is_native else SINGLE_ENV), f"num_envs={config.num_envs}")
+    if config.vec == "subproc" and config.num_workers:
+        require_memory(config.num_workers * WORKER, f"num_workers={config.num_workers}")
     with as_config_error(config):
-        if config.vec in ("native", "envpool"):
+        if is_native:
             return _make_native_envs(config, (config.seed, TRAINING), config.num_envs)
         env_fns = training_env_fns(config, config.num_envs)
         return _side_by_side(env_fns, config, (config.seed, TRAINING), config.num_workers)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from typing import Any
@@ -11,6 +12,7 @@ from gymnasium.spaces import Box
 
 from multiprocessing_env import ObservationConverter, get_env_attr, reset_env, space_kind
 from paddle_ac.errors import ConfigError
+from paddle_ac.memory import require_memory
 
 REPLAY_SECONDS = 1.0  # that a call of EpisodeReplay.set_state takes
 
@@ -71,6 +73,8 @@ class FrameStack(Wrapper):
         space = env.observation_space
         if space_kind(space) != "Box":
             raise ConfigError(f"only observations of a Box can be stacked, not of {space}")
+        bytes_of_frame = 3 * math.prod(space.shape) * space.dtype.itemsize  # and of the bounds of the space
+        require_memory(num_frames * bytes_of_frame, f"frame_stack={num_frames}")
         low, high = (np.stack([bound] * num_frames) for bound in (space.low, space.high))
         self._stacked_space = Box(low, high, dtype=space.dtype)
         self._frames = np.zeros(self._stacked_space.shape, space.dtype)

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from paddle_ac.memory import require_memory
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -48,7 +50,9 @@ class ReplayBuffer:
         self.num_inputs = num_features + num_actions
         self.size = 0
         self._position = 0  # where the next transition goes
-        self._rows = np.empty((capacity, self.num_inputs + num_features + 2), np.float32)
+        num_columns = self.num_inputs + num_features + 2
+        require_memory(4 * capacity * num_columns, f"buffer_size={capacity}")
+        self._rows = np.empty((capacity, num_columns), np.float32)
 
     def add(
         self,

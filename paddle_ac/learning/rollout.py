@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
@@ -10,6 +11,7 @@ import numpy as np
 
 from multiprocessing_env import VecEnv
 from paddle_ac.errors import NonFiniteError
+from paddle_ac.memory import require_memory
 from paddle_ac.nn.actions import clip_for
 from paddle_ac.nn.unroll import Unroll
 
@@ -95,6 +97,13 @@ class Rollout:
         return truncation_values, bootstrap[:num_envs]
 
 
+def rollout_bytes(observation_space: Any, action_space: Any) -> int:
+    """Bytes of one step of one environment in a rollout, with the float32 features that are learned from."""
+    spaces = (observation_space, action_space)
+    own = sum(math.prod(space.shape) * np.dtype(space.dtype).itemsize for space in spaces)
+    return own + 4 * math.prod(observation_space.shape) + 6  # a reward, and two flags
+
+
 class RolloutCollector:
     """Steps environments and keeps what happened; an episode may span many rollouts.
 
@@ -109,6 +118,8 @@ class RolloutCollector:
     """
 
     def __init__(self, envs: VecEnv, num_steps: int, state_size: int = 0):
+        row = rollout_bytes(envs.observation_space, envs.action_space)
+        require_memory(num_steps * envs.num_envs * row, f"num_steps={num_steps} of num_envs={envs.num_envs}")
         self.envs = envs
         self.num_steps = num_steps
         self._clip = clip_for(envs.action_space)

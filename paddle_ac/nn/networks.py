@@ -12,12 +12,14 @@ import numpy as np
 import paddle
 from paddle import nn
 
+from paddle_ac.memory import PARAMETER, require_memory
 from paddle_ac.nn.actions import CategoricalActions, GaussianActions, action_distribution, expected_q
 from paddle_ac.nn.encoding import ObservationEncoder
 from paddle_ac.nn.initialization import Draw, orthogonal, xavier
 from paddle_ac.nn.unroll import Unroll
 
 RECURRENT_CELLS = {"lstm": nn.LSTMCell, "gru": nn.GRUCell}
+NUM_GATES = {"lstm": 4, "gru": 3}
 STATE_PARTS = {"lstm": 2, "gru": 1}  # of as many numbers as the layer has units
 INITIALIZATIONS = {"orthogonal": orthogonal, "xavier": xavier}
 ACTIVATIONS = {"tanh": nn.Tanh, "relu": nn.ReLU}
@@ -176,6 +178,8 @@ class ActorCritic(nn.Layer):
 
 
 def _hidden_layers(sizes: Sequence[int], activation: str, draw: Draw) -> nn.Sequential:
+    num_weights = sum(num_inputs * num_outputs for num_inputs, num_outputs in itertools.pairwise(sizes))
+    require_memory(num_weights * PARAMETER, f"hidden_sizes={','.join(map(str, sizes[1:]))}")
     layers: list[nn.Layer] = []
     for num_inputs, num_outputs in itertools.pairwise(sizes):
         layers += [_linear(num_inputs, num_outputs, draw, gain=math.sqrt(2)), ACTIVATIONS[activation]()]
@@ -183,6 +187,8 @@ def _hidden_layers(sizes: Sequence[int], activation: str, draw: Draw) -> nn.Sequ
 
 
 def _recurrent_cell(recurrent: str, num_inputs: int, num_units: int, draw: Draw) -> nn.RNNCellBase:
+    num_weights = NUM_GATES[recurrent] * num_units * (num_inputs + num_units)
+    require_memory(num_weights * PARAMETER, f"recurrent_size={num_units}")
     attributes = {f"{name}_attr": zeros() for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")}
     cell = RECURRENT_CELLS[recurrent](num_inputs, num_units, **attributes)
     for weights in (cell.weight_ih, cell.weight_hh):

@@ -14,6 +14,7 @@ import numpy as np
 import paddle
 from paddle import nn
 
+from paddle_ac.memory import PARAMETER, require_memory
 from paddle_ac.nn.action_scale import ActionScale
 from paddle_ac.nn.distributions import SquashedGaussian
 from paddle_ac.nn.encoding import ObservationEncoder
@@ -133,6 +134,8 @@ class _StackedLinear(nn.Layer):
 
 
 def _hidden_layers(sizes: Sequence[int], activation: str, linear: Any, generator: np.random.Generator) -> nn.Sequential:
+    num_weights = sum(num_inputs * num_outputs for num_inputs, num_outputs in itertools.pairwise(sizes))
+    require_memory(num_weights * PARAMETER, f"hidden_sizes={','.join(map(str, sizes[1:]))}")
     layers: list[nn.Layer] = []
     for num_inputs, num_outputs in itertools.pairwise(sizes):
         layers += [linear(num_inputs, num_outputs, generator), ACTIVATIONS[activation]()]

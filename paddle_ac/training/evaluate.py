@@ -145,7 +145,7 @@ def evaluate(
         NonFiniteError: an observation or a reward is NaN or infinite.
     """
     num_envs = envs.num_envs
-    shares = [len(share) for share in np.array_split(np.arange(episodes), num_envs)]
+    shares = [episodes // num_envs + (env < episodes % num_envs) for env in range(num_envs)]
     finished: list[list[float]] = [[] for _ in range(num_envs)]
     episode_returns = np.zeros(num_envs, np.float64)
     episode_lengths = np.zeros(num_envs, np.int64)

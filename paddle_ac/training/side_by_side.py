@@ -19,6 +19,7 @@ from paddle_ac.config import RunConfig
 from paddle_ac.cores import usable_cores
 from paddle_ac.envs.make import default_num_workers
 from paddle_ac.errors import ConfigError
+from paddle_ac.memory import RUN, require_memory
 from paddle_ac.process import escape_output, imports_contained
 from paddle_ac.training.interrupt import interrupts
 
@@ -85,8 +86,10 @@ def run_side_by_side(
         whether all of it came to its end: ``False`` after Ctrl-C.
 
     Raises:
-        ConfigError: a run cannot be begun with its configuration or in its folder; the others are ended.
+        ConfigError: a run cannot be begun with its configuration or in its folder (the others are ended), or there is
+            not memory for so many at a time.
     """
+    require_memory(num_jobs * RUN, f"jobs={num_jobs}")
     running: dict[Any, tuple[WorkerProcess, Job]] = {}
     stopping = False
     try:
