@@ -14,6 +14,7 @@ from paddle_ac.algorithms.policy import (
     inspect_actor_critic,
     make_actor_critic,
 )
+from paddle_ac.algorithms.state import check_state, check_structure, identity
 from paddle_ac.algorithms.synchronous import Synchronous
 from paddle_ac.config import RolloutConfig, SynchronousConfig
 from paddle_ac.learning.gradient import GradientOfRollout
@@ -136,6 +137,7 @@ class A2C(Synchronous):
     def state_dict(self) -> dict[str, Any]:
         """All that it takes to go on exactly from here: arrays, numbers and texts in nested dictionaries."""
         return {
+            "identity": identity(self.config),
             "format": POLICY_FORMAT,
             "env_steps": self.env_steps,
             "num_updates": self.num_updates,
@@ -151,21 +153,32 @@ class A2C(Synchronous):
         """Go on from a state that ``state_dict`` gave.
 
         Raises:
-            ValueError: the state of another network, optimiser or environment, or of an incompatible version.
+            ValueError: the state of another network, optimiser, seed or environment, or of an incompatible version.
+                Nothing has changed then.
         """
+        checks: dict[str, Callable[[Any], None]] = {
+            "parameters": self.parameters.check,
+            "optimizer": self._check_optimizer,
+            "collector": self.collector.check_state_dict,
+            "encoder": self.policy.encode.check_state_dict,
+        }
+        check_state(state, self.state_dict(), self.config, checks)
         check_policy_format(self.policy, state)
+        self.collector.load_state_dict(state["collector"])  # first, because it alone may still fail
         self.parameters.load(state["parameters"])
-        if state["optimizer"].keys() != self.optimizer.statistics.keys():
-            raise ValueError(f"the checkpoint's optimiser is not {self.config.optimizer}")
         for name, statistic in self.optimizer.statistics.items():
             statistic[...] = state["optimizer"][name]
         self.generator.bit_generator.state = state["generator"]
-        self.collector.load_state_dict(state["collector"])
         self.policy.encode.load_state_dict(state["encoder"])
         if self.normalize_rewards is not None:
             self.normalize_rewards.load_state_dict(state["reward_normalizer"])
         self.env_steps = state["env_steps"]
         self.num_updates = state["num_updates"]
+
+    def _check_optimizer(self, statistics: dict[str, np.ndarray]) -> None:
+        if statistics.keys() != self.optimizer.statistics.keys():
+            raise ValueError(f"the checkpoint's optimiser is not {self.config.optimizer}")
+        check_structure(statistics, self.optimizer.statistics, "optimizer")
 
     def phases(self) -> dict[str, Callable[[], int]]:
         """The parts of an update, to be timed; see ``Algorithm.phases``."""

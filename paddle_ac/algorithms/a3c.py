@@ -31,6 +31,7 @@ from paddle_ac.algorithms.policy import (
     make_actor_critic,
 )
 from paddle_ac.algorithms.shared_parameters import ProcessLock, SharedParameters
+from paddle_ac.algorithms.state import check_state, identity
 from paddle_ac.config import A3CConfig
 from paddle_ac.envs.make import as_config_error, training_env_fns
 from paddle_ac.errors import NonFiniteError
@@ -206,26 +207,32 @@ class A3C(Agent):
         """Parameters, statistics and counters as they are now; episodes under way are not part of it."""
         moments = {group: shared.read() for group, shared in self.shared.moments.items()}
         return {
+            "identity": identity(self.config),
             "format": POLICY_FORMAT,
             "env_steps": int(self.shared.env_steps),
+            "starts": list(self._starts),
             "parameters": {name: view.copy() for name, view in self.shared.views.items()},
             "optimizer": {name: array.copy() for name, array in self.shared.statistics.items()},
             "encoder": moments.get("encoder", self._network.encode.state_dict()),
             "rewards": moments.get("rewards", {}),
             "worker_steps": self.shared.worker_steps.copy(),
             "worker_updates": self.shared.worker_updates.copy(),
-            "starts": list(self._starts),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a state that ``state_dict`` gave; every worker begins new episodes.
 
         Raises:
-            ValueError: the state of another network, optimiser or number of workers, or of an incompatible version.
+            ValueError: the state of another network, optimiser, seed, environment or number of workers, or of an
+                incompatible version. Nothing has changed then.
         """
+        checks: dict[str, Callable[[Any], None]] = {
+            "starts": self._check_starts,
+            "parameters": self._snapshot.check,
+            "encoder": self._network.encode.check_state_dict,
+        }
+        check_state(state, self.state_dict(), self.config, checks)
         check_policy_format(self._network, state)
-        if len(state["starts"]) != self.config.num_workers:
-            raise ValueError(f"the checkpoint has {len(state['starts'])} workers, this run {self.config.num_workers}")
         self._network.encode.load_state_dict(state["encoder"])
         self._snapshot.load(state["parameters"])
         self.shared.vector[:] = self._snapshot.vector
@@ -236,6 +243,10 @@ class A3C(Agent):
         self.shared.worker_steps[:] = state["worker_steps"]
         self.shared.worker_updates[:] = state["worker_updates"]
         self._starts = list(state["starts"])
+
+    def _check_starts(self, starts: list[int]) -> None:
+        if len(starts) != self.config.num_workers:
+            raise ValueError(f"the checkpoint has {len(starts)} workers, this run {self.config.num_workers}")
 
     def phases(self) -> dict[str, Callable[[], int]]:
         """The parts of an update of one worker, in this process; see ``Algorithm.phases``."""

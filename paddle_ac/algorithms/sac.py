@@ -12,6 +12,7 @@ import numpy as np
 import paddle
 
 from multiprocessing_env import VecEnv, space_kind
+from paddle_ac.algorithms.state import check_state, identity
 from paddle_ac.algorithms.synchronous import Synchronous
 from paddle_ac.config import SACConfig
 from paddle_ac.errors import ConfigError, NonFiniteError
@@ -268,6 +269,7 @@ class SAC(Synchronous):
     def state_dict(self) -> dict[str, Any]:
         """All that it takes to go on exactly from here: arrays, numbers and texts in nested dictionaries."""
         return {
+            "identity": identity(self.config),
             "env_steps": self.env_steps,
             "num_updates": self.num_updates,
             "parameters": dict(self.parameters.views),
@@ -287,8 +289,18 @@ class SAC(Synchronous):
         """Go on from a state that ``state_dict`` gave.
 
         Raises:
-            ValueError: the state of another network, replay buffer or environment.
+            ValueError: the state of another network, replay buffer, seed or environment. Nothing has changed then.
         """
+        checks: dict[str, Callable[[Any], None]] = {
+            "parameters": self.parameters.check,
+            "critic": self.critic_parameters.check,
+            "target": self.critic_parameters.check,
+            "collector": self.collector.check_state_dict,
+            "replay": self.replay.check_state_dict,
+            "encoder": self.encode.check_state_dict,
+        }
+        check_state(state, self.state_dict(), self.config, checks)
+        self.collector.load_state_dict(state["collector"])  # first, because it alone may still fail
         self.parameters.load(state["parameters"])
         self.critic_parameters.load(state["critic"])
         self.replay.load_state_dict(state["replay"])
@@ -300,7 +312,6 @@ class SAC(Synchronous):
                 array[...] = state["optimizers"][name][statistic]
         self.noise[...] = state["noise"]
         self.generator.bit_generator.state = state["generator"]
-        self.collector.load_state_dict(state["collector"])
         self.encode.load_state_dict(state["encoder"])
         if self.normalize_rewards is not None:
             self.normalize_rewards.load_state_dict(state["reward_normalizer"])

@@ -93,16 +93,20 @@ class ReplayBuffer:
         """Return the stored rows ``[size, 2 * F + A + 2]``, not copied, and the position of the next one."""
         return {"rows": self._rows[: self.size], "position": self._position, "capacity": self.capacity}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a state that ``state_dict`` gave.
-
-        Raises:
-            ValueError: the state of a buffer of another capacity, or of other observations or actions.
-        """
-        rows = state["rows"]
-        there, here = (state["capacity"], *rows.shape[1:]), self._rows.shape
+    def check_state_dict(self, state: dict[str, Any]) -> None:
+        """Raise ``ValueError`` for a buffer of another capacity, or of other observations or actions."""
+        if not isinstance(state, dict) or not {"rows", "position", "capacity"} <= state.keys():
+            raise ValueError("it has no replay buffer")
+        there, here = (state["capacity"], *np.shape(state["rows"])[1:]), self._rows.shape
         if there != here:
             raise ValueError(f"the checkpoint's replay buffer holds {there}, this one {here} (transitions, numbers)")
+        if len(state["rows"]) > here[0] or not 0 <= state["position"] < here[0]:
+            raise ValueError(f"the checkpoint's replay buffer has more than {here[0]} rows")
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what ``state_dict`` returned; ``ValueError`` as ``check_state_dict``."""
+        self.check_state_dict(state)
+        rows = state["rows"]
         self._rows[: len(rows)] = rows
         self.size = len(rows)
         self._position = state["position"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -9,7 +10,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from multiprocessing_env import VecEnv
+from multiprocessing_env import EnvironmentFailedError, VecEnv
 from paddle_ac.errors import NonFiniteError
 from paddle_ac.memory import require_memory
 from paddle_ac.nn.actions import clip_for
@@ -194,27 +195,64 @@ class RolloutCollector:
             "envs": self.envs.get_state(),
         }
 
+    def check_state_dict(self, state: dict[str, Any]) -> None:
+        """Raise ``ValueError`` for a state of another number or kind of environments, or of another policy."""
+        arrays = {
+            "observations": self.observations,
+            "policy_state": self.policy_state,
+            "episode_returns": self.episode_returns,
+            "episode_lengths": self.episode_lengths,
+        }
+        for name, array in arrays.items():
+            found = state.get(name) if isinstance(state, dict) else None
+            if not isinstance(found, np.ndarray) or not found.ndim:
+                raise ValueError(f"it has no {name} of environments")
+            if len(found) != len(array):
+                raise ValueError(f"the state is of {len(found)} environments, these are {len(array)}")
+            if (found.shape, found.dtype) != (array.shape, array.dtype):
+                raise ValueError(f"{name} is {found.dtype}{found.shape} there and {array.dtype}{array.shape} here")
+        if not isinstance(state.get("envs"), dict):
+            raise ValueError("it has no states of environments")
+
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Bring every environment back to where it stood; where that cannot be done, begin new episodes.
 
         Raises:
-            ValueError: other environments, or one that does not repeat itself.
+            ValueError: other environments, or one that does not repeat itself; the collector and its environments are
+                then as they were.
+            EnvironmentFailedError: an environment raised when its episode was replayed; the same holds.
         """
-        observations, expected = self.envs.set_state(state["envs"]), state["observations"]
+        self.check_state_dict(state)
+        before = self.envs.get_state()
+        try:
+            observations = self._bring_back(state)
+        except (ValueError, EnvironmentFailedError):
+            self._undo(before)
+            raise
         if observations is None:
             self.observations = self.envs.reset()
             self.policy_state[:], self.episode_returns[:], self.episode_lengths[:] = 0, 0, 0
             return
+        self.observations = observations
+        self.policy_state[...] = state["policy_state"]
+        self.episode_returns = state["episode_returns"].copy()
+        self.episode_lengths = state["episode_lengths"].copy()
+
+    def _bring_back(self, state: dict[str, Any]) -> np.ndarray | None:
+        observations, expected = self.envs.set_state(state["envs"]), state["observations"]
+        if observations is None:
+            return None
         for env in range(self.envs.num_envs):
             if not np.array_equal(observations[env], expected[env]):
                 raise ValueError(
                     f"environment {env} does not repeat itself and cannot be resumed where it stood: the same seed and "
                     f"actions led to {_brief(observations[env])}, before to {_brief(expected[env])}"
                 )
-        self.observations = observations
-        self.policy_state[...] = state["policy_state"]
-        self.episode_returns = state["episode_returns"].copy()
-        self.episode_lengths = state["episode_lengths"].copy()
+        return observations
+
+    def _undo(self, before: dict[str, Any]) -> None:
+        with contextlib.suppress(EnvironmentFailedError):  # the error at hand is the one to raise
+            self.envs.set_state(before)
 
 
 class EpisodeCollector(RolloutCollector):

@@ -77,8 +77,8 @@ class ObservationEncoder:
             return {"pixel_scale": np.array(PIXEL_SCALE)}
         return {} if self.moments is None else self.moments.state_dict()
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore what ``state_dict`` returned; ``ValueError`` if that was another encoder's."""
+    def check_state_dict(self, state: dict[str, Any]) -> None:
+        """Raise ``ValueError`` unless ``state_dict`` of such an encoder returned it."""
         if self.scales_pixels and not state:
             raise ValueError(
                 "its network was trained by version 0.1, which did not scale pixels to [0, 1]: train again"
@@ -89,6 +89,12 @@ class ObservationEncoder:
             return
         if bool(state) != (self.moments is not None):
             raise ValueError(f"it has {'' if state else 'no '}moments of observations, unlike the configuration")
+        if self.moments is not None:
+            self.moments.check_state_dict(state)
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what ``state_dict`` returned; ``ValueError`` if that was another encoder's."""
+        self.check_state_dict(state)
         if self.moments is not None:
             self.moments.load_state_dict(state)
             self.look()

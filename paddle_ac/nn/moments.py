@@ -53,11 +53,15 @@ class RunningMoments:
         """What it knows."""
         return {name: value.copy() for name, value in self.statistics.items()}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore what ``state_dict`` gave; ``ValueError`` if it is of rows of another shape."""
+    def check_state_dict(self, state: dict[str, Any]) -> None:
+        """Raise ``ValueError`` unless the state is of rows of this shape."""
         for name, value in self.statistics.items():
             there = np.shape(state[name]) if name in state else "absent"
             if there != value.shape:
                 raise ValueError(f"the {name} of the moments is {there} there and {value.shape} here")
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what ``state_dict`` gave; ``ValueError`` if it is of rows of another shape."""
+        self.check_state_dict(state)
         for name, value in self.statistics.items():
             value[...] = state[name]

@@ -43,16 +43,16 @@ class FlatParameters:
             parameter.clear_gradient(set_to_zero=False)
         return np.concatenate(gradients)
 
-    def load(self, values: dict[str, np.ndarray]) -> None:
-        """Give every parameter the value of its name.
-
-        Raises:
-            ValueError: the names or shapes are those of another network.
-        """
+    def check(self, values: dict[str, np.ndarray]) -> None:
+        """Raise ``ValueError`` unless names and shapes are those of this network."""
         for name in sorted(self.views.keys() | values.keys()):
             here = self.views[name].shape if name in self.views else "absent"
-            there = values[name].shape if name in values else "absent"
+            there = np.shape(values[name]) if name in values else "absent"
             if here != there:
                 raise ValueError(f"these are parameters of another network: {name} is {there} there and {here} here")
+
+    def load(self, values: dict[str, np.ndarray]) -> None:
+        """Give every parameter the value of its name; ``ValueError`` if they are of another network."""
+        self.check(values)
         for name, view in self.views.items():
             view[...] = values[name]
