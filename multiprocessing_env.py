@@ -756,8 +756,9 @@ class SubprocVecEnv(VecEnv):
                 infos.extend(infos_of_worker or [{} for _ in range(chosen.start, chosen.stop)])
         self._waiting = False
         dones = self._dones.copy()
-        for index in np.flatnonzero(dones).tolist():
-            self.reset_infos[index] = dict(infos[index]["reset_info"])
+        if any(infos):  # which is cheaper than to look for dones
+            for index in np.flatnonzero(dones).tolist():
+                self.reset_infos[index] = dict(infos[index]["reset_info"])
         return self._observations.copy(), self._rewards.copy(), dones, infos
 
     def close_extras(self) -> None:

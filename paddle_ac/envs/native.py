@@ -182,7 +182,7 @@ class NativeVecEnv(VecEnv):
         self.num_resets += 1
         with EnvironmentCall(None, "reset"):
             observations, infos = self.envs.reset(seed=int(entropy) % 2**31)
-        self.reset_infos = [info_of(infos, env) for env in range(self.num_envs)]
+        self.reset_infos = split_infos(infos, range(self.num_envs))
         return self._converted(observations, "reset")
 
     def step_async(self, actions: np.ndarray) -> None:
@@ -203,14 +203,16 @@ class NativeVecEnv(VecEnv):
             observations, rewards, terminated, truncated, infos_of_all = self.envs.step(actions)
         dones = terminated | truncated
         infos: list[dict] = [{} for _ in range(self.num_envs)]
-        for env in np.flatnonzero(dones).tolist():
-            terminal_observation = infos_of_all["final_obs"][env : env + 1]
-            self.reset_infos[env] = info_of(infos_of_all, env)
-            infos[env] = {
-                "terminal_observation": self._converted(terminal_observation, "step", actions, env)[0],
-                "TimeLimit.truncated": not terminated[env],
-                "reset_info": dict(self.reset_infos[env]),
-            }
+        ended = np.flatnonzero(dones).tolist()
+        if ended:
+            last = self._converted(infos_of_all["final_obs"][ended], "step", actions, ended)
+            for env, observation, reset_info in zip(ended, last, split_infos(infos_of_all, ended), strict=True):
+                self.reset_infos[env] = reset_info
+                infos[env] = {
+                    "terminal_observation": observation,
+                    "TimeLimit.truncated": not terminated[env],
+                    "reset_info": dict(reset_info),
+                }
         return self._converted(observations, "step", actions), rewards.astype(np.float32), dones, infos
 
     def reset_one(self, index: int) -> np.ndarray:
@@ -219,8 +221,8 @@ class NativeVecEnv(VecEnv):
         mask = np.arange(self.num_envs) == index
         with EnvironmentCall(None, "reset"):
             observations, infos = self.envs.reset(options={"reset_mask": mask})
-        self.reset_infos[index] = info_of(infos, index)
-        return self._converted(observations[index : index + 1], "reset", first_index=index)[0]
+        (self.reset_infos[index],) = split_infos(infos, [index])
+        return self._converted(observations[index : index + 1], "reset", indices=[index])[0]
 
     def get_state(self) -> dict[str, Any]:
         state = {"num_resets": self.num_resets}
@@ -238,7 +240,11 @@ class NativeVecEnv(VecEnv):
         return None
 
     def _converted(
-        self, observations: np.ndarray, operation: str, actions: np.ndarray | None = None, first_index: int = 0
+        self,
+        observations: np.ndarray,
+        operation: str,
+        actions: np.ndarray | None = None,
+        indices: Sequence[int] | None = None,
     ) -> np.ndarray:
         """A copy ``[N, *observation_space.shape]`` in the dtype of the space.
 
@@ -248,7 +254,7 @@ class NativeVecEnv(VecEnv):
         try:
             return np.array(self._convert.batch(observations))
         except (TypeError, ValueError):
-            for index, observation in enumerate(observations, first_index):
+            for index, observation in zip(indices or range(self.num_envs), observations, strict=True):
                 try:
                     self._convert(observation)
                 except (TypeError, ValueError) as error:
@@ -269,22 +275,25 @@ class NativeVecEnv(VecEnv):
         return getattr(self.envs, name, None)
 
 
-def info_of(infos: dict[str, Any], env: int) -> dict[str, Any]:
-    """The info dictionary of one environment's reset.
+def split_infos(infos: dict[str, Any], envs: Sequence[int]) -> list[dict[str, Any]]:
+    """The info dictionary of each environment's reset.
 
     Args:
         infos: of Gymnasium's vector environments: by name an array or a dictionary of all environments' values, and
             under ``_name`` a mask of the environments that have it. ``final_obs`` and ``final_info`` belong to the
             episode before.
-        env: index of the environment.
+        envs: indices of the environments.
     """
-    info = {}
+    split: list[dict[str, Any]] = [{} for _ in envs]
     for name, values in infos.items():
-        mask = infos.get(f"_{name}")
-        if name.startswith("_") or name in ("final_obs", "final_info") or not (mask is None or mask[env]):
+        if name.startswith("_") or name in ("final_obs", "final_info"):
             continue
-        info[name] = info_of(values, env) if isinstance(values, dict) else values[env]
-    return info
+        mask = infos.get(f"_{name}")
+        values_of_each = split_infos(values, envs) if isinstance(values, dict) else [values[env] for env in envs]
+        for info, env, value in zip(split, envs, values_of_each, strict=True):
+            if mask is None or mask[env]:
+                info[name] = value
+    return split
 
 
 def has_same_step_version(spec: gymnasium.envs.registration.EnvSpec) -> bool:
