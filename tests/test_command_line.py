@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import runpy
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -295,14 +296,15 @@ import atexit, importlib.abc, os, signal, sys
 
 class Interrupt(importlib.abc.MetaPathFinder):
     def find_spec(self, name, path, target=None):
-        if name == "paddle.base.core":
-            os.kill(os.getpid(), signal.SIGINT)
+        if name == "paddle.nn":  # Paddle's own handlers are set up by then
+            os.kill(os.getpid(), int(os.environ["SIGNAL"]))
 
 sys.meta_path.insert(0, Interrupt())
 atexit.register(lambda: print("whole" if hasattr(sys.modules.get("paddle"), "to_tensor") else "broken off"))
 """
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
 @pytest.mark.parametrize(
     "flags",
     [
@@ -313,17 +315,21 @@ atexit.register(lambda: print("whole" if hasattr(sys.modules.get("paddle"), "to_
     ],
     ids=lambda flags: flags[0],
 )
-def test_ctrl_c_in_the_middle_of_paddles_import_waits_for_its_end(tmp_path, flags):
+def test_a_stop_signal_in_the_middle_of_paddles_import_waits_for_its_end(tmp_path, flags, number):
     (tmp_path / "sitecustomize.py").write_text(INTERRUPTED_IMPORT)
     tool, *arguments = flags
     ended = subprocess.run(
         [sys.executable, str(TOOLS / tool), *arguments],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])},
+        env={
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path]),
+            "SIGNAL": str(int(number)),
+        },
         cwd=tmp_path,
         capture_output=True,
         text=True,
     )
-    assert (ended.returncode, ended.stdout, ended.stderr) == (130, "whole\n", "")
+    assert (ended.returncode, ended.stdout, ended.stderr) == (128 + number, "whole\n", "")
     assert not (tmp_path / "runs").exists()
 
 
