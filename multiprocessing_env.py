@@ -385,15 +385,19 @@ class VecEnv(ABC):
         """Where every environment stands: by its index, what its own method ``get_state`` gives."""
         return {str(index): state for index, state in enumerate(self.env_method("get_state"))}
 
-    def set_state(self, state: dict[str, Any]) -> np.ndarray | None:
+    def set_state(self, state: dict[str, Any], new_episodes: bool = False) -> np.ndarray | None:
         """Bring every environment back to where it stood, by its own method ``set_state``.
 
         An environment that needs long for it returns ``None`` now and then, and is called again: ``step_timeout``
         applies to each call.
 
+        Args:
+            state: as ``get_state`` returned it.
+            new_episodes: let the next reset begin the episode after the running one, by ``skip`` of every environment.
+
         Returns:
-            the observations ``[N, *observation_space.shape]`` there; ``None`` if they cannot be brought back and must
-            be reset.
+            the observations ``[N, *observation_space.shape]`` there; ``None`` if they cannot be brought back, or need
+            not, and must be reset.
 
         Raises:
             ValueError: the state of another number or kind of environments.
@@ -402,6 +406,10 @@ class VecEnv(ABC):
             raise ValueError("the state is of environments that their maker vectorised, these are single ones")
         if len(state) != self.num_envs:
             raise ValueError(f"the state is of {len(state)} environments, these are {self.num_envs}")
+        if new_episodes:
+            for index in range(self.num_envs):
+                self.env_method("skip", state[str(index)], indices=index)
+            return None
         observations = []
         for index in range(self.num_envs):
             observation = None
@@ -562,8 +570,8 @@ class VecEnvWrapper(VecEnv):
     def get_state(self) -> dict[str, Any]:
         return self.venv.get_state()
 
-    def set_state(self, state: dict[str, Any]) -> np.ndarray | None:
-        return self.venv.set_state(state)
+    def set_state(self, state: dict[str, Any], new_episodes: bool = False) -> np.ndarray | None:
+        return self.venv.set_state(state, new_episodes)
 
     def reset_task(self) -> np.ndarray:
         return self.venv.reset_task()

@@ -174,6 +174,7 @@ class VectorEnvConfig(RunConfig):
     """What the algorithms that step their environments side by side share."""
 
     changeable_on_resume: ClassVar[set[str]] = RunConfig.changeable_on_resume | {
+        "resume_episodes",
         "vec",
         "num_workers",
         "step_timeout",
@@ -197,6 +198,13 @@ class VectorEnvConfig(RunConfig):
     step_timeout: float = field("run", 60.0, "seconds after which a worker that gives no answer is stuck", gt=0, le=1e6)
     start_timeout: float = field(
         "run", 600.0, "seconds that workers may take to start and to make their environments", gt=0, le=1e6
+    )
+
+    resume_episodes: Literal["replay", "new"] = field(
+        "run",
+        "replay",
+        "what --resume does with episodes that were running: replay them, which continues the run exactly, or begin "
+        "new ones, for environments that do not repeat themselves",
     )
 
     @model_validator(mode="after")

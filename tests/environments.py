@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import multiprocessing
 import os
+import random
 import signal
 import sys
 import time
@@ -377,6 +378,34 @@ class Asking(gymnasium.Env):
     action_space = Discrete(2)
 
 
+class Noisy(gymnasium.Env):
+    """Observes noise of a ``source``; an episode is cut after 30 steps."""
+
+    observation_space = Box(0, 1, (2,), np.float32)  # of the class: all instances share it
+    action_space = Discrete(2)
+
+    def __init__(self, source="space"):
+        self.source = source
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.count = 0
+        return self._observe(), {}
+
+    def step(self, action):
+        self.count += 1
+        return self._observe(), float(action), False, self.count == 30, {}
+
+    def _observe(self):
+        if self.source == "space":
+            return self.observation_space.sample()
+        if self.source == "global":
+            return np.array([np.random.rand(), random.random()], np.float32)
+        if self.source == "system":
+            return np.frombuffer(os.urandom(2), np.uint8).astype(np.float32) / 255
+        return self.np_random.random(2, np.float32)
+
+
 class NoPaddle(RandomWalk):
     """Refuses to be played in a process that has imported Paddle."""
 
@@ -398,3 +427,5 @@ gymnasium.register("test/Continuous-v0", RandomWalk, kwargs={"spaces": "continuo
 gymnasium.register("test/FromOne-v0", RandomWalk, kwargs={"spaces": "from one"})
 for fault in FAULTS_OF_A_RUN:
     gymnasium.register(misbehaving_id(fault), Misbehaving, kwargs={"fault": fault, "at_step": 503})
+for source in ("space", "global", "system", "own"):
+    gymnasium.register(f"test/Noisy-{source}-v0", Noisy, kwargs={"source": source})

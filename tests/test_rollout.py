@@ -289,7 +289,7 @@ def test_environments_that_cannot_be_brought_back_begin_with_nothing_counted_or_
         def get_state(self):
             return {}
 
-        def set_state(self, state):
+        def set_state(self, state, new_episodes=False):
             return None
 
     collector = RolloutCollector(Forgetful([functools.partial(Scripted, 7, "......")]), num_steps=2, state_size=1)

@@ -164,7 +164,8 @@ class A2C(Synchronous):
         }
         check_state(state, self.state_dict(), self.config, checks)
         check_policy_format(self.policy, state)
-        self.collector.load_state_dict(state["collector"])  # first, because it alone may still fail
+        # First, because it alone may still fail.
+        self.collector.load_state_dict(state["collector"], self.config.resume_episodes)
         self.parameters.load(state["parameters"])
         for name, statistic in self.optimizer.statistics.items():
             statistic[...] = state["optimizer"][name]

@@ -132,6 +132,10 @@ class Agent(Predictor, ABC):
         """End every process, close every environment, and restore the threads of matrix products."""
         self._thread_limit.release()
 
+    def find_unrepeatable(self, max_steps: int) -> str | None:
+        """Why running episodes cannot be restored; see ``Algorithm.find_unrepeatable``. Here: none is restored."""
+        return None
+
     def __enter__(self: AnyAgent) -> AnyAgent:
         return self
 

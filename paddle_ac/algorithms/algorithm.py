@@ -126,6 +126,14 @@ class Algorithm(Protocol):
         """Go on from a state that ``state_dict`` gave; ``ValueError`` if it is of something else."""
         ...
 
+    def find_unrepeatable(self, max_steps: int) -> str | None:
+        """Why ``load_state_dict`` could not bring the environments back to where they are now; ``None`` if it could.
+
+        Args:
+            max_steps: that may be replayed to find out.
+        """
+        ...
+
     def phases(self) -> dict[str, Callable[[], int]]:
         """The parts of an update of one learner, each a function that does it once and returns the steps it is for.
 

@@ -300,7 +300,8 @@ class SAC(Synchronous):
             "encoder": self.encode.check_state_dict,
         }
         check_state(state, self.state_dict(), self.config, checks)
-        self.collector.load_state_dict(state["collector"])  # first, because it alone may still fail
+        # First, because it alone may still fail.
+        self.collector.load_state_dict(state["collector"], self.config.resume_episodes)
         self.parameters.load(state["parameters"])
         self.critic_parameters.load(state["critic"])
         self.replay.load_state_dict(state["replay"])

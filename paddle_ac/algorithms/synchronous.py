@@ -7,7 +7,8 @@ from typing import Any, TypeVar
 
 from multiprocessing_env import VecEnv
 from paddle_ac.algorithms.agent import Agent
-from paddle_ac.envs.make import make_training_envs
+from paddle_ac.envs.make import find_unrepeatable, make_training_envs
+from paddle_ac.learning.rollout import RolloutCollector
 
 AnyAlgorithm = TypeVar("AnyAlgorithm", bound="Synchronous")
 
@@ -24,6 +25,7 @@ class Synchronous(Agent):
     has_started = True
     num_learners = 1
     env_steps: int
+    collector: RolloutCollector
 
     def __init__(self, config: Any, envs: VecEnv):
         super().__init__(config)
@@ -44,6 +46,12 @@ class Synchronous(Agent):
     def is_done(self) -> bool:
         """Whether the total of steps is reached."""
         return self.env_steps >= self.config.total_steps
+
+    def find_unrepeatable(self, max_steps: int) -> str | None:
+        """Replay a running episode; see ``Algorithm.find_unrepeatable``."""
+        if self.config.resume_episodes == "new":
+            return None
+        return find_unrepeatable(self.config, self.envs.get_state(), self.collector.observations, max_steps)
 
     def check(self) -> None:
         """Nothing happens between two updates that could go wrong."""

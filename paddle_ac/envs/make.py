@@ -27,6 +27,7 @@ from multiprocessing_env import (
     SameEnvironmentError,
     SubprocVecEnv,
     VecEnv,
+    VecEnvError,
     close_envs,
     get_env_attr,
     reset_env,
@@ -325,13 +326,65 @@ def _side_by_side(
             "workers of multiprocessing.Pool): take --vec serial"
         )
     in_series = len(env_fns) // (num_workers or default_num_workers(len(env_fns)))
+    return _in_workers(env_fns, config, seed, in_series, seeds_globals=in_series == 1)
+
+
+def _in_workers(
+    env_fns: Sequence[Callable[..., EpisodeReplay]],
+    config: VectorEnvConfig,
+    seed: tuple[int, ...],
+    in_series: int,
+    seeds_globals: bool,
+) -> SubprocVecEnv:
     return SubprocVecEnv(
-        env_fns,
+        [functools.partial(env_fn, seeds_globals=seeds_globals) for env_fn in env_fns],
         in_series=in_series,
         step_timeout=config.step_timeout,
         start_timeout=config.start_timeout,
         seed=seed,
     )
+
+
+def find_unrepeatable(
+    config: VectorEnvConfig, states: dict[str, Any], observations: np.ndarray, max_steps: int
+) -> str | None:
+    """Replay an episode of the training in a new environment, as resuming does, and compare the observations.
+
+    Args:
+        config: of the training.
+        states: of its environments, as ``VecEnv.get_state`` returned them.
+        observations: ``[N, *observation_space.shape]``, of its environments at that moment.
+        max_steps: to replay. The longest running episode within it is replayed; if all are longer, that many steps of
+            one are replayed twice.
+
+    Returns:
+        what is wrong; ``None`` if the environment repeated itself, or if its episodes are not replayed.
+    """
+    if config.vec in ("native", "envpool"):
+        return None
+    lengths = [len(states[str(index)]["actions"]) for index in range(len(states))]
+    within = [index for index, length in enumerate(lengths) if length <= max_steps]
+    index = max(within, key=lambda index: lengths[index]) if within else 0
+    state = {**states[str(index)], "actions": states[str(index)]["actions"][:max_steps]}
+    seen = [observations[index]] if within else []
+    try:
+        while len(seen) < 2:
+            with _make_again(config, index, attempt=len(seen)) as envs:
+                again = envs.set_state({"0": state})
+            assert again is not None, "single environments are always brought back"
+            seen.append(again[0])
+    except (ConfigError, VecEnvError) as error:
+        return f"replaying an episode failed: {' '.join(str(error).split())[:200]}"
+    return None if np.array_equal(*seen) else "the same seed and actions led to different observations"
+
+
+def _make_again(config: VectorEnvConfig, index: int, attempt: int) -> VecEnv:
+    """One environment of the training, in a process like those of the training."""
+    env_fns = training_env_fns(config, index + 1)[index:]
+    if config.vec == "serial":
+        return DummyVecEnv(env_fns)
+    is_alone = (config.num_workers or default_num_workers(config.num_envs)) == config.num_envs
+    return _in_workers(env_fns, config, (config.seed, TRAINING, attempt), in_series=1, seeds_globals=is_alone)
 
 
 def default_num_workers(num_envs: int) -> int:

@@ -228,10 +228,12 @@ class NativeVecEnv(VecEnv):
         state = {"num_resets": self.num_resets}
         return {**state, "envs": self.envs.get_state()} if hasattr(self.envs, "get_state") else state
 
-    def set_state(self, state: dict[str, Any]) -> np.ndarray | None:
+    def set_state(self, state: dict[str, Any], new_episodes: bool = False) -> np.ndarray | None:
         if "num_resets" not in state:
             raise ValueError("the state is of single environments, these are vectorised by their maker")
         self.num_resets = state["num_resets"]
+        if new_episodes:
+            return None
         if "envs" in state and hasattr(self.envs, "set_state"):
             return self._converted(self.envs.set_state(state["envs"]), "set_state")
         logging.getLogger(__name__).warning(

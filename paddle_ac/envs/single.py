@@ -14,9 +14,9 @@ import gymnasium
 from paddle_ac.envs.wrappers import EpisodeReplay, FrameStack, TimeLimit
 
 
-def make_replayable(make_env: Callable[[], Any], key: tuple[int, ...]) -> EpisodeReplay:
-    """An environment whose episodes are seeded from ``key`` and can be played again."""
-    return EpisodeReplay(make_env(), key)
+def make_replayable(make_env: Callable[[], Any], key: tuple[int, ...], seeds_globals: bool = False) -> EpisodeReplay:
+    """An environment whose episodes are seeded from ``key`` and can be played again; see ``EpisodeReplay``."""
+    return EpisodeReplay(make_env(), key, seeds_globals)
 
 
 def make_stacked(make_env: Callable[[], Any], num_frames: int) -> FrameStack:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import time
 from collections.abc import Callable
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 from gymnasium.spaces import Box
 
-from multiprocessing_env import ObservationConverter, get_env_attr, reset_env, space_kind
+from multiprocessing_env import ObservationConverter, get_env_attr, reset_env, seed_global_generators, space_kind
 from paddle_ac.errors import ConfigError
 from paddle_ac.memory import require_memory
 
@@ -170,14 +171,24 @@ class EpisodeReplay(Wrapper):
     ends: to go back, the episode is begun again and the actions are played again. No environment needs to know how to
     save itself. The time to go back and the memory grow with the length of an episode.
 
+    An environment repeats itself if all its randomness comes from the generator that ``reset(seed=...)`` seeds, from
+    its action and observation spaces (``space.sample()``), which are seeded here, or, with ``seeds_globals``, from
+    ``np.random`` and ``random``.
+
     Args:
         env: a Gymnasium or classic gym environment that repeats itself from the same seed and actions.
         key: whole numbers that no other environment of the run has, such as (run's seed, purpose, index).
+        seeds_globals: seed ``np.random`` and ``random`` with every episode. It is for a process that holds this
+            environment alone.
     """
 
-    def __init__(self, env: Any, key: tuple[int, ...]):
+    def __init__(self, env: Any, key: tuple[int, ...], seeds_globals: bool = False):
         super().__init__(env)
         self._key = key
+        self._seeds_globals = seeds_globals
+        self._spaces = _own_spaces(env)
+        self._seed_spaces()
+        self._seeded_spaces = self._read_spaces()
         self._episode = -1
         self._actions: list[Any] = []
         self._num_replayed: int | None = None  # actions so far, while set_state has more to replay
@@ -189,11 +200,15 @@ class EpisodeReplay(Wrapper):
         """
         if seed is not None:
             self._key, self._episode = (seed,), -1
+            self._seed_spaces()
         self._episode += 1
         self._actions = []
         self._num_replayed = None
-        entropy = np.random.SeedSequence((*self._key, self._episode)).generate_state(1)[0]
-        return reset_env(self.env, int(entropy) % 2**31, options)  # old environments take no more than 31 bits
+        self._space_states = self._read_spaces()
+        entropy = int(np.random.SeedSequence((*self._key, self._episode)).generate_state(1)[0])
+        if self._seeds_globals:
+            seed_global_generators(entropy)
+        return reset_env(self.env, entropy % 2**31, options)  # old environments take no more than 31 bits
 
     def step(self, action: Any) -> tuple:
         """The environment's own results, four or five."""
@@ -201,8 +216,12 @@ class EpisodeReplay(Wrapper):
         return self.env.step(action)
 
     def get_state(self) -> dict[str, Any]:
-        """The number of the episode under way, and its actions so far ``[t, *action_space.shape]``."""
-        return {"episode": self._episode, "actions": np.array(self._actions, self.action_space.dtype)}
+        """The number of the running episode, and its actions so far ``[t, *action_space.shape]``.
+
+        The states of the spaces' generators at its beginning are part of it if they are not those of a new environment.
+        """
+        state = {"episode": self._episode, "actions": np.array(self._actions, self.action_space.dtype)}
+        return state if self._space_states == self._seeded_spaces else {**state, "spaces": self._space_states}
 
     def set_state(self, state: dict[str, Any]) -> Any:
         """Replay an episode up to the call of ``get_state``.
@@ -216,6 +235,8 @@ class EpisodeReplay(Wrapper):
         deadline = time.monotonic() + REPLAY_SECONDS
         if self._num_replayed is None:
             self._episode = state["episode"] - 1
+            for space, generator in zip(self._spaces, state.get("spaces", self._seeded_spaces), strict=True):
+                space.np_random.bit_generator.state = generator
             observation, _ = self.reset()
             self._num_replayed = 0
         for action in state["actions"][self._num_replayed :]:
@@ -225,3 +246,44 @@ class EpisodeReplay(Wrapper):
             self._num_replayed += 1
         self._num_replayed = None
         return observation
+
+    def skip(self, state: dict[str, Any]) -> None:
+        """Let the next reset begin the episode after that of ``get_state``."""
+        self._episode = state["episode"]
+        self._seed_spaces(self._episode + 1)
+
+    def _seed_spaces(self, *more_key: int) -> None:
+        words = np.random.SeedSequence((*self._key, *more_key)).generate_state(len(self._spaces) + 1)[1:]
+        for space, word in zip(self._spaces, words, strict=True):
+            space.seed(int(word) % 2**31)
+        self._space_states = self._read_spaces()
+
+    def _read_spaces(self) -> list[Any]:
+        return [space.np_random.bit_generator.state for space in self._spaces]
+
+
+def _own_spaces(env: Any) -> list[Any]:
+    """The spaces with generators of one environment and its wrappers, parts of Dict and Tuple spaces in their place.
+
+    A space that is an attribute of the environment's class is copied first: other environments sample from it too.
+    """
+    innermost = getattr(env, "unwrapped", env)
+    for role in ("observation_space", "action_space"):
+        space = getattr(type(innermost), role, None)
+        if role not in vars(innermost) and hasattr(space, "sample"):
+            setattr(innermost, role, copy.deepcopy(space))
+    spaces: dict[int, Any] = {}
+    while env is not None:
+        for role in ("observation_space", "action_space"):
+            for space in _leaves(getattr(env, role, None)):
+                if isinstance(getattr(space, "np_random", None), np.random.Generator):
+                    spaces[id(space)] = space
+        env = getattr(env, "__dict__", {}).get("env")
+    return list(spaces.values())
+
+
+def _leaves(space: Any) -> list[Any]:
+    parts = getattr(space, "spaces", None)
+    if parts is None:
+        return [space]
+    return [leaf for part in (parts.values() if hasattr(parts, "values") else parts) for leaf in _leaves(part)]

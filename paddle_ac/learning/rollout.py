@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -214,18 +215,25 @@ class RolloutCollector:
         if not isinstance(state.get("envs"), dict):
             raise ValueError("it has no states of environments")
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
+    def load_state_dict(self, state: dict[str, Any], resume_episodes: str = "replay") -> None:
         """Bring every environment back to where it stood; where that cannot be done, begin new episodes.
+
+        Args:
+            state: as ``state_dict`` returned it.
+            resume_episodes: ``"replay"``, or ``"new"`` to begin new episodes in all environments.
 
         Raises:
             ValueError: other environments, or one that does not repeat itself; the collector and its environments are
                 then as they were.
             EnvironmentFailedError: an environment raised when its episode was replayed; the same holds.
         """
+        new_episodes = resume_episodes == "new"
+        if new_episodes:
+            logging.getLogger(__name__).info("every environment begins a new episode (--resume-episodes new)")
         self.check_state_dict(state)
         before = self.envs.get_state()
         try:
-            observations = self._bring_back(state)
+            observations = self._bring_back(state, new_episodes)
         except (ValueError, EnvironmentFailedError):
             self._undo(before)
             raise
@@ -238,15 +246,16 @@ class RolloutCollector:
         self.episode_returns = state["episode_returns"].copy()
         self.episode_lengths = state["episode_lengths"].copy()
 
-    def _bring_back(self, state: dict[str, Any]) -> np.ndarray | None:
-        observations, expected = self.envs.set_state(state["envs"]), state["observations"]
+    def _bring_back(self, state: dict[str, Any], new_episodes: bool) -> np.ndarray | None:
+        observations, expected = self.envs.set_state(state["envs"], new_episodes), state["observations"]
         if observations is None:
             return None
         for env in range(self.envs.num_envs):
             if not np.array_equal(observations[env], expected[env]):
                 raise ValueError(
                     f"environment {env} does not repeat itself and cannot be resumed where it stood: the same seed and "
-                    f"actions led to {_brief(observations[env])}, before to {_brief(expected[env])}"
+                    f"actions led to {_brief(observations[env])}, before to {_brief(expected[env])}; "
+                    "--resume-episodes new begins new episodes instead"
                 )
         return observations
 

@@ -35,6 +35,8 @@ from paddle_ac.training.progress import StepsBar, is_terminal, name_of
 from paddle_ac.training.run_folder import RunFolder
 from paddle_ac.training.showing import Spread, show_episode, without_screen
 
+CHECKED_STEPS = 1_000  # of an episode, at most, that are replayed to find whether an environment repeats itself
+CHECK_SECONDS = 1.0  # that the replay may take, about
 WATCHED_STEPS = 64  # of an evaluation, at most, of which the observations make the histograms
 
 OnPoint = Callable[[int, float | None], bool]
@@ -150,6 +152,7 @@ class _Run:
         self.best: dict[str, Any] | None = None
         self.evaluated = 0  # env_steps of the last evaluation
         self.best_is_latest = False  # whether the best one is that with which the run ended
+        self.is_checked = False  # whether the environment repeats itself
         self.can_be_shown = True  # until it turns out that there are no pictures to be had of the environment
 
     def introduce(self) -> None:
@@ -183,6 +186,7 @@ class _Run:
         self.last_point = state["last_point"]
         self.evaluated = state["evaluated"]
         self.best = state["best"]
+        self.is_checked = True  # the environments are restored already
 
     def save(self) -> None:
         """Write the latest checkpoint; ``NonFiniteError`` if there is nothing good to write."""
@@ -191,6 +195,23 @@ class _Run:
             if not np.isfinite(value).all():
                 raise NonFiniteError(f"parameter {name} is not finite; the last good checkpoint was left as it is")
         save_checkpoint(self.folder.latest, state)
+        if not self.is_checked and self.algorithm.env_steps > 0 and not self.interrupt.is_set():
+            self.is_checked = True
+            self._check_repeatable()
+
+    def _check_repeatable(self) -> None:
+        """Warn, once, of an environment whose episodes cannot be restored, before a run of hours relies on it."""
+        steps_per_second = self.algorithm.env_steps / max(self.train_seconds, 1e-9)
+        max_steps = int(min(max(CHECK_SECONDS * steps_per_second, 1), CHECKED_STEPS))
+        problem = self.algorithm.find_unrepeatable(max_steps)
+        if problem:
+            logging.getLogger(__name__).warning(
+                "environment %s does not repeat itself: %s; to resume this run, give --resume-episodes new "
+                "(randomness that is seeded by reset(seed=...), or is space.sample(), repeats itself; np.random and "
+                "random do with --vec subproc and one worker for each environment)",
+                self.config.env,
+                problem,
+            )
 
     def finish(self, progress: bool) -> dict[str, Any]:
         """Train to the end or until a stop signal; write the summary and the picture whatever happens."""
