@@ -211,7 +211,7 @@ def exit_codes() -> Iterator[Interrupt]:
         except BrokenPipeError:
             sys.exit(141)
         except (ConfigError, CheckpointError) as error:
-            _exit(2, error)
+            _exit(2, _printable(str(error)))
         except (VecEnvError, NonFiniteError, ExportError) as error:
             _exit(1, error)
         except OSError as error:  # a full disk, no right to write
@@ -282,6 +282,12 @@ def _how_to_read(annotation: Any, name: str) -> dict[str, Any]:
         return {"metavar": "NAME=VALUE", "nargs": "+", "action": "extend"}
     kinds = {int: "N", float: "X", int | None: "N", float | None: "X"}
     return {"metavar": kinds.get(annotation, name.upper())}
+
+
+def _printable(text: str) -> str:
+    """A message as one line, without what a terminal would not print: names of files may hold anything."""
+    line = " ".join(text.split())
+    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in line)
 
 
 def _exit(code: int, error: Exception | str) -> NoReturn:

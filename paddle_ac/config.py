@@ -589,7 +589,8 @@ def first_problem(error: ValidationError) -> str:
     """The first thing that is wrong with a nested value, with its place, as ``best/env_steps: must be ...``."""
     problem = error.errors()[0]
     place = "/".join(str(part) for part in problem["loc"])
-    return f"{shortened(place)}: {_message(problem)}, got {quoted(problem['input'])}"
+    got = "" if problem["type"] in ("missing", "value_error") else f", got {quoted(problem['input'])}"
+    return f"{f'{shortened(place)}: ' if place else ''}{_message(problem)}{got}"
 
 
 def _message(problem: Any) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from paddle_ac.config import RunConfig
+from paddle_ac.errors import quoted
 
 
 def identity(config: RunConfig) -> dict[str, Any]:
@@ -33,7 +34,7 @@ def check_state(
     for name, value in here.items():
         if not isinstance(there, Mapping) or there.get(name) != value:
             saved = there.get(name) if isinstance(there, Mapping) else there
-            raise ValueError(f"it was saved with {name}={saved!r}, and this is {name}={value!r}")
+            raise ValueError(f"it was saved with {name}={quoted(saved)}, and this is {name}={value!r}")
     for key, value in expected.items():
         if key in ("identity", "format"):
             continue

@@ -136,6 +136,7 @@ class PolicyState(_Schema):
     model_config = ConfigDict(extra="allow", strict=True)
 
     env_steps: Steps
+    num_updates: Steps = 0  # A3C counts by worker
     parameters: Arrays
     encoder: Arrays
 

@@ -11,6 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import closing, suppress
+from pathlib import Path
 from typing import Any
 
 import gymnasium
@@ -110,10 +111,7 @@ def resume(
         steps = state["algorithm"]["env_steps"]
         raise ConfigError(f"{run_dir} has reached {steps:,} steps: go on with a larger --total-steps")
     with interrupts() as interrupt, closing(ALGORITHMS[config.algo].from_config(config)) as algorithm:
-        try:
-            algorithm.load_state_dict(state["algorithm"])
-        except ValueError as error:
-            raise CheckpointError(f"{folder.latest} cannot be resumed: {error}") from None
+        restore(algorithm, state["algorithm"], folder.latest)
         with interrupt.deferred():
             has_visualdl = folder.visualdl.is_file()
             logger = Logger.resume(folder, algorithm.metric_tags, state["logger"])
@@ -125,6 +123,16 @@ def resume(
             elif config != before:
                 logger.write_configuration(config, algorithm.env_steps)
             return run.finish(progress)
+
+
+def restore(algorithm: Algorithm, state: dict[str, Any], path: Path) -> None:
+    """Load a state into an algorithm; ``CheckpointError``, which names the file, if it is of something else."""
+    try:
+        algorithm.load_state_dict(state)
+    except (ValueError, OverflowError) as error:  # OverflowError: an integer that NumPy's generator does not take
+        raise CheckpointError(f"{path} cannot be resumed: {error}") from None
+    except KeyError as error:
+        raise CheckpointError(f"{path} cannot be resumed: it lacks {error}") from None
 
 
 class _Run:
