@@ -384,6 +384,12 @@ class ReinforceConfig(SynchronousConfig):
     algo: Literal["reinforce"] = "reinforce"
 
     baseline: bool = field("algorithm", True, "subtract the critic's value from the return, and learn it")
+    max_episode_steps: int = field(
+        "algorithm",
+        2_000,
+        "steps after which an episode is truncated, unless its environment ends it before",
+        ge=1,
+    )
     learning_rate: float = field("optimizer", 1e-2, "initial learning rate (measured on CartPole-v1)", gt=0, le=100)
     lr_schedule: Literal["constant", "linear", "step"] = field(
         "optimizer",

@@ -339,6 +339,15 @@ class Raising(Counting):
                 raise self.EXCEPTIONS[self.what]
 
 
+class SlowEndless(Counting):
+    """Episodes without an end, of steps that take a while."""
+
+    def step(self, action):
+        time.sleep(0.01)
+        self.count %= 200
+        return super().step(action)
+
+
 class Slow(RandomWalk):
     """Steps that take longer than all of the tests' others."""
 
@@ -420,6 +429,8 @@ gymnasium.register("test/NoPaddle-v0", NoPaddle)
 gymnasium.register("test/Deadly-v0", Misbehaving, kwargs={"fault": "killed", "at_step": 50})
 gymnasium.register("test/Walk-v0", RandomWalk)
 gymnasium.register("test/Slow-v0", Slow)
+gymnasium.register("test/Endless-v0", Counting)
+gymnasium.register("test/SlowEndless-v0", SlowEndless)
 gymnasium.register("test/Filmed-v0", Filmed)
 gymnasium.register("test/FilmedContinuous-v0", Filmed, kwargs={"spaces": "continuous"})
 gymnasium.register("test/Asking-v0", Asking)

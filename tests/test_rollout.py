@@ -15,7 +15,7 @@ from multiprocessing_env import DummyVecEnv
 from paddle_ac.envs.wrappers import EpisodeReplay
 from paddle_ac.errors import NonFiniteError
 from paddle_ac.learning.returns import n_step_returns
-from paddle_ac.learning.rollout import EpisodeCollector, RolloutCollector
+from paddle_ac.learning.rollout import CollectingStoppedError, EpisodeCollector, RolloutCollector
 from paddle_ac.nn.networks import ActorCritic
 from paddle_ac.nn.numpy_network import NumpyActorCritic
 from paddle_ac.nn.parameters import FlatParameters
@@ -416,3 +416,43 @@ def test_a_rollout_is_unrolled_as_it_was_played(recurrent, shared_torso):
             network.act(rollout.observations[step], None, replayed)
             replayed[rollout.terminated[step] | rollout.truncated[step]] = 0
         np.testing.assert_allclose(replayed, rollout.last_policy_state, atol=1e-5)
+
+
+def test_an_episode_without_an_end_is_truncated_and_logged_once(caplog):
+    scripts = ("..T" + "." * 40, "." * 40)
+    envs = DummyVecEnv([functools.partial(Scripted, name, script) for name, script in enumerate(scripts)])
+    collector = EpisodeCollector(envs, max_steps=6)
+    for _ in range(2):
+        rollout = collector.collect(zeros)
+        assert rollout.rewards.shape == (6, 2) and rollout.counted.sum(axis=0).tolist()[1] == 6
+        assert rollout.truncation_places[-1] == (5, 1) and rollout.truncated[5, 1] and not rollout.terminated[5, 1]
+        assert rollout.truncation_observations[-1][2] == 6, (
+            "the observation after the last step, not of the next episode"
+        )
+        assert rollout.episode_lengths[-1] == 6 and rollout.episode_returns[-1] == rollout.rewards[:, 1].sum()
+        assert rollout.last_observations[:, 2].tolist() == [0, 0], "new episodes begin"
+    assert caplog.text.count("truncated after 6 steps (max_episode_steps)") == 1
+
+
+def test_an_episode_that_ends_in_the_last_step_is_not_truncated(caplog):
+    envs = DummyVecEnv([functools.partial(Scripted, 0, ".....T" + "." * 9)])
+    rollout = EpisodeCollector(envs, max_steps=6).collect(zeros)
+    assert rollout.terminated[5, 0] and not rollout.truncated.any() and not caplog.text
+
+
+def test_episodes_that_are_given_up_are_played_again():
+    def collector_of(should_stop):
+        generator = np.random.default_rng(3)
+        envs = DummyVecEnv([functools.partial(EpisodeReplay, RandomWalk(), (0, index)) for index in range(2)])
+        return EpisodeCollector(envs, None, should_stop, generator), generator
+
+    asked = []
+    collector, generator = collector_of(lambda: asked.append(None) or len(asked) == 2)
+    undisturbed, other_generator = collector_of(lambda: False)
+    before = copy.deepcopy((collector.state_dict(), generator.bit_generator.state))
+    with pytest.raises(CollectingStoppedError):
+        collector.collect(lambda observations, state: generator.integers(4, size=2))
+    np.testing.assert_equal((collector.state_dict(), generator.bit_generator.state), before)
+    again = collector.collect(lambda observations, state: generator.integers(4, size=2))
+    expected = undisturbed.collect(lambda observations, state: other_generator.integers(4, size=2))
+    np.testing.assert_equal(vars(again), vars(expected))

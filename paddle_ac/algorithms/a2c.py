@@ -16,12 +16,12 @@ from paddle_ac.algorithms.policy import (
 )
 from paddle_ac.algorithms.state import check_state, check_structure, identity
 from paddle_ac.algorithms.synchronous import Synchronous
-from paddle_ac.config import RolloutConfig, SynchronousConfig
+from paddle_ac.config import ReinforceConfig, RolloutConfig, SynchronousConfig
 from paddle_ac.learning.gradient import GradientOfRollout
 from paddle_ac.learning.phases import phases_of_update
 from paddle_ac.learning.returns import explained_variance
 from paddle_ac.learning.rewards import RewardNormalizer
-from paddle_ac.learning.rollout import EpisodeCollector, Rollout, RolloutCollector
+from paddle_ac.learning.rollout import CollectingStoppedError, EpisodeCollector, Rollout, RolloutCollector
 from paddle_ac.learning.schedules import scheduled_learning_rate
 from paddle_ac.nn.networks import ActorCritic
 from paddle_ac.nn.numpy_network import NumpyActorCritic
@@ -70,11 +70,13 @@ class A2C(Synchronous):
             config.optimizer, self.parameters.vector, config.rmsprop_decay, config.optimizer_epsilon
         )
         self.generator = np.random.default_rng((config.seed, 1))
-        self.collector = (
-            RolloutCollector(envs, config.num_steps, self.policy.state_size)
-            if isinstance(config, RolloutConfig)
-            else EpisodeCollector(envs)
-        )
+        self.collector: RolloutCollector
+        if isinstance(config, RolloutConfig):
+            self.collector = RolloutCollector(envs, config.num_steps, self.policy.state_size)
+        else:
+            assert isinstance(config, ReinforceConfig)
+            limit = config.max_episode_steps
+            self.collector = EpisodeCollector(envs, limit, lambda: self.should_stop(), self.generator)
         self.normalize_rewards = RewardNormalizer(envs.num_envs, config.gamma) if config.normalize_rewards else None
         self.env_steps = 0
         self.num_updates = 0
@@ -108,7 +110,10 @@ class A2C(Synchronous):
         learning_rate = scheduled_learning_rate(
             config.lr_schedule, config.learning_rate, self.env_steps, config.decay_steps, config.lr_decay_factor
         )
-        rollout = self.collector.collect(self._act)
+        try:
+            rollout = self.collector.collect(self._act)
+        except CollectingStoppedError:
+            return {"charts/episode_return": [], "charts/episode_length": []}
         if self.normalize_rewards is not None:
             self.normalize_rewards.learn(rollout.rewards, rollout.terminated | rollout.truncated, rollout.counted)
             rollout.rewards = self.normalize_rewards(rollout.rewards)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -121,10 +122,14 @@ class Agent(Predictor, ABC):
 
     Args:
         config: hyper-parameters.
+
+    Attributes:
+        should_stop: a long ``update`` asks it, and returns without having learned anything if it returns true.
     """
 
     def __init__(self, config: Any):
         self.config = config
+        self.should_stop: Callable[[], bool] = lambda: False
         self._thread_limit = BlasThreadLimit(config.num_threads)
 
     @abstractmethod

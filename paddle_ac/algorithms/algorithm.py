@@ -41,6 +41,7 @@ class Algorithm(Protocol):
     observation_space: Any
     action_space: Any
     asynchronous: bool  # it learns on between two calls of update(), and can be saved after an error of update()
+    should_stop: Callable[[], bool]  # asked in the middle of a long update(), which then returns without an update
     has_started: bool  # it learns, and the time counts as training time; an asynchronous one's workers start first
 
     @property

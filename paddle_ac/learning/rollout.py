@@ -5,17 +5,20 @@ from __future__ import annotations
 import contextlib
 import logging
 import math
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import numpy as np
 
-from multiprocessing_env import EnvironmentFailedError, VecEnv
+from multiprocessing_env import EnvironmentFailedError, VecEnv, VecEnvError
 from paddle_ac.errors import NonFiniteError
 from paddle_ac.memory import require_memory
 from paddle_ac.nn.actions import clip_for
 from paddle_ac.nn.unroll import Unroll
+
+SLOW_STEP_SECONDS = 1e-3  # of all environments; episodes of faster ones end soon enough after Ctrl-C
 
 Act: TypeAlias = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
@@ -104,6 +107,10 @@ def rollout_bytes(observation_space: Any, action_space: Any) -> int:
     spaces = (observation_space, action_space)
     own = sum(math.prod(space.shape) * np.dtype(space.dtype).itemsize for space in spaces)
     return own + 4 * math.prod(observation_space.shape) + 6  # a reward, and two flags
+
+
+class CollectingStoppedError(Exception):
+    """Episodes were given up on request."""
 
 
 class RolloutCollector:
@@ -267,14 +274,28 @@ class RolloutCollector:
 class EpisodeCollector(RolloutCollector):
     """Plays one whole episode in every environment; those that finish first wait for the longest.
 
-    To take the episodes that finish first instead would favour short ones. It is for policies that remember nothing.
+    To take the episodes that finish first instead would favour short ones. The policy has no recurrent state.
 
     Args:
         envs: N environments; their episodes are begun here.
+        max_steps: of an episode, which is truncated there; ``None`` for no limit.
+        should_stop: asked before every step of slow environments. If it returns true, the episodes are given up.
+        generator: source of the actions, restored when episodes are given up.
     """
 
-    def __init__(self, envs: VecEnv):
+    def __init__(
+        self,
+        envs: VecEnv,
+        max_steps: int | None = None,
+        should_stop: Callable[[], bool] | None = None,
+        generator: np.random.Generator | None = None,
+    ):
         super().__init__(envs, num_steps=1)
+        self.max_steps = max_steps
+        self._should_stop = should_stop
+        self._generator = generator
+        self._seconds_of_a_step = math.inf  # in the last episodes
+        self._has_warned = False
 
     def collect(self, act: Act) -> Rollout:
         """Play an episode in each; T is the length of the longest, and what the others do after theirs is not counted.
@@ -283,8 +304,12 @@ class EpisodeCollector(RolloutCollector):
             act: as for ``RolloutCollector.collect``.
 
         Raises:
+            CollectingStoppedError: ``should_stop`` returned true; the environments and the generator are as they were
+                before, so that the same episodes are played again.
             NonFiniteError, VecEnvError: as ``RolloutCollector.collect``.
         """
+        started = time.perf_counter()
+        undo = self._remember() if self._seconds_of_a_step > SLOW_STEP_SECONDS else None
         parts: list[Rollout] = []
         places: list[tuple[int, int]] = []
         last_of_episodes: list[np.ndarray] = []
@@ -292,6 +317,9 @@ class EpisodeCollector(RolloutCollector):
         episode_lengths: list[int] = []
         playing = np.ones(self.envs.num_envs, np.bool_)
         while playing.any():
+            if undo is not None and self._should_stop is not None and self._should_stop():
+                undo()
+                raise CollectingStoppedError
             part = super().collect(act)
             part.counted = playing[np.newaxis]
             ended = (part.terminated | part.truncated)[0]
@@ -304,8 +332,20 @@ class EpisodeCollector(RolloutCollector):
                 if playing[index]:
                     places.append((len(parts), index))
                     last_of_episodes.append(observation)
+            if len(parts) + 1 == self.max_steps:
+                cut = playing & ~ended
+                part.truncated[0, cut] = True
+                ended = ended | cut
+                for env in np.flatnonzero(cut):
+                    episode_returns.append(float(self.episode_returns[env]))
+                    episode_lengths.append(int(self.episode_lengths[env]))
+                    places.append((len(parts), int(env)))
+                    last_of_episodes.append(self.observations[env].copy())
+                if cut.any():
+                    self._warn_once()
             parts.append(part)
             playing = playing & ~ended
+        self._seconds_of_a_step = (time.perf_counter() - started) / len(parts)
         for env in np.flatnonzero(self.episode_lengths):  # in the middle of an episode that nobody asked for
             self.observations[env] = self.envs.reset_one(int(env))
         self.episode_returns[:], self.episode_lengths[:] = 0, 0
@@ -321,6 +361,32 @@ class EpisodeCollector(RolloutCollector):
             episode_returns=episode_returns,
             episode_lengths=episode_lengths,
         )
+
+    def _warn_once(self) -> None:
+        if not self._has_warned:
+            self._has_warned = True
+            logging.getLogger(__name__).warning(
+                "an episode was truncated after %s steps (max_episode_steps): its environment has no shorter limit",
+                f"{self.max_steps:,}",
+            )
+
+    def _remember(self) -> Callable[[], None] | None:
+        """Return a function that restores the environments and the generator; ``None`` if that is not possible."""
+        if self._generator is None or self._should_stop is None:
+            return None
+        generator, state = self._generator, self._generator.bit_generator.state
+        try:
+            envs = self.envs.get_state()
+        except (VecEnvError, AttributeError):  # environments of the user's own, which cannot be brought back
+            return None
+
+        def undo() -> None:
+            observations = self.envs.set_state(envs)
+            self.observations = self.envs.reset() if observations is None else observations
+            self.episode_returns[:], self.episode_lengths[:] = 0, 0
+            generator.bit_generator.state = state
+
+        return undo
 
 
 def _brief(value: np.ndarray) -> str:

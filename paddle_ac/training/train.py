@@ -268,6 +268,7 @@ class _Run:
         )
         # An asynchronous algorithm learns on through evaluations; the start of its workers is left out.
         learning_since: float | None = None
+        algorithm.should_stop = self.interrupt.is_set
         with bar:
             steps, goes_on = algorithm.env_steps, True
             while goes_on and not algorithm.is_done and not self.interrupt.is_set():
