@@ -22,9 +22,12 @@ import functools
 import inspect
 import io
 import logging
+import math
+import mmap
 import multiprocessing
 import multiprocessing.connection
 import multiprocessing.context
+import multiprocessing.reduction
 import multiprocessing.resource_tracker
 import multiprocessing.spawn
 import multiprocessing.util
@@ -36,10 +39,12 @@ import selectors
 import signal
 import socket
 import sys
+import tempfile
 import threading
 import time
 import traceback
 import types
+import uuid
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -669,8 +674,7 @@ class SubprocVecEnv(VecEnv):
     Args:
         env_fns: ``N`` functions without arguments, each returning an environment. Closures, lambdas and functions
             defined in a notebook are fine: they travel by cloudpickle.
-        spaces: ``(observation_space, action_space)``; by default one environment is made and closed in this process
-            to learn them.
+        spaces: ``(observation_space, action_space)`` that every environment must have, by default those of the first.
         context: ``"spawn"`` or ``"forkserver"``. Workers do not import the ``__main__`` module of the parent, so a
             script needs no ``if __name__ == "__main__":``.
         in_series: environments in one worker; must divide ``N``.
@@ -722,17 +726,10 @@ class SubprocVecEnv(VecEnv):
         self.step_timeout = step_timeout
         self.start_timeout = start_timeout
         self.close_timeout = close_timeout
-        super().__init__(len(env_fns), *(spaces or probe_spaces(env_fns[0])))
-        _check_spaces((self.observation_space, self.action_space))
-
-        actions = SharedArray((self.num_envs, *self.action_space.shape), self.action_space.dtype)
-        observations = SharedArray((self.num_envs, *self.observation_space.shape), self.observation_space.dtype)
-        rewards = SharedArray((self.num_envs,), np.float32)
-        dones = SharedArray((self.num_envs,), np.bool_)
-        shared = actions, observations, rewards, dones
-        self._actions, self._observations, self._rewards, self._dones = (memory.array for memory in shared)
+        if spaces is not None:
+            _check_spaces(spaces)
         try:
-            self._start(env_fns, shared, context, seed)
+            self._start(env_fns, spaces, context, seed)
         except BaseException:
             self._stop(0)
             raise
@@ -779,30 +776,63 @@ class SubprocVecEnv(VecEnv):
     def _start(
         self,
         env_fns: list[Callable[[], Any]],
-        shared: tuple[SharedArray, SharedArray, SharedArray, SharedArray],
+        spaces: tuple[Any, Any] | None,
         context: str,
         seed: int | Sequence[int] | None,
     ) -> None:
-        """Start the workers and wait until they have made their environments."""
+        """Start the workers, wait until they have made their environments, and share memory with them."""
         deadline = None if self.start_timeout is None else time.monotonic() + self.start_timeout
-        spaces = self.observation_space, self.action_space
+        pickled = [cloudpickle.dumps((env_fns[chosen], spaces)) for chosen in self._chosen]
+        shared = SharedArray(), SharedArray(), SharedArray(), SharedArray()
         for index, chosen in enumerate(self._chosen):
             last = chosen.stop - 1
             held = f"environment {last}" if chosen.start == last else f"environments {chosen.start} to {last}"
             entropy = None if seed is None else (*np.atleast_1d(seed).tolist(), chosen.start)
             arguments = (chosen, shared, entropy)
             self._workers.append(WorkerProcess(f"worker {index} ({held})", _serve_envs, arguments, context))
-        for worker, chosen in zip(self._workers, self._chosen, strict=True):
+        for worker, message in zip(self._workers, pickled, strict=True):
             # Not as an argument: a process that starts reads its arguments from a pipe, without a deadline.
-            pickled = cloudpickle.dumps((env_fns[chosen], spaces))
-            self._send(worker, (pickled,), _seconds_left(deadline), "start_timeout")
-        starting: dict[Any, WorkerProcess] = {worker.channel: worker for worker in self._workers}
-        while starting:
-            ready = multiprocessing.connection.wait(list(starting), _seconds_left(deadline))
-            for channel in ready or starting:  # none is ready: the first of them is too late
-                self._receive(starting[channel], _seconds_left(deadline), "start_timeout")
-            starting = {channel: worker for channel, worker in starting.items() if channel not in ready}
+            self._send(worker, (message,), _seconds_left(deadline), "start_timeout")
+        spaces_of_all = self._receive_as_they_come(deadline)
+        spaces = spaces_of_all[0]
+        for chosen, found in zip(self._chosen, spaces_of_all, strict=True):
+            _check_same_spaces(found, spaces, chosen.start)
+        super().__init__(self._chosen[-1].stop, *spaces)
+        layout = [
+            ((self.num_envs, *self.action_space.shape), self.action_space.dtype),
+            ((self.num_envs, *self.observation_space.shape), self.observation_space.dtype),
+            ((self.num_envs,), np.dtype(np.float32)),
+            ((self.num_envs,), np.dtype(np.bool_)),
+        ]
+        for memory, (shape, dtype) in zip(shared, layout, strict=True):
+            memory.allocate(shape, dtype)
+        self._actions, self._observations, self._rewards, self._dones = (memory.array for memory in shared)
+        for worker in self._workers:
+            self._send(worker, tuple(layout), _seconds_left(deadline), "start_timeout")
         self._started = True
+
+    def _receive_as_they_come(self, deadline: float | None) -> list:
+        """The first answer of every worker, in order.
+
+        A failure is reported without waiting for all. The workers before the one that failed have ``KILL_TIMEOUT``
+        seconds left, so that what fails in all of them is reported of the first.
+        """
+        answers: dict[int, tuple[bool, Any]] = {}
+        first_failed = len(self._workers)
+        while missing := {self._workers[index].channel: index for index in range(first_failed) if index not in answers}:
+            channels: list[Any] = list(missing)
+            ready: list[Any] = multiprocessing.connection.wait(channels, _seconds_left(deadline))
+            if not ready and first_failed < len(self._workers):
+                break
+            for channel in ready or channels[:1]:  # if none is ready, the first of them is too late
+                index = missing[channel]
+                answers[index] = self._receive_answer(self._workers[index], _seconds_left(deadline), "start_timeout")
+                if not answers[index][0]:
+                    first_failed = min(first_failed, index)
+                    deadline = min(deadline or math.inf, time.monotonic() + KILL_TIMEOUT)
+        if first_failed < len(self._workers):
+            self._raise_failure(answers[first_failed][1])
+        return [answers[index][1] for index in range(len(self._workers))]
 
     def _call(self, operation: str, arguments: Sequence[tuple], indices: Sequence[int]) -> list:
         self._check_open()
@@ -847,32 +877,40 @@ class SubprocVecEnv(VecEnv):
         except OSError:
             self._worker_died(worker)
 
-    def _receive(
-        self,
-        worker: WorkerProcess,
-        timeout: float | None,
-        timeout_name: str = "step_timeout",
-        is_fatal: bool = True,
-    ) -> Any:
+    def _receive(self, worker: WorkerProcess, timeout: float | None, is_fatal: bool = True) -> Any:
+        """The result of what a worker was asked for; a failure that is fatal ends all workers."""
+        succeeded, result = self._receive_answer(worker, timeout, "step_timeout", all_were_asked=is_fatal)
+        if succeeded:
+            return result
+        self._raise_failure(result, is_fatal)
+
+    def _receive_answer(
+        self, worker: WorkerProcess, timeout: float | None, timeout_name: str, all_were_asked: bool = False
+    ) -> tuple[bool, Any]:
+        """Whether a worker did what it was asked for, and the result or the failure."""
         try:
             answer = worker.channel.recv(timeout)
         except TimeoutError:
-            self._worker_is_late(worker, timeout_name)
+            self._worker_is_late(worker, timeout_name, all_were_asked)
         except (EOFError, OSError):
             self._worker_died(worker)
         except pickle.UnpicklingError as error:
-            answer = False, _failure(self._chosen[self._workers.index(worker)].start, "sending its answer", error)
-        if answer is STEPPED:
-            return None
-        succeeded, result = answer
-        if succeeded:
-            return result
+            first = self._chosen[self._workers.index(worker)].start
+            return False, (_failure(first, "sending its answer", error), b"")
+        return (True, None) if answer is STEPPED else answer
+
+    def _raise_failure(self, failure: tuple[Exception, bytes], is_fatal: bool = True) -> NoReturn:
         if is_fatal:
             self._stop_after_failure()
-        raise result
+        error, pickled_cause = failure
+        raise error from _load_cause(pickled_cause)
 
-    def _worker_is_late(self, worker: WorkerProcess, timeout_name: str) -> NoReturn:
+    def _worker_is_late(self, worker: WorkerProcess, timeout_name: str, all_were_asked: bool = False) -> NoReturn:
         worker.kill()
+        if all_were_asked:  # those whose answer is not here either are as late
+            for other in self._workers[self._workers.index(worker) + 1 :]:
+                if not multiprocessing.connection.wait([other.channel], 0):  # type: ignore[list-item]
+                    other.kill()
         self._stop_after_failure()
         timeout = getattr(self, timeout_name)
         raise WorkerTimeoutError(
@@ -923,21 +961,48 @@ class SubprocVecEnv(VecEnv):
 class SharedArray:
     """An array in memory that a parent and its workers share; it is handed to a worker as the worker is started.
 
+    The memory has no name in the file system, so nothing of it is left behind however the processes end.
+
     Args:
-        shape: of the array, which starts at zero.
+        shape: of the array, which starts at zero. Without a shape, every process must call ``allocate`` with the same
+            shape before it uses the array.
         dtype: any NumPy dtype without objects.
     """
 
-    def __init__(self, shape: tuple[int, ...], dtype: Any):
+    def __init__(self, shape: tuple[int, ...] | None = None, dtype: Any = None):
+        if sys.platform == "win32":
+            self._file: Any = f"SharedArray-{uuid.uuid4()}"  # of a mapping, which ends with its last process
+        elif hasattr(os, "memfd_create"):
+            self._file = os.fdopen(os.memfd_create("SharedArray"), "r+b", buffering=0)
+        else:
+            self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 (open as long as the array)
+        if shape is not None:
+            self.allocate(shape, dtype)
+
+    def allocate(self, shape: tuple[int, ...], dtype: Any) -> None:
+        """Set the shape and the dtype of the array in this process."""
         self.shape, self.dtype = shape, np.dtype(dtype)
-        num_bytes = int(np.prod(shape)) * self.dtype.itemsize
-        self.memory = multiprocessing.get_context("spawn").RawArray(ctypes.c_byte, max(num_bytes, 1))
+        num_bytes = max(int(np.prod(shape)) * self.dtype.itemsize, 1)
+        if sys.platform == "win32":
+            self.memory = mmap.mmap(-1, num_bytes, tagname=self._file)
+        else:
+            self._file.truncate(num_bytes)  # longer, with zeros
+            self.memory = mmap.mmap(self._file.fileno(), num_bytes)
 
     @property
     def array(self) -> np.ndarray:
         """The memory as an array; each call gives another view of the same."""
-        count = int(np.prod(self.shape))
-        return np.frombuffer(memoryview(self.memory), self.dtype, count).reshape(self.shape)
+        return np.frombuffer(self.memory, self.dtype, int(np.prod(self.shape))).reshape(self.shape)
+
+    def __getstate__(self) -> tuple:
+        file = self._file if sys.platform == "win32" else multiprocessing.reduction.DupFd(self._file.fileno())
+        return file, getattr(self, "shape", None), getattr(self, "dtype", None)
+
+    def __setstate__(self, state: tuple) -> None:
+        file, shape, dtype = state
+        self._file = file if sys.platform == "win32" else os.fdopen(file.detach(), "r+b", buffering=0)
+        if shape is not None:
+            self.allocate(shape, dtype)
 
 
 class Channel:
@@ -1342,18 +1407,26 @@ def _serve_envs(
         (pickled_env_fns,) = channel.recv()
         seed_global_generators(entropy)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the parent has shown what making such an environment warns of
+            if chosen.start:
+                warnings.simplefilter("ignore")  # the first worker shows what making such an environment warns of
             with EnvironmentCall(chosen.start, "its worker"):
                 env_fns, spaces = cloudpickle.loads(pickled_env_fns)
-            envs = _make_envs(env_fns, chosen.start, spaces)
+            try:
+                envs = _make_envs(env_fns, chosen.start, spaces)
+            except TypeError as error:  # spaces that are not supported
+                _send_failure(channel, error)
+                return
+        spaces = _spaces_of(envs[0], chosen.start)
+        channel.send((True, spaces))
+        for shared, (shape, dtype) in zip(shared_arrays, channel.recv(), strict=True):
+            shared.allocate(shape, dtype)
         actions, *results = (shared.array[chosen] for shared in shared_arrays)
         group = _EnvGroup(envs, chosen.start, spaces[0], *results)
-        channel.send((True, None))
         while True:
             try:
                 request = channel.recv()
             except pickle.UnpicklingError as error:  # arguments of a class that cannot be imported here
-                channel.send((False, _failure(chosen.start, "receiving a call", error)))
+                _send_failure(channel, _failure(chosen.start, "receiving a call", error))
                 continue
             if request is STEP:
                 infos = group.step(actions.copy())
@@ -1372,16 +1445,16 @@ def _serve_envs(
             try:
                 channel.send((True, group.call(operation, position, *call_arguments)))
             except EnvironmentFailedError as failure:
-                channel.send((False, failure))  # an attribute that is not there, say: nothing is broken
+                _send_failure(channel, failure)  # an attribute that is not there, say: nothing is broken
             except pickle.PicklingError as error:
                 name = call_arguments[0] if call_arguments else operation
-                channel.send((False, _failure(chosen.start + position, name, error)))
+                _send_failure(channel, _failure(chosen.start + position, name, error))
     except EnvironmentFailedError as failure:
-        channel.send((False, failure))
+        _send_failure(channel, failure)
     except (EOFError, ConnectionError):  # the parent is gone
         pass
     except Exception as error:  # such as a function that cannot be loaded
-        channel.send((False, _failure(chosen.start, "its worker", error)))
+        _send_failure(channel, _failure(chosen.start, "its worker", error))
     finally:
         if group is not None:
             group.close()
@@ -1390,6 +1463,22 @@ def _serve_envs(
 def _failure(env_index: int, operation: str, error: Exception) -> EnvironmentFailedError:
     text = "".join(traceback.format_exception(error))
     return EnvironmentFailedError(env_index, operation, None, text, in_one_line(error))
+
+
+def _send_failure(channel: Channel, failure: Exception) -> None:
+    """Send an error and, as far as it can be pickled, the exception that caused it."""
+    try:
+        pickled_cause = _pickle(failure.__cause__)
+    except pickle.PicklingError:
+        pickled_cause = b""
+    channel.send((False, (failure, pickled_cause)))
+
+
+def _load_cause(pickled_cause: bytes) -> BaseException | None:
+    try:
+        return pickle.loads(pickled_cause)
+    except Exception:  # an exception that takes other arguments than it keeps, say
+        return None
 
 
 def _send_infos(channel: Channel, infos: list[dict]) -> None:
@@ -1878,11 +1967,7 @@ def _make_envs(env_fns: Sequence[Callable[[], Any]], first_index: int, spaces: t
             if spaces is None:
                 _check_spaces(found)
                 spaces = found
-            with EnvironmentCall(index, "__init__"):
-                is_same = found == spaces
-            if not is_same:
-                reason = f"its spaces are {found}, those of environment 0 are {spaces}"
-                raise EnvironmentFailedError(index, "__init__", None, "", reason)
+            _check_same_spaces(found, spaces, index)
     except BaseException:
         close_envs(envs, first_index)
         raise
@@ -1893,6 +1978,14 @@ def _spaces_of(env: Any, index: int) -> tuple[Any, Any]:
     """``(observation_space, action_space)``, ``None`` in place of one that is not there."""
     with EnvironmentCall(index, "__init__"):
         return getattr(env, "observation_space", None), getattr(env, "action_space", None)
+
+
+def _check_same_spaces(found: tuple[Any, Any], spaces: tuple[Any, Any], index: int) -> None:
+    with EnvironmentCall(index, "__init__"):
+        is_same = found == spaces
+    if not is_same:
+        reason = f"its spaces are {found}, those of environment 0 are {spaces}"
+        raise EnvironmentFailedError(index, "__init__", None, "", reason)
 
 
 def _check_spaces(spaces: tuple[Any, Any]) -> None:
