@@ -10,6 +10,7 @@ import signal
 import sys
 import time
 
+import cloudpickle
 import numpy as np
 import psutil
 import pytest
@@ -28,6 +29,7 @@ from paddle_ac.algorithms.a3c_worker import A3CWorker, initial_statistics
 from paddle_ac.algorithms.shared_parameters import ProcessLock, SharedMoments, SharedParameters
 from paddle_ac.config import make_config
 from paddle_ac.envs.make import training_env_fns
+from paddle_ac.envs.wrappers import EpisodeReplay
 from paddle_ac.errors import ConfigError, NonFiniteError
 from paddle_ac.nn.layout import ParameterLayout
 from paddle_ac.training.checkpoint import load_checkpoint
@@ -249,6 +251,21 @@ def test_every_workers_reports_are_heard_in_turn():
     heard = [tag for _ in range(6) for tag in agent.update() if tag.startswith("workers/")]
     assert sorted(heard) == sorted(2 * [f"workers/steps_{index}" for index in range(3)])
     agent.close()
+
+
+def test_environments_of_workers_keep_no_actions(monkeypatch):
+    """Their episodes are never replayed, and may go on for ever."""
+    started = []
+    monkeypatch.setattr(sys.modules[A3C.__module__], "WorkerProcess", lambda *arguments: started.append(arguments))
+    with A3C.from_config(quick_config(num_envs=2)) as agent:
+        agent._start(1)
+        ((_, _, (_, _, _, pickled, *_)),) = started
+        with (
+            DummyVecEnv(cloudpickle.loads(pickled)) as envs,
+            DummyVecEnv(training_env_fns(agent.config, 4)[2:]) as twins,
+        ):
+            assert not any(isinstance(env, EpisodeReplay) for env in envs.envs)
+            np.testing.assert_array_equal(envs.reset(), twins.reset())
 
 
 def test_workers_import_no_paddle():

@@ -250,7 +250,7 @@ class A3C(Agent):
 
     def phases(self) -> dict[str, Callable[[], int]]:
         """The parts of an update of one worker, in this process; see ``Algorithm.phases``."""
-        envs = DummyVecEnv(training_env_fns(self.config, self.config.num_envs))
+        envs = DummyVecEnv(training_env_fns(self.config, self.config.num_envs, replayable=False))
         return A3CWorker(0, 0, self.config, envs, self.shared, contextlib.nullcontext()).phases()
 
     def close(self) -> None:
@@ -267,8 +267,9 @@ class A3C(Agent):
     def _start(self, index: int) -> WorkerProcess:
         config = self.config
         first = index * config.num_envs
-        env_fns = training_env_fns(config, first + config.num_envs, self._starts[index])[first:]
-        arguments = (index, self._starts[index], config, cloudpickle.dumps(env_fns), self.shared, self.lock)
+        start = self._starts[index]
+        env_fns = training_env_fns(config, first + config.num_envs, start, replayable=False)[first:]
+        arguments = (index, start, config, cloudpickle.dumps(env_fns), self.shared, self.lock)
         self._starts[index] += 1
         self._watchdog.restart(index, START_TIMEOUT)
         return WorkerProcess(f"worker {index}", run_worker, arguments)

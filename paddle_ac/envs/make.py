@@ -43,8 +43,15 @@ from paddle_ac.envs.native import (
     has_same_step_version,
     make_same_step_envs,
 )
-from paddle_ac.envs.single import import_classic_gym, make_classic_gym, make_gymnasium, make_replayable, make_stacked
-from paddle_ac.envs.wrappers import EpisodeReplay
+from paddle_ac.envs.single import (
+    import_classic_gym,
+    make_classic_gym,
+    make_gymnasium,
+    make_replayable,
+    make_seeded,
+    make_stacked,
+)
+from paddle_ac.envs.wrappers import SeededEpisodes
 from paddle_ac.errors import ConfigError, quoted
 from paddle_ac.memory import NATIVE_ENV, SINGLE_ENV, WORKER, require_memory
 from paddle_ac.process_settings import warnings_ignored
@@ -81,20 +88,23 @@ def make_training_envs(config: VectorEnvConfig) -> VecEnv:
         return _side_by_side(env_fns, config, (config.seed, TRAINING), config.num_workers)
 
 
-def training_env_fns(config: RunConfig, num_envs: int, start: int = 0) -> list[Callable[[], EpisodeReplay]]:
+def training_env_fns(
+    config: RunConfig, num_envs: int, start: int = 0, replayable: bool = True
+) -> list[Callable[[], SeededEpisodes]]:
     """Functions that make the environments to learn in, one each.
 
     Args:
         config: names the environment and the seed.
         num_envs: how many.
         start: how many times the run's environments were begun anew before; each time they play other episodes.
+        replayable: keep the actions of each episode, so that a run can be resumed in the middle of it.
 
     Raises:
         ConfigError: an unknown environment.
     """
     make_env = _env_maker(config)
     keys = [(config.seed, TRAINING, index, start) for index in range(num_envs)]
-    return [functools.partial(make_replayable, make_env, key) for key in keys]
+    return [functools.partial(make_replayable if replayable else make_seeded, make_env, key) for key in keys]
 
 
 @contextmanager
@@ -148,7 +158,7 @@ def make_evaluation_envs(config: RunConfig, seed: int, num_envs: int, purpose: i
         if isinstance(config, VectorEnvConfig) and config.vec in ("native", "envpool"):
             return _make_native_envs(config, (seed, purpose), num_envs)
         make_env = _env_maker(config)
-        env_fns = [functools.partial(make_replayable, make_env, (seed, purpose, index)) for index in range(num_envs)]
+        env_fns = [functools.partial(make_seeded, make_env, (seed, purpose, index)) for index in range(num_envs)]
         if isinstance(config, VectorEnvConfig):
             return _side_by_side(env_fns, config, (seed, purpose))
         return DummyVecEnv(env_fns)
@@ -221,7 +231,7 @@ def make_shown_env(config: RunConfig, seed: int) -> VecEnv:
     """
     with warnings_ignored():  # Gymnasium warns of an environment that says it has no pictures; so do we
         env = make_rendered_env(config, "rgb_array")
-    return DummyVecEnv([lambda: EpisodeReplay(env, (seed, SHOWING))])
+    return DummyVecEnv([lambda: SeededEpisodes(env, (seed, SHOWING))])
 
 
 def settle_vec(config: AnyConfig) -> AnyConfig:
@@ -313,7 +323,7 @@ def _make_native_envs(config: VectorEnvConfig, key: tuple[int, ...], num_envs: i
 
 
 def _side_by_side(
-    env_fns: Sequence[Callable[[], EpisodeReplay]],
+    env_fns: Sequence[Callable[[], SeededEpisodes]],
     config: VectorEnvConfig,
     seed: tuple[int, ...],
     num_workers: int | None = None,
@@ -330,7 +340,7 @@ def _side_by_side(
 
 
 def _in_workers(
-    env_fns: Sequence[Callable[..., EpisodeReplay]],
+    env_fns: Sequence[Callable[..., SeededEpisodes]],
     config: VectorEnvConfig,
     seed: tuple[int, ...],
     in_series: int,

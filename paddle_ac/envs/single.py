@@ -11,12 +11,17 @@ from typing import Any
 
 import gymnasium
 
-from paddle_ac.envs.wrappers import EpisodeReplay, FrameStack, TimeLimit
+from paddle_ac.envs.wrappers import EpisodeReplay, FrameStack, SeededEpisodes, TimeLimit
 
 
 def make_replayable(make_env: Callable[[], Any], key: tuple[int, ...], seeds_globals: bool = False) -> EpisodeReplay:
     """An environment whose episodes are seeded from ``key`` and can be played again; see ``EpisodeReplay``."""
     return EpisodeReplay(make_env(), key, seeds_globals)
+
+
+def make_seeded(make_env: Callable[[], Any], key: tuple[int, ...], seeds_globals: bool = False) -> SeededEpisodes:
+    """An environment whose episodes are seeded from ``key``; see ``SeededEpisodes``."""
+    return SeededEpisodes(make_env(), key, seeds_globals)
 
 
 def make_stacked(make_env: Callable[[], Any], num_frames: int) -> FrameStack:

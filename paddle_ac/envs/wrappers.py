@@ -164,12 +164,8 @@ class Recorder(Wrapper):
             self._take(self.env.render())
 
 
-class EpisodeReplay(Wrapper):
-    """An environment that can be brought back to where it stood.
-
-    Every episode is seeded from a key of its own, the run's key and its number, and its actions are kept until it
-    ends: to go back, the episode is begun again and the actions are played again. No environment needs to know how to
-    save itself. The time to go back and the memory grow with the length of an episode.
+class SeededEpisodes(Wrapper):
+    """An environment whose episodes are each seeded from the run's key and the number of the episode.
 
     An environment repeats itself if all its randomness comes from the generator that ``reset(seed=...)`` seeds, from
     its action and observation spaces (``space.sample()``), which are seeded here, or, with ``seeds_globals``, from
@@ -190,25 +186,51 @@ class EpisodeReplay(Wrapper):
         self._seed_spaces()
         self._seeded_spaces = self._read_spaces()
         self._episode = -1
-        self._actions: list[Any] = []
-        self._num_replayed: int | None = None  # actions so far, while set_state has more to replay
 
     def reset(self, *, seed: int | None = None, options: dict | None = None) -> tuple[Any, dict]:
-        """Begin the next episode; a ``seed`` begins another row of episodes, from number 0.
-
-        Going back to an episode does not repeat its ``options``.
-        """
+        """Begin the next episode; a ``seed`` begins another row of episodes, from number 0."""
         if seed is not None:
             self._key, self._episode = (seed,), -1
             self._seed_spaces()
         self._episode += 1
-        self._actions = []
-        self._num_replayed = None
         self._space_states = self._read_spaces()
         entropy = int(np.random.SeedSequence((*self._key, self._episode)).generate_state(1)[0])
         if self._seeds_globals:
             seed_global_generators(entropy)
         return reset_env(self.env, entropy % 2**31, options)  # old environments take no more than 31 bits
+
+    def step(self, action: Any) -> tuple:
+        """The environment's own results, four or five."""
+        return self.env.step(action)
+
+    def _seed_spaces(self, *more_key: int) -> None:
+        words = np.random.SeedSequence((*self._key, *more_key)).generate_state(len(self._spaces) + 1)[1:]
+        for space, word in zip(self._spaces, words, strict=True):
+            space.seed(int(word) % 2**31)
+        self._space_states = self._read_spaces()
+
+    def _read_spaces(self) -> list[Any]:
+        return [space.np_random.bit_generator.state for space in self._spaces]
+
+
+class EpisodeReplay(SeededEpisodes):
+    """An environment that can be brought back to where it stood.
+
+    The actions of an episode are kept until it ends. To go back, the episode is begun again and the actions are played
+    again: no environment needs to know how to save itself. The time to go back and the memory grow with the length of
+    an episode. Arguments are those of ``SeededEpisodes``.
+    """
+
+    def __init__(self, env: Any, key: tuple[int, ...], seeds_globals: bool = False):
+        super().__init__(env, key, seeds_globals)
+        self._actions: list[Any] = []
+        self._num_replayed: int | None = None  # actions so far, while set_state has more to replay
+
+    def reset(self, *, seed: int | None = None, options: dict | None = None) -> tuple[Any, dict]:
+        """Begin the next episode, as ``SeededEpisodes``. Going back to an episode does not repeat its ``options``."""
+        self._actions = []
+        self._num_replayed = None
+        return super().reset(seed=seed, options=options)
 
     def step(self, action: Any) -> tuple:
         """The environment's own results, four or five."""
@@ -251,15 +273,6 @@ class EpisodeReplay(Wrapper):
         """Let the next reset begin the episode after that of ``get_state``."""
         self._episode = state["episode"]
         self._seed_spaces(self._episode + 1)
-
-    def _seed_spaces(self, *more_key: int) -> None:
-        words = np.random.SeedSequence((*self._key, *more_key)).generate_state(len(self._spaces) + 1)[1:]
-        for space, word in zip(self._spaces, words, strict=True):
-            space.seed(int(word) % 2**31)
-        self._space_states = self._read_spaces()
-
-    def _read_spaces(self) -> list[Any]:
-        return [space.np_random.bit_generator.state for space in self._spaces]
 
 
 def _own_spaces(env: Any) -> list[Any]:

@@ -15,7 +15,7 @@ from PIL import Image
 
 from multiprocessing_env import DummyVecEnv, get_env_attr
 from paddle_ac.envs.make import FINAL_EVALUATION, make_rendered_env
-from paddle_ac.envs.wrappers import EpisodeReplay, Recorder
+from paddle_ac.envs.wrappers import Recorder, SeededEpisodes
 from paddle_ac.errors import ConfigError
 from paddle_ac.files import write_atomically
 from paddle_ac.training.evaluate import evaluate_checkpoint
@@ -62,7 +62,7 @@ def watch_run(
     chosen_seed = config.seed if seed is None else seed
 
     def play(env: Any) -> dict[str, Any]:
-        with DummyVecEnv([lambda: EpisodeReplay(env, (chosen_seed, FINAL_EVALUATION, 0))]) as envs:
+        with DummyVecEnv([lambda: SeededEpisodes(env, (chosen_seed, FINAL_EVALUATION, 0))]) as envs:
             return evaluate_checkpoint(folder, config, checkpoint, envs, episodes, chosen_seed, sampled)
 
     path = None if record is None else Path(record).absolute()  # an environment may call os.chdir
