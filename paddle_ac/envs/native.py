@@ -26,6 +26,7 @@ from multiprocessing_env import (
     in_one_line,
     space_kind,
 )
+from paddle_ac.algorithms.state import check_structure
 from paddle_ac.errors import ConfigError
 from paddle_ac.process_settings import warnings_ignored
 
@@ -86,8 +87,9 @@ class SameStepCartPole(CartPoleVectorEnv):
         return {"state": self.state.copy(), "steps": self.steps.copy(), "generator": generator}
 
     def set_state(self, state: dict[str, Any]) -> np.ndarray:
-        """Go on from what ``get_state`` gave; returns the observations ``[N, 4]``."""
+        """Restore what ``get_state`` returned, and return the observations ``[N, 4]``; ``ValueError`` if it is none."""
         self.reset(seed=0)
+        check_structure(state, self.get_state(), "envs")
         self.state, self.steps = state["state"].copy(), state["steps"].copy()
         self.np_random.bit_generator.state = state["generator"]
         return self.state.T.astype(np.float32)
