@@ -1,9 +1,10 @@
 """A2C beside Stable-Baselines3's, in the same run: `python benchmarks/sb3_a2c.py --peer-python build/peers/bin/python`.
 
-CartPole-v1, 5 steps, two hidden layers of 64 with tanh for actor and critic each, one thread for matrix products in
-both. The programs are run in turn, `--rounds` times each, and ratios are taken within a round. `--peer-python` is the
-interpreter of an environment with `stable-baselines3`. With `--until-return 475` it is not the speed that is compared
-but the seconds of training to that mean return over 100 episodes, each with its own hyper-parameters, seed by seed.
+CartPole-v1, configs/a2c_baselines.yaml (5 steps, two hidden layers of 64 with tanh for actor and critic each), one
+thread for matrix products in both. The programs are run in turn, `--rounds` times each, and ratios are taken within a
+round. `--peer-python` is the interpreter of an environment with `stable-baselines3`. With `--until-return 475` it is
+not the speed that is compared but the seconds of training to that mean return over 100 episodes, each with its own
+hyper-parameters, seed by seed.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from time_to_return import train_until
 from paddle_ac.algorithms.a2c import A2C
 from paddle_ac.config import make_config, read_yaml
 
-FAST = Path(__file__).parent.parent / "configs" / "a2c_cartpole_fast.yaml"
+CONFIGS = Path(__file__).parent.parent / "configs"
 CASES = {  # title: environments and their kind, ours and the peer's
     "8 environments, one process": (8, "serial", "serial"),
     "8 environments, native": (8, "native", "serial"),
@@ -58,8 +59,8 @@ def compare_speed(peer_python: str, rounds: int, seconds: float) -> None:
 def measure_ours(num_envs: int, vec: str, seconds: float) -> float:
     """Steps per second from the 2,000th step on, as the peer counts them."""
     kind, _, num_workers = vec.partition(" ")
-    values = {"algo": "a2c", "num_envs": num_envs, "vec": kind, "num_workers": num_workers or None}
-    agent = A2C.from_config(make_config(values))
+    changes = {"num_envs": num_envs, "vec": kind, "num_workers": num_workers or None}
+    agent = A2C.from_config(make_config({**read_yaml(CONFIGS / "a2c_baselines.yaml"), **changes}))
     speed = steps_per_second(agent, 2000, seconds)
     agent.close()
     return speed
@@ -69,7 +70,7 @@ def compare_time_to_return(peer_python: str, num_seeds: int, wanted: float) -> N
     """Seconds of training to a mean return, and the ratio."""
     ours, peers = [], []
     for seed in range(num_seeds):
-        values = {**read_yaml(FAST), "seed": seed}
+        values = {**read_yaml(CONFIGS / "a2c_cartpole_fast.yaml"), "seed": seed}
         ours.append(train_until(wanted, values)[0])
         peers.append(run_peer(peer_python, "sb3_a2c.py", seed=seed, until_return=wanted))
         print(f"seed {seed}: paddle_ac {ours[-1]:.1f} s, Stable-Baselines3 {peers[-1]:.1f} s", flush=True)

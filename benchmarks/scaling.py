@@ -1,8 +1,9 @@
 """What more environments and more workers bring and cost: `python benchmarks/scaling.py --picture build/scaling.png`.
 
-CartPole-v1, otherwise as `--algo a2c` and `--algo a3c`. Each point is measured in a process of its own: steps of single
-environments per second, and the memory of that process and its workers together (proportional set size, so that what
-they share is counted once). The points are visited in turn, `--rounds` times; medians are printed and plotted.
+CartPole-v1, otherwise as in configs/a2c_baselines.yaml and configs/a3c_cartpole.yaml. Each point is measured in a
+process of its own: steps of single environments per second, and the memory of that process and its workers together
+(proportional set size, so that what they share is counted once). The points are visited in turn, `--rounds` times;
+medians are printed and plotted.
 """
 
 from __future__ import annotations
@@ -15,11 +16,12 @@ from collections import defaultdict
 from pathlib import Path
 from statistics import median
 
-KINDS = {  # title: algorithm, the hyper-parameter that grows, and its values
-    "A2C, environments one by one": ("a2c", {"vec": "serial"}, "num_envs", (1, 8, 64, 256, 1024)),
-    "A2C, vectorised environments": ("a2c", {"vec": "native"}, "num_envs", (1, 8, 64, 256, 1024)),
-    "A2C, 8 environments in workers": ("a2c", {"vec": "subproc", "num_envs": 8}, "num_workers", (1, 2, 4, 8)),
-    "A3C, workers": ("a3c", {}, "num_workers", (1, 2, 4, 8)),
+CONFIGS = Path(__file__).parent.parent / "configs"
+KINDS = {  # title: configuration, changes to it, the hyper-parameter that grows, and its values
+    "A2C, environments one by one": ("a2c_baselines", {"vec": "serial"}, "num_envs", (1, 8, 64, 256, 1024)),
+    "A2C, vectorised environments": ("a2c_baselines", {"vec": "native"}, "num_envs", (1, 8, 64, 256, 1024)),
+    "A2C, 8 environments in workers": ("a2c_baselines", {"vec": "subproc"}, "num_workers", (1, 2, 4, 8)),
+    "A3C, workers": ("a3c_cartpole", {}, "num_workers", (1, 2, 4, 8)),
 }
 
 
@@ -35,9 +37,9 @@ def main() -> None:
         return
     found: dict[tuple[str, int], list[tuple[float, float]]] = defaultdict(list)
     for _ in range(arguments.rounds):
-        for title, (algo, values, grows, sizes) in KINDS.items():
+        for title, (config, changes, grows, sizes) in KINDS.items():
             for size in sizes:
-                point = json.dumps({"algo": algo, **values, grows: size})
+                point = json.dumps({"config": config, **changes, grows: size})
                 command = [sys.executable, __file__, f"--seconds={arguments.seconds}", f"--point={point}"]
                 answer = subprocess.run(command, check=True, capture_output=True, text=True).stdout
                 found[title, size].append(tuple(json.loads(answer)))
@@ -51,14 +53,15 @@ def main() -> None:
 
 
 def measure(values: dict, seconds: float) -> tuple[float, float]:
-    """Steps per second, and megabytes."""
+    """Steps per second and megabytes of a point: ``config``, the name of a file, and changes to it."""
     from side_by_side import steps_per_second
     from threadpoolctl import threadpool_limits
 
     from paddle_ac.algorithms.registry import ALGORITHMS
-    from paddle_ac.config import make_config
+    from paddle_ac.config import make_config, read_yaml
 
-    config = make_config({**values, "total_steps": 10**12})
+    changes = {**values, "total_steps": 10**12}
+    config = make_config({**read_yaml(CONFIGS / f"{changes.pop('config')}.yaml"), **changes})
     with threadpool_limits(1, user_api="blas"):
         agent = ALGORITHMS[config.algo].from_config(config)
         speed = steps_per_second(agent, 2000, seconds)

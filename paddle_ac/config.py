@@ -318,16 +318,39 @@ class SynchronousConfig(VectorEnvConfig, OnPolicyConfig):
     optimizer: SynchronousOptimizer = field("optimizer", "rmsprop", _OPTIMIZERS)
 
 
-class A2CConfig(SynchronousConfig, RolloutConfig):
+class SynchronousRolloutConfig(SynchronousConfig, RolloutConfig):
+    """What A2C, PAAC, TD and Q actor-critic share."""
+
+
+class A2CConfig(SynchronousRolloutConfig):
     """Synchronous advantage actor-critic (Mnih et al. 2016, arXiv:1602.01783, without the asynchrony)."""
 
     algo: Literal["a2c"] = "a2c"
 
+    num_steps: int = field(
+        "algorithm", 8, "rollout length T: steps of each environment between two updates (measured)", ge=1
+    )
+    gae_lambda: float = field(
+        "algorithm", 0.95, "lambda of generalised advantage estimation (arXiv:1506.02438: 0.95)", ge=0, le=1
+    )
+    normalize_observations: bool = field(
+        "algorithm", True, "Box observations by their running mean and deviation, kept with the model"
+    )
+    normalize_rewards: bool = field("algorithm", True, "rewards by the running deviation of the discounted return")
+    entropy_coef: float = field("algorithm", 0.01, "weight of the entropy bonus in the total (baselines: 0.01)", ge=0)
+    optimizer: SynchronousOptimizer = field("optimizer", "adam", _OPTIMIZERS)
+    learning_rate: float = field("optimizer", 3e-3, "initial learning rate (measured)", gt=0, le=100)
+    lr_schedule: Literal["constant", "linear", "step"] = field(
+        "optimizer",
+        "linear",
+        "constant, linear to 0 over lr_decay_steps, or times lr_decay_factor every lr_decay_steps",
+    )
 
-class PAACConfig(A2CConfig):
+
+class PAACConfig(SynchronousRolloutConfig):
     """Parallel advantage actor-critic (Clemente et al. 2017, arXiv:1705.04862): A2C with many environments."""
 
-    algo: Literal["paac"] = "paac"  # type: ignore[assignment]
+    algo: Literal["paac"] = "paac"
 
     num_envs: int = field("run", 32, "environments side by side (n_e in the paper: 32 and up)", ge=1)
     learning_rate: float = field(
@@ -348,10 +371,10 @@ class PAACConfig(A2CConfig):
             return values
 
 
-class TDActorCriticConfig(A2CConfig):
+class TDActorCriticConfig(SynchronousRolloutConfig):
     """Online actor-critic with one-step TD errors (Sutton and Barto 2018, section 13.5; minimalRL, actor_critic.py)."""
 
-    algo: Literal["td_ac"] = "td_ac"  # type: ignore[assignment]
+    algo: Literal["td_ac"] = "td_ac"
 
     num_envs: int = field("run", 1, "environments side by side (the tutorial: 1)", ge=1)
     num_steps: int = field("algorithm", 10, "steps between two updates (the tutorial: 10; 1 is fully online)", ge=1)
@@ -361,12 +384,13 @@ class TDActorCriticConfig(A2CConfig):
         "optimizer", "linear", "constant (the tutorial), linear to 0 over lr_decay_steps, or times lr_decay_factor"
     )
     max_grad_norm: float = field("optimizer", 5.0, "largest norm of the gradient (measured)", gt=0)
+    normalize_rewards: bool = field("algorithm", True, "rewards by the running deviation of the discounted return")
 
 
-class QActorCriticConfig(A2CConfig):
+class QActorCriticConfig(SynchronousRolloutConfig):
     """Actor-critic whose critic learns Q(s, .) (Sutton et al. 2000; expected SARSA, van Seijen et al. 2009)."""
 
-    algo: Literal["q_ac"] = "q_ac"  # type: ignore[assignment]
+    algo: Literal["q_ac"] = "q_ac"
 
     gae_lambda: float = field("algorithm", 0.0, "0: one-step targets; more looks further", ge=0, le=1)
     value_coef: float = field("algorithm", 1.0, "weight of the critic's loss in the total (measured)", ge=0)
@@ -376,6 +400,15 @@ class QActorCriticConfig(A2CConfig):
         "linear",
         "constant, linear to 0 over lr_decay_steps, or times lr_decay_factor every lr_decay_steps",
     )
+
+    @model_validator(mode="after")
+    def _remembers_nothing(self) -> QActorCriticConfig:
+        if self.recurrent != "none":
+            raise ValueError(
+                "recurrent: q_ac takes no recurrent layer since version 0.2, must be none: "
+                f"a2c, paac, a3c and td_ac take {self.recurrent}"
+            )
+        return self
 
 
 class ReinforceConfig(SynchronousConfig):

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import paddle
 import pytest
 
 from multiprocessing_env import DummyVecEnv
 from paddle_ac.algorithms.a2c import A2C
-from paddle_ac.config import make_config
+from paddle_ac.config import make_config, read_yaml
 from paddle_ac.learning.losses import actor_critic_loss
 from paddle_ac.learning.returns import generalized_advantages, n_step_returns
 from paddle_ac.nn.distributions import Categorical
 from paddle_ac.nn.parameters import FlatParameters
 from tests.environments import RandomWalk
+
+BASELINES = Path(__file__).parent.parent / "configs" / "a2c_baselines.yaml"
 
 
 @pytest.mark.parametrize(
@@ -28,9 +32,8 @@ from tests.environments import RandomWalk
 )
 def test_updates_are_those_of_automatic_differentiation(changes):
     """Twenty updates over terminations and truncations, each followed on a Paddle network of its own."""
-    config = make_config(
-        {"algo": "a2c", "env": "test/Walk-v0", "num_envs": 3, "entropy_coef": 0.1, "gamma": 0.9, **changes}
-    )
+    given = {**read_yaml(BASELINES), "env": "test/Walk-v0", "num_envs": 3, "entropy_coef": 0.1, "gamma": 0.9}
+    config = make_config({**given, **changes})
     agent = A2C(config, DummyVecEnv([RandomWalk] * 3))
     rollouts = []
     collect = agent.collector.collect

@@ -46,7 +46,7 @@ QUICK_A3C = {
     "num_envs": 1,
     "num_workers": 2,
     "num_steps": 5,
-    "learning_rate": 7e-4,
+    "optimizer": "shared_rmsprop",
     "checkpoint_interval": 1000,
 }
 

@@ -89,7 +89,7 @@ class Interrupting(RandomWalk):
 
 def test_ctrl_c_is_raised_once_there_is_a_checkpoint(tmp_path):
     gymnasium.register("paddle-ac-test/Interrupting-v0", Interrupting)
-    values = {"algo": "a2c", "env": "paddle-ac-test/Interrupting-v0", "num_envs": 2, "vec": "serial"}
+    values = {"algo": "a2c", "env": "paddle-ac-test/Interrupting-v0", "num_envs": 2, "num_steps": 5, "vec": "serial"}
     with pytest.raises(KeyboardInterrupt, match=r"after 300 steps; resume\(.*run'\) goes on"):
         paddle_ac.train(
             {**values, "total_steps": 500, "eval_interval": 1000, "eval_episodes": 1}, str(tmp_path / "run")
@@ -111,7 +111,7 @@ def test_without_a_best_policy_the_latest_is_named(tmp_path, use):
 
 def test_environments_registered_in_this_process_are_known():
     gymnasium.register("paddle-ac-test/Walk-v0", RandomWalk)
-    with paddle_ac.make("a2c", "paddle-ac-test/Walk-v0", num_envs=2, num_workers=2, vec="subproc") as agent:
+    with paddle_ac.make("a2c", "paddle-ac-test/Walk-v0", num_envs=2, num_steps=5, vec="subproc") as agent:
         agent.update()
         assert agent.env_steps == 10
 

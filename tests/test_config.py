@@ -203,10 +203,17 @@ def test_texts_are_converted_as_a_command_line_gives_them():
     assert [type(getattr(config, name)) for name in ("num_envs", "learning_rate")] == [int, float]
 
 
+@pytest.mark.parametrize("recurrent", ["lstm", "gru"])
+def test_q_ac_with_a_recurrent_layer_is_rejected_and_who_takes_one_named(recurrent):
+    message = message_of(make_config, {"algo": "q_ac", "recurrent": recurrent})
+    assert message.startswith("recurrent: q_ac takes no recurrent layer since version 0.2")
+    assert message.endswith(f"a2c, paac, a3c and td_ac take {recurrent}")
+
+
 @pytest.mark.parametrize("text,steps", [("1e6", 1_000_000), ("2.5E+3", 2500), ("1.5e1", 15)])
 def test_whole_numbers_may_be_written_with_an_exponent(text, steps):
     assert make_config({"algo": "a2c", "total_steps": text}).total_steps == steps
-    assert make_config({"algo": "a2c", "lr_decay_steps": text}).lr_decay_steps == steps
+    assert make_config({"algo": "a2c", "lr_schedule": "step", "lr_decay_steps": text}).lr_decay_steps == steps
 
 
 @pytest.mark.parametrize("text", ["1.5e0", "1e-3", "e6", "1e", "-1e6"])
@@ -249,8 +256,8 @@ DIFFERENT = {
     "gamma": 0.1 + 0.2,
     "reward_scale": 0.1,
     "reward_clip": 5.0,
-    "normalize_observations": True,
-    "normalize_rewards": True,
+    "normalize_observations": False,
+    "normalize_rewards": False,
     "state_dependent_std": True,
     "initial_log_std": -1.5,
     "critic_loss": "smooth_l1",
@@ -262,9 +269,9 @@ DIFFERENT = {
     "activation": "relu",
     "shared_torso": True,
     "initialization": "xavier",
-    "optimizer": "adam",
+    "optimizer": "rmsprop_torch",
     "learning_rate": 1e-05,
-    "lr_schedule": "linear",
+    "lr_schedule": "constant",
     "lr_decay_steps": 987_654_321,
     "lr_decay_factor": 1 / 3,
     "optimizer_epsilon": 1e-08,

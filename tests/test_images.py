@@ -45,7 +45,14 @@ class Lights(gymnasium.Env):
 
 
 gymnasium.register("test/Lights-v0", Lights)
-QUICK = {"algo": "a2c", "env": "test/Lights-v0", "num_envs": 8, "vec": "serial", "eval_episodes": 2}
+QUICK = {
+    "algo": "a2c",
+    "env": "test/Lights-v0",
+    "num_envs": 8,
+    "vec": "serial",
+    "eval_episodes": 2,
+    "normalize_observations": False,
+}
 
 
 @pytest.mark.parametrize("shape", [SHAPE, (2, 4), (4, 5, 6, 3), (7,)])

@@ -141,7 +141,7 @@ def test_the_moments_are_saved_with_the_model_and_used_in_evaluation(tmp_path, c
 
 def test_acting_and_learning_see_the_same_features(monkeypatch):
     """The moments change after the gradient, so that the probabilities of the actions are those they were drawn by."""
-    config = make_config({"algo": "a2c", **NORMALIZED})
+    config = make_config({"algo": "a2c", "num_steps": 5, **NORMALIZED})
     agent = A2C(config, DummyVecEnv([RandomWalk] * 2))
     call, seen = ObservationEncoder.__call__, set()
     monkeypatch.setattr(

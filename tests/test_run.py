@@ -22,7 +22,7 @@ from visualdl import LogReader
 
 from multiprocessing_env import DummyVecEnv, EnvironmentFailedError, WorkerDiedError, WorkerTimeoutError
 from paddle_ac.algorithms.a2c import A2C
-from paddle_ac.config import make_config
+from paddle_ac.config import find_config_class, make_config
 from paddle_ac.envs.make import EVALUATION, FINAL_EVALUATION, make_evaluation_envs, make_training_envs
 from paddle_ac.envs.wrappers import EpisodeReplay
 from paddle_ac.errors import CheckpointError, ConfigError, NonFiniteError
@@ -40,6 +40,13 @@ ROOT = Path(__file__).parent.parent
 QUICK = {
     "algo": "a2c",
     "num_envs": 4,
+    "num_steps": 5,
+    "gae_lambda": 1.0,
+    "normalize_observations": False,
+    "normalize_rewards": False,
+    "optimizer": "rmsprop",
+    "learning_rate": 7e-4,
+    "lr_schedule": "step",  # it does not depend on the total of steps
     "hidden_sizes": (16,),
     "log_interval": 300,
     "eval_interval": 1000,
@@ -51,7 +58,11 @@ TIMES = ("train_seconds", "charts/steps_per_second", "charts/updates_per_second"
 
 
 def quick_run(folder: Path, total_steps: int, **changes) -> dict:
-    return train(make_config({**QUICK, "total_steps": total_steps, **changes}), str(folder))
+    values = {**QUICK, "total_steps": total_steps, **changes}
+    known = find_config_class(values["algo"]).model_fields
+    return train(
+        make_config({name: value for name, value in values.items() if name in known or name in changes}), str(folder)
+    )
 
 
 def assert_same_run(one: Path, other: Path) -> None:
@@ -665,7 +676,7 @@ def start_tool(tool: str, *flags: str, env: str | None = None, run_dir: Path | N
         quick = {**QUICK, "total_steps": 3020, **({"env": env} if env else {})}
         given = {flag.partition("=")[0] for flag in flags}
         flags = (
-            *(f"--{name.replace('_', '-')}={as_text(value)}" for name, value in quick.items()),
+            *(as_flag(name, value) for name, value in quick.items()),
             f"--run-dir={run_dir}",
             *flags,
         )
@@ -685,8 +696,11 @@ def run_tool(*arguments, **options) -> subprocess.CompletedProcess:
     return subprocess.CompletedProcess(process.args, process.returncode, output, errors)
 
 
-def as_text(value) -> str:
-    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+def as_flag(name: str, value) -> str:
+    flag = name.replace("_", "-")
+    if isinstance(value, bool):
+        return f"--{flag}" if value else f"--no-{flag}"
+    return f"--{flag}={','.join(map(str, value)) if isinstance(value, tuple) else value}"
 
 
 def wait_until(condition, timeout: float = 60.0) -> None:
