@@ -7,6 +7,8 @@ This module stands alone: it needs NumPy and cloudpickle only, so it can be copi
 * A finished environment is reset at once. ``infos[i]["terminal_observation"]`` then holds the last observation of the
   finished episode, and ``infos[i]["TimeLimit.truncated"]`` tells whether it was cut by time rather than ended: a value
   estimate must go on through a truncation and must stop at a termination (Pardo et al. 2018, arXiv:1712.00378).
+* The info of every reset is kept: ``reset_infos[i]`` has that of the latest one, and ``infos[i]["reset_info"]`` that of
+  the reset at the end of an episode, in the step in which it ends. Action masks and goals travel there.
 * Observations are converted to the dtype of their space without changing a number; ``ObservationConverter`` lists what
   is rejected. The error names the environment and the operation.
 * Workers are spawned, never forked: a fork copies the locks and threads of the parent in whatever state they are in.
