@@ -128,6 +128,23 @@ def test_a_part_that_is_missing_or_of_another_type_is_named(algo):
         assert flat(state_of(agent)) == before
 
 
+@pytest.mark.parametrize("algo", [algo for algo in QUICK if algo != "a3c"])
+@pytest.mark.parametrize("damage", ["generator", "environments"])
+def test_a_damaged_part_deep_inside_changes_nothing(algo, damage):
+    with make_agent(algo) as agent:
+        learn(agent)
+        before = flat(state_of(agent))
+        wrong = state_of(agent)
+        if damage == "generator":
+            wrong["generator"]["state"]["state"] = -1
+        else:
+            envs = wrong["collector"]["envs"]
+            envs.get("envs", envs.get("0")).clear()
+        with pytest.raises((ValueError, KeyError, EnvironmentFailedError)):
+            agent.load_state_dict(wrong)
+        assert flat(state_of(agent)) == before
+
+
 @EVERY_ALGORITHM
 def test_a_state_that_fits_is_restored_whole(algo):
     with make_agent(algo) as agent, make_agent(algo) as restored:

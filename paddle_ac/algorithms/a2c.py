@@ -14,7 +14,7 @@ from paddle_ac.algorithms.policy import (
     inspect_actor_critic,
     make_actor_critic,
 )
-from paddle_ac.algorithms.state import check_state, check_structure, identity
+from paddle_ac.algorithms.state import check_generator, check_state, check_structure, identity
 from paddle_ac.algorithms.synchronous import Synchronous
 from paddle_ac.config import ReinforceConfig, RolloutConfig, SynchronousConfig
 from paddle_ac.learning.gradient import GradientOfRollout
@@ -162,6 +162,7 @@ class A2C(Synchronous):
                 Nothing has changed then.
         """
         checks: dict[str, Callable[[Any], None]] = {
+            "generator": check_generator,
             "parameters": self.parameters.check,
             "optimizer": self._check_optimizer,
             "collector": self.collector.check_state_dict,

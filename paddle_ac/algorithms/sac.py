@@ -12,7 +12,7 @@ import numpy as np
 import paddle
 
 from multiprocessing_env import VecEnv, space_kind
-from paddle_ac.algorithms.state import check_state, identity
+from paddle_ac.algorithms.state import check_generator, check_state, identity
 from paddle_ac.algorithms.synchronous import Synchronous
 from paddle_ac.config import SACConfig
 from paddle_ac.errors import ConfigError, NonFiniteError
@@ -292,6 +292,7 @@ class SAC(Synchronous):
             ValueError: the state of another network, replay buffer, seed or environment. Nothing has changed then.
         """
         checks: dict[str, Callable[[Any], None]] = {
+            "generator": check_generator,
             "parameters": self.parameters.check,
             "critic": self.critic_parameters.check,
             "target": self.critic_parameters.check,

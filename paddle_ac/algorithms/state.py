@@ -48,6 +48,14 @@ def check_state(
             checks[key](state[key])
 
 
+def check_generator(state: Any) -> None:
+    """Raise ``ValueError`` unless a NumPy generator takes a state."""
+    try:
+        np.random.PCG64().state = state
+    except (KeyError, OverflowError, TypeError, ValueError) as error:
+        raise ValueError(f"generator is no state of one: {error}") from None
+
+
 def check_structure(found: Any, expected: Any, name: str) -> None:
     """Raise ``ValueError`` unless two nested values have the same keys, types, lengths, shapes and dtypes."""
     if isinstance(expected, np.ndarray):

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from multiprocessing_env import EnvironmentFailedError, VecEnv, VecEnvError
+from multiprocessing_env import VecEnv, VecEnvError
 from paddle_ac.errors import NonFiniteError
 from paddle_ac.memory import require_memory
 from paddle_ac.nn.actions import clip_for
@@ -241,7 +241,7 @@ class RolloutCollector:
         before = self.envs.get_state()
         try:
             observations = self._bring_back(state, new_episodes)
-        except (ValueError, EnvironmentFailedError):
+        except Exception:  # whatever is wrong with the state or an environment
             self._undo(before)
             raise
         if observations is None:
@@ -267,7 +267,7 @@ class RolloutCollector:
         return observations
 
     def _undo(self, before: dict[str, Any]) -> None:
-        with contextlib.suppress(EnvironmentFailedError):  # the error at hand is the one to raise
+        with contextlib.suppress(VecEnvError):  # the error at hand is the one to raise
             self.envs.set_state(before)
 
 
