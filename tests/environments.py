@@ -214,6 +214,21 @@ class Recall(gymnasium.Env):
         return self.nothing, float(done and action == self.coin), done, False, {}
 
 
+class Fuse(gymnasium.Env):
+    """An episode of 60 steps with a reward of 1 each; the observation is the part of it that is over."""
+
+    observation_space = Box(0, 1, (1,))
+    action_space = Discrete(2)
+
+    def reset(self, *, seed=None, options=None):
+        self.count = 0
+        return np.zeros(1, np.float32), {}
+
+    def step(self, action):
+        self.count += 1
+        return np.full(1, self.count / 60, np.float32), 1.0, self.count == 60, False, {}
+
+
 class OneStepChain(gymnasium.Env):
     """One state, a reward of 1, and an episode of one step that is ``"terminated"`` or ``"truncated"``."""
 

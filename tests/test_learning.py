@@ -14,7 +14,7 @@ from paddle_ac.algorithms.a2c import A2C
 from paddle_ac.algorithms.a3c import A3C
 from paddle_ac.config import make_config, read_yaml
 from paddle_ac.training.evaluate import evaluate
-from tests.environments import Aiming, Identity, OneStepChain, Recall, Repeating
+from tests.environments import Aiming, Fuse, Identity, OneStepChain, Recall, Repeating
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 
@@ -112,6 +112,28 @@ def test_a_box_is_learned_to_the_point(algo, dependent, low, high):
     for target in (-0.5, 0.0, 0.5):
         action = agent.policy.act(np.full((1, 1), target, np.float32))[0, 0]
         assert (action - low) / (high - low) * 2 - 1 == pytest.approx(target, abs=0.25)
+
+
+def test_defaults_of_a2c_learn_in_a_box_far_from_0():
+    """The middle of the Box at every step returns about -6.7."""
+    with DummyVecEnv([lambda: Aiming(100, 200)] * 8) as envs:
+        envs.seed(0)
+        agent = A2C(make_config({"algo": "a2c", "total_steps": 40_000}), envs)
+        while not agent.is_done:
+            agent.update()
+        assert evaluate(agent.policy, envs, 40, max_steps=20).mean() > -2
+
+
+def test_clipping_does_not_hide_the_ends_of_episodes_from_the_critic_of_td_ac():
+    """With raw rewards the critic learned a mean value of 65 here, for 25."""
+    with DummyVecEnv([Fuse]) as envs:
+        agent = A2C(make_config({"algo": "td_ac", "total_steps": 40_000}), envs)
+        while not agent.is_done:
+            agent.update()
+        values = agent.policy.values(np.arange(60, dtype=np.float32)[:, np.newaxis] / 60)
+        exact = (1 - 0.99 ** np.arange(60, 0, -1)) / 0.01
+        deviation = np.sqrt(agent.normalize_rewards.moments.variance)
+        assert values.mean() * deviation == pytest.approx(exact.mean(), rel=0.1)
 
 
 def test_switches_and_several_choices_are_learned():
