@@ -6,6 +6,7 @@ import gc
 import logging
 import os
 import signal
+import subprocess
 import sys
 import threading
 import warnings
@@ -22,7 +23,7 @@ import paddle_ac
 from paddle_ac.process_settings import BlasThreadLimit, variable_set, warnings_ignored
 from paddle_ac.training.checkpoint import load_checkpoint
 from paddle_ac.training.run_folder import RunFolder
-from tests.test_run import QUICK, flat
+from tests.test_run import QUICK, ROOT, flat
 
 SERIAL = {**QUICK, "total_steps": 1000, "vec": "serial"}
 
@@ -236,3 +237,9 @@ def test_every_entrance_leaves_the_process_as_it_was(tmp_path, algo):
     paddle_ac.load(run, "latest").predict(np.zeros(4 if env == "CartPole-v1" else 3))
     paddle_ac.evaluate_run(run, "latest", episodes=2)
     assert process_state() == before
+
+
+def test_classic_gym_is_imported_without_its_notice():
+    code = "from paddle_ac.envs.single import import_classic_gym; import_classic_gym()"
+    ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")

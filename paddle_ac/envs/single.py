@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import io
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -78,6 +77,10 @@ def make_classic_gym(spec: Any, names_in_main: dict[str, Any], **options: Any) -
 
 def import_classic_gym() -> Any:
     """The ``gym`` module, without the notice that it prints at its import."""
-    with contextlib.redirect_stderr(io.StringIO()):
-        import gym
+    with contextlib.suppress(ImportError):  # versions before 0.26 have no notice
+        import gym_notices.notices
+
+        gym_notices.notices.notices.clear()
+    import gym
+
     return gym
