@@ -184,7 +184,8 @@ class SeededEpisodes(Wrapper):
         self._seeds_globals = seeds_globals
         self._spaces = _own_spaces(env)
         self._seed_spaces()
-        self._seeded_spaces = self._read_spaces()
+        self._seeded_spaces = self._space_states = self._read_spaces()
+        self._samples = False  # whether the environment is known to sample from its spaces
         self._episode = -1
 
     def reset(self, *, seed: int | None = None, options: dict | None = None) -> tuple[Any, dict]:
@@ -192,8 +193,12 @@ class SeededEpisodes(Wrapper):
         if seed is not None:
             self._key, self._episode = (seed,), -1
             self._seed_spaces()
+            self._samples = True
         self._episode += 1
-        self._space_states = self._read_spaces()
+        # Reading them takes as long as a step. If the environment does not sample: in episodes 0, 1, 2, 4, 8, ... only.
+        if self._samples or self._episode & (self._episode - 1) == 0:
+            self._space_states = self._read_spaces()
+            self._samples = self._space_states != self._seeded_spaces
         entropy = int(np.random.SeedSequence((*self._key, self._episode)).generate_state(1)[0])
         if self._seeds_globals:
             seed_global_generators(entropy)
@@ -207,7 +212,6 @@ class SeededEpisodes(Wrapper):
         words = np.random.SeedSequence((*self._key, *more_key)).generate_state(len(self._spaces) + 1)[1:]
         for space, word in zip(self._spaces, words, strict=True):
             space.seed(int(word) % 2**31)
-        self._space_states = self._read_spaces()
 
     def _read_spaces(self) -> list[Any]:
         return [space.np_random.bit_generator.state for space in self._spaces]
@@ -243,7 +247,10 @@ class EpisodeReplay(SeededEpisodes):
         The states of the spaces' generators at its beginning are part of it if they are not those of a new environment.
         """
         state = {"episode": self._episode, "actions": np.array(self._actions, self.action_space.dtype)}
-        return state if self._space_states == self._seeded_spaces else {**state, "spaces": self._space_states}
+        if self._samples:
+            return {**state, "spaces": self._space_states}
+        self._samples = self._read_spaces() != self._seeded_spaces
+        return state
 
     def set_state(self, state: dict[str, Any]) -> Any:
         """Replay an episode up to the call of ``get_state``.
@@ -259,6 +266,7 @@ class EpisodeReplay(SeededEpisodes):
             self._episode = state["episode"] - 1
             for space, generator in zip(self._spaces, state.get("spaces", self._seeded_spaces), strict=True):
                 space.np_random.bit_generator.state = generator
+            self._samples = "spaces" in state
             observation, _ = self.reset()
             self._num_replayed = 0
         for action in state["actions"][self._num_replayed :]:
@@ -272,7 +280,9 @@ class EpisodeReplay(SeededEpisodes):
     def skip(self, state: dict[str, Any]) -> None:
         """Let the next reset begin the episode after that of ``get_state``."""
         self._episode = state["episode"]
-        self._seed_spaces(self._episode + 1)
+        if "spaces" in state:
+            self._seed_spaces(self._episode + 1)
+            self._samples = True
 
 
 def _own_spaces(env: Any) -> list[Any]:
