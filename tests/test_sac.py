@@ -397,6 +397,38 @@ def test_missing_mujoco_is_reported_with_the_extra_that_installs_it(monkeypatch)
         SAC.from_config(make_config({"algo": "sac", "env": "HalfCheetah-v5"}))
 
 
+class CountingSteps(Spaces):
+    """Observes the step of the episode; truncated after 5 steps, in every second episode terminated after 3."""
+
+    episode = -1
+
+    def reset(self, *, seed=None, options=None):
+        self.steps, self.episode = 0, self.episode + 1
+        return super().reset(seed=seed, options=options)
+
+    def step(self, action):
+        self.steps += 1
+        terminated = self.episode % 2 == 1 and self.steps == 3
+        return self._observe(), 0.0, terminated, self.steps == 5, {}
+
+    def _observe(self):
+        return np.full(3, self.steps, np.float32)
+
+
+@pytest.mark.parametrize("changes", [{}, {"train_freq": 4}], ids=str)
+def test_truncated_transitions_keep_their_own_next_observation_and_are_not_terminal(changes):
+    envs = DummyVecEnv([CountingSteps] * 2)
+    agent = SAC(make_config({"algo": "sac", "num_envs": 2, "learning_starts": 100, **changes}), envs)
+    while agent.env_steps < 96:
+        agent.update()
+    rows = agent.replay.state_dict()["rows"].reshape(48, 2, -1)
+    for env in range(2):
+        step, next_step, terminated = rows[:, env, 0], rows[:, env, 5], rows[:, env, -1]
+        np.testing.assert_array_equal(step, np.tile([0, 1, 2, 3, 4, 0, 1, 2], 6))
+        np.testing.assert_array_equal(terminated, np.tile([0, 0, 0, 0, 0, 0, 0, 1], 6))
+        np.testing.assert_array_equal(next_step[terminated == 0], step[terminated == 0] + 1)
+
+
 class ConstantReward(Spaces):
     """0.5 for every step; never terminated, truncated after 10 steps."""
 
