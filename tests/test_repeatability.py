@@ -38,6 +38,7 @@ class Nested(gymnasium.Env):
 
 def values_of(source, steps, **changes):
     quick = {"num_envs": 2, "vec": "serial", "eval_episodes": 2, "eval_interval": 10_000, "num_steps": 7}
+    quick["lr_schedule"] = "constant"
     return {"algo": "a2c", "env": f"test/Noisy-{source}-v0", "total_steps": steps, **quick, **changes}
 
 
