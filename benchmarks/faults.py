@@ -741,6 +741,7 @@ def failing_environment(rng: random.Random, bench: Bench, number: int) -> str:
         finally:
             envs.close()
     except VecEnvError as error:
+        print(error) if os.environ.get("SHOW") else None
         if not str(error):
             raise FaultError("an error without a text") from None
         outcome = "named"

@@ -36,7 +36,8 @@ class ArgumentParser(argparse.ArgumentParser):
         self.has_hyper_parameters = False
 
     def error(self, message: str) -> NoReturn:
-        raise ConfigError(message.replace("ignored explicit argument", "takes no value, got"))
+        flag, _, value = message.partition("ignored explicit argument ")
+        raise ConfigError(f"{flag}takes no value, got {shortened(value)}" if value else message)
 
     def print_help(self, file: Any = None) -> None:
         """Print the help; argparse itself ignores that it cannot be written."""

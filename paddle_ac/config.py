@@ -582,6 +582,8 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
         others = [str(other) for other in path.parent.glob(f"*{path.suffix}")]
         hint = nearest(str(path), others) if isinstance(error, FileNotFoundError) else ""
         raise ConfigError(f"cannot read configuration {path}: {error.strerror}{hint}") from None
+    except UnicodeEncodeError:
+        raise ConfigError(f"cannot read configuration {quoted(str(path))}: no file has such a name") from None
     if not isinstance(values, dict):
         raise ConfigError(f"{path} is not a configuration: it must hold lines of `name: value`")
     return values

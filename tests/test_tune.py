@@ -15,7 +15,7 @@ from optuna.storages.journal import JournalFileBackend
 from visualdl import LogReader
 from visualdl.server.lib import get_hparam_list
 
-from paddle_ac.config import CONFIGS, make_config, read_yaml
+from paddle_ac.config import CONFIGS, make_config, read_yaml, write_yaml
 from paddle_ac.errors import ConfigError
 from paddle_ac.training import side_by_side
 from paddle_ac.training import tune as tune_module
@@ -236,6 +236,17 @@ def test_where_nothing_is_searched_it_says_whether_flags_are_the_cause(monkeypat
     monkeypatch.setattr(tune_module, "DEFAULT_SPACE", {"tau": [0.1]})
     with pytest.raises(ConfigError, match="nothing is known that could be searched for a2c: give --space FILE"):
         choose_space(make_config({"algo": "a2c"}), {"gamma", "env"})
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe\n", b"{\n{}\n", b"3\n[]\n", b'{"op_code": 99}\n'])
+def test_a_damaged_journal_is_named(tmp_path, content):
+    config = make_config({**QUICK, "vec": "serial"})
+    write_yaml(config, tmp_path / "base.yaml")
+    (tmp_path / "space.yaml").write_text("gamma: [0.9, 0.99]\n")
+    (tmp_path / "study.journal").write_bytes(content)
+    with pytest.raises(ConfigError, match=r"study\.journal is damaged: ") as caught:
+        tune(config, {"gamma": [0.9, 0.99]}, 1, str(tmp_path))
+    assert str(caught.value).isprintable() and len(str(caught.value)) < 500
 
 
 def test_another_search_in_the_same_folder_is_refused(study, tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import optuna
@@ -22,7 +23,7 @@ from tqdm import tqdm
 
 from paddle_ac.config import RunConfig, change_config, make_config, nearest, read_config, read_yaml, write_yaml
 from paddle_ac.envs.make import settle_vec, tell_vec
-from paddle_ac.errors import ConfigError, quoted
+from paddle_ac.errors import ConfigError, quoted, shortened
 from paddle_ac.files import write_atomically
 from paddle_ac.training.progress import FittingBar, is_terminal
 from paddle_ac.training.report import as_duration, first_and_last_line
@@ -107,11 +108,7 @@ def _search(
     num_jobs: int,
     progress: bool,
 ) -> dict[str, Any]:
-    storage = JournalStorage(JournalFileBackend(str(folder.root / "study.journal")))
-    pruner = optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=2)
-    study = optuna.create_study(
-        study_name="study", storage=storage, pruner=pruner, direction="maximize", load_if_exists=True
-    )
+    study = _open_study(folder.root / "study.journal")
     study.sampler = optuna.samplers.TPESampler(seed=config.seed + len(study.trials))  # no trial is suggested twice
     if not study.trials:
         study.enqueue_trial(_params_of(config, distributions))
@@ -313,6 +310,23 @@ def _begin(folder: RunFolder, config: RunConfig, space: dict[str, Any]) -> None:
         write_yaml(config, base)
     except OSError as error:
         raise ConfigError(f"cannot begin a study in {folder.path}: {error.strerror}") from None
+
+
+def _open_study(journal: Path) -> optuna.Study:
+    """The study of a journal, or a new one; ``ConfigError`` if the journal is damaged."""
+    pruner = optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=2)
+    try:
+        storage = JournalStorage(JournalFileBackend(str(journal)))
+        study = optuna.create_study(
+            study_name="study", storage=storage, pruner=pruner, direction="maximize", load_if_exists=True
+        )
+        _ = [(trial.params, trial.values) for trial in study.trials]
+    except OSError:
+        raise
+    except Exception as error:  # Optuna replays the lines unchecked and raises whatever comes of it
+        reason = shortened(f"{type(error).__name__}: {error}")
+        raise ConfigError(f"{journal} is damaged: {reason}; give --study-dir a new folder") from None
+    return study
 
 
 def _begin_again_what_was_stopped(study: optuna.Study, folder: RunFolder) -> None:
