@@ -581,7 +581,7 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     except OSError as error:
         others = [str(other) for other in path.parent.glob(f"*{path.suffix}")]
         hint = nearest(str(path), others) if isinstance(error, FileNotFoundError) else ""
-        raise ConfigError(f"cannot read configuration {path}: {error.strerror}{hint}") from None
+        raise ConfigError(f"cannot read configuration {shortened(str(path))}: {error.strerror}{hint}") from None
     except UnicodeEncodeError:
         raise ConfigError(f"cannot read configuration {quoted(str(path))}: no file has such a name") from None
     if not isinstance(values, dict):
