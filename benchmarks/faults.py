@@ -64,7 +64,8 @@ QUICK = {
 }
 ALGORITHMS: dict[str, dict[str, Any]] = {
     "a2c": {"vec": "serial", "normalize_observations": True, "normalize_rewards": True},
-    "q_ac": {"vec": "serial", "recurrent": "lstm", "recurrent_size": 4},
+    "q_ac": {"vec": "serial"},
+    "paac": {"vec": "serial", "recurrent": "lstm", "recurrent_size": 4},
     "reinforce": {"vec": "serial", "optimizer": "adam"},
     "td_ac": {"vec": "native", "num_envs": 2},
     "sac": {"vec": "serial", "env": "Pendulum-v1", "learning_starts": 10, "buffer_size": 200, "batch_size": 8},
