@@ -158,7 +158,7 @@ def test_numbers_at_the_axes_are_plain(tmp_path):
 
 def test_runs_that_differ_in_their_seed_alone_are_one_curve(tmp_path):
     for seed in range(3):
-        write_run(tmp_path / f"lower-{seed}", seed=seed)
+        write_run(tmp_path / f"lower-{seed}", seed=seed, learning_rate=7e-4)
         write_run(tmp_path / "deep" / f"higher-{seed}", seed=seed, learning_rate=1e-3)
     groups = group_runs(read_runs([tmp_path, tmp_path / "lower-1"], METRIC))
     assert [[run.path.name for run in group] for group in groups] == [
@@ -219,12 +219,12 @@ def test_what_cannot_be_read_is_left_out_and_named(tmp_path, caplog):
 
 def test_runs_that_differ_in_much_are_called_by_their_folders(tmp_path, caplog):
     caplog.set_level(logging.INFO, "paddle_ac")
-    long = {"hidden_sizes": (256, 256, 256), "normalize_observations": True, "entropy_coef": 0.0123}
+    long = {"hidden_sizes": (256, 256, 256), "normalize_observations": False, "entropy_coef": 0.0123}
     for seed in range(2):
         write_run(tmp_path / "plain" / f"seed-{seed}", seed=seed)
     write_run(tmp_path / "trial-0003", **long)
     assert legends([tmp_path]) == ("a2c on CartPole-v1", ["plain (2 seeds)", "trial-0003 (1 seed)"])
-    parts = "normalize_observations=True, entropy_coef=0.0123, hidden_sizes=256,256,256"
+    parts = "normalize_observations=False, entropy_coef=0.0123, hidden_sizes=256,256,256"
     assert f"trial-0003: {parts}\n" in caplog.text
     write_run(tmp_path / "plain" / "seed-2", **long)  # now neither group has a folder of its own
     assert legends([tmp_path])[1] == ["plain/seed-0 (2 seeds)", "plain/seed-2 (2 runs, 1 seed)"]
