@@ -1571,7 +1571,7 @@ class EnvironmentCall:
         operation: what the environment is called for.
 
     Attributes:
-        env_index, operation, action: what the error reports; a loop over environments updates them as it goes.
+        env_index, operation, action: what the error reports.
     """
 
     __slots__ = ("action", "env_index", "operation")
@@ -1598,6 +1598,29 @@ class EnvironmentCall:
                 "gym.make(..., apply_api_compatibility=True) converts them"
             )
         raise failure(self.env_index, self.operation, action, text, reason) from error
+
+
+class _StepsInTurn(EnvironmentCall):
+    """The same for the steps of several environments, the first of which without an info is the one that raised.
+
+    Args:
+        first_index: index of the first environment.
+        actions: one for each environment.
+        infos: the list to which every environment's step adds one.
+    """
+
+    __slots__ = ("actions", "first_index", "infos")
+
+    def __init__(self, first_index: int, actions: Any, infos: list[dict]):
+        super().__init__(first_index, "step")
+        self.first_index, self.actions, self.infos = first_index, actions, infos
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
+        if error is not None:
+            position = len(self.infos)
+            self.env_index = self.first_index + position
+            self.action = self.actions[position] if self.operation == "step" else None
+            super().__exit__(kind, error, _)
 
 
 def in_one_line(error: BaseException) -> str:
@@ -1645,12 +1668,14 @@ class _EnvGroup:
         return self.reset_infos
 
     def step(self, actions: np.ndarray) -> list[dict]:
-        rewards, dones, infos = [], [], []
+        rewards: list[float] = []
+        dones: list[bool] = []
+        infos: list[dict] = []
+        observations, convert = self.observations, self.convert
         if actions.ndim == 1 and actions.dtype.kind in "iu":
             actions = actions.tolist()  # environments check and index with Python's integers much faster
-        with EnvironmentCall(self.first_index, "step") as call:
-            for position, (env, action) in enumerate(zip(self.envs, actions, strict=True)):
-                call.env_index, call.action = self.first_index + position, action
+        with _StepsInTurn(self.first_index, actions, infos) as call:
+            for env, action in zip(self.envs, actions, strict=True):
                 result = env.step(action)
                 if len(result) == 5:
                     observation, reward, terminated, truncated, info = result
@@ -1663,11 +1688,12 @@ class _EnvGroup:
                     info = dict(info)
                     info["terminal_observation"] = np.array(self.convert(observation))
                     info["TimeLimit.truncated"] = not terminated
-                    call.operation, call.action = "reset", None
+                    position = len(infos)
+                    call.operation = "reset"
                     observation = self._reset_env(position)
-                    call.operation, call.action = "step", action
+                    call.operation = "step"
                     info["reset_info"] = dict(self.reset_infos[position])
-                self.observations[position] = self.convert(observation)
+                observations[len(infos)] = convert(observation)
                 rewards.append(float(reward))
                 dones.append(done)
                 infos.append(info)
@@ -1785,6 +1811,14 @@ class ObservationConverter:
 
     def batch(self, observations: np.ndarray) -> np.ndarray:
         """Convert observations ``[N, *shape]``, as ``__call__``."""
+        is_array = type(observations) is np.ndarray
+        if (
+            is_array
+            and self._is_unchecked
+            and observations.dtype is self.dtype
+            and observations.shape[1:] == self.shape
+        ):
+            return observations
         array = np.asarray(observations)
         if array.shape[1:] != self.shape:
             raise ValueError(f"the observations have shape {array.shape[1:]}, the observation space {self.shape}")

@@ -998,8 +998,6 @@ def run_campaign(
     Returns:
         by part, how many cases ended in which way; and the failures.
     """
-    logging.getLogger("paddle_ac").setLevel(logging.CRITICAL)  # what cases warn of is expected
-    logging.getLogger("multiprocessing_env").setLevel(logging.CRITICAL)
     counts, failures = {}, []
     with tempfile.TemporaryDirectory(prefix="faults-") as temporary:
         runs = make_runs(Path(temporary) / "made", algorithms)
@@ -1032,6 +1030,8 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--scale", type=float, default=1.0, help="times the cases of each part [1]")
     parser.add_argument("--jobs", type=int, default=2, help="commands at a time [2]")
     flags = parser.parse_args(arguments)
+    for name in ("paddle_ac", "multiprocessing_env"):  # what cases warn of is expected
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     started = time.monotonic()
     names = flags.part or list(PARTS)
     sizes = {name: 1 if flags.case is not None else math.ceil(PARTS[name].num_cases * flags.scale) for name in names}

@@ -51,6 +51,13 @@ QUICK_A3C = {
 }
 
 
+UNLIKE_FLAGS = (
+    "hidden_sizes",
+    "normalize_observations",
+    "normalize_rewards",
+)  # whose value the command line writes otherwise
+
+
 def quick_config(**changes):
     return make_config({**QUICK_A3C, "total_steps": 3020, **changes})
 
@@ -78,9 +85,9 @@ def worker_in_this_process(agent: A3C, index: int) -> A3CWorker:
 )
 def test_one_worker_learns_as_a2c_with_its_environments(changes):
     """Through enough updates for episodes to end and for what is remembered and normalised by to matter."""
-    changes = {"num_envs": 2, "hidden_sizes": (16,), "gamma": 0.9, **changes}
+    changes = {"num_envs": 2, "hidden_sizes": (16,), "gamma": 0.9, "entropy_coef": 0.001, **changes}
     a3c = A3C.from_config(quick_config(num_workers=1, **changes))
-    a2c = A2C.from_config(make_config({"algo": "a2c", "vec": "serial", **changes}))
+    a2c = A2C.from_config(make_config({**QUICK, "vec": "serial", **changes}))
     envs = DummyVecEnv(training_env_fns(a3c.config, 2))
     worker = A3CWorker(0, 0, a3c.config, envs, a3c.shared, ProcessLock())
     for _ in range(12):
@@ -118,7 +125,7 @@ def test_the_moments_of_all_workers_are_one(tmp_path):
 def test_one_workers_first_step_is_that_of_a2c_with_one_environment(optimizer):
     changes = {"num_envs": 1, "hidden_sizes": (16,), "seed": 4, "entropy_coef": 0.02}
     a3c = A3C.from_config(quick_config(num_workers=1, optimizer=optimizer, **changes))
-    a2c = A2C.from_config(make_config({"algo": "a2c", "optimizer": optimizer.removeprefix("shared_"), **changes}))
+    a2c = A2C.from_config(make_config({**QUICK, "optimizer": optimizer.removeprefix("shared_"), **changes}))
     np.testing.assert_array_equal(a3c.shared.vector, a2c.parameters.vector)
     before = a2c.parameters.vector.copy()
     worker_in_this_process(a3c, 0).update()
@@ -420,7 +427,7 @@ def test_the_command_ends_with_the_right_code_and_goes_on(tmp_path, fault, code)
         "log_interval": 500,
         "env": f"tests.environments:{misbehaving_id(fault)}",
     }
-    flags = [f"--{name.replace('_', '-')}={value}" for name, value in quick.items() if name != "hidden_sizes"]
+    flags = [f"--{name.replace('_', '-')}={value}" for name, value in quick.items() if name not in UNLIKE_FLAGS]
     ended = run_tool("train.py", *flags, f"--run-dir={tmp_path / 'run'}")
     assert ended.returncode == code, ended.stderr
     assert ended.stderr.count("\n") == (1 if code == 1 else 0)

@@ -62,7 +62,7 @@ def make_sized(size=3, **options):
 
 gymnasium.register("test/Sized-v0", Sized)
 gymnasium.register(
-    "test/Wide-v0",
+    "test/WideCart-v0",
     Wide,
     max_episode_steps=500,
     vector_entry_point="gymnasium.envs.classic_control.cartpole:CartPoleVectorEnv",
@@ -164,7 +164,7 @@ def test_auto_leaves_a_vectorised_version_that_lacks_an_argument():
     values = {"algo": "a2c", "env": "CartPole-v1", "num_envs": 8}
     assert settle_vec(make_config(values)).vec == "native"
     assert settle_vec(make_config({**values, "env_kwargs": {"sutton_barto_reward": True}})).vec == "native"
-    wide = make_config({**values, "env": "test/Wide-v0"})
+    wide = make_config({**values, "env": "test/WideCart-v0"})
     assert settle_vec(wide).vec == "native"
     assert settle_vec(change_config(wide, {"env_kwargs": {"width": 3}})).vec != "native"
 

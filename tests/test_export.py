@@ -98,7 +98,7 @@ def make_run(folder, **values):
     for _ in range(2 if policy.encode.moments else 0):
         policy.encode.learn(generator.normal(0.5, 2, (50, *env.observation_space.shape)))
     saved = {"parameters": parameters, "encoder": policy.encode.state_dict()}
-    state = {"algo": config.algo, "format": POLICY_FORMAT, "env_steps": 1234, **saved}
+    state = {"algo": config.algo, "format": POLICY_FORMAT, "mean_return": 0.0, "env_steps": 1234, **saved}
     save_checkpoint(run.best, state)
     return str(run.path)
 

@@ -121,7 +121,7 @@ def test_actor_and_critic_start_from_weights_of_their_own():
 
 SPACES = [
     Box(-10, 10, (2, 3), np.float32),
-    Box(0, 255, (2, 2, 3), np.uint8),
+    Box(0, 200, (2, 2, 3), np.uint8),
     Box(-10, 10, (4,), np.float64),
     Discrete(5),
     Discrete(4, start=-2),

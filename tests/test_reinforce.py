@@ -10,10 +10,16 @@ import numpy as np
 import pytest
 
 import paddle_ac
+from paddle_ac.config import ReinforceConfig
 from paddle_ac.training.train import resume, train
 from tests.test_run import QUICK, assert_same_run, flat, start_tool, wait_until
 
-ENDLESS = {**QUICK, "algo": "reinforce", "env": "tests.environments:test/Endless-v0", "num_envs": 2, "vec": "serial"}
+ENDLESS = {name: value for name, value in QUICK.items() if name in ReinforceConfig.model_fields} | {
+    "algo": "reinforce",
+    "env": "tests.environments:test/Endless-v0",
+    "num_envs": 2,
+    "vec": "serial",
+}
 
 
 @pytest.mark.parametrize("baseline", [True, False])

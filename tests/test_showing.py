@@ -50,8 +50,8 @@ def test_every_algorithm_tells_what_its_policy_and_its_critic_make_of_observatio
         assert (seen["policy/probabilities"].argmax(axis=1) == greedy).all()
     else:
         means = seen["policy/means"]
-        if algorithm.config.algo == "sac":
-            means = ActionScale(algorithm.action_space).to_box(np.tanh(means))
+        scale = ActionScale(algorithm.action_space)
+        means = scale.to_box(np.tanh(means)) if algorithm.config.algo == "sac" else scale.to_actions(means)
         assert means == pytest.approx(greedy, abs=1e-6)
         assert (seen["policy/deviations"] > 0).all()
 

@@ -113,8 +113,9 @@ def test_an_environment_that_changes_the_folder_moves_nothing(tmp_path, vec):
     flags = f"{' '.join(QUICK_RUN[:-1])} --vec={vec} --env=moving:Mover-v0"
     ended = run_in_shell(
         f"TOOL/train.py {flags} --run-dir runs/one && TOOL/train.py {flags} --run-dir runs/two --seeds 0,1 && "
-        "TOOL/train.py --resume runs/one --total-steps 300 && TOOL/export.py --run-dir runs/one --output out/model && "
-        "TOOL/evaluate.py --run-dir runs/one --record film.gif",
+        "TOOL/train.py --resume runs/one --total-steps 300 --import-here && "
+        "TOOL/export.py --run-dir runs/one --output out/model --import-here && "
+        "TOOL/evaluate.py --run-dir runs/one --record film.gif --import-here",
         tmp_path,
     )
     assert (ended.returncode, ended.stderr) == (0, "")
