@@ -73,6 +73,17 @@ def test_environments_that_never_sample_need_no_more_in_a_checkpoint():
     assert env.get_state().keys() == {"episode", "actions"}
 
 
+def test_a_failed_replay_leaves_the_next_one_whole():
+    env = EpisodeReplay(gymnasium.make("CartPole-v1"), (0,))
+    env.reset()
+    observation = env.step(0)[0]
+    state = env.get_state()
+    with pytest.raises(AssertionError):
+        env.set_state({**state, "actions": np.array([0, 0, 7])})
+    np.testing.assert_array_equal(env.set_state(state), observation)
+    np.testing.assert_array_equal(env.get_state()["actions"], [0])
+
+
 def test_a_run_with_noise_of_spaces_resumes_exactly(tmp_path, caplog):
     train(tmp_path / "whole", "space", 1022, log_interval=100)
     train(tmp_path / "run", "space", 504, log_interval=100)

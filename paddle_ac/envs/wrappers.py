@@ -228,7 +228,7 @@ class EpisodeReplay(SeededEpisodes):
     def __init__(self, env: Any, key: tuple[int, ...], seeds_globals: bool = False):
         super().__init__(env, key, seeds_globals)
         self._actions: list[Any] = []
-        self._num_replayed: int | None = None  # actions so far, while set_state has more to replay
+        self._num_replayed: int | None = None  # actions so far, between calls of set_state for one replay
 
     def reset(self, *, seed: int | None = None, options: dict | None = None) -> tuple[Any, dict]:
         """Begin the next episode, as ``SeededEpisodes``. Going back to an episode does not repeat its ``options``."""
@@ -262,19 +262,20 @@ class EpisodeReplay(SeededEpisodes):
             the observation there; ``None`` if a part of the episode is left: call again with the same state.
         """
         deadline = time.monotonic() + REPLAY_SECONDS
-        if self._num_replayed is None:
+        num_replayed = self._num_replayed
+        if num_replayed is None:
             self._episode = state["episode"] - 1
             for space, generator in zip(self._spaces, state.get("spaces", self._seeded_spaces), strict=True):
                 space.np_random.bit_generator.state = generator
             self._samples = "spaces" in state
             observation, _ = self.reset()
-            self._num_replayed = 0
-        for action in state["actions"][self._num_replayed :]:
+            num_replayed = 0
+        self._num_replayed = None  # after a replay that fails, the next one starts from the beginning
+        for index, action in enumerate(state["actions"][num_replayed:], num_replayed):
             if time.monotonic() > deadline:
+                self._num_replayed = index
                 return None
             observation = self.step(action)[0]
-            self._num_replayed += 1
-        self._num_replayed = None
         return observation
 
     def skip(self, state: dict[str, Any]) -> None:
