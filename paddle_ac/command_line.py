@@ -204,26 +204,36 @@ def exit_codes() -> Iterator[Interrupt]:
     Ctrl-C, SIGTERM or SIGHUP, also if nothing was left to be stopped.
     """
     escape_output()
-    with interrupts() as interrupt, _output_written():
+    with interrupts() as interrupt:
         try:
-            yield interrupt
-            if interrupt.is_set():
-                raise KeyboardInterrupt
-        except BrokenPipeError:
-            sys.exit(141)
-        except (ConfigError, CheckpointError) as error:
-            _exit(2, _printable(str(error)))
-        except (VecEnvError, NonFiniteError, ExportError) as error:
-            _exit(1, error)
-        except OSError as error:  # a full disk, no right to write
-            _exit(
-                1,
-                f"{error.filename}: {error.strerror}" if error.filename and error.strerror else error.strerror or error,
-            )
-        except MemoryError as error:
-            _exit(1, f"out of memory: {error}" if str(error) else "out of memory")
+            with _output_written(), _named_errors(), interrupt.at_once():
+                yield interrupt
+                if interrupt.is_set():
+                    raise KeyboardInterrupt
         except KeyboardInterrupt:
             sys.exit(interrupt.exit_code)
+
+
+@contextmanager
+def _named_errors() -> Iterator[None]:
+    """End with one line and an exit code after an error that has a name."""
+    try:
+        yield
+    except BrokenPipeError:
+        sys.exit(141)
+    except (ConfigError, CheckpointError) as error:
+        _exit(2, _printable(str(error)))
+    except (VecEnvError, NonFiniteError, ExportError) as error:
+        _exit(1, error)
+    except OSError as error:  # a full disk, no right to write
+        reason = error.strerror or error
+        _exit(1, f"{error.filename}: {reason}" if error.filename else reason)
+    except MemoryError as error:
+        _exit(1, f"out of memory: {error}" if str(error) else "out of memory")
+    except (ImportError, RuntimeError) as error:
+        if "failed to map segment" not in str(error):  # the C library's words for a library that memory has no room for
+            raise
+        _exit(1, f"out of memory: {shortened(str(error))}")
 
 
 @contextmanager
@@ -245,6 +255,9 @@ def _output_written() -> Iterator[None]:
                 if isinstance(error, BrokenPipeError):
                     sys.exit(141)
                 _exit(1, error.strerror or error)
+        except KeyboardInterrupt:  # nobody reads it, and the interpreter would wait for that again
+            _discard_output(sys.stdout)
+            raise
         finally:
             try:
                 sys.stderr.flush()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import functools
 import logging
@@ -29,9 +30,11 @@ _importing = threading.RLock()
 def start_command() -> None:
     """Prepare the process of a command: the first statement of every tool, before its imports.
 
-    A stop signal ends the command at once with exit code 128 + its number: there is nothing to lose yet. Standard
-    streams that are closed are opened on the null device, so that no file of a run gets their descriptors.
+    A stop signal ends the command at once with exit code 128 + its number: there is nothing to lose yet. While the
+    interpreter is torn down, after the last line of the command, stop signals are ignored. Standard streams that are
+    closed are opened on the null device, so that no file of a run gets their descriptors.
     """
+    atexit.register(_ignore_stop_signals)  # the first function registered is the last one called
     for number in STOP_SIGNALS:
         if not is_ignored(number):
             signal.signal(number, lambda number, _: os._exit(128 + number))
@@ -40,8 +43,14 @@ def start_command() -> None:
             stream = open(os.devnull, mode)  # noqa: SIM115 (for as long as the process lives)
             os.set_inheritable(stream.fileno(), True)
             setattr(sys, name, stream)
-    with _signals_held():  # NumPy's threads keep this mask: only the main thread receives stop signals
+    with stop_signals_held():  # NumPy's threads keep this mask: only the main thread receives stop signals
         import numpy  # noqa: F401
+
+
+def _ignore_stop_signals() -> None:
+    """Keep the command's exit code: from here on Python would restore the default action, which kills the process."""
+    for number in STOP_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
 
 
 def escape_output() -> None:
@@ -64,12 +73,12 @@ def imports_contained() -> Iterator[None]:
     broken installation. Handlers that the import installs are replaced by those before it. All three packages write
     into the home folder; where that is not possible, they get a temporary one for the length of the import.
     """
-    with _importing, _signals_held(), _signal_actions_kept(), _writable_home():
+    with _importing, stop_signals_held(), _signal_actions_kept(), _writable_home():
         yield
 
 
 @contextmanager
-def _signals_held() -> Iterator[None]:
+def stop_signals_held() -> Iterator[None]:
     """Deliver stop signals to this thread at the end of the block."""
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import resource
 import runpy
 import signal
 import subprocess
@@ -289,6 +290,21 @@ def test_that_an_environment_has_no_pictures_is_said_with_its_name_once(capsys, 
         capsys, "evaluate.py", "--run-dir", str(tmp_path / "run"), "--record", str(tmp_path / "episode.gif")
     )
     assert code == 2 and errors == f"error: environment {env!r} has no pictures: its render modes are []\n"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="RLIMIT_AS")
+def test_a_library_without_room_in_memory_is_one_line(tmp_path):
+    limit = 300 * 2**20
+    ended = subprocess.run(
+        [sys.executable, str(TOOLS / "train.py"), "--total-steps=100"],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"},
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit)),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    last_line = ended.stderr.splitlines()[-1]
+    assert ended.returncode == 1 and last_line.startswith("error: out of memory: ") and "Traceback" not in ended.stderr
 
 
 INTERRUPTED_IMPORT = """

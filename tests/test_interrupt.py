@@ -12,6 +12,8 @@ import threading
 import pytest
 
 import paddle_ac
+from paddle_ac.command_line import exit_codes
+from paddle_ac.errors import ConfigError
 from paddle_ac.process import STOP_SIGNALS, imports_contained
 from paddle_ac.training import interrupt as interrupt_module
 from paddle_ac.training import plotting
@@ -132,6 +134,48 @@ def test_a_signal_while_environments_are_made_leaves_no_folder(capsys, tmp_path,
     monkeypatch.setattr("paddle_ac.training.train.settle_vec", lambda config: send(number))
     code, output, errors = run_main(capsys, "train.py", *QUICK_FLAGS, f"--run-dir={tmp_path / 'run'}")
     assert (code, output, errors) == (128 + number, "", "") and not (tmp_path / "run").exists()
+
+
+@every_signal
+def test_a_signal_while_an_error_is_printed_ends_the_command_with_its_code(capsys, number):
+    class InterruptingError(ConfigError):
+        def __str__(self) -> str:
+            send(number)
+            return ""
+
+    with pytest.raises(SystemExit) as ended, exit_codes():
+        raise InterruptingError
+    assert ended.value.code == 128 + number and capsys.readouterr().err == ""
+
+
+# An object that dies with its module: after Python has restored the default actions of signals.
+INTERRUPTED_END = """
+import os, sys
+
+class Last:
+    def __del__(self, kill=os.kill, pid=os.getpid(), number=int(os.environ["SIGNAL"])):
+        print("sent", flush=True)
+        kill(pid, number)
+
+last = Last()
+"""
+
+
+@every_signal
+def test_a_signal_while_the_interpreter_ends_keeps_the_exit_code(tmp_path, number):
+    (tmp_path / "sitecustomize.py").write_text(INTERRUPTED_END)
+    ended = subprocess.run(
+        [sys.executable, str(ROOT / "tools" / "plot.py"), "nowhere"],
+        env={
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path]),
+            "SIGNAL": str(int(number)),
+        },
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert (ended.returncode, ended.stdout) == (2, "sent\n") and ended.stderr.startswith("error: ")
 
 
 def test_training_from_python_restores_the_users_handlers(tmp_path, monkeypatch):

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from paddle_ac.process import STOP_SIGNALS, is_ignored
+from paddle_ac.process import STOP_SIGNALS, is_ignored, stop_signals_held
 
 SECONDS_ALIKE = 2.0  # signals that follow the first one so soon are the same request: of a terminal, and of a parent
 
@@ -100,11 +100,13 @@ def interrupts() -> Iterator[Interrupt]:
     before = {number: signal.getsignal(number) for number in STOP_SIGNALS if not is_ignored(number)}
     try:
         _active = interrupt
-        for number in before:
-            signal.signal(number, interrupt.handle)
+        with interrupt.deferred():
+            for number in before:
+                signal.signal(number, interrupt.handle)
         yield interrupt
     finally:
-        for number, handler in before.items():
-            if handler is not None:  # one that was not installed from Python stays replaced
-                signal.signal(number, handler)
-        _active = None
+        with stop_signals_held():  # one that arrives here finds all handlers restored
+            for number, handler in before.items():
+                if handler is not None:  # one that was not installed from Python stays replaced
+                    signal.signal(number, handler)
+            _active = None
