@@ -1229,7 +1229,7 @@ class WorkerProcess:
         process_class: Any = _ForkServerProcess if context == "forkserver" else _SpawnProcess
         arguments = (target, workers_end, arguments, _in_main_thread(), leads_group)
         self.process = process_class(target=_run_worker, args=arguments, name=name, daemon=False)
-        with _without_interrupts():
+        with _without_stop_signals():
             self.process.start()
         workers_end.close()
         # At the end of this process, before multiprocessing waits for its children; or if nobody holds this object.
@@ -1367,6 +1367,10 @@ class _SpawnProcess(multiprocessing.context.SpawnProcess):
         return _SpawnPopen(process)
 
 
+# A worker that leads a group does not see those that are sent to its parent's group; the parent decides what follows.
+_GROUP_SIGNALS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
+
+
 def _run_worker(
     target: Callable[..., None], channel: Channel, arguments: tuple, from_main_thread: bool, leads_group: bool
 ) -> None:
@@ -1375,6 +1379,10 @@ def _run_worker(
     if leads_group:
         os.setpgid(0, 0)
         signal.signal(signal.SIGTTOU, signal.SIG_IGN)  # a group in the background may still print
+        for number in _GROUP_SIGNALS:  # one that has arrived before was for the parent's group
+            signal.signal(number, signal.signal(number, signal.SIG_IGN))
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _GROUP_SIGNALS)
     _end_with_parent(from_main_thread, leads_group)
     _silence_gym_notice()
     seed_global_generators(None)  # a fork server hands the same state to all
@@ -1546,12 +1554,15 @@ def signals_held(*numbers: int) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _without_interrupts() -> Iterator[None]:
-    """A process started here never sees Ctrl-C, not even as its interpreter starts; the parent sees it afterwards."""
+def _without_stop_signals() -> Iterator[None]:
+    """A process started here sees no stop signal while its interpreter starts; the parent sees it afterwards.
+
+    It never sees Ctrl-C, and ``_run_worker`` lets it see the others.
+    """
     if hasattr(signal, "pthread_sigmask"):
         # It is started with the first process otherwise, and lets SIGINT through from there on.
         multiprocessing.resource_tracker.ensure_running()
-    with signals_held(signal.SIGINT):
+    with signals_held(signal.SIGINT, *_GROUP_SIGNALS):
         yield
 
 

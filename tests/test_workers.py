@@ -374,6 +374,34 @@ def test_a_process_that_an_environment_started_ends_when_the_training_is_killed(
     assert not psutil.wait_procs([process], timeout=5)[1]
 
 
+# Sends a signal to the process group while the interpreter of a worker, or of the fork server, starts.
+SIGNALLED_START = """
+import os, signal, sys
+if any(start in " ".join(sys.orig_argv) for start in ("import spawn_main", "forkserver import main")):
+    os.killpg(0, int(os.environ["SIGNAL"]))
+"""
+
+
+@CONTEXTS
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
+def test_workers_that_start_ignore_signals_to_the_group_of_their_parent(tmp_path, context, number):
+    (tmp_path / "sitecustomize.py").write_text(SIGNALLED_START)
+    script = f"""
+        import signal
+        arrived = set()
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, lambda number, _: arrived.add(int(number)))
+        from multiprocessing_env import SubprocVecEnv
+        from tests.environments import Counting
+        with SubprocVecEnv([Counting], context={context!r}) as envs:
+            envs.reset()
+            print(arrived)
+    """
+    paths = os.pathsep.join([str(tmp_path), *sys.path])
+    env = {**os.environ, "PYTHONPATH": paths, "SIGNAL": str(int(number))}
+    assert run_script(script, env=env, start_new_session=True) == f"{{{int(number)}}}\n"
+
+
 def test_workers_end_with_a_script_that_does_not_close_them():
     script = """
         import os
