@@ -328,7 +328,7 @@ class A2CConfig(SynchronousRolloutConfig):
     algo: Literal["a2c"] = "a2c"
 
     num_steps: int = field(
-        "algorithm", 8, "rollout length T: steps of each environment between two updates (measured)", ge=1
+        "algorithm", 32, "rollout length T: steps of each environment between two updates (measured)", ge=1
     )
     gae_lambda: float = field(
         "algorithm", 0.95, "lambda of generalised advantage estimation (arXiv:1506.02438: 0.95)", ge=0, le=1
@@ -379,6 +379,7 @@ class TDActorCriticConfig(SynchronousRolloutConfig):
     num_envs: int = field("run", 1, "environments side by side (the tutorial: 1)", ge=1)
     num_steps: int = field("algorithm", 10, "steps between two updates (the tutorial: 10; 1 is fully online)", ge=1)
     gae_lambda: float = field("algorithm", 0.0, "0: one-step TD errors; more looks further", ge=0, le=1)
+    entropy_coef: float = field("algorithm", 0.01, "weight of the entropy bonus in the total (baselines: 0.01)", ge=0)
     optimizer: SynchronousOptimizer = field("optimizer", "adam", f"{_OPTIMIZERS} (the tutorial)")
     lr_schedule: Literal["constant", "linear", "step"] = field(
         "optimizer", "linear", "constant (the tutorial), linear to 0 over lr_decay_steps, or times lr_decay_factor"

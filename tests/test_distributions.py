@@ -218,6 +218,8 @@ def test_the_gradient_at_the_outputs_is_that_of_differences(space):
 
     def loss(outputs):
         actor, entropy, _ = distribution.loss_gradient(outputs, actions, advantages, np.float64(0.3))
+        if isinstance(space, Box):  # no bonus for a deviation beyond half the range
+            entropy -= np.maximum(np.split(outputs, 2, axis=1)[1], 0).sum()
         return actor - 0.3 * entropy
 
     *_, gradient = distribution.loss_gradient(outputs, actions, advantages, np.float32(0.3))
@@ -226,6 +228,19 @@ def test_the_gradient_at_the_outputs_is_that_of_differences(space):
         step[place] = 1e-6
         slope = (loss(outputs + step) - loss(outputs - step)) / 2e-6
         assert gradient[place] == pytest.approx(slope, rel=1e-3, abs=1e-4)
+
+
+def test_entropy_bonus_widens_a_gaussian_no_further_than_half_the_range_of_its_box():
+    box = Box(np.float32([100, -np.inf]), np.float32([200, np.inf]))
+    distribution = action_distribution(box)
+    for log_std, bonus in ((-0.1, [-0.3, -0.3]), (0.1, [0, -0.3])):
+        outputs = np.float32([[0, 0, log_std, log_std]])
+        actions = distribution.mode(outputs)
+        _, _, gradient = distribution.loss_gradient(outputs, actions, np.zeros(1, np.float32), np.float32(0.3))
+        np.testing.assert_allclose(gradient[0, 2:], bonus, rtol=1e-6)
+        tensor = paddle.to_tensor(outputs, stop_gradient=False)
+        (-0.3 * Gaussian(tensor, ActionScale(box)).entropy()).sum().backward()
+        np.testing.assert_allclose(tensor.grad.numpy(), gradient, rtol=1e-6)
 
 
 def test_extreme_logits_of_a_switch_give_finite_and_right_numbers():

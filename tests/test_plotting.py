@@ -403,7 +403,7 @@ def test_the_command_draws_what_it_is_told(tmp_path, monkeypatch, capsys):
         (["nowhere"], "there is no folder nowhere"),
         (["empty"], "there is no run in empty"),
         (["notes.txt"], "there is no run in notes.txt"),
-        (["unbegun"], "cannot read unbegun/progress.csv: No such file or directory"),
+        (["unbegun"], "unbegun/progress.csv: No such file or directory"),
         (["damaged"], "damaged/progress.csv is damaged: could not convert"),
         (["pointless"], "no run has a point of charts/episode_return yet"),
         (["strange"], "strange/config.yaml: unknown algorithm 'dqn'"),

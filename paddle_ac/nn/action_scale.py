@@ -24,6 +24,8 @@ class ActionScale:
         num_actions: A, numbers in an action.
         centre: ``[*action_space.shape]`` float32, the action that 0 is mapped to.
         half_range: ``[*action_space.shape]`` float32, half the distance of the bounds, or 1 where one is missing.
+        largest_log_std: ``[A]`` float32, up to which more noise makes other actions: 0 (half the range) in a dimension
+            with two bounds, infinite in one that lacks a bound.
     """
 
     def __init__(self, action_space: Any):
@@ -33,6 +35,7 @@ class ActionScale:
         bounded = (self.low > -UNBOUNDED) & (self.high < UNBOUNDED) & (self.low < self.high)
         low, high = np.where(bounded, self.low, -1), np.where(bounded, self.high, 1)
         self.half_range = high / 2 - low / 2
+        self.largest_log_std = np.where(bounded, np.float32(0), np.float32(np.inf)).ravel()
         self.centre = np.where(bounded, low / 2 + high / 2, np.clip(np.float32(0), self.low, self.high))
 
     @property

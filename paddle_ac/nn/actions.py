@@ -184,14 +184,19 @@ class GaussianActions:
     def loss_gradient(
         self, outputs: np.ndarray, actions: np.ndarray, advantages: np.ndarray, entropy_coef: np.float32
     ) -> tuple[float, float, np.ndarray]:
-        """With ``z = (a - mean) / std``: ``-A * z / std`` at the means, ``A * (1 - z^2) - entropy_coef`` at log std."""
+        """With ``z = (a - mean) / std``: ``-A * z / std`` at the means, ``A * (1 - z^2) - entropy_coef`` at log std.
+
+        The entropy bonus ends at ``ActionScale.largest_log_std``. Beyond it, clipping turns most samples into the
+        bounds, and the bonus would widen the Gaussian without limit.
+        """
         means, log_stds = np.split(outputs, 2, axis=1)
         inverse_stds = np.exp(-log_stds)
         z = (self.scale.to_units(actions) - means) * inverse_stds
         log_probs = (-0.5 * z * z - log_stds - np.float32(0.5 * LOG_2_PI)).sum(axis=-1)
         entropy = float(np.sum(log_stds + np.float32(0.5 * (1 + LOG_2_PI))))
         weights = advantages[:, np.newaxis]
-        at_outputs = np.concatenate([-weights * z * inverse_stds, weights * (1 - z * z) - entropy_coef], axis=1)
+        bonus = entropy_coef * (log_stds < self.scale.largest_log_std)
+        at_outputs = np.concatenate([-weights * z * inverse_stds, weights * (1 - z * z) - bonus], axis=1)
         return -float(np.sum(log_probs * advantages)), entropy, at_outputs
 
     def describe(self, outputs: np.ndarray) -> dict[str, np.ndarray]:

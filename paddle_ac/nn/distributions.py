@@ -95,7 +95,9 @@ class Gaussian:
 
     def __init__(self, outputs: paddle.Tensor, scale: ActionScale):
         self.means, self.log_stds = paddle.chunk(outputs, 2, axis=-1)
-        self.centre, self.half_range = (paddle.to_tensor(array.ravel()) for array in (scale.centre, scale.half_range))
+        self.centre, self.half_range, self.largest_log_std = (
+            paddle.to_tensor(array.ravel()) for array in (scale.centre, scale.half_range, scale.largest_log_std)
+        )
 
     def log_prob(self, actions: paddle.Tensor) -> paddle.Tensor:
         """Log-density ``[B]`` in units of ``ActionScale``, of actions ``[B, *action_space.shape]`` of the Box."""
@@ -104,7 +106,9 @@ class Gaussian:
         return (-0.5 * z.square() - self.log_stds - 0.5 * LOG_2_PI).sum(axis=-1)
 
     def entropy(self) -> paddle.Tensor:
-        return (self.log_stds + 0.5 * (1 + LOG_2_PI)).sum(axis=-1)
+        """Entropy ``[B]`` of the density, without a gradient beyond ``ActionScale.largest_log_std``."""
+        log_stds = paddle.where(self.log_stds < self.largest_log_std, self.log_stds, self.log_stds.detach())
+        return (log_stds + 0.5 * (1 + LOG_2_PI)).sum(axis=-1)
 
 
 class SquashedGaussian:
