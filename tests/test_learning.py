@@ -28,6 +28,7 @@ def trained(env_fn, total_steps: int, **changes) -> A2C:
         "lr_schedule": "constant",
         "gamma": 0.5,
         "entropy_coef": 0.01,
+        **({} if changes.get("algo") == "reinforce" else {"num_steps": 8}),
         **changes,
     }
     envs = DummyVecEnv([env_fn] * 8)
@@ -118,7 +119,7 @@ def test_defaults_of_a2c_learn_in_a_box_far_from_0():
     """The middle of the Box at every step returns about -6.7."""
     with DummyVecEnv([lambda: Aiming(100, 200)] * 8) as envs:
         envs.seed(0)
-        agent = A2C(make_config({"algo": "a2c", "total_steps": 40_000}), envs)
+        agent = A2C(make_config({"algo": "a2c", "total_steps": 100_000}), envs)
         while not agent.is_done:
             agent.update()
         assert evaluate(agent.policy, envs, 40, max_steps=20).mean() > -2
