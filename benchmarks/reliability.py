@@ -68,6 +68,8 @@ def measure(config: RunConfig, episodes: int) -> dict[str, Any]:
     """Train one run in a temporary folder; its row of the table."""
     with tempfile.TemporaryDirectory() as folder:
         trained = train(config, f"{folder}/run", progress=False)
+        if trained["stopped_by"] != "total_steps":
+            raise KeyboardInterrupt
         returns = {model: evaluate_run(f"{folder}/run", model, episodes)["mean_return"] for model in MODELS}
     run = {name: getattr(config, name) for name in ("algo", "env", "seed", "total_steps")}
     return {**run, **returns, "train_seconds": trained["train_seconds"]}

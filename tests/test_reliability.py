@@ -60,3 +60,10 @@ def test_runs_of_a_file_are_not_measured_again_and_failures_are_counted(reliabil
     assert lines[-2].startswith("  best: 2 of 2 below 1000, worst ") and lines[-1].startswith(
         "latest: 2 of 2 below 1000"
     )
+
+
+def test_an_interrupted_run_is_no_result(reliability, monkeypatch, tmp_path):
+    monkeypatch.setattr(reliability, "train", lambda *_, **__: {"stopped_by": "interrupt", "train_seconds": 1.0})
+    with pytest.raises((SystemExit, KeyboardInterrupt)):
+        reliability.main(["--seeds=0", "--fail-below=475", f"--csv={tmp_path / 'runs.csv'}"])
+    assert not (tmp_path / "runs.csv").exists()
