@@ -33,7 +33,11 @@ def blas_threads() -> set[int]:
 
 
 @pytest.fixture(autouse=True)
-def two_threads():
+def two_threads(monkeypatch):
+    """The user's setting, without the limits of agents that other tests of this process have left open."""
+    gc.collect()
+    monkeypatch.setattr(BlasThreadLimit, "_limits", [])
+    monkeypatch.setattr(BlasThreadLimit, "_libraries", [])
     with threadpool_limits(2, user_api="blas"):
         yield
         assert blas_threads() == {2}
