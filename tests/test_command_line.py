@@ -397,7 +397,7 @@ def test_environments_of_a_module_in_the_current_folder(tmp_path):
         ("train.py", "--env=walks:Walk-v0", "--vec=subproc", "--total-steps=100", "--eval-episodes=1", "--run-dir=run"),
         ("train.py", "--env=walks:Walk-v0", "--seeds=0", "--total-steps=100", "--eval-episodes=1", "--run-dir=repeats"),
         ("evaluate.py", "--run-dir=run", "--episodes=1", "--import-here"),
-        ("train.py", "--resume=run", "--total-steps=200", "--import-here"),
+        ("train.py", "--resume=run", "--total-steps=600", "--import-here"),
     ):
         command = [sys.executable, str(TOOLS / tool), *flags]
         ended = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)

@@ -60,7 +60,7 @@ for space_name, spaces in SPACES.items():
         f"test/{space_name}-v0", Sampling, kwargs={"observation_space": spaces[0], "action_space": spaces[1]}
     )
 
-SMALL = {"algo": "a2c", "hidden_sizes": (8, 6), "vec": "serial"}
+SMALL = {"algo": "a2c", "hidden_sizes": (8, 6), "vec": "serial", "normalize_observations": False}
 CASES = {
     "discrete": {**SMALL, "env": "CartPole-v1"},
     "no hidden layer": {**SMALL, "env": "CartPole-v1", "hidden_sizes": ()},
@@ -255,7 +255,18 @@ def test_the_checkpoint_that_was_asked_for_is_exported(tmp_path):
     latest = dict(paddle_ac.load(run).policy.parameter_arrays())
     latest["actor_head.bias"] = latest["actor_head.bias"] + 1000 * np.array([1, -1], np.float32)
     algorithm = {"parameters": latest, "env_steps": 5, "encoder": {}}
-    save_checkpoint(RunFolder(Path(run)).latest, {"algo": "a2c", "algorithm": algorithm})
+    state = {
+        "algo": "a2c",
+        "algorithm": algorithm,
+        "logger": {"pending": {}, "progress_bytes": 0, "visualdl_bytes": 0},
+        "train_seconds": 0.0,
+        "episodes": 0,
+        "recent_returns": [],
+        "last_point": [0, 0, 0.0],
+        "best": None,
+        "evaluated": 0,
+    }
+    save_checkpoint(RunFolder(Path(run)).latest, state)
     for checkpoint, env_steps, shift in (("best", 1234, 0), ("latest", 5, 1000)):
         assert export_run(run, "pdparams", checkpoint)["env_steps"] == env_steps
         bias = paddle.load(f"{run}/export/model.pdparams")["actor_head.bias"].numpy()
@@ -284,7 +295,7 @@ def test_the_tool_prints_the_difference_and_nothing_else(tmp_path, export_format
         (["--run-dir", "nowhere"], "there is no run folder nowhere"),
         (["--run-dir", "."], ". is not a run folder"),
         (["--run-dir", "run", "--format", "tflite"], "must be paddle or onnx or pdparams, got 'tflite'"),
-        (["--run-dir", "run", "--checkpoint", "latest"], "there is no checkpoint run/checkpoints/latest.safetensors"),
+        (["--run-dir", "run", "--checkpoint", "latest"], "run/checkpoints/latest.safetensors"),
         (["--run-dir", "run", "--output", "run"], "run is a folder: name the files in it, as run/model"),
         (["--run-dir", "run", "--formt", "onnx"], "did you mean '--format'?"),
     ],
