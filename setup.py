@@ -7,7 +7,7 @@ ONNX = ["onnx>=1.16", "onnxruntime>=1.17", "paddle2onnx>=2.1; python_version < '
 
 setup(
     name="paddle-ac",
-    version="0.1.0",
+    version="0.2.0.dev0",
     description="The actor-critic family on PaddlePaddle",
     license="Apache-2.0",
     python_requires=">=3.10",

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from paddle_ac.errors import CheckpointError, ConfigError, NonFiniteError
     from paddle_ac.training.evaluate import evaluate_run
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"
 
 # VisualDL makes the root logger tell everything; the command line asks for more of ours.
 logging.getLogger(__name__).setLevel(logging.WARNING)
