@@ -203,8 +203,8 @@ class VectorEnvConfig(RunConfig):
     resume_episodes: Literal["replay", "new"] = field(
         "run",
         "replay",
-        "what --resume does with episodes that were running: replay them, which continues the run exactly, or begin "
-        "new ones, for environments that do not repeat themselves",
+        "what a resumed run does with episodes that were running: replay them, which continues the run exactly, or "
+        "begin new ones, for environments that do not repeat themselves",
     )
 
     @model_validator(mode="after")

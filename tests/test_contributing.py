@@ -97,7 +97,7 @@ def test_what_an_algorithm_remembers_beside_its_base_is_kept():
     exec("class Sketch(A2C):\n" + textwrap.indent(sketch, "    "), names)
     config = make_config({"algo": "a2c", "num_envs": 1, "vec": "serial", "hidden_sizes": (4,)})
     with names["Sketch"].from_config(config) as one, names["Sketch"].from_config(config) as other:
-        one.temperature = 0.25
+        one.temperature, other.temperature = 0.25, 1.0
         one.update()
         other.load_state_dict(one.state_dict())
         assert other.temperature == 0.25 and other.env_steps == one.env_steps

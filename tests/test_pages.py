@@ -69,7 +69,7 @@ def test_the_readmes_default_learns_cartpole_and_its_run_goes_on(ran):
     runs = ran["README.md"].folder / "runs"
     first_run = min(runs.glob("CartPole-v1-a2c-seed0-*"))
     assert json.loads((first_run / "summary.json").read_text())["eval_mean_return"] >= 475
-    assert json.loads((runs / "cartpole" / "summary.json").read_text())["env_steps"] == 200_000
+    assert json.loads((runs / "cartpole" / "summary.json").read_text())["env_steps"] >= 200_000
 
 
 def test_a_row_of_the_results_and_the_times_to_a_return_come_out_again(ran):

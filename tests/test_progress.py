@@ -83,7 +83,8 @@ def test_a_bar_that_fits_nowhere_is_in_its_shortest_format():
 def test_in_a_terminal_every_line_fits_and_ends_with_the_whole_return(tmp_path, columns):
     outer, inner = pty.openpty()
     fcntl.ioctl(inner, termios.TIOCSWINSZ, struct.pack("HHHH", 30, columns, 0, 0))
-    flags = ("--env=gym:CartPole-v1", "--vec=serial", "--total-steps=3000", "--log-interval=300", "--eval-episodes=1")
+    flags = ("--env=gym:CartPole-v1", "--vec=serial", "--total-steps=3000", "--num-steps=5")
+    flags += ("--log-interval=300", "--eval-episodes=1")
     process = subprocess.Popen(
         [sys.executable, str(ROOT / "tools" / "train.py"), *flags, f"--run-dir={tmp_path / 'run'}"],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},

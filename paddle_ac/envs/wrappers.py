@@ -259,7 +259,7 @@ class EpisodeReplay(SeededEpisodes):
         that is stuck.
 
         Returns:
-            the observation there; ``None`` if a part of the episode is left: call again with the same state.
+            the observation there, or ``None`` if a part of the episode is left. Then call again with the same state.
         """
         deadline = time.monotonic() + REPLAY_SECONDS
         num_replayed = self._num_replayed

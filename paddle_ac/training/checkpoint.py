@@ -138,7 +138,7 @@ class PolicyState(_Schema):
     env_steps: Steps
     num_updates: Steps = 0  # A3C counts by worker
     parameters: Arrays
-    encoder: Arrays
+    encoder: Arrays = {}  # where nothing is normalised
 
 
 class RunState(_Schema):
