@@ -669,7 +669,7 @@ def test_the_cause_of_a_failure_comes_back_with_it():
 
 
 class Deprecated(Counting):
-    """Warns when it is made, and tells in which process that was."""
+    """Warns when it is made, and names the process."""
 
     def __init__(self):
         warnings.warn("made with an old interface", stacklevel=1)

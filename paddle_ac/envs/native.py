@@ -326,7 +326,7 @@ def make_same_step_envs(spec: gymnasium.envs.registration.EnvSpec, num_envs: int
     """The vectorised version that an environment's maker registered, with ``AutoresetMode.SAME_STEP``.
 
     Raises:
-        ConfigError: there is none, it can only begin anew in the step after, or it lacks registered wrappers.
+        ConfigError: there is none, it resets only in the step after, or it lacks registered wrappers.
     """
     entry_point = spec.vector_entry_point
     if entry_point is None:

@@ -135,7 +135,7 @@ class Logger:
     def resume(cls, folder: RunFolder, tags: tuple[str, ...], state: dict[str, Any]) -> Logger:
         """Resume from ``state_dict``: cut off what the files hold beyond that moment, because it comes again.
 
-        A file that is missing begins anew, with a warning: a run resumes from its checkpoint, not from its curves.
+        A missing file is started again, with a warning: a run resumes from its checkpoint, not from its curves.
 
         Raises:
             ConfigError: another process trains in the folder.
