@@ -515,7 +515,9 @@ def agent_with_stopping(name: str, **changes) -> A3C:
     return agent
 
 
-WITH_EITHER_LOCK = pytest.mark.parametrize("name", ["update lock", "moments' lock"])
+WITH_EITHER_LOCK = pytest.mark.parametrize(
+    "name", ["update lock", pytest.param("moments' lock", marks=pytest.mark.slow)]
+)
 
 
 @WITH_EITHER_LOCK
@@ -547,6 +549,7 @@ def test_stopping_a_run_waits_for_no_worker_that_holds_a_lock(name, caplog):
     assert all(np.isfinite(value).all() for value in state["parameters"].values())
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_a_command_whose_workers_are_stopped(tmp_path):
     flags = (
         "--algo=a3c",
@@ -607,6 +610,8 @@ def test_a_stopped_worker_is_named_during_an_evaluation():
         os.kill(agent._workers[1].process.pid, signal.SIGSTOP)
         envs = DummyVecEnv(training_env_fns(agent.config, 2))
         with envs, pytest.raises(WorkerTimeoutError, match="worker 1 made no step"):
+            while agent._with_a_message([1], 0):  # a worker whose report waits is not stuck
+                agent.update()
             evaluate(policy, envs, 10**6, max_steps=500, check=agent.check)
 
 

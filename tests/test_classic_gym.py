@@ -53,7 +53,7 @@ for name, kind in {"Unseeded": Unseeded, "FourResults": FourResults}.items():
     gym.register(f"{name}Limited-v0", kind, max_episode_steps=5)
 
 
-@pytest.mark.parametrize("vec", ["serial", "subproc"])
+@pytest.mark.parametrize("vec", ["serial", pytest.param("subproc", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", ["Unseeded", "FourResults"])
 def test_every_generation_trains_with_and_without_a_time_limit(tmp_path, vec, name):
     for suffix, length in {"": 7, "Limited": 5}.items():

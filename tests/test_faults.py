@@ -18,6 +18,7 @@ SHORT = {
 }
 
 
+@pytest.mark.slow
 def test_generated_cases_end_as_they_must():
     counts, failures = faults.run_campaign(seed=1, sizes=SHORT, algorithms=["a2c", "sac"])
     assert not failures, "\n".join(

@@ -90,6 +90,7 @@ def test_runs_go_on_where_they_were_stopped(repeats, tmp_path):
         resume_repeats(str(tmp_path / "run"), {"gamma": 0.5})
 
 
+@pytest.mark.slow
 def test_a_damaged_checkpoint_of_one_run_does_not_keep_the_others_from_going_on(tmp_path):
     quick_repeats(tmp_path / "run", [0, 7], total_steps=500)
     RunFolder(tmp_path / "run" / "seed-0").latest.write_bytes(b"damaged")
@@ -108,6 +109,7 @@ def test_fewer_steps_than_a_killed_run_has_reached_are_refused(tmp_path):
     assert (tmp_path / "run" / "repeats.yaml").read_text() == before
 
 
+@pytest.mark.slow
 def test_a_run_that_was_not_gone_on_with_is_no_longer_one_that_came_to_its_end(tmp_path, monkeypatch):
     """Ctrl-C right after the beginning: one run has reached the new end, and one has not been taken up."""
     quick_repeats(tmp_path / "run", [0, 7], total_steps=1510)
@@ -126,6 +128,7 @@ def test_a_run_that_was_not_gone_on_with_is_no_longer_one_that_came_to_its_end(t
     assert told.splitlines()[2].endswith("1,520  not gone on with") and told.endswith(f"--resume {tmp_path / 'run'}")
 
 
+@pytest.mark.slow
 def test_the_progress_bar_moves_at_every_point_and_begins_where_the_runs_are(tmp_path, monkeypatch):
     bars = []
 
@@ -184,11 +187,11 @@ WORKERS = ("--vec=subproc", "--num-workers=2")
 @pytest.mark.parametrize(
     "how,send,flags",
     [
-        (signal.SIGINT, os.kill, WORKERS),
-        (signal.SIGTERM, os.kill, WORKERS),
+        pytest.param(signal.SIGINT, os.kill, WORKERS, marks=pytest.mark.slow),
+        pytest.param(signal.SIGTERM, os.kill, WORKERS, marks=pytest.mark.slow),
         (signal.SIGINT, os.killpg, WORKERS),
         (signal.SIGTERM, os.killpg, ("--vec=serial",)),
-        (signal.SIGHUP, os.killpg, ("--vec=serial",)),
+        pytest.param(signal.SIGHUP, os.killpg, ("--vec=serial",), marks=pytest.mark.slow),
     ],
     ids=["SIGINT", "SIGTERM", "SIGINT to all, as a terminal does", "SIGTERM to all", "SIGHUP to all"],
 )

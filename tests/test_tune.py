@@ -102,6 +102,7 @@ def test_visualdl_shows_the_curves_and_hyper_parameters_of_all_trials(study):
     assert all("eval/mean_return" in row["metrics"] for row in rows)
 
 
+@pytest.mark.slow
 def test_a_trial_that_is_worse_than_the_others_is_given_up(tmp_path, monkeypatch):
     """Five trials of a good learning rate, then one that learns nothing: its evaluations are far below the median."""
     told = []
