@@ -764,7 +764,7 @@ class SubprocVecEnv(VecEnv):
         self._waiting = False
         dones = self._dones.copy()
         if any(infos):  # which is cheaper than to look for dones
-            for index in np.flatnonzero(dones).tolist():
+            for index in dones.nonzero()[0].tolist():
                 self.reset_infos[index] = dict(infos[index]["reset_info"])
         return self._observations.copy(), self._rewards.copy(), dones, infos
 
@@ -1064,8 +1064,9 @@ class Channel:
             EOFError: the other end is gone; ``ConnectionError`` if it went with messages unread.
             pickle.UnpicklingError: the message refers to something that cannot be imported here.
         """
-        deadline = None if timeout is None else time.monotonic() + timeout
-        kind = self._first_byte(deadline)
+        began = time.monotonic()
+        deadline = None if timeout is None else began + timeout
+        kind = self._first_byte(began, deadline)
         if kind == b"N":
             return None
         if not kind:
@@ -1089,11 +1090,10 @@ class Channel:
         self._selector.close()
         self._socket.close()
 
-    def _first_byte(self, deadline: float | None) -> bytes:
+    def _first_byte(self, began: float, deadline: float | None) -> bytes:
         """The beginning of the next message; nothing if the other end is gone."""
-        began = time.perf_counter()
         try:
-            while self._soon and time.perf_counter() - began < SOON:
+            while self._soon and time.monotonic() - began < SOON:
                 try:
                     return self._socket.recv(1)
                 except BlockingIOError:
@@ -1103,7 +1103,7 @@ class Channel:
                 with contextlib.suppress(BlockingIOError):
                     return self._socket.recv(1)
         finally:
-            self._soon = CAN_YIELD and time.perf_counter() - began < SOON
+            self._soon = CAN_YIELD and time.monotonic() - began < SOON
 
     def _receive(self, num_bytes: int, deadline: float | None) -> bytearray:
         received = bytearray(num_bytes)
@@ -1682,7 +1682,8 @@ class _EnvGroup:
         rewards: list[float] = []
         dones: list[bool] = []
         infos: list[dict] = []
-        observations, convert = self.observations, self.convert
+        observations, convert, ndarray = self.observations, self.convert, np.ndarray
+        shape, dtype = convert.shape, convert.accepted_dtype
         if actions.ndim == 1 and actions.dtype.kind in "iu":
             actions = actions.tolist()  # environments check and index with Python's integers much faster
         with _StepsInTurn(self.first_index, actions, infos) as call:
@@ -1704,7 +1705,9 @@ class _EnvGroup:
                     observation = self._reset_env(position)
                     call.operation = "step"
                     info["reset_info"] = dict(self.reset_infos[position])
-                observations[len(infos)] = convert(observation)
+                if type(observation) is not ndarray or observation.dtype is not dtype or observation.shape != shape:
+                    observation = convert(observation)  # called only if needed: a call costs more than this test
+                observations[len(infos)] = observation
                 rewards.append(float(reward))
                 dones.append(done)
                 infos.append(info)
@@ -1789,12 +1792,16 @@ class ObservationConverter:
     Attributes:
         shape: of an observation.
         dtype: of an observation.
+        accepted_dtype: dtype of the arrays of the right shape that are returned as they are; ``None`` if ranges are
+            checked.
     """
 
     def __init__(self, space: Any):
-        self.shape, self.dtype = tuple(space.shape), np.dtype(space.dtype)
+        # A space that another process sent has a copy of NumPy's dtype object. Arrays have NumPy's own, so that they can
+        # be compared by identity, which is faster.
+        self.shape, self.dtype = tuple(space.shape), np.dtype(np.dtype(space.dtype).str)
         self.low, self.high = _integer_bounds(space, self.dtype)
-        self._is_unchecked = self.low is None
+        self.accepted_dtype = self.dtype if self.low is None else None
         self._is_discrete = space_kind(space) == "Discrete"
 
     def __call__(self, observation: Any) -> np.ndarray:
@@ -1810,7 +1817,7 @@ class ObservationConverter:
             TypeError: numbers of another kind, such as floats for a space of integers.
             ValueError: another shape, or a number outside the space.
         """
-        if self._is_unchecked and type(observation) is np.ndarray and observation.dtype is self.dtype:
+        if type(observation) is np.ndarray and observation.dtype is self.accepted_dtype:
             if observation.shape == self.shape:
                 return observation
         elif self._is_discrete and isinstance(observation, (int, np.integer)) and self.low <= observation <= self.high:
@@ -1823,12 +1830,7 @@ class ObservationConverter:
     def batch(self, observations: np.ndarray) -> np.ndarray:
         """Convert observations ``[N, *shape]``, as ``__call__``."""
         is_array = type(observations) is np.ndarray
-        if (
-            is_array
-            and self._is_unchecked
-            and observations.dtype is self.dtype
-            and observations.shape[1:] == self.shape
-        ):
+        if is_array and observations.dtype is self.accepted_dtype and observations.shape[1:] == self.shape:
             return observations
         array = np.asarray(observations)
         if array.shape[1:] != self.shape:
@@ -1837,7 +1839,7 @@ class ObservationConverter:
 
     def _convert(self, array: np.ndarray) -> np.ndarray:
         converted = cast_exactly(array, self.dtype, "observation", "observation space")
-        if not self._is_unchecked:
+        if self.accepted_dtype is None:
             outside = (converted < self.low) | (converted > self.high)
             if np.count_nonzero(outside):
                 value = converted[outside][0]
@@ -1936,11 +1938,19 @@ def set_env_attr(env: Any, name: str, value: Any) -> None:
 
 
 def _has_own_attribute(layer: Any, name: str) -> bool:
-    """Whether an attribute can be set on a layer itself, rather than on one that the layer forwards to."""
-    if name in getattr(layer, "__dict__", ()):
-        return True
-    in_class = getattr(type(layer), name, None)
-    return hasattr(type(layer), name) and not (isinstance(in_class, property) and in_class.fset is None)
+    """Whether an attribute can be set on a layer itself, rather than on one that the layer forwards to.
+
+    The attribute is not looked up in ``__dict__``: in Python 3.11, an object whose ``__dict__`` was once asked for is
+    slower from then on.
+    """
+    if hasattr(type(layer), name):
+        in_class = getattr(type(layer), name)
+        return not (isinstance(in_class, property) and in_class.fset is None)
+    try:
+        object.__getattribute__(layer, name)  # without __getattr__, which forwards
+    except AttributeError:
+        return False
+    return True
 
 
 def space_kind(space: Any) -> str | None:

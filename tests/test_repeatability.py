@@ -73,6 +73,23 @@ def test_environments_that_never_sample_need_no_more_in_a_checkpoint():
     assert env.get_state().keys() == {"episode", "actions"}
 
 
+class Undisturbed(Noisy):
+    """Attributes of an object whose ``__dict__`` was once asked for are slower in Python 3.11 and 3.12."""
+
+    @property
+    def __dict__(self):
+        raise AssertionError("__dict__ was asked for")
+
+
+def test_wrapping_an_environment_leaves_its_attributes_as_fast_as_they_were():
+    with DummyVecEnv([lambda: EpisodeReplay(Undisturbed(), (0,))]) as envs:
+        envs.reset()
+        envs.step([0])
+        envs.set_attr("level", 3)
+        envs.set_attr("level", 4)
+        assert envs.get_attr("level") == [4]
+
+
 def test_a_failed_replay_leaves_the_next_one_whole():
     env = EpisodeReplay(gymnasium.make("CartPole-v1"), (0,))
     env.reset()

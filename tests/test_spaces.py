@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import pickle
 
 import gymnasium
 import numpy as np
@@ -154,6 +155,12 @@ def test_the_environment_and_the_operation_are_named(make_vec_env, operation):
             envs.set_state({"0": episode, "1": episode})
     assert (failure.value.env_index, failure.value.operation) == (1, name)
     envs.close()
+
+
+def test_observations_need_no_conversion_after_a_space_was_sent_to_another_process():
+    convert = ObservationConverter(pickle.loads(pickle.dumps(Box(-1, 1, (2,), np.float32))))
+    observation = np.zeros(2, np.float32)
+    assert convert(observation) is observation and observation.dtype is convert.accepted_dtype
 
 
 def test_stacked_frames_are_converted_like_single_ones():

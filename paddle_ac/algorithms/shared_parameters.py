@@ -76,10 +76,11 @@ class SharedParameters:
 
     def __getstate__(self) -> dict[str, Any]:
         names = ("layout", "_shared", "_shared_statistics", "moments", "moments_lock")
-        return {name: self.__dict__[name] for name in names}
+        return {name: getattr(self, name) for name in names}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
+        for name, value in state.items():
+            setattr(self, name, value)
         self._make_views()
 
     @property
@@ -128,7 +129,8 @@ class SharedMoments:
         return {"_copies": self._copies, "_version": self._version}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
+        for name, value in state.items():
+            setattr(self, name, value)
         self._make_views()
 
     def read(self) -> dict[str, np.ndarray]:

@@ -11,7 +11,14 @@ from typing import Any
 import numpy as np
 from gymnasium.spaces import Box
 
-from multiprocessing_env import ObservationConverter, get_env_attr, reset_env, seed_global_generators, space_kind
+from multiprocessing_env import (
+    ObservationConverter,
+    env_layers,
+    get_env_attr,
+    reset_env,
+    seed_global_generators,
+    space_kind,
+)
 from paddle_ac.errors import ConfigError
 from paddle_ac.memory import require_memory
 
@@ -291,18 +298,17 @@ def _own_spaces(env: Any) -> list[Any]:
 
     A space that is an attribute of the environment's class is copied first: other environments sample from it too.
     """
-    innermost = getattr(env, "unwrapped", env)
+    layers = env_layers(env)
     for role in ("observation_space", "action_space"):
-        space = getattr(type(innermost), role, None)
-        if role not in vars(innermost) and hasattr(space, "sample"):
-            setattr(innermost, role, copy.deepcopy(space))
+        space = getattr(type(layers[-1]), role, None)
+        if hasattr(space, "sample") and getattr(layers[-1], role) is space:
+            setattr(layers[-1], role, copy.deepcopy(space))
     spaces: dict[int, Any] = {}
-    while env is not None:
+    for layer in layers:
         for role in ("observation_space", "action_space"):
-            for space in _leaves(getattr(env, role, None)):
+            for space in _leaves(getattr(layer, role, None)):
                 if isinstance(getattr(space, "np_random", None), np.random.Generator):
                     spaces[id(space)] = space
-        env = getattr(env, "__dict__", {}).get("env")
     return list(spaces.values())
 
 
