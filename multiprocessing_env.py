@@ -1797,7 +1797,7 @@ class ObservationConverter:
     """
 
     def __init__(self, space: Any):
-        # A space that another process sent has a copy of NumPy's dtype object. Arrays have NumPy's own, so that they can
+        # A space that another process sent has a copy of NumPy's dtype object. Arrays have NumPy's own, so they can
         # be compared by identity, which is faster.
         self.shape, self.dtype = tuple(space.shape), np.dtype(np.dtype(space.dtype).str)
         self.low, self.high = _integer_bounds(space, self.dtype)
