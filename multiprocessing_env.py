@@ -86,6 +86,7 @@ SOON = 1e-3
 CAN_YIELD = hasattr(os, "sched_yield")
 LONGEST_POLL = 1e6  # seconds; poll(2) takes at most 2**31 ms
 
+SLOW_START = 30.0  # seconds for making one environment, after which a warning says so
 KILL_TIMEOUT = 5.0  # seconds until the system has ended a process that was killed
 
 # The two messages of every step, for which a Channel needs a byte.
@@ -1996,7 +1997,15 @@ def _check_env_fns(env_fns: Sequence[Callable[[], Any]]) -> list[Callable[[], An
 
 def _make_env(env_fn: Callable[[], Any], index: int) -> Any:
     with EnvironmentCall(index, "__init__"):
-        env = env_fn()
+        # A process cannot end a call of its own, as a worker's can be ended after start_timeout; it can tell of it.
+        message = f"environment {index} is still being made after {SLOW_START:g} s"
+        notice = threading.Timer(SLOW_START, logging.getLogger(__name__).warning, [message])
+        notice.daemon = True
+        notice.start()
+        try:
+            env = env_fn()
+        finally:
+            notice.cancel()
         if any(kind.__module__.partition(".")[0] == "gym" for kind in type(getattr(env, "unwrapped", env)).__mro__):
             _restore_numpy_names_used_by_gym()
     return env

@@ -29,6 +29,7 @@ from paddle_ac.errors import ConfigError
 from paddle_ac.training.evaluate import evaluate_run
 from paddle_ac.training.train import train
 from tests.environments import Counting, Raising
+from tests.test_run import wait_until
 
 ROOT = Path(__file__).parent.parent
 BOTH = pytest.mark.parametrize("make_vec_env", [DummyVecEnv, SubprocVecEnv], ids=["dummy", "subproc"])
@@ -139,6 +140,17 @@ class Witness(Counting):
     def close(self):
         with open(self.path, "a") as file:
             file.write("closed\n")
+
+
+def test_an_environment_that_takes_long_to_make_is_named(monkeypatch, caplog):
+    monkeypatch.setattr("multiprocessing_env.SLOW_START", 0.01)
+
+    def make_slow_env():
+        wait_until(lambda: caplog.messages)
+        return Counting()
+
+    DummyVecEnv([make_slow_env]).close()
+    assert caplog.messages == ["environment 0 is still being made after 0.01 s"]
 
 
 @pytest.mark.parametrize(
