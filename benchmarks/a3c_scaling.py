@@ -33,6 +33,7 @@ from paddle_ac.algorithms.a3c_worker import UPDATES_PER_REPORT, A3CWorker
 from paddle_ac.algorithms.shared_parameters import ProcessLock
 from paddle_ac.config import make_config
 from paddle_ac.envs.make import training_env_fns
+from paddle_ac.learning import gradient
 
 PAPER = {1: 1.0, 2: 2.1, 4: 3.7, 8: 6.9, 16: 12.5}  # Mnih et al. 2016, table 2, A3C over seven Atari games
 
@@ -94,7 +95,7 @@ def phase_seconds(seconds: float) -> dict[str, float]:
         return call
 
     worker.network.act = timed("act", worker.network.act)  # type: ignore[method-assign]
-    worker.network.loss_gradient = timed("gradient", worker.network.loss_gradient)  # type: ignore[method-assign]
+    gradient.differentiate = timed("gradient", gradient.differentiate)
     worker.optimizer.step = timed("write", worker.optimizer.step)  # type: ignore[method-assign]
     for half in ("step_async", "step_wait"):
         setattr(envs, half, timed("environment", getattr(envs, half)))

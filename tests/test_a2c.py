@@ -11,11 +11,11 @@ import pytest
 from multiprocessing_env import DummyVecEnv
 from paddle_ac.algorithms.a2c import A2C
 from paddle_ac.config import make_config, read_yaml
-from paddle_ac.learning.losses import actor_critic_loss
 from paddle_ac.learning.returns import generalized_advantages, n_step_returns
-from paddle_ac.nn.distributions import Categorical
 from paddle_ac.nn.parameters import FlatParameters
 from tests.environments import RandomWalk
+from tests.paddle_distributions import Categorical
+from tests.paddle_losses import actor_critic_loss
 
 BASELINES = Path(__file__).parent.parent / "configs" / "a2c_baselines.yaml"
 

@@ -11,7 +11,7 @@ from gymnasium.spaces import Box, Discrete, MultiBinary, MultiDiscrete
 
 from paddle_ac.nn.action_scale import ActionScale
 from paddle_ac.nn.actions import action_distribution, clip_for, sample_categorical
-from paddle_ac.nn.distributions import Bernoulli, Categorical, Gaussian, MultiCategorical, make_distribution
+from tests.paddle_distributions import Bernoulli, Categorical, Gaussian, MultiCategorical, make_distribution
 
 LOGITS = np.array([1.5, -0.5, 0.25, 0.0, -2.0], np.float32)
 EXTREMES = np.array([[1e4, -1e4, 0], [-1e4, -1e4, -1e4], [1e4, 1e4, 1e4], [-1e4, 1e4, 1e4]], np.float32)
@@ -217,12 +217,13 @@ def test_the_gradient_at_the_outputs_is_that_of_differences(space):
     actions, advantages = distribution.sample(outputs, generator), generator.normal(size=4).astype(np.float32)
 
     def loss(outputs):
-        actor, entropy, _ = distribution.loss_gradient(outputs, actions, advantages, np.float64(0.3))
+        policy = distribution(outputs)
+        actor, entropy = -(policy.log_prob(actions) * advantages).sum(), policy.entropy().sum()
         if isinstance(space, Box):  # no bonus for a deviation beyond half the range
             entropy -= np.maximum(np.split(outputs, 2, axis=1)[1], 0).sum()
         return actor - 0.3 * entropy
 
-    *_, gradient = distribution.loss_gradient(outputs, actions, advantages, np.float32(0.3))
+    gradient = distribution(outputs).backward(actions, -advantages, -np.float32(0.3))
     for place in np.ndindex(outputs.shape):
         step = np.zeros(outputs.shape)
         step[place] = 1e-6
@@ -236,7 +237,7 @@ def test_entropy_bonus_widens_a_gaussian_no_further_than_half_the_range_of_its_b
     for log_std, bonus in ((-0.1, [-0.3, -0.3]), (0.1, [0, -0.3])):
         outputs = np.float32([[0, 0, log_std, log_std]])
         actions = distribution.mode(outputs)
-        _, _, gradient = distribution.loss_gradient(outputs, actions, np.zeros(1, np.float32), np.float32(0.3))
+        gradient = distribution(outputs).backward(actions, np.zeros(1, np.float32), -np.float32(0.3))
         np.testing.assert_allclose(gradient[0, 2:], bonus, rtol=1e-6)
         tensor = paddle.to_tensor(outputs, stop_gradient=False)
         (-0.3 * Gaussian(tensor, ActionScale(box)).entropy()).sum().backward()
@@ -246,10 +247,9 @@ def test_entropy_bonus_widens_a_gaussian_no_further_than_half_the_range_of_its_b
 def test_extreme_logits_of_a_switch_give_finite_and_right_numbers():
     distribution, outputs = action_distribution(MultiBinary(2)), np.array([[1e4, -1e4]], np.float32)
     assert distribution.sample(outputs, np.random.default_rng(0)).tolist() == [[1, 0]]
-    loss, entropy, gradient = distribution.loss_gradient(
-        outputs, np.array([[1, 0]]), np.ones(1, np.float32), np.float32(1)
-    )
-    assert loss == 0 and entropy == 0 and not gradient.any()
+    policy, actions = distribution(outputs), np.array([[1, 0]])
+    assert policy.log_prob(actions) == 0 and policy.entropy() == 0
+    assert not policy.backward(actions, -np.ones(1, np.float32), -np.float32(1)).any()
 
 
 def test_only_the_actions_of_a_box_are_clipped():

@@ -1,14 +1,22 @@
-"""The actor-critic loss: its value from the formula, its gradient from differences and in closed form."""
+"""The losses: values from their formulas, gradients from finite differences and in closed form."""
 
 from __future__ import annotations
 
 import numpy as np
-import paddle
 import pytest
 import scipy.special
 
-from paddle_ac.learning.losses import actor_critic_loss
-from paddle_ac.nn.distributions import Categorical
+from paddle_ac.losses.actor_critic import ActorCriticLoss, Targets
+from paddle_ac.losses.policy_gradient import policy_gradient
+from paddle_ac.losses.sac import (
+    actor_loss,
+    minimum,
+    soft_bellman_residual,
+    soft_bellman_targets,
+    temperature_loss,
+)
+from paddle_ac.losses.values import CRITIC_LOSSES
+from paddle_ac.nn.actions import CategoricalActions
 
 COEFFICIENTS = pytest.mark.parametrize("value_coef,entropy_coef", [(0.5, 0.01), (0, 0), (2, 0.7), (0, 1), (1, 0)])
 
@@ -30,13 +38,6 @@ def reference(logits, values, actions, returns, advantages):
     return actor, critic, entropy
 
 
-def loss_of(logits, values, actions, returns, value_coef, entropy_coef, dtype="float64"):
-    """The library's loss, and the tensors that its gradient goes to."""
-    logits, values = (paddle.to_tensor(array, dtype, stop_gradient=False) for array in (logits, values))
-    actions, returns = paddle.to_tensor(actions), paddle.to_tensor(returns, dtype)
-    return actor_critic_loss(Categorical(logits), values, actions, returns, value_coef, entropy_coef), logits, values
-
-
 def differences(function, point, step=1e-6):
     """Central finite differences of a scalar function, one entry at a time."""
     gradient = np.empty_like(point)
@@ -48,16 +49,22 @@ def differences(function, point, step=1e-6):
     return gradient
 
 
+def loss_of(logits, values, actions, returns, value_coef, entropy_coef, advantages=None, **options):
+    loss = ActorCriticLoss(CategoricalActions(logits.shape[1]), "squared", value_coef, entropy_coef, **options)
+    part = loss(logits, values, Targets(actions, returns, advantages), len(actions))
+    return part, [*(part.terms / len(actions)), loss.total(part.terms / len(actions))]
+
+
 @COEFFICIENTS
 @pytest.mark.parametrize("dtype,tolerance", [("float64", 1e-12), ("float32", 1e-5)])
 def test_each_part_and_the_total_follow_the_formula(value_coef, entropy_coef, dtype, tolerance):
     logits, values, actions, returns = random_batch()
-    loss, *_ = loss_of(logits, values, actions, returns, value_coef, entropy_coef, dtype)
     actor, critic, entropy = reference(logits, values, actions, returns, returns - values)
-    expected = [actor, critic, entropy, actor + value_coef * critic - entropy_coef * entropy]
-    found = [part.item() for part in (loss.actor, loss.critic, loss.entropy, loss.total)]
-    np.testing.assert_allclose(found, expected, rtol=tolerance)
-    assert loss.total.shape == []
+    arrays = logits.astype(dtype), values.astype(dtype), actions, returns.astype(dtype)
+    part, found = loss_of(*arrays, value_coef, entropy_coef)
+    total = actor + value_coef * critic - entropy_coef * entropy
+    np.testing.assert_allclose(found, [actor, critic, entropy, total], rtol=tolerance)
+    np.testing.assert_array_equal(part.values, arrays[1])
 
 
 @COEFFICIENTS
@@ -69,44 +76,99 @@ def test_the_gradient_is_that_of_finite_differences_with_the_advantage_held_cons
         actor, critic, entropy = reference(logits, values, actions, returns, advantages)
         return actor + value_coef * critic - entropy_coef * entropy
 
-    loss, logits_tensor, values_tensor = loss_of(logits, values, actions, returns, value_coef, entropy_coef)
-    loss.total.backward()
+    part, _ = loss_of(logits, values, actions, returns, value_coef, entropy_coef)
     expected = differences(lambda point: surrogate(point, values), logits)
-    np.testing.assert_allclose(logits_tensor.grad.numpy(), expected, rtol=1e-6, atol=1e-8)
+    np.testing.assert_allclose(part.grad_outputs, expected, rtol=1e-6, atol=1e-8)
     expected = differences(lambda point: surrogate(logits, point), values)
-    np.testing.assert_allclose(values_tensor.grad.numpy(), expected, rtol=1e-6, atol=1e-8)
+    np.testing.assert_allclose(part.grad_criticism, expected, rtol=1e-6, atol=1e-8)
 
 
 @COEFFICIENTS
 def test_the_gradient_is_the_closed_form(value_coef, entropy_coef):
     logits, values, actions, returns = random_batch()
-    loss, logits_tensor, values_tensor = loss_of(logits, values, actions, returns, value_coef, entropy_coef)
-    loss.total.backward()
+    part, _ = loss_of(logits, values, actions, returns, value_coef, entropy_coef)
     probabilities = scipy.special.softmax(logits, axis=-1)
     entropies = -(probabilities * np.log(probabilities)).sum(axis=-1, keepdims=True)
-    policy_gradient = (returns - values)[:, np.newaxis] * (probabilities - np.eye(4)[actions])
-    entropy_gradient = -probabilities * (np.log(probabilities) + entropies)
-    expected = (policy_gradient - entropy_coef * entropy_gradient) / 7
-    np.testing.assert_allclose(logits_tensor.grad.numpy(), expected, rtol=1e-10, atol=1e-12)
-    np.testing.assert_allclose(values_tensor.grad.numpy(), value_coef * 2 * (values - returns) / 7, rtol=1e-10)
+    of_actor = (returns - values)[:, np.newaxis] * (probabilities - np.eye(4)[actions])
+    of_entropy = -probabilities * (np.log(probabilities) + entropies)
+    np.testing.assert_allclose(part.grad_outputs, (of_actor - entropy_coef * of_entropy) / 7, rtol=1e-6, atol=1e-8)
+    np.testing.assert_allclose(part.grad_criticism, value_coef * 2 * (values - returns) / 7, rtol=1e-6)
 
 
-def test_the_actor_does_not_teach_the_critic():
-    loss, logits, values = loss_of(*random_batch(), value_coef=0.5, entropy_coef=0.01)
-    (loss.actor + loss.entropy).backward()
-    assert values.grad is None or not values.grad.numpy().any()
-    assert logits.grad.numpy().all()
+def test_given_advantages_take_the_place_of_returns_less_values():
+    logits, values, actions, returns = random_batch()
+    advantages = np.random.default_rng(1).normal(size=7)
+    part, (actor, *_) = loss_of(logits, values, actions, returns, 0.5, 0.0, advantages)
+    expected = differences(lambda point: reference(point, values, actions, returns, advantages)[0], logits)
+    np.testing.assert_allclose(part.grad_outputs, expected, rtol=1e-6, atol=1e-8)
+    assert actor == pytest.approx(reference(logits, values, actions, returns, advantages)[0])
 
 
-def test_the_critic_does_not_teach_the_actor():
-    loss, logits, values = loss_of(*random_batch(), value_coef=0.5, entropy_coef=0.01)
-    loss.critic.backward()
-    assert logits.grad is None or not logits.grad.numpy().any()
-    assert values.grad.numpy().all()
+def test_a_critic_of_actions_learns_their_values_and_gives_the_advantage():
+    logits, _, actions, returns = random_batch()
+    q = np.random.default_rng(1).normal(size=logits.shape)
+    part, _ = loss_of(logits, q, actions, returns, 0.5, 0.0, q_critic=True)
+    values = (scipy.special.softmax(logits, axis=-1) * q).sum(axis=-1)
+    chosen = q[range(7), actions]
+    np.testing.assert_allclose(part.values, values)
+    expected = differences(lambda point: reference(point, values, actions, returns, chosen - values)[0], logits)
+    np.testing.assert_allclose(part.grad_outputs, expected, rtol=1e-6, atol=1e-8)
+    np.testing.assert_allclose(part.grad_criticism, np.eye(4)[actions] * ((chosen - returns) / 7)[:, None], rtol=1e-6)
 
 
 def test_a_better_return_makes_its_action_more_probable_and_its_state_more_valued():
-    loss, logits, values = loss_of(np.zeros((1, 3)), np.zeros(1), np.array([1]), np.ones(1), 0.5, 0.0)
-    loss.total.backward()
-    assert np.sign(-logits.grad.numpy()).tolist() == [[-1, 1, -1]]
-    assert -values.grad.item() > 0
+    part, _ = loss_of(np.zeros((1, 3)), np.zeros(1), np.array([1]), np.ones(1), 0.5, 0.0)
+    assert np.sign(-part.grad_outputs).tolist() == [[-1, 1, -1]]
+    assert -part.grad_criticism.item() > 0
+
+
+def test_a_part_of_a_batch_has_its_share_of_the_mean():
+    logits, values, actions, returns = random_batch()
+    loss = ActorCriticLoss(CategoricalActions(4), "squared", 0.5, 0.1)
+    targets = Targets(actions, returns, returns)
+    whole = loss(logits, values, targets, 7)
+    parts = [loss(logits[rows], values[rows], targets[rows], 7) for rows in (slice(0, 3), slice(3, 7))]
+    np.testing.assert_allclose(whole.terms, parts[0].terms + parts[1].terms)
+    np.testing.assert_allclose(whole.grad_outputs, np.concatenate([part.grad_outputs for part in parts]))
+
+
+@pytest.mark.parametrize("name", CRITIC_LOSSES)
+def test_losses_of_values_and_their_gradients(name):
+    values, targets = np.linspace(-3, 3, 8), np.zeros(8)
+    loss, gradient = CRITIC_LOSSES[name](values, targets)
+    expected = values**2 if name == "squared" else np.where(np.abs(values) < 1, values**2 / 2, np.abs(values) - 0.5)
+    assert loss == pytest.approx(expected.sum())
+    slopes = differences(lambda point: CRITIC_LOSSES[name](point, targets)[0], values)
+    np.testing.assert_allclose(gradient, slopes, rtol=1e-6)
+
+
+def test_the_policy_gradient_is_that_of_differences():
+    log_probs, advantages = np.random.default_rng(0).normal(size=(2, 5))
+    loss, gradient = policy_gradient(log_probs, advantages)
+    assert loss == pytest.approx(-(log_probs * advantages).sum())
+    np.testing.assert_allclose(
+        gradient, differences(lambda point: policy_gradient(point, advantages)[0], log_probs), rtol=1e-6
+    )
+
+
+def test_the_gradients_of_the_losses_of_sac_are_those_of_differences():
+    generator = np.random.default_rng(0)
+    values, (targets, log_probs) = generator.normal(size=(2, 6)), generator.normal(size=(2, 6))
+    _, gradient = soft_bellman_residual(values, targets)
+    expected = differences(lambda point: soft_bellman_residual(point, targets)[0], values)
+    np.testing.assert_allclose(gradient, expected, rtol=1e-6)
+    smaller, gradient = minimum(values)
+    np.testing.assert_array_equal(smaller, values.min(axis=0))
+    np.testing.assert_allclose(gradient, differences(lambda point: minimum(point)[0].sum(), values), rtol=1e-6)
+    _, grad_log_prob, grad_value = actor_loss(log_probs, smaller, 0.7)
+    expected = differences(lambda point: actor_loss(point, smaller, 0.7)[0], log_probs)
+    np.testing.assert_allclose(np.full(6, grad_log_prob), expected, rtol=1e-6)
+    expected = differences(lambda point: actor_loss(log_probs, point, 0.7)[0], smaller)
+    np.testing.assert_allclose(np.full(6, grad_value), expected, rtol=1e-6)
+    loss, gradient = temperature_loss(-1.5, 0.4, -2.0)
+    assert loss == pytest.approx(-1.5 * 2.4) and gradient == pytest.approx(2.4)
+
+
+def test_targets_of_sac_do_not_look_beyond_a_termination():
+    found = soft_bellman_targets(np.ones(2), np.array([0, 1]), np.array([[3.0, 3], [4, 4]]), np.full(2, -1.0), 0.5, 0.9)
+    assert found.tolist() == pytest.approx([1 + 0.9 * (3 + 0.5), 1])

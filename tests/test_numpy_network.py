@@ -10,27 +10,28 @@ import pytest
 import scipy.special
 from gymnasium.spaces import Box, Discrete, MultiBinary, MultiDiscrete
 
-from paddle_ac.config import make_config
-from paddle_ac.learning.losses import actor_critic_loss
+from paddle_ac.learning.gradient import BLOCK_SIZE, differentiate
+from paddle_ac.losses.actor_critic import ActorCriticLoss, Targets
 from paddle_ac.nn.actions import log_softmax
-from paddle_ac.nn.distributions import Categorical, make_distribution
 from paddle_ac.nn.networks import ActorCritic
-from paddle_ac.nn.numpy_network import BLOCK_SIZE, NumpyActorCritic
+from paddle_ac.nn.numpy_network import NumpyActorCritic
 from paddle_ac.nn.parameters import FlatParameters
 from paddle_ac.nn.unroll import Unroll
+from tests.paddle_distributions import Categorical, make_distribution
+from tests.paddle_losses import actor_critic_loss
 
 SPACES = {
     "box": (Box(-1, 1, (2, 3)), np.random.default_rng(0).normal(size=(7, 2, 3)).astype(np.float32)),
     "discrete": (Discrete(5), np.random.default_rng(0).integers(5, size=7)),
     "multi": (MultiDiscrete([2, 3]), np.random.default_rng(0).integers(2, size=(7, 2))),
 }
-LOSS = make_config({"algo": "a2c", "value_coef": 0.4, "entropy_coef": 0.3})
 ACTIONS = {
     "discrete": Discrete(4),
     "box": Box(np.float32([[-1, 100], [0, -3]]), np.float32([[2, 200], [np.inf, 1]])),
     "multi": MultiDiscrete([[2, 3], [1, 4]]),
     "binary": MultiBinary([2, 2]),
 }
+TERMS = ("actor", "critic", "entropy")
 NETWORKS = [
     *itertools.product(SPACES, ["discrete"], [(), (8,), (8, 16)], ["tanh", "relu"], [False, True], [False]),
     *itertools.product(["box"], ["box", "multi", "binary"], [(), (8, 16)], ["tanh"], [False, True], [False]),
@@ -59,6 +60,15 @@ def networks(request):
     return network, flat, twin, observations
 
 
+def loss_of(network, flat, observations, targets, unroll=None, critic_loss="squared", value_coef=0.4, entropy_coef=0.3):
+    """The loss of a NumPy network: terms and total by name, values, and the gradient ``[P]``."""
+    loss = ActorCriticLoss(network.distribution, critic_loss, value_coef, entropy_coef, network.q_critic)
+    gradient = np.full_like(flat.vector, np.nan)
+    unroll = unroll or Unroll.of_one_step(network.initial_state(len(observations)))
+    terms, values = differentiate(network, loss, observations, targets, flat.layout.views(gradient), unroll)
+    return {**dict(zip(TERMS, terms, strict=True)), "total": loss.total(terms)}, values, gradient
+
+
 def test_actions_and_values_are_the_same(networks):
     network, flat, twin, observations = networks
     np.testing.assert_allclose(twin.values(observations), network.values(observations), atol=1e-5)
@@ -78,18 +88,16 @@ def test_the_loss_and_its_gradient_are_those_of_automatic_differentiation(networ
     actions = network.act(observations, generator)
     returns, advantages = generator.normal(size=(2, 7)).astype(np.float32)
     advantages = advantages if with_advantages else None
-    gradient = np.full_like(flat.vector, np.nan)
-    views = flat.layout.views(gradient)
-    found = twin.loss_gradient(observations, actions, returns, advantages, LOSS, views)
+    found, found_values, gradient = loss_of(twin, flat, observations, Targets(actions, returns, advantages))
 
     outputs, values = network(observations)
     policy = make_distribution(network.action_space, outputs)
     given = None if advantages is None else paddle.to_tensor(advantages)
     loss = actor_critic_loss(policy, values, paddle.to_tensor(actions), paddle.to_tensor(returns), 0.4, 0.3, given)
     loss.total.backward()
-    for name in ("total", "actor", "critic", "entropy"):
-        assert getattr(found, name) == pytest.approx(getattr(loss, name).item(), rel=1e-5, abs=2e-6), name
-    np.testing.assert_allclose(found.values, values.numpy(), atol=1e-5)
+    for name in ("total", *TERMS):
+        assert found[name] == pytest.approx(getattr(loss, name).item(), rel=1e-5, abs=2e-6), name
+    np.testing.assert_allclose(found_values, values.numpy(), atol=1e-5)
     np.testing.assert_allclose(gradient, flat.take_gradient(), rtol=1e-4, atol=5e-6)
 
 
@@ -106,9 +114,8 @@ def test_every_critic_is_differentiated_as_paddle_does(critic_loss, shared_torso
     twin = NumpyActorCritic(flat.views, network.encode, network.distribution, "tanh", q_critic)
     observations = generator.normal(size=(30, 4)).astype(np.float32)
     actions, returns = generator.integers(3, size=30), generator.normal(0, 3, 30).astype(np.float32)
-    config = make_config({"algo": "a2c", "value_coef": 0.7, "entropy_coef": 0.2, "critic_loss": critic_loss})
-    gradient = np.full_like(flat.vector, np.nan)
-    found = twin.loss_gradient(observations, actions, returns, None, config, flat.layout.views(gradient))
+    targets = Targets(actions, returns)
+    found, _, gradient = loss_of(twin, flat, observations, targets, None, critic_loss, 0.7, 0.2)
 
     logits, values = network(observations)
     advantages = None
@@ -121,8 +128,8 @@ def test_every_critic_is_differentiated_as_paddle_does(critic_loss, shared_torso
     policy, returned = Categorical(logits), paddle.to_tensor(returns)
     loss = actor_critic_loss(policy, values, paddle.to_tensor(actions), returned, 0.7, 0.2, advantages, critic_loss)
     loss.total.backward()
-    for name in ("total", "actor", "critic", "entropy"):
-        assert getattr(found, name) == pytest.approx(getattr(loss, name).item(), rel=1e-5, abs=2e-6), name
+    for name in ("total", *TERMS):
+        assert found[name] == pytest.approx(getattr(loss, name).item(), rel=1e-5, abs=2e-6), name
     np.testing.assert_allclose(gradient, flat.take_gradient(), rtol=1e-4, atol=5e-6)
 
 
@@ -155,8 +162,7 @@ def test_networks_that_remember_are_differentiated_as_paddle_does(recurrent, hid
     assert batch_size > BLOCK_SIZE
     observations = generator.normal(size=(batch_size, 4)).astype(np.float32)
     actions, returns = generator.integers(3, size=batch_size), generator.normal(size=batch_size).astype(np.float32)
-    gradient = np.full_like(flat.vector, np.nan)
-    found = twin.loss_gradient(observations, actions, returns, None, LOSS, flat.layout.views(gradient), unroll)
+    found, _, gradient = loss_of(twin, flat, observations, Targets(actions, returns), unroll)
 
     logits, values = network(observations, unroll)
     np.testing.assert_allclose(twin.values(observations, unroll), network.values(observations, unroll), atol=1e-5)
@@ -168,7 +174,7 @@ def test_networks_that_remember_are_differentiated_as_paddle_does(recurrent, hid
     policy, returned = Categorical(logits), paddle.to_tensor(returns)
     loss = actor_critic_loss(policy, values, paddle.to_tensor(actions), returned, 0.4, 0.3, advantages)
     loss.total.backward()
-    assert found.total == pytest.approx(loss.total.item(), rel=1e-5)
+    assert found["total"] == pytest.approx(loss.total.item(), rel=1e-5)
     np.testing.assert_allclose(gradient, flat.take_gradient(), rtol=1e-4, atol=5e-6)
 
     states = [state.copy(), state.copy()]
@@ -191,15 +197,14 @@ def test_a_batch_of_several_blocks_is_differentiated_as_a_whole():
     batch_size = 2 * BLOCK_SIZE + 77
     observations = generator.normal(size=(batch_size, 4)).astype(np.float32)
     actions, returns = generator.integers(3, size=batch_size), generator.normal(size=batch_size).astype(np.float32)
-    gradient = np.full_like(flat.vector, np.nan)
-    found = twin.loss_gradient(observations, actions, returns, None, LOSS, flat.layout.views(gradient))
+    found, found_values, gradient = loss_of(twin, flat, observations, Targets(actions, returns))
     logits, values = network(observations)
     loss = actor_critic_loss(
         Categorical(logits), values, paddle.to_tensor(actions), paddle.to_tensor(returns), 0.4, 0.3
     )
     loss.total.backward()
-    assert found.total == pytest.approx(loss.total.item(), rel=1e-5)
-    np.testing.assert_allclose(found.values, values.numpy(), atol=1e-5)
+    assert found["total"] == pytest.approx(loss.total.item(), rel=1e-5)
+    np.testing.assert_allclose(found_values, values.numpy(), atol=1e-5)
     np.testing.assert_allclose(gradient, flat.take_gradient(), rtol=1e-4, atol=2e-6)
 
 

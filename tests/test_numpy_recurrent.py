@@ -25,23 +25,23 @@ class Case:
         generator = np.random.default_rng(1)
         self.inputs = generator.normal(size=(T, N, I)).astype(np.float32)
         self.state = generator.normal(size=(N, self.twin.state_size)).astype(np.float32)
-        self.at_outputs = generator.normal(size=(T, N, H)).astype(np.float32)
+        self.grad_outputs = generator.normal(size=(T, N, H)).astype(np.float32)
         self.begins = generator.random((T, N)) < 0.3
         self.begins[0] = [True, False, True, False]
         self.begins[1:, 1] = False  # one environment whose episode goes on all the time
-        for array in (self.inputs, self.state, self.at_outputs, self.begins):
+        for array in (self.inputs, self.state, self.grad_outputs, self.begins):
             array.flags.writeable = False
 
     def forward(self, **changed):
         given = {"inputs": self.inputs, "state": self.state, "begins": self.begins, **changed}
         return self.twin.forward(**given)
 
-    def backward(self, at_outputs=None, **changed):
+    def backward(self, grad_outputs=None, **changed):
         """The gradient at the parameters as one vector, and that at the inputs."""
         gradient = np.full_like(self.flat.vector, np.nan)
-        at_outputs = self.at_outputs if at_outputs is None else at_outputs
-        at_inputs = self.twin.backward(self.forward(**changed), at_outputs, self.flat.layout.views(gradient))
-        return gradient, at_inputs
+        grad_outputs = self.grad_outputs if grad_outputs is None else grad_outputs
+        grad_inputs = self.twin.backward(self.forward(**changed), grad_outputs, self.flat.layout.views(gradient))
+        return gradient, grad_inputs
 
     def paddle_forward(self, inputs):
         """Outputs and final state by Paddle's cell, one step after the other."""
@@ -71,22 +71,22 @@ def test_outputs_and_state_are_those_of_paddles_cell(case):
 
 
 def test_gradients_are_those_of_automatic_differentiation(case):
-    gradient, at_inputs = case.backward()
+    gradient, grad_inputs = case.backward()
     inputs = paddle.to_tensor(case.inputs, stop_gradient=False)
-    (case.paddle_forward(inputs)[0] * paddle.to_tensor(case.at_outputs)).sum().backward()
+    (case.paddle_forward(inputs)[0] * paddle.to_tensor(case.grad_outputs)).sum().backward()
     np.testing.assert_allclose(gradient, case.flat.take_gradient(), rtol=1e-4, atol=5e-6)
-    np.testing.assert_allclose(at_inputs, inputs.grad.numpy(), rtol=1e-4, atol=2e-6)
-    assert gradient.dtype == at_inputs.dtype == np.float32
+    np.testing.assert_allclose(grad_inputs, inputs.grad.numpy(), rtol=1e-4, atol=2e-6)
+    assert gradient.dtype == grad_inputs.dtype == np.float32
 
 
 def test_gradients_are_those_of_finite_differences(case):
     def loss(**changed):
-        return float(np.sum(case.forward(**changed).outputs * case.at_outputs, dtype=np.float64))
+        return float(np.sum(case.forward(**changed).outputs * case.grad_outputs, dtype=np.float64))
 
-    gradient, at_inputs = case.backward()
+    gradient, grad_inputs = case.backward()
     generator, width = np.random.default_rng(4), 1e-2
     for _ in range(5):
-        for array, found in ((case.flat.vector, gradient), (case.inputs.copy(), at_inputs)):
+        for array, found in ((case.flat.vector, gradient), (case.inputs.copy(), grad_inputs)):
             direction = generator.normal(size=array.shape).astype(np.float32)
             direction /= np.linalg.norm(direction)
             losses = []
@@ -114,18 +114,18 @@ def test_nothing_crosses_the_beginning_of_an_episode(case):
     begins = np.zeros((T, N), bool)
     begins[5] = True
     outputs = case.forward(begins=begins).outputs
-    _, at_inputs = case.backward(begins=begins)
+    _, grad_inputs = case.backward(begins=begins)
 
     earlier = case.inputs.copy()
     earlier[:5] += 1
     np.testing.assert_array_equal(case.forward(begins=begins, inputs=earlier).outputs[5:], outputs[5:])
-    np.testing.assert_array_equal(case.backward(begins=begins, inputs=earlier)[1][5:], at_inputs[5:])
-    later, at_later = case.inputs.copy(), case.at_outputs.copy()
+    np.testing.assert_array_equal(case.backward(begins=begins, inputs=earlier)[1][5:], grad_inputs[5:])
+    later, at_later = case.inputs.copy(), case.grad_outputs.copy()
     later[5:] += 1
     at_later[5:] = np.inf
     with np.errstate(invalid="ignore"):
-        found = case.backward(begins=begins, inputs=later, at_outputs=at_later)[1]
-    np.testing.assert_array_equal(found[:5], at_inputs[:5])
+        found = case.backward(begins=begins, inputs=later, grad_outputs=at_later)[1]
+    np.testing.assert_array_equal(found[:5], grad_inputs[:5])
     begins[0] = True
     np.testing.assert_array_equal(
         case.forward(begins=begins).outputs, case.forward(begins=begins, state=np.zeros_like(case.state)).outputs
@@ -135,12 +135,12 @@ def test_nothing_crosses_the_beginning_of_an_episode(case):
 def test_the_state_is_carried_within_an_episode(case):
     begins = np.zeros((T, N), bool)
     outputs = case.forward(begins=begins).outputs
-    _, at_inputs = case.backward(begins=begins)
+    _, grad_inputs = case.backward(begins=begins)
     begins[5, 0] = True  # in one environment: the others know nothing of it
     np.testing.assert_array_equal(case.forward(begins=begins).outputs[:, 1:], outputs[:, 1:])
-    np.testing.assert_array_equal(case.backward(begins=begins)[1][:, 1:], at_inputs[:, 1:])
+    np.testing.assert_array_equal(case.backward(begins=begins)[1][:, 1:], grad_inputs[:, 1:])
     assert np.all(case.forward(begins=begins).outputs[5:, 0] != outputs[5:, 0])
-    assert np.all(case.backward(begins=begins)[1][:5, 0] != at_inputs[:5, 0])
+    assert np.all(case.backward(begins=begins)[1][:5, 0] != grad_inputs[:5, 0])
     another_state = case.forward(begins=np.zeros((T, N), bool), state=np.zeros_like(case.state)).outputs
     assert np.all(another_state != outputs)
 
@@ -155,5 +155,5 @@ def test_a_sequence_in_two_halves_is_the_whole(case):
 
 @pytest.mark.filterwarnings("error")
 def test_no_input_is_too_large(case):
-    gradient, at_inputs = case.backward(inputs=case.inputs * np.float32(1e6))
-    assert np.isfinite(gradient).all() and np.isfinite(at_inputs).all()
+    gradient, grad_inputs = case.backward(inputs=case.inputs * np.float32(1e6))
+    assert np.isfinite(gradient).all() and np.isfinite(grad_inputs).all()

@@ -20,14 +20,15 @@ from paddle_ac.algorithms.sac import SAC
 from paddle_ac.config import make_config, read_yaml
 from paddle_ac.errors import CheckpointError, ConfigError, NonFiniteError
 from paddle_ac.learning.replay import Batch
+from paddle_ac.losses.sac import actor_loss, minimum, soft_bellman_residual
 from paddle_ac.nn.action_scale import ActionScale
-from paddle_ac.nn.distributions import SquashedGaussian
 from paddle_ac.nn.numpy_sac import squashed_log_probabilities
 from paddle_ac.nn.parameters import FlatParameters
 from paddle_ac.nn.sac_networks import TwinCritic
 from paddle_ac.training.evaluate import evaluate_run
 from paddle_ac.training.train import resume, train
 from tests.environments import ContinuousIdentity, RandomWalk
+from tests.paddle_distributions import SquashedGaussian
 from tests.test_run import assert_same_run
 
 CONFIGS = Path(__file__).parent.parent / "configs"
@@ -82,7 +83,7 @@ def test_log_probabilities_are_right_where_tanh_is_one(unsquashed):
 def test_actions_have_the_distribution_that_is_told():
     agent = make_agent(action_space=Box(-3, 1, (1,)))
     observations = np.zeros((40_000, 3), np.float32)
-    (mean,), (log_std,) = (value.numpy()[0] for value in vars(agent.policy(observations[:1])).values())
+    (mean,), (log_std,) = (tensor.numpy()[0] for tensor in agent.policy(observations[:1]))
     expected = scipy.stats.norm(mean, np.exp(log_std))
     for seed in (0, 1):
         actions = agent.policy.act(observations, np.random.default_rng(seed))[:, 0]
@@ -180,12 +181,12 @@ def test_targets_are_those_of_the_equation(agent):
     batch, alpha = make_batch(), 0.7
     agent.generator = np.random.default_rng(4)
     found = agent.targets(batch, alpha)
-    policy = agent.policy(batch.next_features)
+    mean, log_std = (tensor.numpy() for tensor in agent.policy(batch.next_features))
     noise = np.random.default_rng(4).standard_normal((32, 2), np.float32)
-    actions = np.tanh(policy.mean.numpy() + np.exp(policy.log_std.numpy()) * noise)
+    actions = np.tanh(mean + np.exp(log_std) * noise)
     target = paddle_critic(agent, agent.target_views)
     q1, q2 = target(paddle.to_tensor(batch.next_features), paddle.to_tensor(actions)).numpy().astype(np.float64)
-    log_pi = log_density(policy.mean.numpy(), policy.log_std.numpy(), np.clip(actions, -1 + 1e-7, 1 - 1e-7))
+    log_pi = log_density(mean, log_std, np.clip(actions, -1 + 1e-7, 1 - 1e-7))
     sure = np.abs(actions).max(axis=1) < 0.999  # arctanh in the reference loses what is closer to 1
     assert sure.sum() > 20
     expected = batch.rewards + np.where(batch.terminated == 1, 0, 0.99 * (np.minimum(q1, q2) - alpha * log_pi))
@@ -197,7 +198,9 @@ def test_the_loss_of_the_critics_and_its_gradient_are_those_of_automatic_differe
     batch, targets = make_batch(), np.random.default_rng(3).normal(size=32).astype(np.float32)
     gradient = np.full_like(agent.critic_parameters.vector, np.nan)
     layout = agent.critic_parameters.layout
-    loss, values = agent.critic.loss_gradient(batch.inputs, targets, layout.views(gradient))
+    values, tape = agent.critic.forward(batch.inputs)
+    loss, grad_values = soft_bellman_residual(values, targets)
+    agent.critic.backward(tape, grad_values, layout.views(gradient))
     critic = paddle_critic(agent)
     expected_values = critic(paddle.to_tensor(batch.features), paddle.to_tensor(batch.inputs[:, 3:]))
     expected = 0.5 * ((expected_values - paddle.to_tensor(targets)) ** 2).mean(axis=1).sum()
@@ -212,17 +215,19 @@ def test_the_loss_of_the_actor_and_its_gradient_are_those_of_automatic_different
     batch, alpha = make_batch(), 0.7
     agent.parameters.views["head.bias"][2] += log_std_bias
     drawn = agent.actor.draw(batch.features, np.random.default_rng(6))
-    minimum, at_inputs = agent.critic.minimum(np.concatenate([batch.features, drawn.actions], axis=1))
+    both, tape = agent.critic.forward(np.concatenate([batch.features, drawn.actions], axis=1))
+    smaller, grad_both = minimum(both)
+    found, grad_log_prob, grad_smaller = actor_loss(drawn.log_probabilities, smaller, alpha)
+    grad_inputs = agent.critic.grad_inputs(tape, grad_both * grad_smaller)
     gradient = np.full_like(agent.parameters.vector, np.nan)
     views = agent.parameters.layout.views(gradient)
-    agent.actor.backward(drawn, -at_inputs[:, 3:] / 32, alpha / 32, views)
+    agent.actor.backward(drawn, grad_inputs[:, 3:], grad_log_prob, views)
 
     noise = paddle.to_tensor(np.random.default_rng(6).standard_normal((32, 2), np.float32))
-    actions, log_probabilities = agent.policy(batch.features).sample(noise)
+    actions, log_probabilities = SquashedGaussian(*agent.policy(batch.features)).sample(noise)
     values = paddle_critic(agent)(paddle.to_tensor(batch.features), actions).min(axis=0)
     expected = (alpha * log_probabilities - values).mean()
     expected.backward()
-    found = alpha * drawn.log_probabilities.mean() - minimum.mean()
     assert found == pytest.approx(expected.item(), rel=1e-4, abs=1e-4)
     np.testing.assert_allclose(gradient, agent.parameters.take_gradient(), rtol=2e-3, atol=2e-5)
 
@@ -247,10 +252,10 @@ def test_a_gradient_step_is_that_of_paddle_with_its_own_optimisers():
         found = agent._gradient_step()
         noise, next_noise = (as_tensor(generator.standard_normal((32, 2), np.float32)) for _ in range(2))
         alpha = log_alpha.exp().item()
-        actions, log_pi = twin(batch.features).sample(noise)
+        actions, log_pi = SquashedGaussian(*twin(batch.features)).sample(noise)
         alpha_loss = -(log_alpha * (log_pi.detach() - 2)).mean()  # the target entropy: -2
         with paddle.no_grad():
-            next_actions, next_log_pi = twin(batch.next_features).sample(next_noise)
+            next_actions, next_log_pi = SquashedGaussian(*twin(batch.next_features)).sample(next_noise)
             next_values = target(as_tensor(batch.next_features), next_actions).min(axis=0) - alpha * next_log_pi
             targets = as_tensor(batch.rewards) + 0.99 * (1 - as_tensor(batch.terminated)) * next_values
         values = critic(as_tensor(batch.features), as_tensor(batch.inputs[:, 3:]))

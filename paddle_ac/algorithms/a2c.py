@@ -126,14 +126,14 @@ class A2C(Synchronous):
             "charts/episode_return": rollout.episode_returns,
             "charts/episode_length": rollout.episode_lengths,
             "charts/learning_rate": learning_rate,
-            "losses/actor": learned.loss.actor,
-            "losses/entropy": learned.loss.entropy,
-            "losses/total": learned.loss.total,
+            "losses/actor": learned.actor,
+            "losses/entropy": learned.entropy,
+            "losses/total": learned.total,
             "diagnostics/grad_norm": learned.norm,
         }
         if self.gradient_of.has_baseline:
-            metrics["losses/critic"] = learned.loss.critic
-            metrics["diagnostics/explained_variance"] = explained_variance(learned.loss.values, learned.returns)
+            metrics["losses/critic"] = learned.critic
+            metrics["diagnostics/explained_variance"] = explained_variance(learned.values, learned.returns)
         return metrics
 
     def _act(self, observations: np.ndarray, state: np.ndarray) -> np.ndarray:

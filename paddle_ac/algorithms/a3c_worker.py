@@ -160,11 +160,10 @@ class A3CWorker:
 
         self.episode_returns += rollout.episode_returns
         self.episode_lengths += rollout.episode_lengths
-        loss = learned.loss
         self.scalars.append(
-            (learning_rate, loss.actor, loss.critic, loss.entropy, loss.total, learned.norm, policy_lag)
+            (learning_rate, learned.actor, learned.critic, learned.entropy, learned.total, learned.norm, policy_lag)
         )
-        self.predictions.append(loss.values)
+        self.predictions.append(learned.values)
         self.targets.append(learned.returns)
 
     def _act(self, observations: np.ndarray, state: np.ndarray) -> np.ndarray:

@@ -20,6 +20,13 @@ from paddle_ac.learning.phases import phases_of_update
 from paddle_ac.learning.replay import Batch, ReplayBuffer
 from paddle_ac.learning.rewards import RewardNormalizer, scale_and_clip
 from paddle_ac.learning.rollout import Rollout, RolloutCollector
+from paddle_ac.losses.sac import (
+    actor_loss,
+    minimum,
+    soft_bellman_residual,
+    soft_bellman_targets,
+    temperature_loss,
+)
 from paddle_ac.memory import require_memory
 from paddle_ac.nn.initialization import weights_generator
 from paddle_ac.nn.numpy_sac import NumpySquashedGaussianActor, NumpyTwinCritic
@@ -128,12 +135,12 @@ class SAC(Synchronous):
 
         Means and deviations are those before the tanh; values are the smaller of both critics for the mean action.
         """
-        gaussian = self.policy(observations)
+        mean, log_std = self.policy(observations)
         features = paddle.to_tensor(self.encode(observations), stop_gradient=False)  # so that graphs show it
-        values = self.critic_network(features, gaussian.mean.tanh()).min(axis=0)
+        values = self.critic_network(features, mean.tanh()).min(axis=0)
         return {
-            "policy/means": gaussian.mean.numpy(),
-            "policy/deviations": gaussian.log_std.exp().numpy(),
+            "policy/means": mean.numpy(),
+            "policy/deviations": log_std.exp().numpy(),
             "critic/values": values.numpy(),
         }
 
@@ -211,12 +218,7 @@ class SAC(Synchronous):
         return replace(batch, rewards=scale_and_clip(rewards, self.config))
 
     def _gradient_step(self) -> dict[str, float]:
-        """Take one step of the critics, the actor, the temperature and the target networks, all with the same alpha.
-
-        The loss of the temperature is ``log alpha * (entropy - target_entropy)``, as in Stable-Baselines3. With alpha
-        in place of its logarithm (equation 18) the gradient shrinks as alpha does, and Adam, which divides by the root
-        of the last 1,000 squared gradients, lowers alpha more slowly than it should.
-        """
+        """Take one step of the critics, the actor, the temperature and the target networks, all with the same alpha."""
         config = self.config
         log_alpha = float(self.log_alpha[0])
         alpha = math.exp(log_alpha)
@@ -225,41 +227,41 @@ class SAC(Synchronous):
         entropy = -float(drawn.log_probabilities.mean())
 
         targets = self.targets(batch, alpha)
-        critic_loss, values = self.critic.loss_gradient(batch.inputs, targets, self._critic_gradient_views)
+        values, tape = self.critic.forward(batch.inputs)
+        critic_loss, grad_values = soft_bellman_residual(values, targets)
         self._check_finite(critic_loss)
+        self.critic.backward(tape, grad_values, self._critic_gradient_views)
         self.optimizers["critic"].step(self._critic_gradient, config.critic_learning_rate)
 
-        minimum, grad_inputs = self.critic.minimum(np.concatenate([batch.features, drawn.actions], axis=1))
-        actor_loss = -alpha * entropy - float(minimum.mean())  # equation 9
-        self._check_finite(actor_loss)
-        grad_actions = grad_inputs[:, self.encode.num_features :] / -np.float32(config.batch_size)
-        self.actor.backward(drawn, grad_actions, alpha / config.batch_size, self._actor_gradient_views)
+        both, tape = self.critic.forward(np.concatenate([batch.features, drawn.actions], axis=1))
+        smaller, grad_both = minimum(both)
+        loss, grad_log_prob, grad_smaller = actor_loss(drawn.log_probabilities, smaller, alpha)
+        self._check_finite(loss)
+        grad_actions = self.critic.grad_inputs(tape, grad_both * grad_smaller)[:, self.encode.num_features :]
+        self.actor.backward(drawn, grad_actions, grad_log_prob, self._actor_gradient_views)
         self.optimizers["actor"].step(self._actor_gradient, config.actor_learning_rate)
 
-        excess_entropy = entropy - self.target_entropy  # the gradient with respect to log alpha
+        alpha_loss, grad_log_alpha = temperature_loss(log_alpha, entropy, self.target_entropy)
         if config.auto_alpha:
-            self.optimizers["alpha"].step(np.full(1, excess_entropy, np.float32), config.alpha_learning_rate)
+            self.optimizers["alpha"].step(np.full(1, grad_log_alpha, np.float32), config.alpha_learning_rate)
         self.target_vector += np.float32(config.tau) * (self.critic_parameters.vector - self.target_vector)
         self.num_updates += 1
         return {
-            "losses/actor": actor_loss,
+            "losses/actor": loss,
             "losses/critic": critic_loss,
             "losses/entropy": entropy,
-            "losses/alpha": log_alpha * excess_entropy,
+            "losses/alpha": alpha_loss,
             "diagnostics/alpha": alpha,
             "diagnostics/q_value": float(values.mean()),
         }
 
     def targets(self, batch: Batch, alpha: float) -> np.ndarray:
-        """Compute ``r + gamma * (min Q'(s', a') - alpha * log pi(a'|s'))``, or ``r`` after a termination (equation 6).
-
-        Returns:
-            ``[B]`` float32; the next actions a' are drawn from the present policy.
-        """
+        """Compute ``soft_bellman_targets`` ``[B]`` float32, with next actions drawn from the present policy."""
         drawn = self.actor.draw(batch.next_features, self.generator)
-        values = self.target.values(np.concatenate([batch.next_features, drawn.actions], axis=1)).min(axis=0)
-        values -= np.float32(alpha) * drawn.log_probabilities
-        return batch.rewards + np.float32(self.config.gamma) * (1 - batch.terminated) * values
+        values = self.target.values(np.concatenate([batch.next_features, drawn.actions], axis=1))
+        return soft_bellman_targets(
+            batch.rewards, batch.terminated, values, drawn.log_probabilities, alpha, self.config.gamma
+        )
 
     @staticmethod
     def _check_finite(loss: float) -> None:

@@ -11,10 +11,14 @@ from paddle_ac.errors import NonFiniteError
 from paddle_ac.learning.returns import generalized_advantages, n_step_returns
 from paddle_ac.learning.rewards import scale_and_clip
 from paddle_ac.learning.rollout import Rollout
+from paddle_ac.losses.actor_critic import ActorCriticLoss, Targets
 from paddle_ac.nn.layout import ParameterLayout
-from paddle_ac.nn.numpy_network import LossParts, NumpyActorCritic
+from paddle_ac.nn.numpy_network import NumpyActorCritic
 from paddle_ac.nn.optimizers import clip_by_norm
 from paddle_ac.nn.unroll import Unroll
+
+# Rows of a batch that are differentiated at a time: what lies between the layers then stays in a core's cache.
+BLOCK_SIZE = 256
 
 
 @dataclass(frozen=True)
@@ -24,13 +28,19 @@ class RolloutGradient:
     Attributes:
         gradient: ``[P]`` float32, of a norm of at most ``max_grad_norm``; overwritten by the next rollout.
         norm: that it had before.
-        loss: the parts of the loss, and the critic's values ``[B]``.
+        total: the loss.
+        actor, critic, entropy: its terms, means over the transitions.
+        values: ``[B]`` float32, of the critic.
         returns: ``[B]`` float32, what the values should have been.
     """
 
     gradient: np.ndarray
     norm: float
-    loss: LossParts
+    total: float
+    actor: float
+    critic: float
+    entropy: float
+    values: np.ndarray
     returns: np.ndarray
 
 
@@ -47,7 +57,13 @@ class GradientOfRollout:
         self.config = config
         self.network = network
         self.has_baseline = not isinstance(config, ReinforceConfig) or config.baseline
-        self.loss_config = config if self.has_baseline else config.model_copy(update={"value_coef": 0.0})
+        self.loss = ActorCriticLoss(
+            network.distribution,
+            config.critic_loss,
+            config.value_coef if self.has_baseline else 0.0,
+            config.entropy_coef,
+            network.q_critic,
+        )
         self._gradient = np.zeros(layout.size, np.float32)
         self._views = layout.views(self._gradient)
 
@@ -59,19 +75,15 @@ class GradientOfRollout:
         """
         with np.errstate(over="ignore", invalid="ignore"):  # told below, as an error
             returns, advantages = self._estimate(rollout)
-            loss = self.network.loss_gradient(
-                rollout.transitions(rollout.observations),
-                rollout.transitions(rollout.actions),
-                returns,
-                advantages,
-                self.loss_config,
-                self._views,
-                rollout.unroll,
-            )
+            targets = Targets(rollout.transitions(rollout.actions), returns, advantages)
+            observations = rollout.transitions(rollout.observations)
+            terms, values = differentiate(self.network, self.loss, observations, targets, self._views, rollout.unroll)
             gradient, norm = clip_by_norm(self._gradient, self.config.max_grad_norm)
-        if not np.isfinite(loss.total) or not np.isfinite(norm):
-            raise NonFiniteError(f"the loss or its gradient is not finite: loss {loss.total}, gradient norm {norm}")
-        return RolloutGradient(gradient, norm, loss, returns)
+        total = self.loss.total(terms)
+        if not np.isfinite(total) or not np.isfinite(norm):
+            raise NonFiniteError(f"the loss or its gradient is not finite: loss {total}, gradient norm {norm}")
+        actor, critic, entropy = terms.tolist()
+        return RolloutGradient(gradient, norm, total, actor, critic, entropy, values, returns)
 
     def _estimate(self, rollout: Rollout) -> tuple[np.ndarray, np.ndarray | None]:
         """Returns ``[B]`` for the critic, and advantages ``[B]`` where they are not returns less values."""
@@ -85,6 +97,48 @@ class GradientOfRollout:
         values = self.network.values(rollout.transitions(rollout.observations), rollout.unroll).reshape(rewards.shape)
         advantages = generalized_advantages(*known, values, last_values, config.gamma, config.gae_lambda)
         return rollout.transitions(advantages + values), rollout.transitions(advantages)
+
+
+def differentiate(
+    network: NumpyActorCritic,
+    loss: ActorCriticLoss,
+    observations: np.ndarray,
+    targets: Targets,
+    gradient: dict[str, np.ndarray],
+    unroll: Unroll,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Compute a loss over a batch and its gradient with respect to the parameters, some rows at a time.
+
+    Args:
+        network: whose heads the loss is of.
+        loss: the loss.
+        observations: ``[B, *observation_space.shape]``.
+        targets: of the same B transitions.
+        gradient: name to array in the parameter's shape; overwritten.
+        unroll: how the rows follow one another, for a network that remembers.
+
+    Returns:
+        the means of the terms of the loss ``[3]``, and the critic's values ``[B]`` float32.
+    """
+    batch_size = len(observations)
+    # What is remembered ties the rows together: they are differentiated as a whole.
+    block_size = batch_size if network.state_size else BLOCK_SIZE
+    values = np.empty(batch_size, np.float32)
+    sums = np.zeros(3)
+    block_gradient = gradient
+    for first in range(0, batch_size, block_size):
+        block = slice(first, first + block_size)
+        if first == block_size:
+            block_gradient = {name: np.empty_like(array) for name, array in gradient.items()}
+        outputs, criticism, tape = network.forward(observations[block], unroll)
+        part = loss(outputs, criticism, targets[block], batch_size)
+        network.backward(tape, part.grad_outputs, part.grad_criticism, block_gradient)
+        sums += part.terms
+        values[block] = part.values
+        if first:
+            for name, array in gradient.items():
+                array += block_gradient[name]
+    return sums / batch_size, values
 
 
 def _nought(observations: np.ndarray, unroll: Unroll) -> np.ndarray:

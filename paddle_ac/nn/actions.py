@@ -1,7 +1,7 @@
-"""How actions come from what the actor's head puts out, for every kind of action space, in NumPy.
+"""Action distributions for every kind of action space, in NumPy, with their gradients in closed form.
 
-Actions are drawn here, and the gradient of the loss at the head's outputs is known in closed form; ``distributions.py``
-has the same distributions in Paddle, which tests compare these with.
+``ActionDistribution`` belongs to an action space; called with the outputs of an actor's head, it returns a
+``Policy``: the distribution for each row of a batch, which knows log-probabilities, entropies and their gradients.
 """
 
 from __future__ import annotations
@@ -18,10 +18,36 @@ from paddle_ac.nn.action_scale import ActionScale
 LOG_2_PI = math.log(2 * math.pi)
 
 
+class Policy(Protocol):
+    """Distributions of actions for a batch of B outputs."""
+
+    def log_prob(self, actions: np.ndarray) -> np.ndarray:
+        """Log-probabilities or log-densities ``[B]`` of actions ``[B, *action_space.shape]``, in nats."""
+        ...
+
+    def entropy(self) -> np.ndarray:
+        """Entropies ``[B]``, in nats."""
+        ...
+
+    def backward(self, actions: np.ndarray, grad_log_prob: np.ndarray, grad_entropy: np.float32) -> np.ndarray:
+        """Gradient of a loss with respect to the outputs, ``[B, num_outputs]``.
+
+        Args:
+            actions: ``[B, *action_space.shape]``.
+            grad_log_prob: ``[B]`` float32, its gradient with respect to the log-probabilities of these actions.
+            grad_entropy: its gradient with respect to each entropy, the same for all.
+        """
+        ...
+
+
 class ActionDistribution(Protocol):
-    """A distribution of actions for each row of outputs ``[B, num_outputs]`` float32."""
+    """The distributions of actions in one action space, each given by ``num_outputs`` numbers."""
 
     num_outputs: int
+
+    def __call__(self, outputs: np.ndarray) -> Policy:
+        """The distributions for outputs ``[B, num_outputs]`` float32."""
+        ...
 
     def sample(self, outputs: np.ndarray, generator: np.random.Generator) -> np.ndarray:
         """Draw actions ``[B, *action_space.shape]``; the generator's state is part of a checkpoint."""
@@ -31,32 +57,47 @@ class ActionDistribution(Protocol):
         """The most probable actions ``[B, *action_space.shape]``."""
         ...
 
-    def loss_gradient(
-        self, outputs: np.ndarray, actions: np.ndarray, advantages: np.ndarray, entropy_coef: np.float32
-    ) -> tuple[float, float, np.ndarray]:
-        """The actor's loss ``sum(-log pi(a) * advantage)`` and the entropy, summed over the batch, and their gradient.
-
-        Args:
-            outputs: ``[B, num_outputs]``.
-            actions: ``[B, *action_space.shape]``.
-            advantages: ``[B]`` float32, held constant.
-            entropy_coef: weight of the entropy bonus.
-
-        Returns:
-            loss, entropy in nats, and the gradient of ``loss - entropy_coef * entropy`` at the outputs.
-        """
-        ...
-
     def describe(self, outputs: np.ndarray) -> dict[str, np.ndarray]:
         """What a histogram is made of: ``probabilities``, or ``means`` and ``deviations``, ``[B, any]`` float32."""
         ...
 
 
+class Categorical:
+    """One of A actions for each row.
+
+    Args:
+        logits: ``[B, A]`` float32, unnormalised log-probabilities.
+    """
+
+    def __init__(self, logits: np.ndarray):
+        self.log_p = log_softmax(logits)
+        self.p = np.exp(self.log_p)
+        self._entropy = -(self.p * self.log_p).sum(axis=-1)
+
+    def log_prob(self, actions: np.ndarray) -> np.ndarray:
+        """As ``Policy.log_prob``."""
+        return self.log_p[np.arange(len(actions)), actions]
+
+    def entropy(self) -> np.ndarray:
+        """As ``Policy.entropy``."""
+        return self._entropy
+
+    def backward(self, actions: np.ndarray, grad_log_prob: np.ndarray, grad_entropy: np.float32) -> np.ndarray:
+        """As ``Policy.backward``: ``dlog p(a)/dlogits = onehot(a) - p`` and ``dH/dlogits = -p * (log p + H)``."""
+        grad = self.p * -grad_log_prob[:, np.newaxis]
+        grad[np.arange(len(actions)), actions] += grad_log_prob
+        grad += -grad_entropy * self.p * (self.log_p + self._entropy[:, np.newaxis])
+        return grad
+
+
 class CategoricalActions:
-    """One of A actions, by their logits: a Discrete space from 0."""
+    """One of A actions: a Discrete space from 0."""
 
     def __init__(self, num_actions: int):
         self.num_outputs = num_actions
+
+    def __call__(self, outputs: np.ndarray) -> Categorical:
+        return Categorical(outputs)
 
     def sample(self, outputs: np.ndarray, generator: np.random.Generator) -> np.ndarray:
         return sample_categorical(outputs, generator)
@@ -64,21 +105,35 @@ class CategoricalActions:
     def mode(self, outputs: np.ndarray) -> np.ndarray:
         return np.argmax(outputs, axis=-1)
 
-    def loss_gradient(
-        self, outputs: np.ndarray, actions: np.ndarray, advantages: np.ndarray, entropy_coef: np.float32
-    ) -> tuple[float, float, np.ndarray]:
-        """``(p - onehot(a)) * A + entropy_coef * p * (log p + H)`` at the logits."""
-        rows = np.arange(len(actions))
-        log_p = log_softmax(outputs)
-        p = np.exp(log_p)
-        entropies = -(p * log_p).sum(axis=-1)
-        at_outputs = p * advantages[:, np.newaxis]
-        at_outputs[rows, actions] -= advantages
-        at_outputs += entropy_coef * p * (log_p + entropies[:, np.newaxis])
-        return -float(np.sum(log_p[rows, actions] * advantages)), float(np.sum(entropies)), at_outputs
-
     def describe(self, outputs: np.ndarray) -> dict[str, np.ndarray]:
         return {"probabilities": np.exp(log_softmax(outputs))}
+
+
+class MultiCategorical:
+    """Several independent choices for each row.
+
+    Args:
+        choices: the distribution of each.
+    """
+
+    def __init__(self, choices: list[Categorical]):
+        self.choices = choices
+
+    def log_prob(self, actions: np.ndarray) -> np.ndarray:
+        """As ``Policy.log_prob``."""
+        return np.sum([choice.log_prob(chosen) for choice, chosen in self._with_actions(actions)], axis=0)
+
+    def entropy(self) -> np.ndarray:
+        """As ``Policy.entropy``."""
+        return np.sum([choice.entropy() for choice in self.choices], axis=0)
+
+    def backward(self, actions: np.ndarray, grad_log_prob: np.ndarray, grad_entropy: np.float32) -> np.ndarray:
+        """As ``Policy.backward``: the gradients of the choices side by side."""
+        parts = [choice.backward(a, grad_log_prob, grad_entropy) for choice, a in self._with_actions(actions)]
+        return np.concatenate(parts, axis=1)
+
+    def _with_actions(self, actions: np.ndarray) -> list[tuple[Categorical, np.ndarray]]:
+        return list(zip(self.choices, actions.reshape(len(actions), -1).T, strict=True))
 
 
 class MultiCategoricalActions:
@@ -94,24 +149,15 @@ class MultiCategoricalActions:
         self.ends = np.cumsum(nvec.ravel())[:-1]
         self.num_outputs = int(nvec.sum())
 
+    def __call__(self, outputs: np.ndarray) -> MultiCategorical:
+        return MultiCategorical([Categorical(part) for part in self._split(outputs)])
+
     def sample(self, outputs: np.ndarray, generator: np.random.Generator) -> np.ndarray:
         parts = zip(self.choices, self._split(outputs), strict=True)
         return self._join([choice.sample(part, generator) for choice, part in parts])
 
     def mode(self, outputs: np.ndarray) -> np.ndarray:
         return self._join([choice.mode(part) for choice, part in zip(self.choices, self._split(outputs), strict=True)])
-
-    def loss_gradient(
-        self, outputs: np.ndarray, actions: np.ndarray, advantages: np.ndarray, entropy_coef: np.float32
-    ) -> tuple[float, float, np.ndarray]:
-        """The sum of what the choices have: they are independent."""
-        chosen = actions.reshape(len(actions), -1).T
-        parts = [
-            choice.loss_gradient(part, chosen_here, advantages, entropy_coef)
-            for choice, part, chosen_here in zip(self.choices, self._split(outputs), chosen, strict=True)
-        ]
-        losses, entropies, at_outputs = zip(*parts, strict=True)
-        return sum(losses), sum(entropies), np.concatenate(at_outputs, axis=1)
 
     def describe(self, outputs: np.ndarray) -> dict[str, np.ndarray]:
         return {"probabilities": np.exp(np.concatenate([log_softmax(part) for part in self._split(outputs)], axis=1))}
@@ -121,6 +167,37 @@ class MultiCategoricalActions:
 
     def _join(self, actions: list[np.ndarray]) -> np.ndarray:
         return np.stack(actions, axis=1).reshape(-1, *self.shape)
+
+
+class Bernoulli:
+    """Independent switches for each row.
+
+    Args:
+        logits: ``[B, A]`` float32, log(p / (1 - p)) of being on.
+    """
+
+    def __init__(self, logits: np.ndarray):
+        self.logits = logits
+        self.p = np.exp(-np.logaddexp(np.float32(0), -logits))
+        self._log_normalizer = np.logaddexp(np.float32(0), logits)  # -log(1 - p)
+
+    def log_prob(self, actions: np.ndarray) -> np.ndarray:
+        """As ``Policy.log_prob``."""
+        return (_as_switches(actions) * self.logits - self._log_normalizer).sum(axis=-1)
+
+    def entropy(self) -> np.ndarray:
+        """As ``Policy.entropy``."""
+        return (self._log_normalizer - self.p * self.logits).sum(axis=-1)
+
+    def backward(self, actions: np.ndarray, grad_log_prob: np.ndarray, grad_entropy: np.float32) -> np.ndarray:
+        """As ``Policy.backward``: ``dlog p(a)/dlogit = a - p`` and ``dH/dlogit = -logit * p * (1 - p)``."""
+        grad = (_as_switches(actions) - self.p) * grad_log_prob[:, np.newaxis]
+        grad += -grad_entropy * self.logits * self.p * (1 - self.p)
+        return grad
+
+
+def _as_switches(actions: np.ndarray) -> np.ndarray:
+    return actions.reshape(len(actions), -1).astype(np.float32)
 
 
 class BernoulliActions:
@@ -134,6 +211,9 @@ class BernoulliActions:
         self.shape = shape
         self.num_outputs = math.prod(shape)
 
+    def __call__(self, outputs: np.ndarray) -> Bernoulli:
+        return Bernoulli(outputs)
+
     def sample(self, outputs: np.ndarray, generator: np.random.Generator) -> np.ndarray:
         on = outputs > generator.logistic(size=outputs.shape)  # as the logistic distribution's quantile is the logit
         return on.astype(np.int8).reshape(-1, *self.shape)
@@ -141,21 +221,46 @@ class BernoulliActions:
     def mode(self, outputs: np.ndarray) -> np.ndarray:
         return (outputs > 0).astype(np.int8).reshape(-1, *self.shape)
 
-    def loss_gradient(
-        self, outputs: np.ndarray, actions: np.ndarray, advantages: np.ndarray, entropy_coef: np.float32
-    ) -> tuple[float, float, np.ndarray]:
-        """With probabilities p of being on: ``(p - a) * A + entropy_coef * logit * p * (1 - p)`` at the logits."""
-        on = actions.reshape(len(actions), -1).astype(np.float32)
-        p = np.exp(-np.logaddexp(np.float32(0), -outputs))
-        log_normalizer = np.logaddexp(np.float32(0), outputs)  # -log(1 - p)
-        log_probs = (on * outputs - log_normalizer).sum(axis=-1)
-        entropy = float(np.sum(log_normalizer - p * outputs))
-        at_outputs = (p - on) * advantages[:, np.newaxis] + entropy_coef * outputs * p * (1 - p)
-        return -float(np.sum(log_probs * advantages)), entropy, at_outputs
-
     def describe(self, outputs: np.ndarray) -> dict[str, np.ndarray]:
         """The probabilities of being on."""
         return {"probabilities": np.exp(-np.logaddexp(np.float32(0), -outputs))}
+
+
+class Gaussian:
+    """Independent normal distributions for each row, in the units of ``ActionScale``.
+
+    Args:
+        outputs: ``[B, 2 * A]`` float32, means and logarithms of standard deviations side by side.
+        scale: the map between these units and the actions of the Box.
+    """
+
+    def __init__(self, outputs: np.ndarray, scale: ActionScale):
+        self.means, self.log_stds = np.split(outputs, 2, axis=1)
+        self.scale = scale
+
+    def log_prob(self, actions: np.ndarray) -> np.ndarray:
+        """As ``Policy.log_prob``, of densities in the units of ``ActionScale``."""
+        z, _ = self._standardize(actions)
+        return (-0.5 * z * z - self.log_stds - np.float32(0.5 * LOG_2_PI)).sum(axis=-1)
+
+    def entropy(self) -> np.ndarray:
+        """As ``Policy.entropy``."""
+        return (self.log_stds + np.float32(0.5 * (1 + LOG_2_PI))).sum(axis=-1)
+
+    def backward(self, actions: np.ndarray, grad_log_prob: np.ndarray, grad_entropy: np.float32) -> np.ndarray:
+        """As ``Policy.backward``: with ``z = (a - mean) / std``, ``z / std`` at the means, ``z^2 - 1`` at log std.
+
+        The entropy's gradient ends at ``ActionScale.largest_log_std``. Beyond it, clipping turns most samples into the
+        bounds, and an entropy bonus would widen the Gaussian without limit.
+        """
+        z, inverse_stds = self._standardize(actions)
+        weights = grad_log_prob[:, np.newaxis]
+        of_entropy = grad_entropy * (self.log_stds < self.scale.largest_log_std)
+        return np.concatenate([weights * z * inverse_stds, weights * (z * z - 1) + of_entropy], axis=1)
+
+    def _standardize(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        inverse_stds = np.exp(-self.log_stds)
+        return (self.scale.to_units(actions) - self.means) * inverse_stds, inverse_stds
 
 
 class GaussianActions:
@@ -173,6 +278,9 @@ class GaussianActions:
         self.scale = ActionScale(action_space)
         self.num_outputs = 2 * self.scale.num_actions
 
+    def __call__(self, outputs: np.ndarray) -> Gaussian:
+        return Gaussian(outputs, self.scale)
+
     def sample(self, outputs: np.ndarray, generator: np.random.Generator) -> np.ndarray:
         means, log_stds = np.split(outputs, 2, axis=1)
         noise = generator.standard_normal(means.shape, np.float32)
@@ -180,24 +288,6 @@ class GaussianActions:
 
     def mode(self, outputs: np.ndarray) -> np.ndarray:
         return self.scale.to_actions(np.split(outputs, 2, axis=1)[0])
-
-    def loss_gradient(
-        self, outputs: np.ndarray, actions: np.ndarray, advantages: np.ndarray, entropy_coef: np.float32
-    ) -> tuple[float, float, np.ndarray]:
-        """With ``z = (a - mean) / std``: ``-A * z / std`` at the means, ``A * (1 - z^2) - entropy_coef`` at log std.
-
-        The entropy bonus ends at ``ActionScale.largest_log_std``. Beyond it, clipping turns most samples into the
-        bounds, and the bonus would widen the Gaussian without limit.
-        """
-        means, log_stds = np.split(outputs, 2, axis=1)
-        inverse_stds = np.exp(-log_stds)
-        z = (self.scale.to_units(actions) - means) * inverse_stds
-        log_probs = (-0.5 * z * z - log_stds - np.float32(0.5 * LOG_2_PI)).sum(axis=-1)
-        entropy = float(np.sum(log_stds + np.float32(0.5 * (1 + LOG_2_PI))))
-        weights = advantages[:, np.newaxis]
-        bonus = entropy_coef * (log_stds < self.scale.largest_log_std)
-        at_outputs = np.concatenate([-weights * z * inverse_stds, weights * (1 - z * z) - bonus], axis=1)
-        return -float(np.sum(log_probs * advantages)), entropy, at_outputs
 
     def describe(self, outputs: np.ndarray) -> dict[str, np.ndarray]:
         means, log_stds = np.split(outputs, 2, axis=1)

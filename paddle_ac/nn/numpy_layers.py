@@ -25,17 +25,17 @@ class Linear:
         outputs += self._bias_row
         return outputs
 
-    def backward(self, inputs: np.ndarray, at_outputs: np.ndarray, gradient: dict[str, np.ndarray]) -> None:
+    def backward(self, inputs: np.ndarray, grad_outputs: np.ndarray, gradient: dict[str, np.ndarray]) -> None:
         """The gradient at the parameters, from that at the outputs ``[..., B, O]``; overwrites their arrays."""
-        np.matmul(inputs.swapaxes(-1, -2), at_outputs, out=gradient[self.weight_name])
-        np.sum(at_outputs, axis=-2, out=gradient[self.bias_name])
+        np.matmul(inputs.swapaxes(-1, -2), grad_outputs, out=gradient[self.weight_name])
+        np.sum(grad_outputs, axis=-2, out=gradient[self.bias_name])
 
-    def at_inputs(self, at_outputs: np.ndarray) -> np.ndarray:
+    def grad_inputs(self, grad_outputs: np.ndarray) -> np.ndarray:
         """The gradient at the inputs ``[..., B, I]``, from that at the outputs ``[..., B, O]``."""
         transposed = self.weight.swapaxes(-1, -2)
         if self.bias.shape[-1] == 1:
-            return at_outputs * transposed  # a product with one column: no sum to take
-        return at_outputs @ transposed
+            return grad_outputs * transposed  # a product with one column: no sum to take
+        return grad_outputs @ transposed
 
 
 class HiddenLayers:
@@ -60,28 +60,28 @@ class HiddenLayers:
             outputs.append(np.tanh(output, output) if self.activation == "tanh" else np.maximum(output, 0, out=output))
         return outputs
 
-    def backward(self, outputs: list[np.ndarray], at_last: np.ndarray, gradient: dict[str, np.ndarray]) -> None:
+    def backward(self, outputs: list[np.ndarray], grad_last: np.ndarray, gradient: dict[str, np.ndarray]) -> None:
         """The gradient at the parameters; overwrites their arrays.
 
         Args:
             outputs: as a call gave them.
-            at_last: the gradient at the last of them, ``[B, O]``; overwritten.
+            grad_last: the gradient at the last of them, ``[B, O]``; overwritten.
             gradient: name to array in the parameter's shape.
         """
-        at_output = at_last
+        grad_output = grad_last
         for index in reversed(range(len(self.layers))):
-            at_output *= self._slope(outputs[index + 1])
-            self.layers[index].backward(outputs[index], at_output, gradient)
+            grad_output *= self._slope(outputs[index + 1])
+            self.layers[index].backward(outputs[index], grad_output, gradient)
             if index:  # nobody asks for the gradient at the inputs
-                at_output = self.layers[index].at_inputs(at_output)
+                grad_output = self.layers[index].grad_inputs(grad_output)
 
-    def at_inputs(self, outputs: list[np.ndarray], at_last: np.ndarray) -> np.ndarray:
-        """The gradient at the inputs ``[..., B, I]``, from that at the last of the outputs; overwrites ``at_last``."""
-        at_output = at_last
+    def grad_inputs(self, outputs: list[np.ndarray], grad_last: np.ndarray) -> np.ndarray:
+        """Gradient at the inputs ``[..., B, I]``, from that at the last of the outputs; overwrites ``grad_last``."""
+        grad_output = grad_last
         for layer, output in zip(reversed(self.layers), reversed(outputs), strict=False):
-            at_output *= self._slope(output)
-            at_output = layer.at_inputs(at_output)
-        return at_output
+            grad_output *= self._slope(output)
+            grad_output = layer.grad_inputs(grad_output)
+        return grad_output
 
     def _slope(self, output: np.ndarray) -> np.ndarray:
         return 1 - output * output if self.activation == "tanh" else output > 0

@@ -2,58 +2,32 @@
 
 Paddle's eager mode costs about 20 us an operation on a CPU, which for a small network is far more than the arithmetic.
 This computes the same numbers (to rounding) from the same memory: tests compare it with the Paddle network and with
-Paddle's automatic differentiation of the loss.
+Paddle's automatic differentiation.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 
 from paddle_ac.nn.actions import ActionDistribution, expected_q
 from paddle_ac.nn.encoding import ObservationEncoder
 from paddle_ac.nn.numpy_layers import Linear
-from paddle_ac.nn.numpy_torso import Torso
+from paddle_ac.nn.numpy_torso import Torso, TorsoTape
 from paddle_ac.nn.unroll import Unroll
-
-# Rows of a batch that are differentiated at a time: what lies between the layers then stays in a core's cache.
-BLOCK_SIZE = 256
 
 
 @dataclass(frozen=True)
-class LossParts:
-    """What ``learning.losses.ActorCriticLoss`` has, as plain numbers, and the values ``[B]`` that the critic gave."""
+class Tape:
+    """What a forward pass keeps for the backward pass: what the layers before the heads made of a batch."""
 
-    total: float
-    actor: float
-    critic: float
-    entropy: float
-    values: np.ndarray
-
-
-class LossConfig(Protocol):
-    """What the loss needs of a configuration."""
-
-    @property
-    def critic_loss(self) -> str:
-        """``"squared"`` or ``"smooth_l1"``."""
-        ...
-
-    @property
-    def value_coef(self) -> float:
-        """Weight of the critic's part."""
-        ...
-
-    @property
-    def entropy_coef(self) -> float:
-        """Weight of the entropy bonus."""
-        ...
+    actor: TorsoTape
+    critic: TorsoTape
 
 
 class NumpyActorCritic:
-    """Acts, values and differentiates the actor-critic loss.
+    """Acts, values, and differentiates a loss of its heads.
 
     Args:
         parameters: name to array, as ``FlatParameters.views`` gives them; read at every call and never copied.
@@ -117,115 +91,48 @@ class NumpyActorCritic:
         actor_features = critic_features if self.shared_torso else self.actor_torso.forward(features, unroll).outputs
         return expected_q(self._outputs(actor_features), criticism)
 
-    def loss_gradient(
-        self,
-        observations: np.ndarray,
-        actions: np.ndarray,
-        returns: np.ndarray,
-        advantages: np.ndarray | None,
-        config: LossConfig,
-        gradient: dict[str, np.ndarray],
-        unroll: Unroll | None = None,
-    ) -> LossParts:
-        """The loss of ``learning.losses.actor_critic_loss`` and its gradient.
-
-        At the outputs it is known in closed form: at the actor's it is the distribution's, and at the values it is
-        ``2 * value_coef * (V - R) / B`` (squared error), or ``value_coef * clip(V - R, -1, 1) / B`` (smooth L1). A
-        critic of Q(s, .) has its gradient at the actions that were taken, and the advantage is Q(s, a) - V(s).
+    def forward(self, observations: np.ndarray, unroll: Unroll) -> tuple[np.ndarray, np.ndarray, Tape]:
+        """Compute the heads for a batch, and what ``backward`` needs of it.
 
         Args:
             observations: ``[B, *observation_space.shape]``.
-            actions: ``[B, *action_space.shape]``.
-            returns: ``[B]`` float32.
-            advantages: ``[B]`` float32; ``None``: returns less values.
-            config: the critic's loss, and the weights of the parts.
-            gradient: name to array in the parameter's shape; overwritten.
-            unroll: as in ``values``.
+            unroll: how the rows follow one another, for a network that remembers.
+
+        Returns:
+            outputs of the actor ``[B, distribution.num_outputs]``, of the critic ``[B]`` (``[B, A]`` of Q(s, .)), and
+            the tape.
         """
-        batch_size = len(returns)
-        unroll = unroll or Unroll.of_one_step(self.initial_state(batch_size))
-        # What is remembered ties the rows together: they are differentiated as a whole.
-        block_size = batch_size if self.state_size else BLOCK_SIZE
-        values = np.empty(batch_size, np.float32)
-        sums = np.zeros(3)
-        block_gradient = gradient
-        for first in range(0, batch_size, block_size):
-            block = slice(first, first + block_size)
-            if first == block_size:
-                block_gradient = {name: np.empty_like(array) for name, array in gradient.items()}
-            sums += self._block_gradient(
-                observations[block],
-                actions[block],
-                returns[block],
-                None if advantages is None else advantages[block],
-                config,
-                batch_size,
-                values[block],
-                block_gradient,
-                unroll,
-            )
-            if first:
-                for name, array in gradient.items():
-                    array += block_gradient[name]
-        actor, critic, entropy = (sums / batch_size).tolist()
-        total = actor + config.value_coef * critic - config.entropy_coef * entropy
-        return LossParts(total, actor, critic, entropy, values)
-
-    def _block_gradient(
-        self,
-        observations: np.ndarray,
-        actions: np.ndarray,
-        returns: np.ndarray,
-        advantages: np.ndarray | None,
-        config: LossConfig,
-        batch_size: int,
-        values: np.ndarray,
-        gradient: dict[str, np.ndarray],
-        unroll: Unroll,
-    ) -> tuple[float, float, float]:
-        """One block's part of the gradient; fills in its values, and returns the sums of the parts of its loss."""
         features = self.encode(observations)
-        actor_tape = self.actor_torso.forward(features, unroll)
-        critic_tape = actor_tape if self.shared_torso else self.critic_torso.forward(features, unroll)
-        outputs, criticism = self._outputs(actor_tape.outputs), self.critic_head(critic_tape.outputs)
-        if self.q_critic:
-            rows = np.arange(len(returns))
-            values[...] = expected_q(outputs, criticism)
-            errors = returns - criticism[rows, actions]
-            advantages = criticism[rows, actions] - values
-        else:
-            values[...] = criticism[:, 0]
-            errors = returns - values
-            advantages = errors if advantages is None else advantages
-        actor, entropy, at_outputs = self.distribution.loss_gradient(
-            outputs, actions, advantages, np.float32(config.entropy_coef)
-        )
-        at_outputs /= np.float32(batch_size)
-        if config.critic_loss == "squared":
-            critic = float(np.sum(np.square(errors)))
-            at_chosen = errors * np.float32(-2 * config.value_coef / batch_size)
-        else:
-            limited = np.clip(errors, -1, 1)
-            critic = float(np.sum(limited * (errors - 0.5 * limited)))
-            at_chosen = limited * np.float32(-config.value_coef / batch_size)
-        if self.q_critic:
-            at_values = np.zeros_like(criticism)
-            at_values[rows, actions] = at_chosen
-        else:
-            at_values = at_chosen[:, np.newaxis]
+        actor = self.actor_torso.forward(features, unroll)
+        critic = actor if self.shared_torso else self.critic_torso.forward(features, unroll)
+        criticism = self.critic_head(critic.outputs)
+        return self._outputs(actor.outputs), criticism if self.q_critic else criticism[:, 0], Tape(actor, critic)
 
+    def backward(
+        self, tape: Tape, grad_outputs: np.ndarray, grad_criticism: np.ndarray, gradient: dict[str, np.ndarray]
+    ) -> None:
+        """Compute the gradient of a loss with respect to the parameters.
+
+        Args:
+            tape: of ``forward``.
+            grad_outputs: its gradient with respect to the actor's outputs, ``[B, distribution.num_outputs]``.
+            grad_criticism: that with respect to the critic's, ``[B]`` or ``[B, A]``.
+            gradient: name to array in the parameter's shape; overwritten.
+        """
         if self.log_std is not None:
-            at_outputs, at_log_stds = np.split(at_outputs, 2, axis=1)
-            np.sum(at_log_stds, axis=0, out=gradient["actor_log_std"])
-        self.actor_head.backward(actor_tape.outputs, at_outputs, gradient)
-        self.critic_head.backward(critic_tape.outputs, at_values, gradient)
-        at_actor, at_critic = self.actor_head.at_inputs(at_outputs), self.critic_head.at_inputs(at_values)
+            grad_outputs, grad_log_stds = np.split(grad_outputs, 2, axis=1)
+            np.sum(grad_log_stds, axis=0, out=gradient["actor_log_std"])
+        if not self.q_critic:
+            grad_criticism = grad_criticism[:, np.newaxis]
+        self.actor_head.backward(tape.actor.outputs, grad_outputs, gradient)
+        self.critic_head.backward(tape.critic.outputs, grad_criticism, gradient)
+        grad_actor = self.actor_head.grad_inputs(grad_outputs)
+        grad_critic = self.critic_head.grad_inputs(grad_criticism)
         if self.shared_torso:
-            self.actor_torso.backward(actor_tape, at_actor + at_critic, gradient)
+            self.actor_torso.backward(tape.actor, grad_actor + grad_critic, gradient)
         else:
-            self.actor_torso.backward(actor_tape, at_actor, gradient)
-            self.critic_torso.backward(critic_tape, at_critic, gradient)
-        return actor, critic, entropy
+            self.actor_torso.backward(tape.actor, grad_actor, gradient)
+            self.critic_torso.backward(tape.critic, grad_critic, gradient)
 
     def _outputs(self, hidden: np.ndarray) -> np.ndarray:
         """What the actor puts out, ``[B, distribution.num_outputs]``."""

@@ -93,24 +93,24 @@ class RecurrentLayer(ABC):
             outputs[step] = states[step + 1, :, : self.num_units]
         return Tape(inputs, begins, outputs, states, gates, hidden_products)
 
-    def backward(self, tape: Tape, at_outputs: np.ndarray, gradient: dict[str, np.ndarray]) -> np.ndarray:
+    def backward(self, tape: Tape, grad_outputs: np.ndarray, gradient: dict[str, np.ndarray]) -> np.ndarray:
         """The gradient at the parameters, whose arrays it overwrites, and at the inputs.
 
         Args:
             tape: as ``forward`` gave it, with parameters that have not changed since.
-            at_outputs: the gradient at the outputs, ``[T, N, H]`` float32.
+            grad_outputs: the gradient at the outputs, ``[T, N, H]`` float32.
             gradient: name to array in the parameter's shape.
 
         Returns:
             the gradient at the inputs, ``[T, N, I]`` float32.
         """
-        at_input_products, at_hidden_products = map(_rows, self._at_products(tape, at_outputs))
+        grad_input_products, grad_hidden_products = map(_rows, self._grad_products(tape, grad_outputs))
         hidden = _rows(tape.states[:-1])[:, : self.num_units]
-        np.matmul(at_input_products.T, _rows(tape.inputs), out=gradient[f"{self.name}.weight_ih"])
-        np.matmul(at_hidden_products.T, hidden, out=gradient[f"{self.name}.weight_hh"])
-        np.sum(at_input_products, axis=0, out=gradient[f"{self.name}.bias_ih"])
-        np.sum(at_hidden_products, axis=0, out=gradient[f"{self.name}.bias_hh"])
-        return (at_input_products @ self.weight_ih).reshape(tape.inputs.shape)
+        np.matmul(grad_input_products.T, _rows(tape.inputs), out=gradient[f"{self.name}.weight_ih"])
+        np.matmul(grad_hidden_products.T, hidden, out=gradient[f"{self.name}.weight_hh"])
+        np.sum(grad_input_products, axis=0, out=gradient[f"{self.name}.bias_ih"])
+        np.sum(grad_hidden_products, axis=0, out=gradient[f"{self.name}.bias_hh"])
+        return (grad_input_products @ self.weight_ih).reshape(tape.inputs.shape)
 
     @abstractmethod
     def _advance(
@@ -126,7 +126,7 @@ class RecurrentLayer(ABC):
         """
 
     @abstractmethod
-    def _at_products(self, tape: Tape, at_outputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _grad_products(self, tape: Tape, grad_outputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The gradients at ``inputs @ weight_ih.T + bias_ih`` and ``h @ weight_hh.T + bias_hh``, ``[T, N, G * H]``."""
 
 
@@ -165,30 +165,30 @@ class LSTM(RecurrentLayer):
         np.tanh(c, out=h)
         h *= o
 
-    def _at_products(self, tape: Tape, at_outputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _grad_products(self, tape: Tape, grad_outputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         # What does not depend on later steps is computed for all steps at once: the slopes of c' and h' at each a, and
         # of h' at c'.
         i, f, g, o = _parts(tape.gates, 4)
         c = _parts(tape.states[:-1], 2)[1]
         tanh_c = np.tanh(f * c + i * g)
-        h_at_c = o * (1 - tanh_c * tanh_c)
-        c_at_ifg = np.stack([g * i * (1 - i), c * f * (1 - f), i * (1 - g * g)], axis=2)
-        h_at_o = tanh_c * o * (1 - o)
+        dh_dc = o * (1 - tanh_c * tanh_c)
+        dc_difg = np.stack([g * i * (1 - i), c * f * (1 - f), i * (1 - g * g)], axis=2)
+        dh_do = tanh_c * o * (1 - o)
 
-        num_steps, num_envs, num_units = at_outputs.shape
-        at_gates = np.empty((num_steps, num_envs, 4, num_units), np.float32)
-        at_state = np.zeros((2, num_envs, num_units), np.float32)
-        at_h, at_c = at_state
+        num_steps, num_envs, num_units = grad_outputs.shape
+        grad_gates = np.empty((num_steps, num_envs, 4, num_units), np.float32)
+        grad_state = np.zeros((2, num_envs, num_units), np.float32)
+        grad_h, grad_c = grad_state
         for step in reversed(range(num_steps)):
-            at_h += at_outputs[step]
-            at_c += at_h * h_at_c[step]
-            np.multiply(at_c[:, np.newaxis], c_at_ifg[step], out=at_gates[step, :, :3])
-            np.multiply(at_h, h_at_o[step], out=at_gates[step, :, 3])
-            np.matmul(at_gates[step].reshape(num_envs, -1), self.weight_hh, out=at_h)
-            at_c *= f[step]
-            at_state[:, tape.begins[step]] = 0
-        at_products = at_gates.reshape(tape.gates.shape)
-        return at_products, at_products
+            grad_h += grad_outputs[step]
+            grad_c += grad_h * dh_dc[step]
+            np.multiply(grad_c[:, np.newaxis], dc_difg[step], out=grad_gates[step, :, :3])
+            np.multiply(grad_h, dh_do[step], out=grad_gates[step, :, 3])
+            np.matmul(grad_gates[step].reshape(num_envs, -1), self.weight_hh, out=grad_h)
+            grad_c *= f[step]
+            grad_state[:, tape.begins[step]] = 0
+        grad_products = grad_gates.reshape(tape.gates.shape)
+        return grad_products, grad_products
 
 
 class GRU(RecurrentLayer):
@@ -218,27 +218,27 @@ class GRU(RecurrentLayer):
         new_state *= z
         new_state += n
 
-    def _at_products(self, tape: Tape, at_outputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _grad_products(self, tape: Tape, grad_outputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         # What does not depend on later steps is computed for all steps at once: the slopes of h' at each a and b.
         r, z, n = _parts(tape.gates, 3)
-        h_at_a_n = (1 - z) * (1 - n * n)
-        h_at_z = (tape.states[:-1] - n) * z * (1 - z)
-        h_at_r = h_at_a_n * _parts(tape.hidden_products, 3)[2] * r * (1 - r)
-        h_at_b = np.stack([h_at_r, h_at_z, h_at_a_n * r], axis=2)
+        dh_da_n = (1 - z) * (1 - n * n)
+        dh_dz = (tape.states[:-1] - n) * z * (1 - z)
+        dh_dr = dh_da_n * _parts(tape.hidden_products, 3)[2] * r * (1 - r)
+        dh_db = np.stack([dh_dr, dh_dz, dh_da_n * r], axis=2)
 
-        num_steps, num_envs, num_units = at_outputs.shape
-        at_b = np.empty_like(h_at_b)
-        at_h = np.empty_like(at_outputs)  # each step's, for a_n below
+        num_steps, num_envs, num_units = grad_outputs.shape
+        grad_b = np.empty_like(dh_db)
+        grad_h = np.empty_like(grad_outputs)  # each step's, for a_n below
         from_later = np.zeros((num_envs, num_units), np.float32)
         for step in reversed(range(num_steps)):
-            np.add(at_outputs[step], from_later, out=at_h[step])
-            np.multiply(at_h[step][:, np.newaxis], h_at_b[step], out=at_b[step])
-            np.matmul(at_b[step].reshape(num_envs, -1), self.weight_hh, out=from_later)
-            from_later += at_h[step] * z[step]
+            np.add(grad_outputs[step], from_later, out=grad_h[step])
+            np.multiply(grad_h[step][:, np.newaxis], dh_db[step], out=grad_b[step])
+            np.matmul(grad_b[step].reshape(num_envs, -1), self.weight_hh, out=from_later)
+            from_later += grad_h[step] * z[step]
             from_later[tape.begins[step]] = 0
-        at_a = at_b.copy()
-        np.multiply(at_h, h_at_a_n, out=at_a[:, :, 2])
-        return at_a.reshape(tape.gates.shape), at_b.reshape(tape.gates.shape)
+        grad_a = grad_b.copy()
+        np.multiply(grad_h, dh_da_n, out=grad_a[:, :, 2])
+        return grad_a.reshape(tape.gates.shape), grad_b.reshape(tape.gates.shape)
 
 
 RECURRENT_LAYERS: dict[str, type[RecurrentLayer]] = {"lstm": LSTM, "gru": GRU}

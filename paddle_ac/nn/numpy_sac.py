@@ -102,7 +102,7 @@ class NumpySquashedGaussianActor:
         grad_log_std = (grad_mean * drawn.deviations - weight) * drawn.within
         grad_outputs = np.concatenate([grad_mean, grad_log_std], axis=1)
         self.head.backward(drawn.hidden[-1], grad_outputs, gradient)
-        self.torso.backward(drawn.hidden, self.head.at_inputs(grad_outputs), gradient)
+        self.torso.backward(drawn.hidden, self.head.grad_inputs(grad_outputs), gradient)
 
 
 def squashed_log_probabilities(unsquashed: np.ndarray, noise: np.ndarray, log_std: np.ndarray) -> np.ndarray:
@@ -134,34 +134,26 @@ class NumpyTwinCritic:
 
     def values(self, inputs: np.ndarray) -> np.ndarray:
         """Estimate soft values ``[2, B]`` float32 for features and actions side by side ``[B, F + A]``."""
-        return self.head(self.torso(inputs)[-1])[..., 0]
+        return self.forward(inputs)[0]
 
-    def loss_gradient(
-        self, inputs: np.ndarray, targets: np.ndarray, gradient: dict[str, np.ndarray]
-    ) -> tuple[float, np.ndarray]:
-        """Soft Bellman residual of both critics (equation 5) and its gradient, ``(Q - y) / B`` for the values.
+    def forward(self, inputs: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
+        """Values ``[2, B]`` for features and actions side by side ``[B, F + A]``, and the tape for what follows."""
+        hidden = self.torso(inputs)
+        return self.head(hidden[-1])[..., 0], hidden
+
+    def backward(self, tape: list[np.ndarray], grad_values: np.ndarray, gradient: dict[str, np.ndarray]) -> None:
+        """Compute the gradient of a loss with respect to the parameters.
 
         Args:
-            inputs: features and actions side by side, ``[B, F + A]``.
-            targets: y, ``[B]`` float32.
+            tape: of ``forward``.
+            grad_values: its gradient with respect to the values, ``[2, B]``.
             gradient: name to array in the parameter's shape; overwritten.
-
-        Returns:
-            half the mean squared error, summed over the critics, and the values ``[2, B]``.
         """
-        hidden = self.torso(inputs)
-        values = self.head(hidden[-1])[..., 0]
-        errors = values - targets
-        grad_values = (errors / np.float32(len(targets)))[..., np.newaxis]
-        self.head.backward(hidden[-1], grad_values, gradient)
-        self.torso.backward(hidden, self.head.at_inputs(grad_values), gradient)
-        return 0.5 * float(np.vdot(errors, errors)) / len(targets), values
+        grad_outputs = grad_values[..., np.newaxis]
+        self.head.backward(tape[-1], grad_outputs, gradient)
+        self.torso.backward(tape, self.head.grad_inputs(grad_outputs), gradient)
 
-    def minimum(self, inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Smaller estimate ``[B]``, and its gradient with respect to the inputs ``[B, F + A]``."""
-        hidden = self.torso(inputs)
-        values = self.head(hidden[-1])[..., 0]
-        smaller = values[0] < values[1]
-        grad_values = np.stack([smaller, ~smaller]).astype(np.float32)[..., np.newaxis]
-        grad_inputs = self.torso.at_inputs(hidden, self.head.at_inputs(grad_values)).sum(axis=0)
-        return np.where(smaller, values[0], values[1]), grad_inputs
+    def grad_inputs(self, tape: list[np.ndarray], grad_values: np.ndarray) -> np.ndarray:
+        """Gradient of a loss with respect to the inputs ``[B, F + A]``, from that to the values ``[2, B]``."""
+        grad_outputs = grad_values[..., np.newaxis]
+        return self.torso.grad_inputs(tape, self.head.grad_inputs(grad_outputs)).sum(axis=0)

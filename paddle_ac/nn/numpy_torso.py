@@ -69,9 +69,9 @@ class Torso:
         inputs = hidden[-1].reshape(*unroll.begins.shape, -1)
         return TorsoTape(hidden, self.memory.forward(inputs, unroll.state[:, self._part], unroll.begins))
 
-    def backward(self, tape: TorsoTape, at_outputs: np.ndarray, gradient: dict[str, np.ndarray]) -> None:
+    def backward(self, tape: TorsoTape, grad_outputs: np.ndarray, gradient: dict[str, np.ndarray]) -> None:
         """The gradient at the parameters, from that at the outputs ``[B, H]``, which may be overwritten."""
         if self.memory is not None and tape.memory is not None:
-            at_outputs = self.memory.backward(tape.memory, at_outputs.reshape(tape.memory.outputs.shape), gradient)
-            at_outputs = at_outputs.reshape(tape.hidden[-1].shape)
-        self.hidden.backward(tape.hidden, at_outputs, gradient)
+            grad_outputs = self.memory.backward(tape.memory, grad_outputs.reshape(tape.memory.outputs.shape), gradient)
+            grad_outputs = grad_outputs.reshape(tape.hidden[-1].shape)
+        self.hidden.backward(tape.hidden, grad_outputs, gradient)

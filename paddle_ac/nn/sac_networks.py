@@ -16,7 +16,6 @@ from paddle import nn
 
 from paddle_ac.memory import PARAMETER, require_memory
 from paddle_ac.nn.action_scale import ActionScale
-from paddle_ac.nn.distributions import SquashedGaussian
 from paddle_ac.nn.encoding import ObservationEncoder
 from paddle_ac.nn.initialization import uniform_by_inputs
 from paddle_ac.nn.networks import ACTIVATIONS, zeros
@@ -60,11 +59,14 @@ class SquashedGaussianActor(nn.Layer):
         self.torso = _hidden_layers(sizes, activation, _linear, generator)
         self.head = _linear(sizes[-1], 2 * self.scale.num_actions, generator)
 
-    def forward(self, observations: np.ndarray) -> SquashedGaussian:
-        """The distribution of actions ``[B, A]``, in the cube ``[-1, 1]^A``, for ``[B, *observation_space.shape]``."""
+    def forward(self, observations: np.ndarray) -> tuple[paddle.Tensor, paddle.Tensor]:
+        """Mean and logarithm of the deviation of the Gaussian, ``[B, A]`` each, for ``[B, *observation_space.shape]``.
+
+        tanh of a sample of it is an action in the cube ``[-1, 1]^A``.
+        """
         features = paddle.to_tensor(self.encode(observations))
         mean, log_std = self.head(self.torso(features)).split(2, axis=-1)
-        return SquashedGaussian(mean, log_std.clip(*LOG_STD_RANGE))
+        return mean, log_std.clip(*LOG_STD_RANGE)
 
     @paddle.no_grad()
     def act(
@@ -83,10 +85,10 @@ class SquashedGaussianActor(nn.Layer):
         Returns:
             actions ``[B, *action_space.shape]`` float32, in the Box.
         """
-        distribution = self(observations)
-        shape = tuple(distribution.mean.shape)
+        mean, log_std = self(observations)
+        shape = tuple(mean.shape)
         noise = np.zeros(shape, np.float32) if generator is None else generator.standard_normal(shape, np.float32)
-        return self.scale.to_box(distribution.sample(paddle.to_tensor(noise))[0].numpy())
+        return self.scale.to_box((mean + log_std.exp() * paddle.to_tensor(noise)).tanh().numpy())
 
     def parameter_arrays(self) -> dict[str, np.ndarray]:
         """The parameters by name, copied."""

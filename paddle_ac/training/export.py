@@ -22,8 +22,7 @@ from paddle_ac.config import RunConfig, read_config, write_yaml
 from paddle_ac.envs.make import make_evaluation_envs
 from paddle_ac.errors import ConfigError, ExportError, quoted
 from paddle_ac.files import write_atomically
-from paddle_ac.nn.actions import clip_for
-from paddle_ac.nn.distributions import make_distribution
+from paddle_ac.nn.actions import action_distribution, clip_for
 from paddle_ac.nn.exported import ExportedPolicy, exported_policy
 from paddle_ac.nn.sac_networks import SquashedGaussianActor
 from paddle_ac.nn.unroll import Unroll
@@ -150,9 +149,8 @@ def largest_difference(
         if here.shape != right.shape:
             raise ExportError(f"the model's {name} is of shape {here.shape}, that of its policy {right.shape}")
         if name == "action" and space_kind(model.action_space) != "Box":
-            distribution = make_distribution(model.action_space, paddle.to_tensor(wanted[1]))
-            log_probabilities = [distribution.log_prob(paddle.to_tensor(actions)) for actions in (right, here)]
-            differences.append((log_probabilities[0] - log_probabilities[1]).numpy())
+            policy = action_distribution(model.action_space)(wanted[1])
+            differences.append(policy.log_prob(right) - policy.log_prob(here))
             continue
         unit = np.maximum(1, np.abs(right))
         if name == "action":
@@ -179,8 +177,7 @@ def _outputs_of_policy(model: TrainedModel, observations: np.ndarray, states: np
     actions = clip_for(model.action_space)(policy.act(observations, None, new_states))
     with paddle.no_grad():
         if isinstance(policy, SquashedGaussianActor):
-            distribution = policy(observations)
-            parameters = [distribution.mean.numpy(), distribution.log_std.numpy()]
+            parameters = [tensor.numpy() for tensor in policy(observations)]
         else:
             parameters = [policy(observations, Unroll.of_one_step(states))[0].numpy()]
             if space_kind(model.action_space) == "Box":

@@ -1,4 +1,4 @@
-"""Action distributions in Paddle, computed from ``log_softmax`` and closed forms alone.
+"""Action distributions in Paddle, which those in NumPy are compared with.
 
 ``paddle.distribution.Categorical`` is not used: it samples from and takes the entropy of softmax(x), but its
 ``log_prob`` takes x for unnormalised probabilities (Paddle 3.3), so that a policy gradient built on it is wrong.

@@ -1,8 +1,4 @@
-"""The one loss of the on-policy family, as Paddle differentiates it.
-
-The algorithms learn by the same loss in closed form, ``nn.numpy_network.NumpyActorCritic.loss_gradient``, which costs a
-fraction of it; tests hold the two together. This is the one to read, and to build upon with networks of your own.
-"""
+"""The actor-critic loss for Paddle's automatic differentiation: what ``paddle_ac.losses`` is compared with."""
 
 from __future__ import annotations
 
@@ -11,7 +7,7 @@ from dataclasses import dataclass
 import paddle
 import paddle.nn.functional as F
 
-from paddle_ac.nn.distributions import Distribution
+from tests.paddle_distributions import Distribution
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""Losses as pure functions of arrays: what a network returned and targets in, loss terms and gradients out."""

@@ -1,0 +1,110 @@
+"""The advantage actor-critic loss of REINFORCE, TD and Q actor-critic, A2C, PAAC and A3C."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from paddle_ac.losses.policy_gradient import policy_gradient
+from paddle_ac.losses.values import CRITIC_LOSSES
+from paddle_ac.nn.actions import ActionDistribution, expected_q
+
+
+@dataclass(frozen=True)
+class Targets:
+    """What a network is to learn from transitions.
+
+    Attributes:
+        actions: ``[B, *action_space.shape]``, that were taken.
+        returns: ``[B]`` float32, for the critic.
+        advantages: ``[B]`` float32, for the actor; ``None`` for returns less values.
+    """
+
+    actions: np.ndarray
+    returns: np.ndarray
+    advantages: np.ndarray | None = None
+
+    def __getitem__(self, rows: slice) -> Targets:
+        advantages = None if self.advantages is None else self.advantages[rows]
+        return Targets(self.actions[rows], self.returns[rows], advantages)
+
+
+@dataclass(frozen=True)
+class Loss:
+    """The loss of B transitions and its gradient with respect to the heads of a network.
+
+    Attributes:
+        terms: the actor's loss, the critic's loss and the entropy, summed over the B transitions, ``[3]`` float64.
+        values: ``[B]`` float32, V(s) of the critic.
+        grad_outputs: ``[B, num_outputs]``, gradient with respect to the outputs of the actor.
+        grad_criticism: ``[B]``, or ``[B, A]`` for a critic of Q(s, .), with respect to those of the critic.
+    """
+
+    terms: np.ndarray
+    values: np.ndarray
+    grad_outputs: np.ndarray
+    grad_criticism: np.ndarray
+
+
+class ActorCriticLoss:
+    """Mean over a batch of ``-log pi(a|s) * A + value_coef * critic - entropy_coef * entropy``.
+
+    It is algorithm S3 of Mnih et al. 2016 (arXiv:1602.01783). Advantages are held constant. A critic of Q(s, .) learns
+    the value of the actions that were taken, and the advantage is Q(s, a) - V(s) (Sutton et al. 2000).
+
+    Args:
+        distribution: of the actions.
+        critic_loss: ``"squared"`` or ``"smooth_l1"``.
+        value_coef: weight of the critic's loss.
+        entropy_coef: weight of the entropy bonus.
+        q_critic: the critic returns Q(s, .) of Discrete actions, rather than V(s).
+    """
+
+    def __init__(
+        self,
+        distribution: ActionDistribution,
+        critic_loss: str,
+        value_coef: float,
+        entropy_coef: float,
+        q_critic: bool = False,
+    ):
+        self.distribution = distribution
+        self.critic_loss = CRITIC_LOSSES[critic_loss]
+        self.value_coef = value_coef
+        self.entropy_coef = entropy_coef
+        self.q_critic = q_critic
+
+    def __call__(self, outputs: np.ndarray, criticism: np.ndarray, targets: Targets, batch_size: int) -> Loss:
+        """Compute the part that some transitions have in the loss of a batch.
+
+        Args:
+            outputs: ``[B, num_outputs]`` float32, of the actor.
+            criticism: ``[B]`` float32, of the critic; ``[B, A]`` for a critic of Q(s, .).
+            targets: of these B transitions.
+            batch_size: transitions of the batch, over all of which the mean is taken.
+        """
+        values, advantages = criticism, targets.advantages
+        estimates = criticism  # of what the returns are the targets for
+        if self.q_critic:
+            rows = np.arange(len(criticism))
+            values, estimates = expected_q(outputs, criticism), criticism[rows, targets.actions]
+            advantages = estimates - values
+        elif advantages is None:
+            advantages = targets.returns - values
+        policy = self.distribution(outputs)
+        actor, grad_log_probs = policy_gradient(policy.log_prob(targets.actions), advantages)
+        grad_outputs = policy.backward(targets.actions, grad_log_probs, -np.float32(self.entropy_coef))
+        grad_outputs /= np.float32(batch_size)
+        critic, grad_criticism = self.critic_loss(estimates, targets.returns)
+        grad_criticism *= np.float32(self.value_coef / batch_size)
+        if self.q_critic:
+            grad_criticism, grad_estimates = np.zeros_like(criticism), grad_criticism
+            grad_criticism[rows, targets.actions] = grad_estimates
+        terms = np.array([actor, critic, float(np.sum(policy.entropy()))])
+        return Loss(terms, values, grad_outputs, grad_criticism)
+
+    def total(self, terms: np.ndarray) -> float:
+        """Loss of actor's and critic's mean losses and the mean entropy, ``[3]``."""
+        actor, critic, entropy = terms.tolist()
+        return actor + self.value_coef * critic - self.entropy_coef * entropy
