@@ -11,7 +11,7 @@ from paddle_ac.algorithms.agent import TrainedPolicy, warn_about_images
 from paddle_ac.algorithms.algorithm import Algorithm
 from paddle_ac.algorithms.registry import ALGORITHMS
 from paddle_ac.config import RunConfig, make_config
-from paddle_ac.envs.make import make_evaluation_envs, settle_vec
+from paddle_ac.envs.make import make_evaluation_envs, resolve_vec
 from paddle_ac.envs.names import name_env
 from paddle_ac.errors import ConfigError, quoted
 from paddle_ac.training import train as training
@@ -38,7 +38,7 @@ def make(algo: str, env: str | EnvSpec | Callable[..., Any], **hyper_parameters:
         ConfigError: an unknown name, a value out of range, an unknown environment, spaces that the algorithm does not
             take.
     """
-    config = settle_vec(make_config({"algo": algo, "env": name_env(env), **hyper_parameters}))
+    config = resolve_vec(make_config({"algo": algo, "env": name_env(env), **hyper_parameters}))
     agent = ALGORITHMS[config.algo].from_config(config)
     warn_about_images(agent)
     return agent

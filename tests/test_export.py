@@ -96,7 +96,7 @@ def make_run(folder, **values):
         for name, array in policy.parameter_arrays().items()
     }
     for _ in range(2 if policy.encode.moments else 0):
-        policy.encode.learn(generator.normal(0.5, 2, (50, *env.observation_space.shape)))
+        policy.encode.update(generator.normal(0.5, 2, (50, *env.observation_space.shape)))
     saved = {"parameters": parameters, "encoder": policy.encode.state_dict()}
     state = {"algo": config.algo, "format": POLICY_FORMAT, "mean_return": 0.0, "env_steps": 1234, **saved}
     save_checkpoint(run.best, state)

@@ -80,7 +80,7 @@ def test_the_gradient_is_that_of_finite_differences_with_the_advantage_held_cons
     expected = differences(lambda point: surrogate(point, values), logits)
     np.testing.assert_allclose(part.grad_outputs, expected, rtol=1e-6, atol=1e-8)
     expected = differences(lambda point: surrogate(logits, point), values)
-    np.testing.assert_allclose(part.grad_criticism, expected, rtol=1e-6, atol=1e-8)
+    np.testing.assert_allclose(part.grad_critic_outputs, expected, rtol=1e-6, atol=1e-8)
 
 
 @COEFFICIENTS
@@ -92,7 +92,7 @@ def test_the_gradient_is_the_closed_form(value_coef, entropy_coef):
     of_actor = (returns - values)[:, np.newaxis] * (probabilities - np.eye(4)[actions])
     of_entropy = -probabilities * (np.log(probabilities) + entropies)
     np.testing.assert_allclose(part.grad_outputs, (of_actor - entropy_coef * of_entropy) / 7, rtol=1e-6, atol=1e-8)
-    np.testing.assert_allclose(part.grad_criticism, value_coef * 2 * (values - returns) / 7, rtol=1e-6)
+    np.testing.assert_allclose(part.grad_critic_outputs, value_coef * 2 * (values - returns) / 7, rtol=1e-6)
 
 
 def test_given_advantages_take_the_place_of_returns_less_values():
@@ -113,13 +113,15 @@ def test_a_critic_of_actions_learns_their_values_and_gives_the_advantage():
     np.testing.assert_allclose(part.values, values)
     expected = differences(lambda point: reference(point, values, actions, returns, chosen - values)[0], logits)
     np.testing.assert_allclose(part.grad_outputs, expected, rtol=1e-6, atol=1e-8)
-    np.testing.assert_allclose(part.grad_criticism, np.eye(4)[actions] * ((chosen - returns) / 7)[:, None], rtol=1e-6)
+    np.testing.assert_allclose(
+        part.grad_critic_outputs, np.eye(4)[actions] * ((chosen - returns) / 7)[:, None], rtol=1e-6
+    )
 
 
 def test_a_better_return_makes_its_action_more_probable_and_its_state_more_valued():
     part, _ = loss_of(np.zeros((1, 3)), np.zeros(1), np.array([1]), np.ones(1), 0.5, 0.0)
     assert np.sign(-part.grad_outputs).tolist() == [[-1, 1, -1]]
-    assert -part.grad_criticism.item() > 0
+    assert -part.grad_critic_outputs.item() > 0
 
 
 def test_a_part_of_a_batch_has_its_share_of_the_mean():

@@ -15,7 +15,7 @@ from gymnasium.wrappers import TimeLimit
 from multiprocessing_env import SubprocVecEnv, VecEnvError
 from paddle_ac.config import make_config
 from paddle_ac.envs import make as envs_make
-from paddle_ac.envs.make import make_evaluation_envs, make_training_envs, settle_vec, tell_vec
+from paddle_ac.envs.make import log_vec, make_evaluation_envs, make_training_envs, resolve_vec
 from paddle_ac.envs.native import NativeVecEnv, SameStepCartPole, SameStepEnvPool
 from paddle_ac.errors import ConfigError
 from paddle_ac.learning.rollout import RolloutCollector
@@ -301,8 +301,8 @@ def test_auto_takes_what_is_fastest_and_says_why(monkeypatch, caplog, values, st
     monkeypatch.setattr(envs_make, "usable_cores", lambda: 2)
     envs_make._choose_vec.cache_clear()
     with caplog.at_level("INFO", logger="paddle_ac"):
-        settled = settle_vec(config_of(**values))
-        tell_vec(config_of(**values))
+        settled = resolve_vec(config_of(**values))
+        log_vec(config_of(**values))
     envs_make._choose_vec.cache_clear()
     assert settled.vec == expected
     assert (f"environments: {expected} (" in caplog.text) == (values.get("vec") is None)

@@ -57,7 +57,7 @@ def test_features_have_mean_0_and_deviation_1_and_no_outliers():
     space = Box(-np.inf, np.inf, (2,), np.float32)
     encode, observations = ObservationEncoder(space, normalize=True), stream()[-1]
     np.testing.assert_array_equal(encode(observations[:3]), np.clip(observations[:3], -10, 10))  # nothing known yet
-    encode.learn(observations)
+    encode.update(observations)
     features = encode(observations)
     assert features.dtype == np.float32
     np.testing.assert_allclose(features.mean(axis=0), 0, atol=2e-2)
@@ -69,7 +69,7 @@ def test_features_have_mean_0_and_deviation_1_and_no_outliers():
 
 def test_one_hot_features_are_left_alone():
     encode = ObservationEncoder(Discrete(3), normalize=True)
-    encode.learn(np.array([0, 0, 1]))
+    encode.update(np.array([0, 0, 1]))
     assert encode(np.array([2])).tolist() == [[0, 0, 1]] and encode.state_dict() == {}
 
 
@@ -79,7 +79,7 @@ def test_rewards_are_divided_by_the_deviation_of_the_discounted_return():
     for _ in range(5):
         rewards = generator.normal(5, 2, (4, 3)).astype(np.float32)
         done = generator.uniform(size=(4, 3)) < 0.3
-        normalize.learn(rewards, done)
+        normalize.update(rewards, done)
         found = normalize(rewards)
         for step in range(4):
             returns = 0.9 * returns + rewards[step]
@@ -89,7 +89,7 @@ def test_rewards_are_divided_by_the_deviation_of_the_discounted_return():
     restored = RewardNormalizer(3, 0.9)
     restored.load_state_dict(normalize.state_dict())
     for normalizer in (restored, normalize):
-        normalizer.learn(rewards, done)
+        normalizer.update(rewards, done)
     np.testing.assert_array_equal(restored(rewards), normalize(rewards))
 
 

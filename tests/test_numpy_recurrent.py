@@ -26,14 +26,14 @@ class Case:
         self.inputs = generator.normal(size=(T, N, I)).astype(np.float32)
         self.state = generator.normal(size=(N, self.twin.state_size)).astype(np.float32)
         self.grad_outputs = generator.normal(size=(T, N, H)).astype(np.float32)
-        self.begins = generator.random((T, N)) < 0.3
-        self.begins[0] = [True, False, True, False]
-        self.begins[1:, 1] = False  # one environment whose episode goes on all the time
-        for array in (self.inputs, self.state, self.grad_outputs, self.begins):
+        self.episode_starts = generator.random((T, N)) < 0.3
+        self.episode_starts[0] = [True, False, True, False]
+        self.episode_starts[1:, 1] = False  # one environment whose episode goes on all the time
+        for array in (self.inputs, self.state, self.grad_outputs, self.episode_starts):
             array.flags.writeable = False
 
     def forward(self, **changed):
-        given = {"inputs": self.inputs, "state": self.state, "begins": self.begins, **changed}
+        given = {"inputs": self.inputs, "state": self.state, "episode_starts": self.episode_starts, **changed}
         return self.twin.forward(**given)
 
     def backward(self, grad_outputs=None, **changed):
@@ -47,7 +47,9 @@ class Case:
         """Outputs and final state by Paddle's cell, one step after the other."""
         state, outputs = paddle.to_tensor(self.state), []
         for step in range(T):
-            state = paddle.where(paddle.to_tensor(self.begins[step, :, np.newaxis]), paddle.zeros_like(state), state)
+            state = paddle.where(
+                paddle.to_tensor(self.episode_starts[step, :, np.newaxis]), paddle.zeros_like(state), state
+            )
             parts = tuple(paddle.split(state, 2, axis=-1)) if isinstance(self.cell, nn.LSTMCell) else state
             output, parts = self.cell(inputs[step], parts)
             state = paddle.concat(parts, axis=-1) if isinstance(self.cell, nn.LSTMCell) else parts
@@ -102,7 +104,7 @@ def test_a_sequence_is_its_steps(case):
     tape = case.forward()
     state = case.state
     for step in range(T):
-        state = np.where(case.begins[step, :, np.newaxis], np.float32(0), state)
+        state = np.where(case.episode_starts[step, :, np.newaxis], np.float32(0), state)
         state.flags.writeable = False  # a step leaves it as it was
         output, state = case.twin.step(case.inputs[step], state)
         assert output.shape == (N, H) and state.shape == (N, case.twin.state_size)
@@ -111,44 +113,45 @@ def test_a_sequence_is_its_steps(case):
 
 
 def test_nothing_crosses_the_beginning_of_an_episode(case):
-    begins = np.zeros((T, N), bool)
-    begins[5] = True
-    outputs = case.forward(begins=begins).outputs
-    _, grad_inputs = case.backward(begins=begins)
+    episode_starts = np.zeros((T, N), bool)
+    episode_starts[5] = True
+    outputs = case.forward(episode_starts=episode_starts).outputs
+    _, grad_inputs = case.backward(episode_starts=episode_starts)
 
     earlier = case.inputs.copy()
     earlier[:5] += 1
-    np.testing.assert_array_equal(case.forward(begins=begins, inputs=earlier).outputs[5:], outputs[5:])
-    np.testing.assert_array_equal(case.backward(begins=begins, inputs=earlier)[1][5:], grad_inputs[5:])
+    np.testing.assert_array_equal(case.forward(episode_starts=episode_starts, inputs=earlier).outputs[5:], outputs[5:])
+    np.testing.assert_array_equal(case.backward(episode_starts=episode_starts, inputs=earlier)[1][5:], grad_inputs[5:])
     later, at_later = case.inputs.copy(), case.grad_outputs.copy()
     later[5:] += 1
     at_later[5:] = np.inf
     with np.errstate(invalid="ignore"):
-        found = case.backward(begins=begins, inputs=later, grad_outputs=at_later)[1]
+        found = case.backward(episode_starts=episode_starts, inputs=later, grad_outputs=at_later)[1]
     np.testing.assert_array_equal(found[:5], grad_inputs[:5])
-    begins[0] = True
+    episode_starts[0] = True
     np.testing.assert_array_equal(
-        case.forward(begins=begins).outputs, case.forward(begins=begins, state=np.zeros_like(case.state)).outputs
+        case.forward(episode_starts=episode_starts).outputs,
+        case.forward(episode_starts=episode_starts, state=np.zeros_like(case.state)).outputs,
     )
 
 
 def test_the_state_is_carried_within_an_episode(case):
-    begins = np.zeros((T, N), bool)
-    outputs = case.forward(begins=begins).outputs
-    _, grad_inputs = case.backward(begins=begins)
-    begins[5, 0] = True  # in one environment: the others know nothing of it
-    np.testing.assert_array_equal(case.forward(begins=begins).outputs[:, 1:], outputs[:, 1:])
-    np.testing.assert_array_equal(case.backward(begins=begins)[1][:, 1:], grad_inputs[:, 1:])
-    assert np.all(case.forward(begins=begins).outputs[5:, 0] != outputs[5:, 0])
-    assert np.all(case.backward(begins=begins)[1][:5, 0] != grad_inputs[:5, 0])
-    another_state = case.forward(begins=np.zeros((T, N), bool), state=np.zeros_like(case.state)).outputs
+    episode_starts = np.zeros((T, N), bool)
+    outputs = case.forward(episode_starts=episode_starts).outputs
+    _, grad_inputs = case.backward(episode_starts=episode_starts)
+    episode_starts[5, 0] = True  # in one environment: the others know nothing of it
+    np.testing.assert_array_equal(case.forward(episode_starts=episode_starts).outputs[:, 1:], outputs[:, 1:])
+    np.testing.assert_array_equal(case.backward(episode_starts=episode_starts)[1][:, 1:], grad_inputs[:, 1:])
+    assert np.all(case.forward(episode_starts=episode_starts).outputs[5:, 0] != outputs[5:, 0])
+    assert np.all(case.backward(episode_starts=episode_starts)[1][:5, 0] != grad_inputs[:5, 0])
+    another_state = case.forward(episode_starts=np.zeros((T, N), bool), state=np.zeros_like(case.state)).outputs
     assert np.all(another_state != outputs)
 
 
 def test_a_sequence_in_two_halves_is_the_whole(case):
     whole = case.forward()
-    first = case.forward(inputs=case.inputs[:4], begins=case.begins[:4])
-    second = case.forward(inputs=case.inputs[4:], begins=case.begins[4:], state=first.final_state)
+    first = case.forward(inputs=case.inputs[:4], episode_starts=case.episode_starts[:4])
+    second = case.forward(inputs=case.inputs[4:], episode_starts=case.episode_starts[4:], state=first.final_state)
     np.testing.assert_allclose(np.concatenate([first.outputs, second.outputs]), whole.outputs, atol=1e-6)
     np.testing.assert_allclose(second.final_state, whole.final_state, atol=1e-6)
 

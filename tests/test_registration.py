@@ -15,7 +15,7 @@ import pytest
 from gymnasium.envs.registration import WrapperSpec
 
 from paddle_ac.config import make_config
-from paddle_ac.envs.make import make_training_envs, settle_vec
+from paddle_ac.envs.make import make_training_envs, resolve_vec
 from paddle_ac.errors import ConfigError
 
 ROOT = str(Path(__file__).parent.parent)
@@ -134,7 +134,7 @@ HALF = WrapperSpec("ClipReward", "gymnasium.wrappers:ClipReward", {"min_reward":
 def test_auto_takes_the_vectorised_version_only_where_it_is_the_registered_environment(monkeypatch, changes, is_native):
     monkeypatch.setattr("paddle_ac.envs.make._seconds_of_a_step", lambda config: 1e-6)
     config = make_config({"algo": "a2c", "env": cartpole(**changes), "num_envs": 8})
-    assert settle_vec(config).vec == ("native" if is_native else "serial")
+    assert resolve_vec(config).vec == ("native" if is_native else "serial")
 
 
 def test_auto_applies_registered_wrappers():

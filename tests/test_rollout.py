@@ -329,8 +329,8 @@ def test_one_whole_episode_of_each_environment_counts_and_nothing_else():
     collector = episodes_of("..T" + "." * 20, "T" + ".T" * 10, "....L" + "." * 20)
     rollout = collector.collect(zeros)
     assert rollout.rewards.shape == (5, 3)
-    assert rollout.counted.sum(axis=0).tolist() == [3, 1, 5]
-    assert rollout.counted[0].all() and not rollout.counted[3:, :2].any()
+    assert rollout.mask.sum(axis=0).tolist() == [3, 1, 5]
+    assert rollout.mask[0].all() and not rollout.mask[3:, :2].any()
     assert rollout.episode_returns == [1, 1 + 2 + 4, 1 + 2 + 4 + 8 + 16] and rollout.episode_lengths == [1, 3, 5]
     assert rollout.truncation_places == [(4, 2)]
     assert rollout.truncation_observations[0].tolist() == [2, 0, 5]
@@ -353,7 +353,7 @@ def test_returns_of_whole_episodes_are_monte_carlo():
     returns = n_step_returns(*known, np.full(2, 1e6, np.float32), 0.5)
     expected = {0: [1 + 1 + 1, 2 + 2, 4], 1: [1 + 1 + 1 + 1 + 1, 2 + 2 + 2 + 2, 4 + 4 + 4, 8 + 8, 16]}
     for env, values in expected.items():
-        assert returns[rollout.counted[:, env], env].tolist() == values
+        assert returns[rollout.mask[:, env], env].tolist() == values
 
 
 # --------------------------------------------------------------------------------------------------- what is remembered
@@ -372,12 +372,12 @@ def test_what_the_policy_remembers_is_kept_with_the_rollout_and_begun_anew_with_
     first, second = collector.collect(counting), collector.collect(counting)
     assert first.policy_state.tolist() == [[0, 0]] * 3
     assert first.last_policy_state.tolist() == second.policy_state.tolist() == [[1, 10], [0, 0], [4, 40]]
-    assert first.unroll.begins.T.tolist() == [[False] * 3 + [True], [False, False, True, False], [False] * 4]
+    assert first.unroll.episode_starts.T.tolist() == [[False] * 3 + [True], [False, False, True, False], [False] * 4]
     assert first.unroll.state is first.policy_state
     assert first.truncation_places == [(1, 1)] and first.truncation_policy_states[0].tolist() == [2, 20]
     seen = []
     first.bootstrap_values(lambda observations, unroll: seen.append(unroll) or np.zeros(len(observations), np.float32))
-    assert seen[0].state.tolist() == [[1, 10], [0, 0], [4, 40], [2, 20]] and not seen[0].begins.any()
+    assert seen[0].state.tolist() == [[1, 10], [0, 0], [4, 40], [2, 20]] and not seen[0].episode_starts.any()
 
 
 @pytest.mark.parametrize("recurrent,shared_torso", [("lstm", False), ("gru", True)])
@@ -424,7 +424,7 @@ def test_an_episode_without_an_end_is_truncated_and_logged_once(caplog):
     collector = EpisodeCollector(envs, max_steps=6)
     for _ in range(2):
         rollout = collector.collect(zeros)
-        assert rollout.rewards.shape == (6, 2) and rollout.counted.sum(axis=0).tolist()[1] == 6
+        assert rollout.rewards.shape == (6, 2) and rollout.mask.sum(axis=0).tolist()[1] == 6
         assert rollout.truncation_places[-1] == (5, 1) and rollout.truncated[5, 1] and not rollout.terminated[5, 1]
         assert rollout.truncation_observations[-1][2] == 6, (
             "the observation after the last step, not of the next episode"

@@ -115,11 +115,11 @@ class A2C(Synchronous):
         except CollectingStoppedError:
             return {"charts/episode_return": [], "charts/episode_length": []}
         if self.normalize_rewards is not None:
-            self.normalize_rewards.learn(rollout.rewards, rollout.terminated | rollout.truncated, rollout.counted)
+            self.normalize_rewards.update(rollout.rewards, rollout.terminated | rollout.truncated, rollout.mask)
             rollout.rewards = self.normalize_rewards(rollout.rewards)
         learned = self.gradient_of(rollout)
         self.optimizer.step(learned.gradient, learning_rate)
-        self.policy.encode.learn(rollout.transitions(rollout.observations))
+        self.policy.encode.update(rollout.transitions(rollout.observations))
         self.env_steps += rollout.rewards.size
         self.num_updates += 1
         metrics = {

@@ -139,7 +139,7 @@ class A3CWorker:
             moments = self.normalize_rewards.moments
             with shared.moments_lock:
                 moments.load_state_dict(shared.moments["rewards"].read())
-                self.normalize_rewards.learn(rollout.rewards, rollout.terminated | rollout.truncated)
+                self.normalize_rewards.update(rollout.rewards, rollout.terminated | rollout.truncated)
                 shared.moments["rewards"].write(moments.statistics)
             rollout.rewards = self.normalize_rewards(rollout.rewards)
         learned = self.gradient_of(rollout)
@@ -152,7 +152,7 @@ class A3CWorker:
         if self.encode.moments is not None:
             with shared.moments_lock:
                 self.encode.load_state_dict(shared.moments["encoder"].read())
-                self.encode.learn(rollout.transitions(rollout.observations))
+                self.encode.update(rollout.transitions(rollout.observations))
                 shared.moments["encoder"].write(self.encode.state_dict())
         policy_lag = shared.num_updates - updates_before
         shared.worker_updates[self.index] += 1

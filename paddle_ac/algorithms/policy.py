@@ -58,6 +58,6 @@ def make_actor_critic(config: OnPolicyConfig, observation_space: Any, action_spa
 
 def inspect_actor_critic(network: ActorCritic, observations: np.ndarray, state: np.ndarray) -> dict[str, np.ndarray]:
     """What a network makes of observations; see ``Algorithm.inspect``."""
-    outputs, criticism = (tensor.numpy() for tensor in network(observations, Unroll.of_one_step(state)))
+    outputs, critic_outputs = (tensor.numpy() for tensor in network(observations, Unroll.of_one_step(state)))
     described = {f"policy/{name}": numbers for name, numbers in network.distribution.describe(outputs).items()}
-    return {**described, "critic/values": expected_q(outputs, criticism) if network.q_critic else criticism}
+    return {**described, "critic/values": expected_q(outputs, critic_outputs) if network.q_critic else critic_outputs}

@@ -197,9 +197,9 @@ class SAC(Synchronous):
             rollout.rewards.ravel(),
             rollout.terminated.ravel(),
         )
-        self.encode.learn(rollout.transitions(rollout.observations))
+        self.encode.update(rollout.transitions(rollout.observations))
         if self.normalize_rewards is not None:
-            self.normalize_rewards.learn(rollout.rewards, rollout.terminated | rollout.truncated)
+            self.normalize_rewards.update(rollout.rewards, rollout.terminated | rollout.truncated)
 
     def _learn(self) -> dict[str, list[float]]:
         metrics: dict[str, list[float]] = defaultdict(list)

@@ -76,7 +76,7 @@ def make_training_envs(config: VectorEnvConfig) -> VecEnv:
         ConfigError: an unknown environment, a package that it lacks, or spaces that are not supported.
         EnvironmentFailedError: an environment raised while being made.
     """
-    config = settle_vec(config)
+    config = resolve_vec(config)
     is_native = config.vec in ("native", "envpool")
     require_memory(config.num_envs * (NATIVE_ENV if is_native else SINGLE_ENV), f"num_envs={config.num_envs}")
     if config.vec == "subproc" and config.num_workers:
@@ -154,7 +154,7 @@ def make_evaluation_envs(config: RunConfig, seed: int, num_envs: int, purpose: i
         purpose: ``EVALUATION`` or ``FINAL_EVALUATION``.
     """
     with as_config_error(config):
-        config = settle_vec(config)
+        config = resolve_vec(config)
         if isinstance(config, VectorEnvConfig) and config.vec in ("native", "envpool"):
             return _make_native_envs(config, (seed, purpose), num_envs)
         make_env = _env_maker(config)
@@ -234,7 +234,7 @@ def make_shown_env(config: RunConfig, seed: int) -> VecEnv:
     return DummyVecEnv([lambda: SeededEpisodes(env, (seed, SHOWING))])
 
 
-def settle_vec(config: AnyConfig) -> AnyConfig:
+def resolve_vec(config: AnyConfig) -> AnyConfig:
     """The configuration with the kind of environments that suits in place of ``vec="auto"``.
 
     Where an environment has a vectorised version with the same spaces, that is worth it from ``NATIVE_FROM``
@@ -246,8 +246,8 @@ def settle_vec(config: AnyConfig) -> AnyConfig:
     return config.model_copy(update={"vec": _choose_vec(config, _is_daemonic())[0]})
 
 
-def tell_vec(config: RunConfig) -> None:
-    """Say in the log what ``settle_vec`` makes of a configuration, and why."""
+def log_vec(config: RunConfig) -> None:
+    """Say in the log what ``resolve_vec`` makes of a configuration, and why."""
     if isinstance(config, VectorEnvConfig) and config.vec == "auto":
         logging.getLogger(__name__).info("environments: %s (%s)", *_choose_vec(config, _is_daemonic()))
 

@@ -130,9 +130,9 @@ def differentiate(
         block = slice(first, first + block_size)
         if first == block_size:
             block_gradient = {name: np.empty_like(array) for name, array in gradient.items()}
-        outputs, criticism, tape = network.forward(observations[block], unroll)
-        part = loss(outputs, criticism, targets[block], batch_size)
-        network.backward(tape, part.grad_outputs, part.grad_criticism, block_gradient)
+        outputs, critic_outputs, tape = network.forward(observations[block], unroll)
+        part = loss(outputs, critic_outputs, targets[block], batch_size)
+        network.backward(tape, part.grad_outputs, part.grad_critic_outputs, block_gradient)
         sums += part.terms
         values[block] = part.values
         if first:

@@ -38,24 +38,24 @@ class RewardNormalizer:
         self.returns = np.zeros(num_envs, np.float64)
         self.moments = RunningMoments((), statistics)
 
-    def learn(self, rewards: np.ndarray, done: np.ndarray, counted: np.ndarray | None = None) -> None:
+    def update(self, rewards: np.ndarray, done: np.ndarray, mask: np.ndarray | None = None) -> None:
         """Take in a rollout.
 
         Args:
             rewards: ``[T, N]`` float32, as the environments gave them.
             done: ``[T, N]`` bool, where an episode ended.
-            counted: ``[T, N]`` bool, the steps to take in; an episode under way at an end that is not counted is given
-                up. ``None`` for all.
+            mask: ``[T, N]`` bool, the valid steps; ``None`` for all. An episode that is still running at a masked
+                final step is discarded.
         """
         seen = np.empty(rewards.shape, np.float64)
         for step in range(len(rewards)):
             self.returns = seen[step] = self.gamma * self.returns + rewards[step]
             self.returns = np.where(done[step], 0.0, self.returns)
-        if counted is None:
+        if mask is None:
             self.moments.update(seen.ravel())
         else:
-            self.moments.update(seen[counted])
-            self.returns = np.where(counted[-1], self.returns, 0.0)
+            self.moments.update(seen[mask])
+            self.returns = np.where(mask[-1], self.returns, 0.0)
 
     def __call__(self, rewards: np.ndarray) -> np.ndarray:
         """Rewards of any shape, float32, scaled by all that was taken in so far and within -10 and 10."""

@@ -41,7 +41,7 @@ class Rollout:
         truncation_policy_states: ``[S]`` float32, what the policy remembered of each before that observation.
         episode_returns: undiscounted return of every episode that finished in the rollout.
         episode_lengths: their lengths, in steps.
-        counted: ``[T, N]`` bool, the steps to learn from; ``None`` for all.
+        mask: ``[T, N]`` bool, the steps to learn from; ``None`` for all.
     """
 
     observations: np.ndarray
@@ -57,7 +57,7 @@ class Rollout:
     truncation_policy_states: list[np.ndarray] = field(default_factory=list)
     episode_returns: list[float] = field(default_factory=list)
     episode_lengths: list[int] = field(default_factory=list)
-    counted: np.ndarray | None = None
+    mask: np.ndarray | None = None
 
     def check_finite(self) -> None:
         """Raise ``NonFiniteError`` naming the first environment whose observation or reward is not finite."""
@@ -73,14 +73,14 @@ class Rollout:
     def transitions(self, values: np.ndarray) -> np.ndarray:
         """``[T, N, ...]`` as ``[B, ...]``: the B steps to learn from, one after the other."""
         flat = values.reshape(-1, *values.shape[2:])
-        return flat if self.counted is None else flat[self.counted.ravel()]
+        return flat if self.mask is None else flat[self.mask.ravel()]
 
     @property
     def unroll(self) -> Unroll:
         """How the steps follow one another, for a network that remembers."""
-        begins = np.zeros_like(self.terminated)  # where the first step begins an episode, the state is that already
-        begins[1:] = self.terminated[:-1] | self.truncated[:-1]
-        return Unroll(self.policy_state, begins)
+        episode_starts = np.zeros_like(self.terminated)  # the state before the first step already accounts for it
+        episode_starts[1:] = self.terminated[:-1] | self.truncated[:-1]
+        return Unroll(self.policy_state, episode_starts)
 
     def bootstrap_values(self, values: Callable[[np.ndarray, Unroll], np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         """What a critic says of where the rollout and cut episodes ended.
@@ -321,7 +321,7 @@ class EpisodeCollector(RolloutCollector):
                 undo()
                 raise CollectingStoppedError
             part = super().collect(act)
-            part.counted = playing[np.newaxis]
+            part.mask = playing[np.newaxis]
             ended = (part.terminated | part.truncated)[0]
             finished = zip(np.flatnonzero(ended), part.episode_returns, part.episode_lengths, strict=True)
             for env, episode_return, episode_length in finished:
@@ -349,7 +349,7 @@ class EpisodeCollector(RolloutCollector):
         for env in np.flatnonzero(self.episode_lengths):  # in the middle of an episode that nobody asked for
             self.observations[env] = self.envs.reset_one(int(env))
         self.episode_returns[:], self.episode_lengths[:] = 0, 0
-        arrays = ("observations", "actions", "rewards", "terminated", "truncated", "counted")
+        arrays = ("observations", "actions", "rewards", "terminated", "truncated", "mask")
         return Rollout(
             **{name: np.concatenate([getattr(part, name) for part in parts]) for name in arrays},
             last_observations=self.observations,

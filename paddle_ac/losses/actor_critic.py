@@ -38,13 +38,13 @@ class Loss:
         terms: the actor's loss, the critic's loss and the entropy, summed over the B transitions, ``[3]`` float64.
         values: ``[B]`` float32, V(s) of the critic.
         grad_outputs: ``[B, num_outputs]``, gradient with respect to the outputs of the actor.
-        grad_criticism: ``[B]``, or ``[B, A]`` for a critic of Q(s, .), with respect to those of the critic.
+        grad_critic_outputs: ``[B]``, or ``[B, A]`` for a critic of Q(s, .), with respect to those of the critic.
     """
 
     terms: np.ndarray
     values: np.ndarray
     grad_outputs: np.ndarray
-    grad_criticism: np.ndarray
+    grad_critic_outputs: np.ndarray
 
 
 class ActorCriticLoss:
@@ -75,20 +75,20 @@ class ActorCriticLoss:
         self.entropy_coef = entropy_coef
         self.q_critic = q_critic
 
-    def __call__(self, outputs: np.ndarray, criticism: np.ndarray, targets: Targets, batch_size: int) -> Loss:
+    def __call__(self, outputs: np.ndarray, critic_outputs: np.ndarray, targets: Targets, batch_size: int) -> Loss:
         """Compute the part that some transitions have in the loss of a batch.
 
         Args:
             outputs: ``[B, num_outputs]`` float32, of the actor.
-            criticism: ``[B]`` float32, of the critic; ``[B, A]`` for a critic of Q(s, .).
+            critic_outputs: ``[B]`` float32, of the critic; ``[B, A]`` for a critic of Q(s, .).
             targets: of these B transitions.
             batch_size: transitions of the batch, over all of which the mean is taken.
         """
-        values, advantages = criticism, targets.advantages
-        estimates = criticism  # of what the returns are the targets for
+        values, advantages = critic_outputs, targets.advantages
+        estimates = critic_outputs  # of what the returns are the targets for
         if self.q_critic:
-            rows = np.arange(len(criticism))
-            values, estimates = expected_q(outputs, criticism), criticism[rows, targets.actions]
+            rows = np.arange(len(critic_outputs))
+            values, estimates = expected_q(outputs, critic_outputs), critic_outputs[rows, targets.actions]
             advantages = estimates - values
         elif advantages is None:
             advantages = targets.returns - values
@@ -96,13 +96,13 @@ class ActorCriticLoss:
         actor, grad_log_probs = policy_gradient(policy.log_prob(targets.actions), advantages)
         grad_outputs = policy.backward(targets.actions, grad_log_probs, -np.float32(self.entropy_coef))
         grad_outputs /= np.float32(batch_size)
-        critic, grad_criticism = self.critic_loss(estimates, targets.returns)
-        grad_criticism *= np.float32(self.value_coef / batch_size)
+        critic, grad_critic_outputs = self.critic_loss(estimates, targets.returns)
+        grad_critic_outputs *= np.float32(self.value_coef / batch_size)
         if self.q_critic:
-            grad_criticism, grad_estimates = np.zeros_like(criticism), grad_criticism
-            grad_criticism[rows, targets.actions] = grad_estimates
+            grad_critic_outputs, grad_estimates = np.zeros_like(critic_outputs), grad_critic_outputs
+            grad_critic_outputs[rows, targets.actions] = grad_estimates
         terms = np.array([actor, critic, float(np.sum(policy.entropy()))])
-        return Loss(terms, values, grad_outputs, grad_criticism)
+        return Loss(terms, values, grad_outputs, grad_critic_outputs)
 
     def total(self, terms: np.ndarray) -> float:
         """Loss of actor's and critic's mean losses and the mean entropy, ``[3]``."""

@@ -34,8 +34,8 @@ class ObservationEncoder:
     Args:
         observation_space: a Box, Discrete, MultiDiscrete or MultiBinary space.
         normalize: make the features of a Box or a MultiBinary space those of mean 0 and deviation 1 by running
-            moments, clipped to -10 and 10; the moments change in ``learn`` alone.
-        statistics: the arrays that the moments are to be kept in; if others change them, ``look`` sees it.
+            moments, clipped to -10 and 10; the moments change in ``update`` alone.
+        statistics: the arrays that the moments are to be kept in; if others change them, ``refresh`` sees it.
 
     Attributes:
         num_features: features F of one observation.
@@ -63,13 +63,13 @@ class ObservationEncoder:
         if normalize and self.categories is None:
             self.moments = RunningMoments((self.num_features,), statistics)
         self.scales_pixels = self.moments is None and is_pixels(observation_space)
-        self.look()
+        self.refresh()
 
-    def learn(self, observations: np.ndarray) -> None:
+    def update(self, observations: np.ndarray) -> None:
         """Take observations ``[B, *observation_space.shape]`` into the moments, if there are any."""
         if self.moments is not None:
             self.moments.update(np.reshape(observations, (len(observations), self.num_features)))
-            self.look()
+            self.refresh()
 
     def state_dict(self) -> dict[str, Any]:
         """Return the moments, or the scale of pixels; empty where features are the observations as they are."""
@@ -97,9 +97,9 @@ class ObservationEncoder:
         self.check_state_dict(state)
         if self.moments is not None:
             self.moments.load_state_dict(state)
-            self.look()
+            self.refresh()
 
-    def look(self) -> None:
+    def refresh(self) -> None:
         """Normalise by the moments as they are now."""
         if self.moments is not None:
             self.mean = self.moments.mean.astype(np.float32)

@@ -18,7 +18,7 @@ from paddle.static import InputSpec
 from multiprocessing_env import space_kind
 from paddle_ac.nn.action_scale import ActionScale
 from paddle_ac.nn.encoding import LARGEST, PIXEL_SCALE, ObservationEncoder
-from paddle_ac.nn.networks import STATE_PARTS, ActorCritic, remember
+from paddle_ac.nn.networks import STATE_PARTS, ActorCritic, cell_step
 from paddle_ac.nn.numpy_sac import LOG_STD_RANGE
 from paddle_ac.nn.sac_networks import SquashedGaussianActor
 
@@ -110,7 +110,7 @@ class ExportedActorCritic(ExportedPolicy):
         features = self.torso(self.encode(observation))
         new_state = []
         if self.memory is not None and state is not None:
-            features, remembered = remember(self.memory, features, state)
+            features, remembered = cell_step(self.memory, features, state)
             new_state = [remembered]
         outputs = self.head(features)
         if self.action_kind != "Box":

@@ -115,7 +115,7 @@ class ActorCritic(nn.Layer):
             outputs ``[B, distribution.num_outputs]`` (logits, or means and logarithms of deviations) and values
             ``[B]``, float32; ``[B, A]`` of a critic of Q(s, .).
         """
-        return self._put_out(observations, unroll or Unroll.of_one_step(self.initial_state(len(observations))))[:2]
+        return self._forward(observations, unroll or Unroll.of_one_step(self.initial_state(len(observations))))[:2]
 
     @paddle.no_grad()
     def act(
@@ -136,7 +136,7 @@ class ActorCritic(nn.Layer):
             actions ``[B, *action_space.shape]``; those of a Box may lie outside its bounds.
         """
         state = self.initial_state(len(observations)) if state is None else state
-        outputs, _, new_state = self._put_out(observations, Unroll.of_one_step(state))
+        outputs, _, new_state = self._forward(observations, Unroll.of_one_step(state))
         state[...] = new_state
         if generator is None:
             return self.distribution.mode(outputs.numpy())
@@ -149,28 +149,34 @@ class ActorCritic(nn.Layer):
     @paddle.no_grad()
     def values(self, observations: np.ndarray, unroll: Unroll | None = None) -> np.ndarray:
         """The critic's estimates ``[B]`` float32, for what ``forward`` takes."""
-        outputs, criticism = (tensor.numpy() for tensor in self(observations, unroll))
-        return expected_q(outputs, criticism) if self.q_critic else criticism
+        outputs, critic_outputs = (tensor.numpy() for tensor in self(observations, unroll))
+        return expected_q(outputs, critic_outputs) if self.q_critic else critic_outputs
 
-    def _put_out(self, observations: np.ndarray, unroll: Unroll) -> tuple[paddle.Tensor, paddle.Tensor, np.ndarray]:
+    def _forward(self, observations: np.ndarray, unroll: Unroll) -> tuple[paddle.Tensor, paddle.Tensor, np.ndarray]:
         """As ``forward``, and the state ``[N, S]`` after the last step."""
         features = paddle.to_tensor(self.encode(observations))
         actor_features = self.actor_torso(features)
         critic_features = actor_features if self.shared_torso else self.critic_torso(features)
         new_state = unroll.state
         if self.recurrent != "none" and self.shared_torso:
-            actor_features, new_state = _unrolled(self.actor_memory, actor_features, unroll.state, unroll.begins)
+            actor_features, new_state = _unrolled(
+                self.actor_memory, actor_features, unroll.state, unroll.episode_starts
+            )
             critic_features = actor_features
         elif self.recurrent != "none":
             actor_state, critic_state = np.split(unroll.state, 2, axis=1)
-            actor_features, actor_state = _unrolled(self.actor_memory, actor_features, actor_state, unroll.begins)
-            critic_features, critic_state = _unrolled(self.critic_memory, critic_features, critic_state, unroll.begins)
+            actor_features, actor_state = _unrolled(
+                self.actor_memory, actor_features, actor_state, unroll.episode_starts
+            )
+            critic_features, critic_state = _unrolled(
+                self.critic_memory, critic_features, critic_state, unroll.episode_starts
+            )
             new_state = np.concatenate([actor_state, critic_state], axis=1)
         outputs = self.actor_head(actor_features)
         if self.has_own_stds:
             outputs = paddle.concat([outputs, self.actor_log_std.expand_as(outputs)], axis=-1)
-        criticism = self.critic_head(critic_features)
-        return outputs, criticism if self.q_critic else criticism.squeeze(-1), new_state
+        critic_outputs = self.critic_head(critic_features)
+        return outputs, critic_outputs if self.q_critic else critic_outputs.squeeze(-1), new_state
 
     def parameter_arrays(self) -> dict[str, np.ndarray]:
         """The parameters by name, copied."""
@@ -197,7 +203,7 @@ def _recurrent_cell(recurrent: str, num_inputs: int, num_units: int, draw: Draw)
 
 
 def _unrolled(
-    cell: nn.RNNCellBase, inputs: paddle.Tensor, state: np.ndarray, begins: np.ndarray
+    cell: nn.RNNCellBase, inputs: paddle.Tensor, state: np.ndarray, episode_starts: np.ndarray
 ) -> tuple[paddle.Tensor, np.ndarray]:
     """Step by step through a sequence.
 
@@ -205,23 +211,23 @@ def _unrolled(
         cell: an LSTM, whose state is h and c side by side, or a GRU.
         inputs: ``[T * N, I]``.
         state: ``[N, S]``, before the first step.
-        begins: ``[T, N]``.
+        episode_starts: ``[T, N]``.
 
     Returns:
         outputs ``[T * N, H]``, and the state after the last step.
     """
-    inputs = inputs.reshape([*begins.shape, -1])
+    inputs = inputs.reshape([*episode_starts.shape, -1])
     remembered = paddle.to_tensor(state)
-    kept = paddle.to_tensor(~begins[..., np.newaxis]).astype("float32")
+    kept = paddle.to_tensor(~episode_starts[..., np.newaxis]).astype("float32")
     outputs = []
-    for step in range(len(begins)):
+    for step in range(len(episode_starts)):
         remembered = remembered * kept[step]
-        output, remembered = remember(cell, inputs[step], remembered)
+        output, remembered = cell_step(cell, inputs[step], remembered)
         outputs.append(output)
     return paddle.concat(outputs), remembered.numpy()
 
 
-def remember(cell: nn.RNNCellBase, inputs: paddle.Tensor, state: paddle.Tensor) -> tuple[paddle.Tensor, paddle.Tensor]:
+def cell_step(cell: nn.RNNCellBase, inputs: paddle.Tensor, state: paddle.Tensor) -> tuple[paddle.Tensor, paddle.Tensor]:
     """One step of an LSTM, whose state is h and c side by side, or of a GRU.
 
     Inputs ``[N, I]`` and state ``[N, S]`` to outputs ``[N, H]`` and the new state.

@@ -85,11 +85,11 @@ class NumpyActorCritic:
         features = self.encode(observations)
         unroll = unroll or Unroll.of_one_step(self.initial_state(len(features)))
         critic_features = self.critic_torso.forward(features, unroll).outputs
-        criticism = self.critic_head(critic_features)
+        critic_outputs = self.critic_head(critic_features)
         if not self.q_critic:
-            return criticism[:, 0]
+            return critic_outputs[:, 0]
         actor_features = critic_features if self.shared_torso else self.actor_torso.forward(features, unroll).outputs
-        return expected_q(self._outputs(actor_features), criticism)
+        return expected_q(self._outputs(actor_features), critic_outputs)
 
     def forward(self, observations: np.ndarray, unroll: Unroll) -> tuple[np.ndarray, np.ndarray, Tape]:
         """Compute the heads for a batch, and what ``backward`` needs of it.
@@ -105,29 +105,33 @@ class NumpyActorCritic:
         features = self.encode(observations)
         actor = self.actor_torso.forward(features, unroll)
         critic = actor if self.shared_torso else self.critic_torso.forward(features, unroll)
-        criticism = self.critic_head(critic.outputs)
-        return self._outputs(actor.outputs), criticism if self.q_critic else criticism[:, 0], Tape(actor, critic)
+        critic_outputs = self.critic_head(critic.outputs)
+        return (
+            self._outputs(actor.outputs),
+            critic_outputs if self.q_critic else critic_outputs[:, 0],
+            Tape(actor, critic),
+        )
 
     def backward(
-        self, tape: Tape, grad_outputs: np.ndarray, grad_criticism: np.ndarray, gradient: dict[str, np.ndarray]
+        self, tape: Tape, grad_outputs: np.ndarray, grad_critic_outputs: np.ndarray, gradient: dict[str, np.ndarray]
     ) -> None:
         """Compute the gradient of a loss with respect to the parameters.
 
         Args:
             tape: of ``forward``.
             grad_outputs: its gradient with respect to the actor's outputs, ``[B, distribution.num_outputs]``.
-            grad_criticism: that with respect to the critic's, ``[B]`` or ``[B, A]``.
+            grad_critic_outputs: that with respect to the critic's, ``[B]`` or ``[B, A]``.
             gradient: name to array in the parameter's shape; overwritten.
         """
         if self.log_std is not None:
             grad_outputs, grad_log_stds = np.split(grad_outputs, 2, axis=1)
             np.sum(grad_log_stds, axis=0, out=gradient["actor_log_std"])
         if not self.q_critic:
-            grad_criticism = grad_criticism[:, np.newaxis]
+            grad_critic_outputs = grad_critic_outputs[:, np.newaxis]
         self.actor_head.backward(tape.actor.outputs, grad_outputs, gradient)
-        self.critic_head.backward(tape.critic.outputs, grad_criticism, gradient)
+        self.critic_head.backward(tape.critic.outputs, grad_critic_outputs, gradient)
         grad_actor = self.actor_head.grad_inputs(grad_outputs)
-        grad_critic = self.critic_head.grad_inputs(grad_criticism)
+        grad_critic = self.critic_head.grad_inputs(grad_critic_outputs)
         if self.shared_torso:
             self.actor_torso.backward(tape.actor, grad_actor + grad_critic, gradient)
         else:

@@ -16,11 +16,11 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Tape:
-    """A sequence as it went forward: what came out, and what the way back needs. All float32 but ``begins``.
+    """A sequence as it went forward: what came out, and what the way back needs. All float32 but ``episode_starts``.
 
     Args:
         inputs: ``[T, N, I]``.
-        begins: ``[T, N]`` bool.
+        episode_starts: ``[T, N]`` bool.
         outputs: ``[T, N, H]``.
         states: ``[T + 1, N, S]``; the first T are those that the steps started from, zeroed where an episode begins.
         gates: ``[T, N, G * H]``, after their activations.
@@ -28,7 +28,7 @@ class Tape:
     """
 
     inputs: np.ndarray
-    begins: np.ndarray
+    episode_starts: np.ndarray
     outputs: np.ndarray
     states: np.ndarray
     gates: np.ndarray
@@ -69,13 +69,13 @@ class RecurrentLayer(ABC):
         self._advance(gates, hidden_products, state, new_state)
         return new_state[:, : self.num_units], new_state
 
-    def forward(self, inputs: np.ndarray, state: np.ndarray, begins: np.ndarray) -> Tape:
+    def forward(self, inputs: np.ndarray, state: np.ndarray, episode_starts: np.ndarray) -> Tape:
         """A sequence of steps; to rounding what ``step`` gives.
 
         Args:
             inputs: ``[T, N, I]`` float32.
             state: ``[N, S]`` float32, before the first step.
-            begins: ``[T, N]`` bool: this input is the first of an episode.
+            episode_starts: ``[T, N]`` bool: this input is the first of an episode.
         """
         num_steps, num_envs, _ = inputs.shape
         gates = (_rows(inputs) @ self.weight_ih.T).reshape(num_steps, num_envs, -1)
@@ -86,12 +86,12 @@ class RecurrentLayer(ABC):
         states[0] = state
         weight = np.ascontiguousarray(self.weight_hh.T)  # see _few_rows_product; a copy pays over a sequence of steps
         for step in range(num_steps):
-            states[step][begins[step]] = 0
+            states[step][episode_starts[step]] = 0
             np.matmul(states[step, :, : self.num_units], weight, out=hidden_products[step])
             hidden_products[step] += self.bias_hh
             self._advance(gates[step], hidden_products[step], states[step], states[step + 1])
             outputs[step] = states[step + 1, :, : self.num_units]
-        return Tape(inputs, begins, outputs, states, gates, hidden_products)
+        return Tape(inputs, episode_starts, outputs, states, gates, hidden_products)
 
     def backward(self, tape: Tape, grad_outputs: np.ndarray, gradient: dict[str, np.ndarray]) -> np.ndarray:
         """The gradient at the parameters, whose arrays it overwrites, and at the inputs.
@@ -186,7 +186,7 @@ class LSTM(RecurrentLayer):
             np.multiply(grad_h, dh_do[step], out=grad_gates[step, :, 3])
             np.matmul(grad_gates[step].reshape(num_envs, -1), self.weight_hh, out=grad_h)
             grad_c *= f[step]
-            grad_state[:, tape.begins[step]] = 0
+            grad_state[:, tape.episode_starts[step]] = 0
         grad_products = grad_gates.reshape(tape.gates.shape)
         return grad_products, grad_products
 
@@ -235,7 +235,7 @@ class GRU(RecurrentLayer):
             np.multiply(grad_h[step][:, np.newaxis], dh_db[step], out=grad_b[step])
             np.matmul(grad_b[step].reshape(num_envs, -1), self.weight_hh, out=from_later)
             from_later += grad_h[step] * z[step]
-            from_later[tape.begins[step]] = 0
+            from_later[tape.episode_starts[step]] = 0
         grad_a = grad_b.copy()
         np.multiply(grad_h, dh_da_n, out=grad_a[:, :, 2])
         return grad_a.reshape(tape.gates.shape), grad_b.reshape(tape.gates.shape)

@@ -66,8 +66,8 @@ class Torso:
         hidden = self.hidden(features)
         if self.memory is None:
             return TorsoTape(hidden, None)
-        inputs = hidden[-1].reshape(*unroll.begins.shape, -1)
-        return TorsoTape(hidden, self.memory.forward(inputs, unroll.state[:, self._part], unroll.begins))
+        inputs = hidden[-1].reshape(*unroll.episode_starts.shape, -1)
+        return TorsoTape(hidden, self.memory.forward(inputs, unroll.state[:, self._part], unroll.episode_starts))
 
     def backward(self, tape: TorsoTape, grad_outputs: np.ndarray, gradient: dict[str, np.ndarray]) -> None:
         """The gradient at the parameters, from that at the outputs ``[B, H]``, which may be overwritten."""

@@ -13,11 +13,11 @@ class Unroll:
 
     Attributes:
         state: ``[N, S]`` float32, what the network remembers before the first step; S is 0 of one that does not.
-        begins: ``[T, N]`` bool, this step is the first of an episode: nothing from before is remembered.
+        episode_starts: ``[T, N]`` bool, this step is the first of an episode: nothing from before is remembered.
     """
 
     state: np.ndarray
-    begins: np.ndarray
+    episode_starts: np.ndarray
 
     @classmethod
     def of_one_step(cls, state: np.ndarray) -> Unroll:

@@ -18,7 +18,7 @@ from paddle_ac.algorithms.algorithm import Algorithm
 from paddle_ac.algorithms.registry import ALGORITHMS
 from paddle_ac.config import RunConfig
 from paddle_ac.cores import usable_cores
-from paddle_ac.envs.make import settle_vec
+from paddle_ac.envs.make import resolve_vec
 
 WARM_UP_SECONDS = 0.3
 
@@ -40,7 +40,7 @@ def benchmark(config: RunConfig, rounds: int = 5, seconds: float = 1.0) -> dict[
     Raises:
         ConfigError: as ``train``.
     """
-    config = settle_vec(config).model_copy(update={"total_steps": 10**15})
+    config = resolve_vec(config).model_copy(update={"total_steps": 10**15})
     algorithm, rates = ALGORITHMS[config.algo], defaultdict(list)
     with closing(algorithm.from_config(config)) as parts:
         phases = parts.phases()

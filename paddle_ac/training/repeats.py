@@ -14,7 +14,7 @@ import yaml
 from tqdm import tqdm
 
 from paddle_ac.config import RunConfig, change_config, change_on_resume, make_config, read_yaml
-from paddle_ac.envs.make import settle_vec, tell_vec
+from paddle_ac.envs.make import log_vec, resolve_vec
 from paddle_ac.errors import ConfigError, quoted
 from paddle_ac.files import write_atomically
 from paddle_ac.training.checkpoint import load_run_state
@@ -60,10 +60,10 @@ def train_repeats(
     folder = RunFolder.new(config, run_dir)
     for seed in seeds:
         change_config(config, {"seed": seed})  # raises before there is a folder
-    settled = settle_vec(config)
+    settled = resolve_vec(config)
     with refused_without_a_trace(folder.root):
         _write_config(folder, settled, seeds)
-        tell_vec(config)
+        log_vec(config)
         return _train_all(folder, settled, seeds, {}, num_jobs, progress)
 
 

@@ -23,7 +23,7 @@ from paddle_ac.algorithms.algorithm import Algorithm, Policy
 from paddle_ac.algorithms.policy import POLICY_FORMAT
 from paddle_ac.algorithms.registry import ALGORITHMS
 from paddle_ac.config import RunConfig, change_on_resume, write_yaml
-from paddle_ac.envs.make import FINAL_EVALUATION, make_evaluation_envs, make_shown_env, settle_vec, tell_vec
+from paddle_ac.envs.make import FINAL_EVALUATION, log_vec, make_evaluation_envs, make_shown_env, resolve_vec
 from paddle_ac.errors import CheckpointError, ConfigError, NonFiniteError
 from paddle_ac.files import write_atomically
 from paddle_ac.process import imports_contained
@@ -65,11 +65,11 @@ def train(
     """
     folder = RunFolder.new(config, run_dir)
     with interrupts() as interrupt:
-        settled = settle_vec(config)
+        settled = resolve_vec(config)
         algorithm = ALGORITHMS[config.algo].from_config(settled)
         with closing(algorithm), interrupt.deferred():  # what has a folder has a checkpoint to resume from
             folder.begin(settled)
-            tell_vec(config)
+            log_vec(config)
             logger = Logger(folder, algorithm.metric_tags)
             run = _Run(settled, folder, algorithm, logger, interrupt, on_point)
             warn_about_images(algorithm)

@@ -22,7 +22,7 @@ from optuna.trial import Trial, TrialState
 from tqdm import tqdm
 
 from paddle_ac.config import RunConfig, change_config, make_config, nearest, read_config, read_yaml, write_yaml
-from paddle_ac.envs.make import settle_vec, tell_vec
+from paddle_ac.envs.make import log_vec, resolve_vec
 from paddle_ac.errors import ConfigError, quoted, shortened
 from paddle_ac.files import write_atomically
 from paddle_ac.training.progress import FittingBar, is_terminal
@@ -93,8 +93,8 @@ def tune(
     distributions = {name: _distribution(config, name, choices) for name, choices in space.items()}
     with refused_without_a_trace(folder.root):
         _begin(folder, config, space)
-        settled = settle_vec(config)  # once, rather than by each trial
-        tell_vec(config)
+        settled = resolve_vec(config)  # once, rather than by each trial
+        log_vec(config)
         num_jobs = num_jobs or runs_that_fit(settled)
         return _search(folder, config, settled, distributions, num_trials, num_jobs, progress)
 
