@@ -14,6 +14,7 @@ A2C = "paddle_ac.algorithms.a2c:A2C"  # those of one learner differ by what thei
 
 FAMILY = {
     "a2c": ("paddle_ac.config:A2CConfig", A2C),
+    "ppo": ("paddle_ac.config:PPOConfig", "paddle_ac.algorithms.ppo:PPO"),
     "paac": ("paddle_ac.config:PAACConfig", A2C),
     "a3c": ("paddle_ac.config:A3CConfig", "paddle_ac.algorithms.a3c:A3C"),
     "td_ac": ("paddle_ac.config:TDActorCriticConfig", A2C),

@@ -117,15 +117,22 @@ class A2C(Synchronous):
         if self.normalize_rewards is not None:
             self.normalize_rewards.update(rollout.rewards, rollout.terminated | rollout.truncated, rollout.mask)
             rollout.rewards = self.normalize_rewards(rollout.rewards)
-        learned = self.gradient_of(rollout)
-        self.optimizer.step(learned.gradient, learning_rate)
+        metrics = self._learn(rollout, learning_rate)
         self.policy.encode.update(rollout.transitions(rollout.observations))
         self.env_steps += rollout.rewards.size
-        self.num_updates += 1
-        metrics = {
+        return {
             "charts/episode_return": rollout.episode_returns,
             "charts/episode_length": rollout.episode_lengths,
             "charts/learning_rate": learning_rate,
+            **metrics,
+        }
+
+    def _learn(self, rollout: Rollout, learning_rate: float) -> dict[str, float]:
+        """Take the gradient steps for a rollout; returns the metrics of losses."""
+        learned = self.gradient_of(rollout)
+        self.optimizer.step(learned.gradient, learning_rate)
+        self.num_updates += 1
+        metrics = {
             "losses/actor": learned.actor,
             "losses/entropy": learned.entropy,
             "losses/total": learned.total,
@@ -191,6 +198,6 @@ class A2C(Synchronous):
         """The parts of an update, to be timed; see ``Algorithm.phases``."""
 
         def learn(rollout: Rollout) -> None:
-            self.optimizer.step(self.gradient_of(rollout).gradient, 0.0)
+            self._learn(rollout, 0.0)
 
         return phases_of_update(self.collector, self._act, learn)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from paddle_ac.errors import NonFiniteError
 from paddle_ac.learning.returns import generalized_advantages, n_step_returns
 from paddle_ac.learning.rewards import scale_and_clip
 from paddle_ac.learning.rollout import Rollout
-from paddle_ac.losses.actor_critic import ActorCriticLoss, Targets
+from paddle_ac.losses.actor_critic import ActorCriticLoss, AnyTargets, HeadLoss, Targets
 from paddle_ac.nn.layout import ParameterLayout
 from paddle_ac.nn.numpy_network import NumpyActorCritic
 from paddle_ac.nn.optimizers import clip_by_norm
@@ -74,7 +75,7 @@ class GradientOfRollout:
             NonFiniteError: the loss or its gradient is NaN or infinite.
         """
         with np.errstate(over="ignore", invalid="ignore"):  # told below, as an error
-            returns, advantages = self._estimate(rollout)
+            returns, advantages = self.estimate(rollout)
             targets = Targets(rollout.transitions(rollout.actions), returns, advantages)
             observations = rollout.transitions(rollout.observations)
             terms, values = differentiate(self.network, self.loss, observations, targets, self._views, rollout.unroll)
@@ -85,7 +86,7 @@ class GradientOfRollout:
         actor, critic, entropy = terms.tolist()
         return RolloutGradient(gradient, norm, total, actor, critic, entropy, values, returns)
 
-    def _estimate(self, rollout: Rollout) -> tuple[np.ndarray, np.ndarray | None]:
+    def estimate(self, rollout: Rollout) -> tuple[np.ndarray, np.ndarray | None]:
         """Returns ``[B]`` for the critic, and advantages ``[B]`` where they are not returns less values."""
         config = self.config
         rewards = scale_and_clip(rollout.rewards, config)
@@ -101,9 +102,9 @@ class GradientOfRollout:
 
 def differentiate(
     network: NumpyActorCritic,
-    loss: ActorCriticLoss,
+    loss: HeadLoss[AnyTargets],
     observations: np.ndarray,
-    targets: Targets,
+    targets: AnyTargets,
     gradient: dict[str, np.ndarray],
     unroll: Unroll,
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -118,13 +119,13 @@ def differentiate(
         unroll: how the rows follow one another, for a network that remembers.
 
     Returns:
-        the means of the terms of the loss ``[3]``, and the critic's values ``[B]`` float32.
+        the means of the terms of the loss, and the critic's values ``[B]`` float32.
     """
     batch_size = len(observations)
     # What is remembered ties the rows together: they are differentiated as a whole.
     block_size = batch_size if network.state_size else BLOCK_SIZE
     values = np.empty(batch_size, np.float32)
-    sums = np.zeros(3)
+    sums: Any = 0.0
     block_gradient = gradient
     for first in range(0, batch_size, block_size):
         block = slice(first, first + block_size)
@@ -133,7 +134,7 @@ def differentiate(
         outputs, critic_outputs, tape = network.forward(observations[block], unroll)
         part = loss(outputs, critic_outputs, targets[block], batch_size)
         network.backward(tape, part.grad_outputs, part.grad_critic_outputs, block_gradient)
-        sums += part.terms
+        sums = sums + part.terms
         values[block] = part.values
         if first:
             for name, array in gradient.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
@@ -25,7 +26,7 @@ class Targets:
     returns: np.ndarray
     advantages: np.ndarray | None = None
 
-    def __getitem__(self, rows: slice) -> Targets:
+    def __getitem__(self, rows: Any) -> Targets:
         advantages = None if self.advantages is None else self.advantages[rows]
         return Targets(self.actions[rows], self.returns[rows], advantages)
 
@@ -35,7 +36,8 @@ class Loss:
     """The loss of B transitions and its gradient with respect to the heads of a network.
 
     Attributes:
-        terms: the actor's loss, the critic's loss and the entropy, summed over the B transitions, ``[3]`` float64.
+        terms: the actor's loss, the critic's loss, the entropy and what else a loss reports, each summed over the B
+            transitions, float64.
         values: ``[B]`` float32, V(s) of the critic.
         grad_outputs: ``[B, num_outputs]``, gradient with respect to the outputs of the actor.
         grad_critic_outputs: ``[B]``, or ``[B, A]`` for a critic of Q(s, .), with respect to those of the critic.
@@ -45,6 +47,23 @@ class Loss:
     values: np.ndarray
     grad_outputs: np.ndarray
     grad_critic_outputs: np.ndarray
+
+
+AnyTargets = TypeVar("AnyTargets", bound="Rows")
+
+
+class Rows(Protocol):
+    """Targets of some transitions, of which rows can be taken."""
+
+    def __getitem__(self: AnyTargets, rows: Any) -> AnyTargets: ...
+
+
+class HeadLoss(Protocol[AnyTargets]):
+    """A loss of the heads of a network that is a policy and a critic."""
+
+    def __call__(self, outputs: np.ndarray, critic_outputs: np.ndarray, targets: AnyTargets, batch_size: int) -> Loss:
+        """As ``ActorCriticLoss.__call__``."""
+        ...
 
 
 class ActorCriticLoss:
@@ -101,7 +120,7 @@ class ActorCriticLoss:
         if self.q_critic:
             grad_critic_outputs, grad_estimates = np.zeros_like(critic_outputs), grad_critic_outputs
             grad_critic_outputs[rows, targets.actions] = grad_estimates
-        terms = np.array([actor, critic, float(np.sum(policy.entropy()))])
+        terms = np.array([actor, float(np.sum(critic)), float(np.sum(policy.entropy()))])
         return Loss(terms, values, grad_outputs, grad_critic_outputs)
 
     def total(self, terms: np.ndarray) -> float:
