@@ -17,7 +17,7 @@ from tests.environments import RandomWalk
 from tests.test_run import QUICK
 
 
-@pytest.mark.parametrize("algo", ["a2c", "paac", "a3c", "td_ac", "q_ac", "reinforce", "sac"])
+@pytest.mark.parametrize("algo", ["a2c", "ppo", "paac", "a3c", "td_ac", "q_ac", "reinforce", "sac"])
 def test_an_agent_is_made_learns_and_predicts(algo):
     env = "Pendulum-v1" if algo == "sac" else "CartPole-v1"
     with paddle_ac.make(algo, env, seed=0, **({} if algo == "a3c" else {"vec": "serial"})) as agent:

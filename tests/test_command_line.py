@@ -68,7 +68,7 @@ def run_main(capsys, tool: str, *arguments: str) -> tuple[int, str, str]:
         (["--algo", "A2C"], "unknown algorithm 'A2C' (did you mean 'a2c'?)"),
         (
             ["--algo", "sac", "--config", "of_a2c.yaml"],
-            "unknown hyper-parameter 'num_steps' of sac: only a2c, paac, ",
+            "unknown hyper-parameter 'num_steps' of sac: only a2c, ppo, paac, ",
         ),
         (["--normalize-observations=yes"], "--no-normalize-observations: takes no value, got 'yes'"),
         (["--env", "ale_py_of_old:Pong-v5"], 'here by pip install -e ".[atari]"'),
@@ -96,7 +96,7 @@ def run_main(capsys, tool: str, *arguments: str) -> tuple[int, str, str]:
         (["--jobs", "2"], "--jobs is for several runs: give it with --seeds"),
         (
             ["--algo", "a3c", "--vec", "subproc"],
-            "unknown argument --vec: only a2c, paac, td_ac, q_ac, reinforce, sac take",
+            "unknown argument --vec: only a2c, ppo, paac, td_ac, q_ac, reinforce, sac take",
         ),
         (["--restart-workers"], "unknown argument --restart-workers: only a3c takes --restart-workers"),
         (["cartpole"], "unknown argument cartpole: flags begin with --"),

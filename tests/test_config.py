@@ -168,7 +168,7 @@ def test_an_unknown_name_that_is_near_to_none_is_refused_too(name):
     assert repr(name) in message_of(make_config, {"algo": "a2c", name: 1})
 
 
-@pytest.mark.parametrize("algo", ["ppo", "", None, 3, ["ppo"], {"name": "ppo"}], ids=repr)
+@pytest.mark.parametrize("algo", ["trpo", "", None, 3, ["trpo"], {"name": "trpo"}], ids=repr)
 def test_an_unknown_algorithm_is_told_with_the_known_ones(algo):
     message = message_of(make_config, {"algo": algo})
     assert repr(algo) in message and "known: a2c" in message

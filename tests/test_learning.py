@@ -81,6 +81,7 @@ def test_observations_of_every_kind_are_learned_from(space, observations):
     "changes",
     [
         {"algo": "paac"},
+        {"algo": "ppo", "num_steps": 20, "minibatch_size": 40},
         {"algo": "td_ac"},
         {"algo": "q_ac"},
         {"algo": "reinforce"},

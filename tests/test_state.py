@@ -21,6 +21,7 @@ from tests.test_run import flat
 QUICK = {
     "a2c": {"env": "test/Walk-v0", "normalize_observations": True, "normalize_rewards": True},
     "paac": {"env": "CartPole-v1", "num_envs": 8},
+    "ppo": {"env": "test/Walk-v0", "num_steps": 5, "minibatch_size": 4},
     "td_ac": {"env": "test/Walk-v0"},
     "q_ac": {"env": "test/Walk-v0", "recurrent": "none"},
     "reinforce": {"env": "test/Walk-v0"},
@@ -67,7 +68,7 @@ def misfits(algo: str) -> dict[str, tuple[dict, str]]:
         cases["workers"] = ({"num_workers": 2}, "2 workers, this run 1")
     else:
         cases["number"] = ({"num_envs": 9 if algo == "paac" else 4}, "environments, these are|noise is")
-    if algo in ("a2c", "paac", "td_ac", "q_ac", "reinforce"):
+    if algo in ("a2c", "ppo", "paac", "td_ac", "q_ac", "reinforce"):
         is_adam = make_config({"algo": algo}).optimizer == "adam"
         cases["optimizer"] = ({"optimizer": "rmsprop" if is_adam else "adam"}, "optimiser is not")
     return cases

@@ -49,11 +49,18 @@ class PPO(A2C):
         self._gradient_views = self.parameters.layout.views(self._gradient)
 
     def _learn(self, rollout: Rollout, learning_rate: float) -> dict[str, float]:
+        with np.errstate(over="ignore", invalid="ignore"):  # reported as an error by _gradient_of_rows
+            return self._metrics(*self._take_gradient_steps(rollout, learning_rate))
+
+    def _take_gradient_steps(
+        self, rollout: Rollout, learning_rate: float
+    ) -> tuple[list[tuple[np.ndarray, float, float]], PPOTargets]:
+        """Returns terms of the loss, the loss and the gradient norm of every minibatch, and the targets of all."""
         config = self.config
         observations = rollout.transitions(rollout.observations)
         targets = self._targets(rollout, observations)
         batch_size = len(observations)
-        steps: list[tuple[np.ndarray, float, float]] = []  # terms, total loss and gradient norm
+        steps: list[tuple[np.ndarray, float, float]] = []
         for _ in range(config.num_epochs):
             order = self.generator.permutation(batch_size)
             for first in range(0, batch_size, config.minibatch_size):
@@ -61,10 +68,10 @@ class PPO(A2C):
                 gradient, terms, total, norm = self._gradient_of_rows(observations[rows], targets[rows])
                 steps.append((terms, total, norm))
                 if config.target_kl is not None and terms[3] > 1.5 * config.target_kl:
-                    return self._metrics(steps, targets)
+                    return steps, targets
                 self.optimizer.step(gradient, learning_rate)
                 self.num_updates += 1
-        return self._metrics(steps, targets)
+        return steps, targets
 
     def _targets(self, rollout: Rollout, observations: np.ndarray) -> PPOTargets:
         returns, advantages = self.gradient_of.estimate(rollout)
@@ -90,9 +97,8 @@ class PPO(A2C):
                 targets.old_values,
             )
         unroll = self._one_step(observations)
-        with np.errstate(over="ignore", invalid="ignore"):  # reported below, as an error
-            terms, _ = differentiate(self.network, self.loss, observations, targets, self._gradient_views, unroll)
-            gradient, norm = clip_by_norm(self._gradient, self.config.max_grad_norm)
+        terms, _ = differentiate(self.network, self.loss, observations, targets, self._gradient_views, unroll)
+        gradient, norm = clip_by_norm(self._gradient, self.config.max_grad_norm)
         total = self.loss.total(terms)
         if not np.isfinite(total) or not np.isfinite(norm):
             raise NonFiniteError(f"the loss or its gradient is not finite: loss {total}, gradient norm {norm}")

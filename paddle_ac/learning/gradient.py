@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from paddle_ac.errors import NonFiniteError
 from paddle_ac.learning.returns import generalized_advantages, n_step_returns
 from paddle_ac.learning.rewards import scale_and_clip
 from paddle_ac.learning.rollout import Rollout
-from paddle_ac.losses.actor_critic import ActorCriticLoss, AnyTargets, HeadLoss, Targets
+from paddle_ac.losses.actor_critic import ActorCriticLoss, HeadLoss, Targets
 from paddle_ac.nn.layout import ParameterLayout
 from paddle_ac.nn.numpy_network import NumpyActorCritic
 from paddle_ac.nn.optimizers import clip_by_norm
@@ -98,6 +98,15 @@ class GradientOfRollout:
         values = self.network.values(rollout.transitions(rollout.observations), rollout.unroll).reshape(rewards.shape)
         advantages = generalized_advantages(*known, values, last_values, config.gamma, config.gae_lambda)
         return rollout.transitions(advantages + values), rollout.transitions(advantages)
+
+
+class Rows(Protocol):
+    """Targets of some transitions, of which rows can be taken."""
+
+    def __getitem__(self: AnyTargets, rows: Any) -> AnyTargets: ...
+
+
+AnyTargets = TypeVar("AnyTargets", bound=Rows)
 
 
 def differentiate(

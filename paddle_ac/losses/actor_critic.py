@@ -49,19 +49,15 @@ class Loss:
     grad_critic_outputs: np.ndarray
 
 
-AnyTargets = TypeVar("AnyTargets", bound="Rows")
+AnyTargets_contra = TypeVar("AnyTargets_contra", contravariant=True)
 
 
-class Rows(Protocol):
-    """Targets of some transitions, of which rows can be taken."""
-
-    def __getitem__(self: AnyTargets, rows: Any) -> AnyTargets: ...
-
-
-class HeadLoss(Protocol[AnyTargets]):
+class HeadLoss(Protocol[AnyTargets_contra]):
     """A loss of the heads of a network that is a policy and a critic."""
 
-    def __call__(self, outputs: np.ndarray, critic_outputs: np.ndarray, targets: AnyTargets, batch_size: int) -> Loss:
+    def __call__(
+        self, outputs: np.ndarray, critic_outputs: np.ndarray, targets: AnyTargets_contra, batch_size: int
+    ) -> Loss:
         """As ``ActorCriticLoss.__call__``."""
         ...
 

@@ -1,0 +1,197 @@
+"""PPO: its loss from formulas and automatic differentiation, its minibatches, and when an update ends."""
+
+from __future__ import annotations
+
+import numpy as np
+import paddle
+import pytest
+import scipy.special
+from gymnasium.spaces import Box, Discrete, MultiBinary, MultiDiscrete
+
+import paddle_ac
+from multiprocessing_env import DummyVecEnv
+from paddle_ac.algorithms.ppo import PPO
+from paddle_ac.config import make_config
+from paddle_ac.errors import ConfigError, NonFiniteError
+from paddle_ac.losses.ppo import PPOLoss, PPOTargets, clipped_surrogate, clipped_value_loss
+from paddle_ac.losses.values import CRITIC_LOSSES, squared_error
+from paddle_ac.nn.actions import action_distribution
+from tests.environments import RandomWalk
+from tests.paddle_distributions import make_distribution
+
+SPACES = {
+    "discrete": Discrete(4),
+    "multi": MultiDiscrete([2, 3]),
+    "binary": MultiBinary(3),
+    "box": Box(np.float32([-1, 0]), np.float32([2, np.inf])),
+}
+
+
+def make_agent(**changes) -> PPO:
+    values = {"num_envs": 3, "num_steps": 8, "minibatch_size": 6, "num_epochs": 2, "hidden_sizes": (16,), **changes}
+    config = make_config({"algo": "ppo", "env": "test/Walk-v0", **values})
+    return PPO(config, DummyVecEnv([RandomWalk] * config.num_envs))
+
+
+def slopes(function, point, step=1e-6):
+    """Central finite differences of a function ``[B]`` to ``[B]`` whose entries do not depend on each other."""
+    return (function(point + step) - function(point - step)) / (2 * step)
+
+
+@pytest.mark.parametrize("log_ratio", [-0.5, -0.1, 0.0, 0.1, 0.5])
+@pytest.mark.parametrize("advantage", [-2.0, 3.0])
+def test_surrogate_is_flat_only_where_it_would_move_the_ratio_further_away(log_ratio, advantage):
+    losses, gradient, ratios = clipped_surrogate(np.array([log_ratio]), np.array([advantage]), 0.2)
+    ratio = np.exp(log_ratio)
+    assert losses[0] == pytest.approx(-min(ratio * advantage, np.clip(ratio, 0.8, 1.2) * advantage))
+    is_flat = (advantage > 0 and ratio > 1.2) or (advantage < 0 and ratio < 0.8)
+    assert gradient[0] == pytest.approx(0 if is_flat else -ratio * advantage)
+    found = slopes(lambda point: clipped_surrogate(point, np.array([advantage]), 0.2)[0], np.array([log_ratio]))
+    np.testing.assert_allclose(gradient, found, rtol=1e-6, atol=1e-9)
+    np.testing.assert_allclose(ratios, ratio)
+
+
+@pytest.mark.parametrize("name", CRITIC_LOSSES)
+def test_clipped_value_loss_is_the_larger_of_both(name):
+    critic_loss = CRITIC_LOSSES[name]
+    generator = np.random.default_rng(0)
+    values, returns, old = generator.normal(0, 2, (3, 200))
+    losses, gradient = clipped_value_loss(values, returns, old, 0.3, critic_loss)
+    clipped = old + np.clip(values - old, -0.3, 0.3)
+    np.testing.assert_allclose(losses, np.maximum(critic_loss(values, returns)[0], critic_loss(clipped, returns)[0]))
+    found = slopes(lambda point: clipped_value_loss(point, returns, old, 0.3, critic_loss)[0], values)
+    np.testing.assert_allclose(gradient, found, rtol=1e-5, atol=1e-8)
+    assert np.any(gradient == 0) and np.any(gradient != 0)
+
+
+def test_value_that_moved_less_than_the_range_has_the_usual_loss():
+    values, returns = np.float32([1, 2]), np.float32([0, 5])
+    for found, expected in zip(
+        clipped_value_loss(values, returns, values - np.float32(0.1), 0.3, squared_error),
+        squared_error(values, returns),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("space", SPACES.values(), ids=SPACES)
+@pytest.mark.parametrize("clip_range_vf", [None, 0.5])
+def test_loss_and_gradient_are_those_of_automatic_differentiation(space, clip_range_vf):
+    generator = np.random.default_rng(0)
+    distribution = action_distribution(space)
+    outputs = generator.normal(size=(40, distribution.num_outputs)).astype(np.float32)
+    values, returns, advantages, noise = generator.normal(size=(4, 40)).astype(np.float32)
+    actions = distribution.sample(outputs, generator)
+    old_log_probs = distribution(outputs).log_prob(actions) + np.float32(0.3) * noise
+    old_values = values + np.float32(0.6) * generator.normal(size=40).astype(np.float32)
+    loss = PPOLoss(distribution, "squared", 0.7, 0.2, 0.2, clip_range_vf)
+    found = loss(outputs, values, PPOTargets(actions, returns, advantages, old_log_probs, old_values), 40)
+
+    at = {name: paddle.to_tensor(array, stop_gradient=False) for name, array in (("o", outputs), ("v", values))}
+    policy = make_distribution(space, at["o"])
+    ratios = (policy.log_prob(paddle.to_tensor(actions)) - paddle.to_tensor(old_log_probs)).exp()
+    weights, targets, old = (paddle.to_tensor(array) for array in (advantages, returns, old_values))
+    actor = -paddle.minimum(ratios * weights, ratios.clip(0.8, 1.2) * weights).mean()
+    critic = (at["v"] - targets).square()
+    if clip_range_vf is not None:
+        critic = paddle.maximum(critic, (old + (at["v"] - old).clip(-0.5, 0.5) - targets).square())
+    total = actor + 0.7 * critic.mean() - 0.2 * policy.entropy().mean()
+    total.backward()
+    assert loss.total(found.terms / 40) == pytest.approx(total.item(), rel=1e-5)
+    np.testing.assert_allclose(found.grad_outputs, at["o"].grad.numpy(), rtol=1e-3, atol=1e-6)
+    np.testing.assert_allclose(found.grad_critic_outputs, at["v"].grad.numpy(), rtol=1e-4, atol=1e-7)
+    log_ratios = np.log(ratios.numpy())
+    expected = [(np.exp(log_ratios) - 1 - log_ratios).sum(), (np.abs(np.exp(log_ratios) - 1) > 0.2).sum()]
+    np.testing.assert_allclose(found.terms[3:], expected, rtol=1e-3)
+
+
+def test_first_gradient_is_that_of_a2c():
+    """At a ratio of 1 nothing is clipped: PPO's gradient of a whole rollout is the policy gradient."""
+    agent = make_agent(num_epochs=1, minibatch_size=24, normalize_advantages=False, entropy_coef=0.1)
+    rollout = agent.collector.collect(agent._act)
+    expected = agent.gradient_of(rollout)
+    observations = rollout.transitions(rollout.observations)
+    gradient, terms, _, norm = agent._gradient_of_rows(observations, agent._targets(rollout, observations))
+    np.testing.assert_allclose(gradient, expected.gradient, rtol=1e-3, atol=1e-6)
+    assert norm == pytest.approx(expected.norm, rel=1e-4)
+    np.testing.assert_allclose(terms[1:], [expected.critic, expected.entropy, 0, 0], rtol=1e-4, atol=1e-6)
+
+
+def test_every_epoch_visits_every_transition_once(monkeypatch):
+    agent = make_agent(minibatch_size=7, num_epochs=3)
+    visited = []
+    original = PPO._gradient_of_rows
+
+    def spy(self, observations, targets):
+        visited.append(targets.returns)
+        return original(self, observations, targets)
+
+    monkeypatch.setattr(PPO, "_gradient_of_rows", spy)
+    agent.update()
+    assert [len(rows) for rows in visited] == [7, 7, 7, 3] * 3
+    epochs = [np.concatenate(visited[first : first + 4]) for first in (0, 4, 8)]
+    for epoch in epochs[1:]:
+        np.testing.assert_array_equal(np.sort(epoch), np.sort(epochs[0]))
+        assert not np.array_equal(epoch, epochs[0]), "the order is another one"
+    assert agent.num_updates == 12 and agent.env_steps == 24
+
+
+def test_update_ends_where_the_policy_has_gone_too_far():
+    agent = make_agent(num_epochs=50, target_kl=1e-4, learning_rate=1e-2)
+    metrics = agent.update()
+    assert 1 <= agent.num_updates < 50 * 4
+    assert metrics["diagnostics/approx_kl"] > 0
+
+
+def test_advantages_are_normalized_within_a_minibatch():
+    agent = make_agent(normalize_advantages=True)
+    rollout = agent.collector.collect(agent._act)
+    observations = rollout.transitions(rollout.observations)
+    targets = agent._targets(rollout, observations)
+    plain = agent._gradient_of_rows(observations, targets)[1]
+    scaled = PPOTargets(
+        targets.actions, targets.returns, 5 * targets.advantages - 3, targets.old_log_probs, targets.old_values
+    )
+    np.testing.assert_allclose(agent._gradient_of_rows(observations, scaled)[1], plain, rtol=1e-3, atol=1e-5)
+    assert abs(plain[0]) < 1e-5, "the mean advantage is 0 and every ratio 1"
+
+
+def test_probabilities_of_a_policy_that_is_certain_stay_finite():
+    outputs, actions = np.float32([[200, 0], [200, 0]]), np.array([0, 1])
+    distribution = action_distribution(Discrete(2))
+    old_log_probs = distribution(outputs).log_prob(actions)
+    np.testing.assert_allclose(old_log_probs, scipy.special.log_softmax(outputs, axis=1)[range(2), actions])
+    targets = PPOTargets(actions, np.zeros(2, np.float32), np.ones(2, np.float32), old_log_probs, np.zeros(2))
+    found = PPOLoss(distribution, "squared", 0.5, 0.0, 0.2)(outputs, np.zeros(2, np.float32), targets, 2)
+    assert np.isfinite(found.grad_outputs).all() and np.isfinite(found.terms).all()
+
+
+def test_a_loss_that_is_not_finite_changes_nothing():
+    agent = make_agent()
+    before = agent.parameters.vector.copy()
+    agent.parameters.vector[:] = before * np.float32(1e30)
+    with pytest.raises(NonFiniteError, match="not finite"):
+        agent.update()
+
+
+@pytest.mark.parametrize(
+    "changes,message",
+    [
+        ({"minibatch_size": 2000}, "minibatch_size=2000 must be at most num_steps * num_envs = 1024"),
+        ({"recurrent": "lstm"}, "ppo takes no recurrent layer"),
+        ({"clip_range": 0}, "clip_range"),
+        ({"num_epochs": 0}, "num_epochs"),
+    ],
+)
+def test_hyper_parameters_out_of_range_are_rejected_in_one_line(changes, message):
+    with pytest.raises(ConfigError, match=message.replace("*", r"\*")) as caught:
+        make_config({"algo": "ppo", **changes})
+    assert "\n" not in str(caught.value)
+
+
+def test_cartpole_is_learned_within_60_000_steps():
+    with paddle_ac.make("ppo", "CartPole-v1", seed=3, total_steps=100_000) as agent:
+        returns = []
+        while agent.env_steps < 66_000:
+            returns += agent.update()["charts/episode_return"]
+    assert np.mean(returns[-20:]) > 450
