@@ -21,6 +21,7 @@ import contextlib
 import copy
 import ctypes
 import functools
+import glob
 import inspect
 import io
 import logging
@@ -86,7 +87,11 @@ SOON = 1e-3
 CAN_YIELD = hasattr(os, "sched_yield")
 LONGEST_POLL = 1e6  # seconds; poll(2) takes at most 2**31 ms
 
+LONGEST_MESSAGE = 1_000  # characters of an environment's error in one line
+LONGEST_TRACEBACK = 20_000  # characters
+
 SLOW_START = 30.0  # seconds for making one environment, after which a warning says so
+SECONDS_FOR_THREADS = 2.0  # that a process waits for its threads after its last line
 KILL_TIMEOUT = 5.0  # seconds until the system has ended a process that was killed
 
 # The two messages of every step, for which a Channel needs a byte.
@@ -326,7 +331,9 @@ class VecEnv(ABC):
         if seed is None:
             seed = int(np.random.SeedSequence().generate_state(1)[0]) % 2**31
         if not isinstance(seed, (Sequence, np.ndarray)):
-            return [int(seed) + index for index in range(self.num_envs)]
+            seed = [int(seed) + index for index in range(self.num_envs)]
+        if min(map(int, seed), default=0) < 0:
+            raise ValueError(f"a seed must be at least 0, got {min(map(int, seed))}")
         if len(seed) != self.num_envs:
             raise ValueError(f"{self.num_envs} environments need {self.num_envs} seeds, got {len(seed)}")
         return [int(value) for value in seed]
@@ -883,6 +890,10 @@ class SubprocVecEnv(VecEnv):
     def _receive(self, worker: WorkerProcess, timeout: float | None, is_fatal: bool = True) -> Any:
         """The result of what a worker was asked for; a failure that is fatal ends all workers."""
         succeeded, result = self._receive_answer(worker, timeout, "step_timeout", all_were_asked=is_fatal)
+        if not succeeded and is_fatal and isinstance(result[0].__cause__, pickle.UnpicklingError):
+            # An info holds a value that can be pickled and not loaded, such as an exception with arguments of its own.
+            self._send(worker, ("resend", ()), timeout)
+            succeeded, result = self._receive_answer(worker, timeout, "step_timeout")
         if succeeded:
             return result
         self._raise_failure(result, is_fatal)
@@ -1164,13 +1175,16 @@ def _pickle(message: Any) -> bytes:
         pickled = pickle.dumps(message, pickle.HIGHEST_PROTOCOL)
         if b"__main__" not in pickled:  # which pickle refers to by name, and which is another module over there
             return pickled
-    except Exception:  # anything that an object's own __reduce__ may raise
-        pass
+    except BaseException as error:  # anything that an object's own __reduce__ may raise
+        if is_users_interrupt(error):
+            raise
     buffer = io.BytesIO()
     try:
         _Pickler(buffer, pickle.HIGHEST_PROTOCOL).dump(message)
-    except Exception as error:
-        raise pickle.PicklingError(f"{type(error).__name__}: {error}") from error
+    except BaseException as error:
+        if is_users_interrupt(error):
+            raise
+        raise pickle.PicklingError(in_one_line(error)) from error
     return buffer.getvalue()
 
 
@@ -1273,7 +1287,8 @@ def check_may_start_processes() -> None:
     if multiprocessing.current_process().daemon:
         raise VecEnvError(
             "this process is daemonic, such as a worker of multiprocessing.Pool, and may start no processes: use "
-            "DummyVecEnv, or start this process with daemon=False (concurrent.futures.ProcessPoolExecutor does)"
+            "environments in this process (DummyVecEnv, --vec serial; A3C has none), or start it with daemon=False "
+            "(concurrent.futures.ProcessPoolExecutor does)"
         )
 
 
@@ -1393,6 +1408,71 @@ def _run_worker(
         if leads_group:  # what the target has started and left would keep this process from ending
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
             os.killpg(0, signal.SIGTERM)
+        end_child_processes()  # those that left the group
+        end_in_spite_of_threads(1 if sys.exc_info()[0] else 0)
+
+
+def end_child_processes() -> list[str]:
+    """Send SIGTERM to the processes that this one started and that still run; returns their names. Linux only.
+
+    ``multiprocessing.active_children()`` knows only those that multiprocessing started.
+    """
+    names = []
+    for child, name in child_processes().items():
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(child, signal.SIGTERM)
+            names.append(name)
+    return names
+
+
+def child_processes() -> dict[int, str]:
+    """Id and name of each running process that this one started, but multiprocessing's own. Linux only."""
+    fork_server = getattr(sys.modules.get("multiprocessing.forkserver"), "_forkserver", None)
+    own = {
+        getattr(multiprocessing.resource_tracker._resource_tracker, "_pid", None),
+        getattr(fork_server, "_forkserver_pid", None),
+    }
+    children = {}
+    for status in glob.glob("/proc/[0-9]*/stat"):
+        try:
+            with open(status, encoding="utf-8", errors="replace") as file:
+                number, _, rest = file.read().partition(" (")
+        except OSError:  # it has ended
+            continue
+        name, _, rest = rest.rpartition(") ")
+        state, parent = rest.split()[:2]
+        if int(parent) == os.getpid() and state not in "ZX" and int(number) not in own:
+            children[int(number)] = name
+    return children
+
+
+def end_in_spite_of_threads(code: int, log: bool = False) -> None:
+    """End this process a while after its last line, if threads that are not daemonic keep the interpreter waiting.
+
+    Args:
+        code: exit code.
+        log: name the threads in a warning.
+    """
+
+    def end() -> None:
+        main = threading.main_thread()
+        threads = [thread.name for thread in threading.enumerate() if not thread.daemon and thread is not main]
+        if log:
+            logging.getLogger(__name__).warning("threads that did not end are left behind: %s", ", ".join(threads))
+        flush_output()
+        os._exit(code)
+
+    flush_output()
+    timer = threading.Timer(SECONDS_FOR_THREADS, end)
+    timer.daemon = True
+    timer.start()
+
+
+def flush_output() -> None:
+    """Flush what is left of the standard streams."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(AttributeError, OSError, ValueError):  # None, nobody reads it, closed
+            stream.flush()
 
 
 def seed_global_generators(seed: int | Sequence[int] | None) -> None:
@@ -1450,7 +1530,11 @@ def _serve_envs(
             if command == "close":
                 break
             if command == "reset":
-                _send_infos(channel, group.reset())
+                infos = group.reset()
+                _send_infos(channel, infos)
+                continue
+            if command == "resend":  # a value in the infos could not be loaded
+                channel.send((True, [_sendable(info) for info in infos]))
                 continue
             operation, position, *call_arguments = arguments
             try:
@@ -1472,8 +1556,16 @@ def _serve_envs(
 
 
 def _failure(env_index: int, operation: str, error: Exception) -> EnvironmentFailedError:
+    failure = EnvironmentFailedError(env_index, operation, None, _traceback_of(error), in_one_line(error))
+    failure.__cause__ = error
+    return failure
+
+
+def _traceback_of(error: BaseException) -> str:
+    """The traceback of an exception; the middle of a very long one is left out."""
     text = "".join(traceback.format_exception(error))
-    return EnvironmentFailedError(env_index, operation, None, text, in_one_line(error))
+    half = LONGEST_TRACEBACK // 2
+    return text if len(text) <= LONGEST_TRACEBACK else f"{text[:half]}\n[...]\n{text[-half:]}"
 
 
 def _send_failure(channel: Channel, failure: Exception) -> None:
@@ -1500,13 +1592,14 @@ def _send_infos(channel: Channel, infos: list[dict]) -> None:
 
 
 def _sendable(value: Any) -> Any:
-    """The value, with ``UnsentValue`` in place of what cannot be pickled in it, also within dictionaries."""
+    """The value, with ``UnsentValue`` in place of what cannot be pickled and loaded, also within dictionaries."""
     try:
-        _pickle(value)
-    except pickle.PicklingError as error:
+        pickle.loads(_pickle(value))
+    except Exception as error:
         if isinstance(value, dict):
             return {key: _sendable(item) for key, item in value.items()}
-        return UnsentValue(type(value).__name__, str(error))
+        reason = str(error) if isinstance(error, pickle.PicklingError) else in_one_line(error)
+        return UnsentValue(type(value).__name__, reason)
     return value
 
 
@@ -1576,7 +1669,7 @@ class EnvironmentCall:
     """Context that turns whatever an environment raises into ``EnvironmentFailedError``.
 
     Every call into an environment runs in such a context. An environment may raise anything, ``SystemExit`` included;
-    only a ``KeyboardInterrupt`` passes, for it is the user's.
+    only the user's ``KeyboardInterrupt`` passes.
 
     Args:
         env_index: index of the environment, ``None`` for environments that are stepped as one.
@@ -1597,12 +1690,12 @@ class EnvironmentCall:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
-        if error is None or isinstance(error, KeyboardInterrupt):
+        if error is None or is_users_interrupt(error):
             return
         is_lookup = isinstance(error, AttributeError) and self.operation in ("get_attr", "env_method")
         failure = EnvironmentAttributeError if is_lookup else EnvironmentFailedError
         action = self.action.tolist() if isinstance(self.action, (np.ndarray, np.generic)) else self.action
-        text = "".join(traceback.format_exception(error))
+        text = _traceback_of(error)
         reason = in_one_line(error)
         if isinstance(error, ValueError) and "expected 5, got 4" in str(error):
             reason += (
@@ -1610,6 +1703,11 @@ class EnvironmentCall:
                 "gym.make(..., apply_api_compatibility=True) converts them"
             )
         raise failure(self.env_index, self.operation, action, text, reason) from error
+
+
+def is_users_interrupt(error: BaseException) -> bool:
+    """Whether an exception may come from Ctrl-C, which a worker ignores."""
+    return isinstance(error, KeyboardInterrupt) and signal.getsignal(signal.SIGINT) != signal.SIG_IGN
 
 
 class _StepsInTurn(EnvironmentCall):
@@ -1636,9 +1734,11 @@ class _StepsInTurn(EnvironmentCall):
 
 
 def in_one_line(error: BaseException) -> str:
-    """Type and message of an exception, such as ``"ValueError: no such level"``."""
+    """Type and message of an exception, such as ``"ValueError: no such level"``; a long message is cut."""
     try:
-        message = " ".join(str(error).split())
+        message = " ".join(str(error)[: 2 * LONGEST_MESSAGE].split())
+        if len(message) > LONGEST_MESSAGE:
+            message = f"{message[:LONGEST_MESSAGE]}..."
     except Exception:  # an environment's own exceptions may fail, too
         message = "(its message cannot be printed)"
     return f"{type(error).__name__}: {message}".removesuffix(": ")
@@ -1711,7 +1811,7 @@ class _EnvGroup:
                 observations[len(infos)] = observation
                 rewards.append(float(reward))
                 dones.append(done)
-                infos.append(info)
+                infos.append(info or {})
         self.rewards[:] = rewards  # at once: a number at a time takes several times as long
         self.dones[:] = dones
         return infos

@@ -16,7 +16,7 @@ from typing import Any, Literal, NoReturn, get_args, get_origin
 from multiprocessing_env import VecEnvError
 from paddle_ac.config import CONFIGS, LARGEST, LARGEST_SEED, RunConfig, nearest, read_yaml, who_take
 from paddle_ac.errors import CheckpointError, ConfigError, ExportError, NonFiniteError, quoted, shortened
-from paddle_ac.process import escape_output
+from paddle_ac.process import escape_output, nothing_left_running
 from paddle_ac.training.interrupt import Interrupt, interrupts
 from paddle_ac.training.run_folder import check_path
 
@@ -204,7 +204,7 @@ def exit_codes() -> Iterator[Interrupt]:
     Ctrl-C, SIGTERM or SIGHUP, also if nothing was left to be stopped.
     """
     escape_output()
-    with interrupts() as interrupt:
+    with nothing_left_running(), interrupts() as interrupt:
         try:
             with _output_written(), _named_errors(), interrupt.at_once():
                 yield interrupt
@@ -248,7 +248,8 @@ def _output_written() -> Iterator[None]:
         raise
     finally:
         try:
-            sys.stdout.flush()
+            if sys.stdout is not None and not sys.stdout.closed:  # an environment may have replaced it
+                sys.stdout.flush()
         except OSError as error:
             _discard_output(sys.stdout)
             if not code:
@@ -260,7 +261,8 @@ def _output_written() -> Iterator[None]:
             raise
         finally:
             try:
-                sys.stderr.flush()
+                if sys.stderr is not None and not sys.stderr.closed:
+                    sys.stderr.flush()
             except OSError:
                 _discard_output(sys.stderr)
 

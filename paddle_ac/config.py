@@ -387,7 +387,7 @@ class PPOConfig(SynchronousRolloutConfig):
         "algorithm", None, "how far a value may go from its estimate before the update [no limit]", gt=0
     )
     num_epochs: int = field("algorithm", 10, "passes over a rollout (the paper, MuJoCo: 10)", ge=1, le=1000)
-    minibatch_size: int = field("algorithm", 256, "transitions of a gradient step (measured)", ge=1)
+    minibatch_size: int = field("algorithm", 256, "transitions of a gradient step, at most a rollout (measured)", ge=1)
     target_kl: float | None = field(
         "algorithm", None, "an update ends where the KL divergence estimate exceeds 1.5 times this [no limit]", gt=0
     )
@@ -404,14 +404,9 @@ class PPOConfig(SynchronousRolloutConfig):
     )
 
     @model_validator(mode="after")
-    def _minibatches_fit(self) -> PPOConfig:
+    def _has_no_recurrent_layer(self) -> PPOConfig:
         if self.recurrent != "none":
             raise ValueError("recurrent: ppo takes no recurrent layer, must be none")
-        if self.minibatch_size > self.num_steps * self.num_envs:
-            raise ValueError(
-                f"minibatch_size={self.minibatch_size} must be at most num_steps * num_envs = "
-                f"{self.num_steps * self.num_envs}"
-            )
         return self
 
 

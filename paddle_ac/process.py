@@ -25,6 +25,7 @@ _PADDLE_SIGNALS = ("SIGSEGV", "SIGILL", "SIGFPE", "SIGABRT", "SIGBUS", "SIGTERM"
 
 _SIZE_OF_SIGACTION = 1024  # bytes, more than any system's `struct sigaction` takes
 _importing = threading.RLock()
+_is_command = False  # whether this process is that of a command, rather than of a user's program
 
 
 def start_command() -> None:
@@ -34,6 +35,8 @@ def start_command() -> None:
     interpreter is torn down, after the last line of the command, stop signals are ignored. Standard streams that are
     closed are opened on the null device, so that no file of a run gets their descriptors.
     """
+    global _is_command
+    _is_command = True
     atexit.register(_ignore_stop_signals)  # the first function registered is the last one called
     for number in STOP_SIGNALS:
         if not is_ignored(number):
@@ -45,6 +48,29 @@ def start_command() -> None:
             setattr(sys, name, stream)
     with stop_signals_held():  # NumPy's threads keep this mask: only the main thread receives stop signals
         import numpy  # noqa: F401
+
+
+@contextmanager
+def nothing_left_running() -> Iterator[None]:
+    """End the processes and threads that environments started and left, when the command inside has ended.
+
+    It does so in the process of a command only: in any other, they may belong to the user's own program.
+    """
+    code: Any = 1
+    try:
+        yield
+        code = 0
+    except SystemExit as ended:
+        code = ended.code or 0
+        raise
+    finally:
+        if _is_command:
+            from multiprocessing_env import end_child_processes, end_in_spite_of_threads
+
+            names = end_child_processes()
+            if names:
+                logging.getLogger(__name__).warning("processes that did not end were stopped: %s", ", ".join(names))
+            end_in_spite_of_threads(code if isinstance(code, int) else 1, log=True)
 
 
 def _ignore_stop_signals() -> None:

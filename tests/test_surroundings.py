@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.test_run import ROOT
@@ -144,3 +145,61 @@ def test_a_name_that_cannot_be_written_is_one_line(tmp_path, line, name, said):
     assert ended.returncode == 2 and ended.stdout == ""
     assert said in ended.stderr and ended.stderr.startswith("error: ") and ended.stderr.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
+
+
+# ------------------------------------------------------------------------------------------- what environments leave
+
+LEAVING_ENVIRONMENTS = """
+import subprocess, sys, threading, time
+from gymnasium.envs.classic_control import CartPoleEnv
+
+class Leaving(CartPoleEnv):
+    def __init__(self, **options):
+        super().__init__(**options)
+        command = [sys.executable, "-c", "import time; time.sleep(3600)"]
+        with open("processes", "a") as file:
+            for own_session in (False, True):
+                print(subprocess.Popen(command, start_new_session=own_session).pid, file=file)
+        threading.Thread(target=lambda: time.sleep(3600), name="leaving").start()
+
+class Silencing(CartPoleEnv):
+    def __init__(self, **options):
+        super().__init__(**options)
+        sys.stdout = sys.stderr = None
+
+class Verbose(CartPoleEnv):
+    def step(self, action):
+        raise ValueError("x" * 10_000_000)
+"""
+
+
+def train_in(folder: Path, name: str, *flags: str) -> subprocess.CompletedProcess:
+    (folder / "leaving.py").write_text(LEAVING_ENVIRONMENTS)
+    options = "--total-steps=200 --hidden-sizes=8 --eval-episodes=1 --num-envs=2 --env-kwargs max_episode_steps=20"
+    line = f"TOOL/train.py --run-dir run --env leaving:{name} {options} {' '.join(flags)}"
+    return run_in_shell(line, folder)
+
+
+@pytest.mark.parametrize("flags", ["--vec=serial", "--vec=subproc", "--algo=a3c"])
+def test_processes_and_threads_of_environments_end_with_the_command(tmp_path, flags):
+    ended = train_in(tmp_path, "Leaving", flags)
+    assert ended.returncode == 0, ended.stderr
+    assert (tmp_path / "run" / "summary.json").is_file()
+    processes = [
+        psutil.Process(int(pid)) for pid in (tmp_path / "processes").read_text().split() if psutil.pid_exists(int(pid))
+    ]
+    assert not psutil.wait_procs(processes, timeout=10)[1]
+    assert "processes that did not end were stopped: python" in ended.stdout
+    assert "threads that did not end are left behind: MainThread, leaving" in ended.stdout
+
+
+def test_a_run_whose_environment_replaces_the_streams_succeeds(tmp_path):
+    ended = train_in(tmp_path, "Silencing", "--vec=serial")
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert (tmp_path / "run" / "summary.json").is_file()
+
+
+def test_a_long_message_of_an_environment_is_cut(tmp_path):
+    ended = train_in(tmp_path, "Verbose", "--vec=serial")
+    assert ended.returncode == 1 and len(ended.stdout + ended.stderr) < 50_000
+    assert "error: environment 0 failed in step with action" in ended.stderr

@@ -54,8 +54,8 @@ class Predictor:
             space, which contains each of them; those of a Box are clipped to its bounds.
 
         Raises:
-            ValueError: observations of another shape or outside the observation space, or a state that is not float32
-                or not of theirs.
+            ValueError: observations of another shape, outside the observation space or not finite, or a state that is
+                not float32 or not of theirs.
             TypeError: observations of another kind of numbers, such as floats for a space of integers.
         """
         batch, shape = np.asarray(observations), tuple(self.observation_space.shape)
@@ -70,6 +70,8 @@ class Predictor:
         if is_one:
             batch, state = batch[np.newaxis], None if state is None else state[np.newaxis]
         batch = ObservationConverter(self.observation_space).batch(batch)
+        if not np.isfinite(batch).all():
+            raise ValueError("observations must be finite, and hold a NaN or an infinity")
         actions = clip_for(self.action_space)(self.policy.act(batch, generator, state))
         actions = actions.astype(self.action_space.dtype, copy=False)
         return actions[0] if is_one else actions
