@@ -190,7 +190,7 @@ def test_processes_and_threads_of_environments_end_with_the_command(tmp_path, fl
     ]
     assert not psutil.wait_procs(processes, timeout=10)[1]
     assert "processes that did not end were stopped: python" in ended.stdout
-    assert "threads that did not end are left behind: MainThread, leaving" in ended.stdout
+    assert "threads that did not end are left behind: leaving" in ended.stdout
 
 
 def test_a_run_whose_environment_replaces_the_streams_succeeds(tmp_path):
