@@ -131,7 +131,7 @@ def test_a_signal_while_curves_are_drawn_ends_the_command_with_its_code(capsys, 
 
 @every_signal
 def test_a_signal_while_environments_are_made_leaves_no_folder(capsys, tmp_path, monkeypatch, number):
-    monkeypatch.setattr("paddle_ac.training.train.settle_vec", lambda config: send(number))
+    monkeypatch.setattr("paddle_ac.training.train.resolve_vec", lambda config: send(number))
     code, output, errors = run_main(capsys, "train.py", *QUICK_FLAGS, f"--run-dir={tmp_path / 'run'}")
     assert (code, output, errors) == (128 + number, "", "") and not (tmp_path / "run").exists()
 

@@ -12,6 +12,7 @@ import pytest
 
 from tests.test_run import ROOT
 
+SLOW = pytest.mark.slow
 QUICK_RUN = ("--total-steps=200", "--hidden-sizes=8", "--eval-episodes=1", "--num-envs=2", "--vec=serial", "--run-dir")
 
 MOVING_ENVIRONMENT = """
@@ -65,7 +66,7 @@ def test_a_command_runs_with_closed_streams_and_keeps_its_files_apart(tmp_path, 
     assert ("trained for" in ended.stdout) == (closed == "2>&-")
 
 
-@pytest.mark.parametrize("encoding", ["ascii", "gbk"])
+@pytest.mark.parametrize("encoding", ["ascii", pytest.param("gbk", marks=SLOW)])
 def test_what_the_encoding_lacks_is_escaped(tmp_path, encoding):
     ended = run_in_shell(
         f"TOOL/train.py {' '.join(QUICK_RUN)} 'Übung' && TOOL/plot.py 'Übung' --output 'Übung.png' && TOOL/evaluate.py "
@@ -89,7 +90,9 @@ def test_training_from_python_needs_no_standard_error(tmp_path):
 # ------------------------------------------------------------------------------------------------------------- folders
 
 
-@pytest.mark.parametrize("home", ["/proc", "/nonexistent/home", "/dev/null"])
+@pytest.mark.parametrize(
+    "home", ["/proc", *(pytest.param(home, marks=SLOW) for home in ("/nonexistent/home", "/dev/null"))]
+)
 def test_no_command_needs_a_home_folder_that_can_be_written_to(tmp_path, home):
     ended = run_in_shell(
         f"TOOL/train.py {' '.join(QUICK_RUN)} run && TOOL/plot.py run && TOOL/evaluate.py --run-dir run --episodes 1",
@@ -108,7 +111,7 @@ def test_an_agent_from_python_writes_nothing_at_home(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("vec", ["serial", "subproc"])
+@pytest.mark.parametrize("vec", ["serial", pytest.param("subproc", marks=SLOW)])
 def test_an_environment_that_changes_the_folder_moves_nothing(tmp_path, vec):
     (tmp_path / "moving.py").write_text(MOVING_ENVIRONMENT)
     flags = f"{' '.join(QUICK_RUN[:-1])} --vec={vec} --env=moving:Mover-v0"
@@ -180,7 +183,9 @@ def train_in(folder: Path, name: str, *flags: str) -> subprocess.CompletedProces
     return run_in_shell(line, folder)
 
 
-@pytest.mark.parametrize("flags", ["--vec=serial", "--vec=subproc", "--algo=a3c"])
+@pytest.mark.parametrize(
+    "flags", ["--vec=serial", pytest.param("--vec=subproc", marks=SLOW), pytest.param("--algo=a3c", marks=SLOW)]
+)
 def test_processes_and_threads_of_environments_end_with_the_command(tmp_path, flags):
     ended = train_in(tmp_path, "Leaving", flags)
     assert ended.returncode == 0, ended.stderr

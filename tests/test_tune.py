@@ -78,6 +78,7 @@ def test_the_best_configuration_can_be_trained(study):
     assert config == make_config({**BASE, **best.params})
 
 
+@pytest.mark.slow
 def test_the_same_seed_searches_the_same(study, tmp_path):
     quick_tune(tmp_path / "again", 2)
     assert [trial.params for trial in trials_of(tmp_path / "again")] == [trial.params for trial in trials_of(study)[:2]]

@@ -64,7 +64,7 @@ TRAINING, EVALUATION, FINAL_EVALUATION, SHOWING = 0, 1, 2, 3
 # From a package, as the error of an environment that lacks it names it, to the extra that installs it.
 EXTRAS = {"ale_py": "atari", "Box2D": "box2d", "MuJoCo": "mujoco"}
 
-# What `settle_vec` goes by, as measured on 2 cores (docs/performance.md).
+# What `resolve_vec` goes by, as measured on 2 cores (docs/performance.md).
 NATIVE_FROM = 8  # environments: fewer are stepped faster one by one
 SECONDS_OF_A_WORKER = 45e-6  # that a step of all environments takes longer for each worker process
 
