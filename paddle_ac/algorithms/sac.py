@@ -29,7 +29,7 @@ from paddle_ac.losses.sac import (
 )
 from paddle_ac.memory import require_memory
 from paddle_ac.nn.initialization import weights_generator
-from paddle_ac.nn.numpy_sac import NumpySquashedGaussianActor, NumpyTwinCritic
+from paddle_ac.nn.numpy_sac import DrawnActions, NumpySquashedGaussianActor, NumpyTwinCritic
 from paddle_ac.nn.optimizers import Adam
 from paddle_ac.nn.parameters import FlatParameters
 from paddle_ac.nn.sac_networks import SquashedGaussianActor, TwinCritic
@@ -227,20 +227,8 @@ class SAC(Synchronous):
         entropy = -float(drawn.log_probabilities.mean())
 
         targets = self.targets(batch, alpha)
-        values, tape = self.critic.forward(batch.inputs)
-        critic_loss, grad_values = soft_bellman_residual(values, targets)
-        self._check_finite(critic_loss)
-        self.critic.backward(tape, grad_values, self._critic_gradient_views)
-        self.optimizers["critic"].step(self._critic_gradient, config.critic_learning_rate)
-
-        both, tape = self.critic.forward(np.concatenate([batch.features, drawn.actions], axis=1))
-        smaller, grad_both = minimum(both)
-        loss, grad_log_prob, grad_smaller = actor_loss(drawn.log_probabilities, smaller, alpha)
-        self._check_finite(loss)
-        grad_actions = self.critic.grad_inputs(tape, grad_both * grad_smaller)[:, self.encode.num_features :]
-        self.actor.backward(drawn, grad_actions, grad_log_prob, self._actor_gradient_views)
-        self.optimizers["actor"].step(self._actor_gradient, config.actor_learning_rate)
-
+        critic_loss, q_value = self._critic_step(batch.inputs, targets)
+        loss = self._actor_step(batch.features, drawn, alpha)
         alpha_loss, grad_log_alpha = temperature_loss(log_alpha, entropy, self.target_entropy)
         if config.auto_alpha:
             self.optimizers["alpha"].step(np.full(1, grad_log_alpha, np.float32), config.alpha_learning_rate)
@@ -252,8 +240,29 @@ class SAC(Synchronous):
             "losses/entropy": entropy,
             "losses/alpha": alpha_loss,
             "diagnostics/alpha": alpha,
-            "diagnostics/q_value": float(values.mean()),
+            "diagnostics/q_value": q_value,
         }
+
+    def _critic_step(self, inputs: np.ndarray, targets: np.ndarray) -> tuple[float, float]:
+        """Take one step of the critics; returns the loss and the mean value."""
+        values, tape = self.critic.forward(inputs)
+        loss, grad_values = soft_bellman_residual(values, targets)
+        self._check_finite(loss)
+        self.critic.backward(tape, grad_values, self._critic_gradient_views)
+        self.optimizers["critic"].step(self._critic_gradient, self.config.critic_learning_rate)
+        return loss, float(values.mean())
+
+    def _actor_step(self, features: np.ndarray, drawn: DrawnActions, alpha: float) -> float:
+        """Take one step of the actor for actions that it drew; returns the loss."""
+        values, tape = self.critic.forward(np.concatenate([features, drawn.actions], axis=1))
+        smaller, grad_values = minimum(values)
+        loss, grad_log_prob, grad_smaller = actor_loss(drawn.log_probabilities, smaller, alpha)
+        self._check_finite(loss)
+        grad_values *= grad_smaller
+        grad_actions = self.critic.grad_inputs(tape, grad_values)[:, self.encode.num_features :]
+        self.actor.backward(drawn, grad_actions, grad_log_prob, self._actor_gradient_views)
+        self.optimizers["actor"].step(self._actor_gradient, self.config.actor_learning_rate)
+        return loss
 
     def targets(self, batch: Batch, alpha: float) -> np.ndarray:
         """Compute ``soft_bellman_targets`` ``[B]`` float32, with next actions drawn from the present policy."""

@@ -12,7 +12,7 @@ from paddle_ac.errors import NonFiniteError
 from paddle_ac.learning.returns import generalized_advantages, n_step_returns
 from paddle_ac.learning.rewards import scale_and_clip
 from paddle_ac.learning.rollout import Rollout
-from paddle_ac.losses.actor_critic import ActorCriticLoss, HeadLoss, Targets
+from paddle_ac.losses.actor_critic import ActorCriticLoss, HeadLoss, Loss, Targets
 from paddle_ac.nn.layout import ParameterLayout
 from paddle_ac.nn.numpy_network import NumpyActorCritic
 from paddle_ac.nn.optimizers import clip_by_norm
@@ -133,22 +133,39 @@ def differentiate(
     batch_size = len(observations)
     # What is remembered ties the rows together: they are differentiated as a whole.
     block_size = batch_size if network.state_size else BLOCK_SIZE
-    values = np.empty(batch_size, np.float32)
-    sums: Any = 0.0
+    if batch_size <= block_size:
+        part = _differentiate_block(network, loss, observations, targets, gradient, unroll, batch_size)
+        return part.terms / batch_size, part.values
+    terms, values = [], []
     block_gradient = gradient
     for first in range(0, batch_size, block_size):
         block = slice(first, first + block_size)
         if first == block_size:
             block_gradient = {name: np.empty_like(array) for name, array in gradient.items()}
-        outputs, critic_outputs, tape = network.forward(observations[block], unroll)
-        part = loss(outputs, critic_outputs, targets[block], batch_size)
-        network.backward(tape, part.grad_outputs, part.grad_critic_outputs, block_gradient)
-        sums = sums + part.terms
-        values[block] = part.values
+        part = _differentiate_block(
+            network, loss, observations[block], targets[block], block_gradient, unroll, batch_size
+        )
+        terms.append(part.terms)
+        values.append(part.values)
         if first:
             for name, array in gradient.items():
                 array += block_gradient[name]
-    return sums / batch_size, values
+    return np.sum(terms, axis=0) / batch_size, np.concatenate(values)
+
+
+def _differentiate_block(
+    network: NumpyActorCritic,
+    loss: HeadLoss[AnyTargets],
+    observations: np.ndarray,
+    targets: AnyTargets,
+    gradient: dict[str, np.ndarray],
+    unroll: Unroll,
+    batch_size: int,
+) -> Loss:
+    outputs, critic_outputs, tape = network.forward(observations, unroll)
+    part = loss(outputs, critic_outputs, targets, batch_size)
+    network.backward(tape, part.grad_outputs, part.grad_critic_outputs, gradient)
+    return part
 
 
 def _nought(observations: np.ndarray, unroll: Unroll) -> np.ndarray:

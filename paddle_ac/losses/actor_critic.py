@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
@@ -31,8 +31,7 @@ class Targets:
         return Targets(self.actions[rows], self.returns[rows], advantages)
 
 
-@dataclass(frozen=True)
-class Loss:
+class Loss(NamedTuple):
     """The loss of B transitions and its gradient with respect to the heads of a network.
 
     Attributes:
