@@ -205,7 +205,7 @@ class NativeVecEnv(VecEnv):
             observations, rewards, terminated, truncated, infos_of_all = self.envs.step(actions)
         dones = terminated | truncated
         infos: list[dict] = [{} for _ in range(self.num_envs)]
-        ended = np.flatnonzero(dones).tolist()
+        ended = dones.nonzero()[0].tolist()
         if ended:
             last = self._converted(infos_of_all["final_obs"][ended], "step", actions, ended)
             for env, observation, reset_info in zip(ended, last, split_infos(infos_of_all, ended), strict=True):
