@@ -236,3 +236,10 @@ def test_predict_rejects_observations_outside_the_space():
                 agent.predict(observation)
         with pytest.raises(TypeError, match="float64"):
             agent.predict([0.0, 1.0])
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_predict_rejects_observations_that_are_not_finite(value):
+    agent = paddle_ac.make("a2c", "CartPole-v1", num_envs=1, vec="serial")
+    with agent, pytest.raises(ValueError, match="observations must be finite"):
+        agent.predict(np.full(4, value, np.float32))

@@ -159,6 +159,10 @@ def test_seed_takes_one_seed_a_list_or_none(make_vec_env):
         assert envs.get_attr("seed_given") == [3, 4]
         with pytest.raises(ValueError, match="2 environments need 2 seeds, got 3"):
             envs.seed([1, 2, 3])
+        for seed in (-5, [3, -5], -1):
+            with pytest.raises(ValueError, match="a seed must be at least 0, got -"):
+                envs.seed(seed)
+        assert envs.reset().shape == (2, 2), "nothing is broken"
 
 
 def test_seeds_of_native_environments_decide_their_episodes():
