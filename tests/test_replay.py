@@ -126,3 +126,11 @@ def test_what_was_played_is_kept_with_the_last_observations_of_episodes(train_fr
     assert not terminated[1::3].any() and not terminated[2::3].any()
     assert (after[1::3].max(), after[2::3].max()) == (5, 70)
     agent.close()
+
+
+@pytest.mark.parametrize(
+    "change", [{"position": {}}, {"position": 1.0}, {"position": None}, {"rows": [[1.0]]}], ids=str
+)
+def test_a_state_with_values_of_another_kind_is_refused(change):
+    with pytest.raises(ValueError, match="replay buffer"):
+        ReplayBuffer(10, F, A).load_state_dict({**ReplayBuffer(10, F, A).state_dict(), **change})

@@ -97,6 +97,8 @@ class ReplayBuffer:
         """Raise ``ValueError`` for a buffer of another capacity, or of other observations or actions."""
         if not isinstance(state, dict) or not {"rows", "position", "capacity"} <= state.keys():
             raise ValueError("it has no replay buffer")
+        if not isinstance(state["rows"], np.ndarray) or type(state["position"]) is not int:
+            raise ValueError("the rows of its replay buffer are no array, or their position is no integer")
         there, here = (state["capacity"], *np.shape(state["rows"])[1:]), self._rows.shape
         if there != here:
             raise ValueError(f"the checkpoint's replay buffer holds {there}, this one {here} (transitions, numbers)")
