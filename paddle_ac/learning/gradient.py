@@ -131,10 +131,17 @@ def differentiate(
         the means of the terms of the loss, and the critic's values ``[B]`` float32.
     """
     batch_size = len(observations)
-    # What is remembered ties the rows together: they are differentiated as a whole.
+    # The recurrent state ties the rows together, so they are differentiated as a whole.
     block_size = batch_size if network.state_size else BLOCK_SIZE
+
+    def differentiate_block(observations: np.ndarray, targets: AnyTargets, gradient: dict[str, np.ndarray]) -> Loss:
+        outputs, critic_outputs, tape = network.forward(observations, unroll)
+        part = loss(outputs, critic_outputs, targets, batch_size)
+        network.backward(tape, part.grad_outputs, part.grad_critic_outputs, gradient)
+        return part
+
     if batch_size <= block_size:
-        part = _differentiate_block(network, loss, observations, targets, gradient, unroll, batch_size)
+        part = differentiate_block(observations, targets, gradient)
         return part.terms / batch_size, part.values
     terms, values = [], []
     block_gradient = gradient
@@ -142,30 +149,13 @@ def differentiate(
         block = slice(first, first + block_size)
         if first == block_size:
             block_gradient = {name: np.empty_like(array) for name, array in gradient.items()}
-        part = _differentiate_block(
-            network, loss, observations[block], targets[block], block_gradient, unroll, batch_size
-        )
+        part = differentiate_block(observations[block], targets[block], block_gradient)
         terms.append(part.terms)
         values.append(part.values)
         if first:
             for name, array in gradient.items():
                 array += block_gradient[name]
     return np.sum(terms, axis=0) / batch_size, np.concatenate(values)
-
-
-def _differentiate_block(
-    network: NumpyActorCritic,
-    loss: HeadLoss[AnyTargets],
-    observations: np.ndarray,
-    targets: AnyTargets,
-    gradient: dict[str, np.ndarray],
-    unroll: Unroll,
-    batch_size: int,
-) -> Loss:
-    outputs, critic_outputs, tape = network.forward(observations, unroll)
-    part = loss(outputs, critic_outputs, targets, batch_size)
-    network.backward(tape, part.grad_outputs, part.grad_critic_outputs, gradient)
-    return part
 
 
 def _nought(observations: np.ndarray, unroll: Unroll) -> np.ndarray:

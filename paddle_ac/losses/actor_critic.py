@@ -61,7 +61,29 @@ class HeadLoss(Protocol[AnyTargets_contra]):
         ...
 
 
-class ActorCriticLoss:
+class WeightedLoss:
+    """Base of losses that add those of actor and critic and subtract an entropy bonus.
+
+    Args:
+        distribution: of the actions.
+        critic_loss: ``"squared"`` or ``"smooth_l1"``.
+        value_coef: weight of the critic's loss.
+        entropy_coef: weight of the entropy bonus.
+    """
+
+    def __init__(self, distribution: ActionDistribution, critic_loss: str, value_coef: float, entropy_coef: float):
+        self.distribution = distribution
+        self.critic_loss = CRITIC_LOSSES[critic_loss]
+        self.value_coef = value_coef
+        self.entropy_coef = entropy_coef
+
+    def total(self, terms: np.ndarray) -> float:
+        """Loss of the means of the terms, of which the first three are those of actor, critic and entropy."""
+        actor, critic, entropy = terms[:3].tolist()
+        return actor + self.value_coef * critic - self.entropy_coef * entropy
+
+
+class ActorCriticLoss(WeightedLoss):
     """Mean over a batch of ``-log pi(a|s) * A + value_coef * critic - entropy_coef * entropy``.
 
     It is algorithm S3 of Mnih et al. 2016 (arXiv:1602.01783). Advantages are held constant. A critic of Q(s, .) learns
@@ -83,10 +105,7 @@ class ActorCriticLoss:
         entropy_coef: float,
         q_critic: bool = False,
     ):
-        self.distribution = distribution
-        self.critic_loss = CRITIC_LOSSES[critic_loss]
-        self.value_coef = value_coef
-        self.entropy_coef = entropy_coef
+        super().__init__(distribution, critic_loss, value_coef, entropy_coef)
         self.q_critic = q_critic
 
     def __call__(self, outputs: np.ndarray, critic_outputs: np.ndarray, targets: Targets, batch_size: int) -> Loss:
@@ -117,8 +136,3 @@ class ActorCriticLoss:
             grad_critic_outputs[rows, targets.actions] = grad_estimates
         terms = np.array([actor, float(np.sum(critic)), float(np.sum(policy.entropy()))])
         return Loss(terms, values, grad_outputs, grad_critic_outputs)
-
-    def total(self, terms: np.ndarray) -> float:
-        """Loss of actor's and critic's mean losses and the mean entropy, ``[3]``."""
-        actor, critic, entropy = terms.tolist()
-        return actor + self.value_coef * critic - self.entropy_coef * entropy

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from paddle_ac.losses.actor_critic import Loss
-from paddle_ac.losses.values import CRITIC_LOSSES, CriticLoss
+from paddle_ac.losses.actor_critic import Loss, WeightedLoss
+from paddle_ac.losses.values import CriticLoss
 from paddle_ac.nn.actions import ActionDistribution
 
 
@@ -40,7 +40,7 @@ class PPOTargets:
         )
 
 
-class PPOLoss:
+class PPOLoss(WeightedLoss):
     """Mean over a batch of ``-min(r A, clip(r, 1 - c, 1 + c) A) + value_coef * critic - entropy_coef * entropy``.
 
     ``r`` is the ratio of the probabilities of an action under the policy and under the one that took it (equations 7
@@ -65,10 +65,7 @@ class PPOLoss:
         clip_range: float,
         clip_range_vf: float | None = None,
     ):
-        self.distribution = distribution
-        self.critic_loss = CRITIC_LOSSES[critic_loss]
-        self.value_coef = value_coef
-        self.entropy_coef = entropy_coef
+        super().__init__(distribution, critic_loss, value_coef, entropy_coef)
         self.clip_range = clip_range
         self.clip_range_vf = clip_range_vf
 
@@ -100,11 +97,6 @@ class PPOLoss:
         sums = [np.sum(part) for part in (actor, critic, policy.entropy(), ratios - 1 - log_ratios)]
         terms = np.array([*sums, np.count_nonzero(np.abs(ratios - 1) > self.clip_range)], np.float64)
         return Loss(terms, critic_outputs, grad_outputs, grad_values)
-
-    def total(self, terms: np.ndarray) -> float:
-        """Loss of the means of the terms."""
-        actor, critic, entropy, *_ = terms.tolist()
-        return actor + self.value_coef * critic - self.entropy_coef * entropy
 
 
 def clipped_surrogate(
