@@ -13,14 +13,14 @@ from typing import Any
 A2C = "paddle_ac.algorithms.a2c:A2C"  # those of one learner differ by what their configurations say of the estimator
 
 FAMILY = {
-    "a2c": ("paddle_ac.config:A2CConfig", A2C),
-    "ppo": ("paddle_ac.config:PPOConfig", "paddle_ac.algorithms.ppo:PPO"),
-    "paac": ("paddle_ac.config:PAACConfig", A2C),
-    "a3c": ("paddle_ac.config:A3CConfig", "paddle_ac.algorithms.a3c:A3C"),
-    "td_ac": ("paddle_ac.config:TDActorCriticConfig", A2C),
-    "q_ac": ("paddle_ac.config:QActorCriticConfig", A2C),
-    "reinforce": ("paddle_ac.config:ReinforceConfig", A2C),
-    "sac": ("paddle_ac.config:SACConfig", "paddle_ac.algorithms.sac:SAC"),
+    "a2c": ("paddle_ac.config.a2c:A2CConfig", A2C),
+    "ppo": ("paddle_ac.config.ppo:PPOConfig", "paddle_ac.algorithms.ppo:PPO"),
+    "paac": ("paddle_ac.config.paac:PAACConfig", A2C),
+    "a3c": ("paddle_ac.config.a3c:A3CConfig", "paddle_ac.algorithms.a3c:A3C"),
+    "td_ac": ("paddle_ac.config.td_ac:TDActorCriticConfig", A2C),
+    "q_ac": ("paddle_ac.config.q_ac:QActorCriticConfig", A2C),
+    "reinforce": ("paddle_ac.config.reinforce:ReinforceConfig", A2C),
+    "sac": ("paddle_ac.config.sac:SACConfig", "paddle_ac.algorithms.sac:SAC"),
 }
 
 

@@ -16,7 +16,8 @@ from paddle_ac.algorithms.policy import (
 )
 from paddle_ac.algorithms.state import check_generator, check_state, check_structure, identity
 from paddle_ac.algorithms.synchronous import Synchronous
-from paddle_ac.config import ReinforceConfig, RolloutConfig, SynchronousConfig
+from paddle_ac.config import RolloutConfig, SynchronousConfig
+from paddle_ac.config.reinforce import ReinforceConfig
 from paddle_ac.learning.gradient import GradientOfRollout
 from paddle_ac.learning.phases import phases_of_update
 from paddle_ac.learning.returns import explained_variance

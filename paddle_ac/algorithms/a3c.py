@@ -32,7 +32,7 @@ from paddle_ac.algorithms.policy import (
 )
 from paddle_ac.algorithms.shared_parameters import ProcessLock, SharedParameters
 from paddle_ac.algorithms.state import check_state, identity
-from paddle_ac.config import A3CConfig
+from paddle_ac.config.a3c import A3CConfig
 from paddle_ac.envs.make import as_config_error, training_env_fns
 from paddle_ac.errors import NonFiniteError
 from paddle_ac.learning.rollout import rollout_bytes

@@ -20,7 +20,7 @@ from multiprocessing_env import (
     seed_global_generators,
 )
 from paddle_ac.algorithms.shared_parameters import ProcessLock, SharedParameters
-from paddle_ac.config import A3CConfig
+from paddle_ac.config.a3c import A3CConfig
 from paddle_ac.errors import NonFiniteError
 from paddle_ac.learning.gradient import GradientOfRollout
 from paddle_ac.learning.phases import phases_of_update

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from paddle_ac.config import OnPolicyConfig, QActorCriticConfig, RolloutConfig
+from paddle_ac.config import OnPolicyConfig, RolloutConfig
+from paddle_ac.config.q_ac import QActorCriticConfig
 from paddle_ac.errors import ConfigError
 from paddle_ac.nn.actions import GaussianActions, expected_q
 from paddle_ac.nn.initialization import weights_generator

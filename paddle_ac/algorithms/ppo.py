@@ -6,7 +6,7 @@ import numpy as np
 
 from multiprocessing_env import VecEnv
 from paddle_ac.algorithms.a2c import A2C
-from paddle_ac.config import PPOConfig
+from paddle_ac.config.ppo import PPOConfig
 from paddle_ac.errors import NonFiniteError
 from paddle_ac.learning.gradient import BLOCK_SIZE, differentiate
 from paddle_ac.learning.returns import explained_variance

@@ -14,7 +14,7 @@ import paddle
 from multiprocessing_env import VecEnv, space_kind
 from paddle_ac.algorithms.state import check_generator, check_state, identity
 from paddle_ac.algorithms.synchronous import Synchronous
-from paddle_ac.config import SACConfig
+from paddle_ac.config.sac import SACConfig
 from paddle_ac.errors import ConfigError, NonFiniteError
 from paddle_ac.learning.phases import phases_of_update
 from paddle_ac.learning.replay import Batch, ReplayBuffer

@@ -7,7 +7,8 @@ from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
-from paddle_ac.config import OnPolicyConfig, ReinforceConfig, RolloutConfig
+from paddle_ac.config import OnPolicyConfig, RolloutConfig
+from paddle_ac.config.reinforce import ReinforceConfig
 from paddle_ac.errors import NonFiniteError
 from paddle_ac.learning.returns import generalized_advantages, n_step_returns
 from paddle_ac.learning.rewards import scale_and_clip

@@ -1,0 +1,79 @@
+"""What a hyper-parameter is made of: its group, default, range and help, and the types that texts are read into."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from annotated_types import Gt, Le
+from pydantic import BeforeValidator, Field
+
+from paddle_ac.errors import quoted
+from paddle_ac.plain_yaml import parse_plain_yaml
+
+LARGEST = 2**63 - 1  # of a whole number: what VisualDL and NumPy store
+LARGEST_SEED = 2**31 - 1  # old environments take no more than 31 bits
+
+
+def _split_commas(value: Any) -> Any:
+    """``"64,64"`` as the command line gives it, into parts; 64 is one of them, an empty text none."""
+    if isinstance(value, str):
+        return [part for part in value.split(",") if part.strip()]
+    return [value] if isinstance(value, int) else value
+
+
+def _read_arguments(value: Any) -> Any:
+    """``["name=value", ...]`` as the command line gives them, or a mapping, into plain data that YAML can hold."""
+    if value is None:  # a line `env_kwargs:` without anything
+        return {}
+    if isinstance(value, (list, tuple)):
+        pairs = [text.partition("=") if isinstance(text, str) else ("", "", "") for text in value]
+        names = [name for name, _, _ in pairs]
+        for text, (name, equals, _) in zip(value, pairs, strict=True):
+            if not (name.isidentifier() and equals):
+                raise ValueError(f"{quoted(text)} is not name=value, such as gravity=9.8")
+            if names.count(name) > 1:
+                raise ValueError(f"names {name} twice")
+        value = {name: parse_plain_yaml(text.encode(), f"env_kwargs: {name}") for name, _, text in pairs}
+    if not isinstance(value, Mapping):
+        raise ValueError("must be a mapping of names to values")
+    for name in value:
+        if not (isinstance(name, str) and name.isidentifier()):
+            raise ValueError(f"must have the names of arguments, not {quoted(name)}")
+    return {name: _as_plain_data(value[name], name) for name in value}
+
+
+def _as_plain_data(value: Any, name: str) -> Any:
+    if isinstance(value, str) and re.fullmatch(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+", value):
+        return float(value)  # a number, which YAML reads as a text where it has no point or no sign
+    for kind in (bool, int, float, str):  # NumPy's float64 is a float that YAML does not know
+        if isinstance(value, kind):
+            return kind(value)
+    if isinstance(value, (list, tuple)):
+        return [_as_plain_data(part, name) for part in value]
+    if isinstance(value, Mapping):
+        return {str(key): _as_plain_data(part, name) for key, part in value.items()}
+    if value is not None:
+        raise ValueError(
+            f"{name} must be made of numbers, texts, lists and mappings, which a run folder can hold; a function that "
+            "makes the environment with other arguments can be passed as env"
+        )
+    return None
+
+
+EnvArguments = Annotated[dict[str, Any], BeforeValidator(_read_arguments)]
+Units = Annotated[int, Gt(0), Le(65_536)]
+LayerSizes = Annotated[tuple[Units, ...], BeforeValidator(_split_commas), Field(max_length=100)]
+
+
+def field(group: str, default: Any, description: str, **constraints: Any) -> Any:
+    """A hyper-parameter.
+
+    Args:
+        group: where ``--help`` shows it: ``"run"``, ``"watching"``, ``"algorithm"``, ``"network"`` or ``"optimizer"``.
+        default: its value where none is given.
+        description: what it means, and where the default comes from.
+        constraints: as pydantic's ``Field`` takes them: ``ge``, ``gt``, ``le``, ``lt``.
+    """
+    return Field(default, description=description, json_schema_extra={"group": group}, **constraints)

@@ -1,0 +1,104 @@
+"""Configurations from values, YAML files and the folders of runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from paddle_ac.config.groups import RunConfig
+from paddle_ac.config.messages import MAX_PROBLEMS, nearest, one_line, who_take
+from paddle_ac.errors import ConfigError, quoted, shortened
+from paddle_ac.family import MembersClasses
+from paddle_ac.files import write_atomically
+from paddle_ac.plain_yaml import read_plain_yaml
+
+CONFIGS: Mapping[str, type[RunConfig]] = MembersClasses(0)
+
+
+def find_config_class(algo: Any) -> type[RunConfig]:
+    """The hyper-parameters of an algorithm; ``ConfigError`` if there is no such algorithm."""
+    if not isinstance(algo, str) or algo not in CONFIGS:
+        raise ConfigError(f"unknown algorithm {quoted(algo)}{nearest(algo, CONFIGS)}; known: {', '.join(CONFIGS)}")
+    return CONFIGS[algo]
+
+
+def make_config(values: dict[str, Any]) -> RunConfig:
+    """The checked configuration of the algorithm named by ``values["algo"]``.
+
+    Args:
+        values: hyper-parameters by name; texts are converted (``"8"``, ``"64,64"``, ``"1e-3"``).
+
+    Raises:
+        ConfigError: an unknown algorithm or name (with the nearest right one), a wrong type, a value out of range.
+    """
+    config_class = find_config_class(values.get("algo"))
+    for name in values:
+        if name not in config_class.model_fields:
+            takers = [algo for algo in CONFIGS if name in CONFIGS[algo].model_fields]
+            hint = f": only {who_take(takers)} it" if takers else nearest(name, config_class.model_fields)
+            raise ConfigError(f"unknown hyper-parameter {quoted(name)} of {values['algo']}{hint}")
+    try:
+        return config_class(**values)
+    except ValidationError as error:
+        problems = error.errors()
+        more = f"; and {len(problems) - MAX_PROBLEMS} more" if len(problems) > MAX_PROBLEMS else ""
+        raise ConfigError("; ".join(map(one_line, problems[:MAX_PROBLEMS])) + more) from None
+
+
+def change_config(config: RunConfig, changes: Mapping[str, Any]) -> RunConfig:
+    """The configuration with some values replaced, checked as ``make_config`` checks a new one."""
+    return make_config({**config.model_dump(), **changes})
+
+
+def change_on_resume(config: RunConfig, changes: Mapping[str, Any], run_dir: str | Path) -> RunConfig:
+    """The configuration that a run resumes with.
+
+    Raises:
+        ConfigError: a wrong value, or a change of what is not in ``changeable_on_resume``.
+    """
+    changed = change_config(config, changes)
+    for name, value in changed:
+        before = getattr(config, name)
+        if value != before and name not in config.changeable_on_resume:
+            there = f"{run_dir} has {quoted(before)}, not {quoted(value)}"
+            raise ConfigError(f"{name} cannot change on resume: {there}")
+    return changed
+
+
+def read_yaml(path: str | Path) -> dict[str, Any]:
+    """Read the hyper-parameters in a YAML file of plain data.
+
+    Raises:
+        ConfigError: no such file (with the nearest that is there), not a mapping of names to values, or not plain data
+            as ``read_plain_yaml`` takes it.
+    """
+    path = Path(path)
+    try:
+        values = read_plain_yaml(path)
+    except OSError as error:
+        others = [str(other) for other in path.parent.glob(f"*{path.suffix}")]
+        hint = nearest(str(path), others) if isinstance(error, FileNotFoundError) else ""
+        raise ConfigError(f"cannot read configuration {shortened(str(path))}: {error.strerror}{hint}") from None
+    except UnicodeEncodeError:
+        raise ConfigError(f"cannot read configuration {quoted(str(path))}: no file has such a name") from None
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path} is not a configuration: it must hold lines of `name: value`")
+    return values
+
+
+def read_config(path: str | Path) -> RunConfig:
+    """Read a complete configuration, as ``write_yaml`` wrote it; ``ConfigError`` names the file."""
+    values = read_yaml(path)
+    try:
+        return make_config(values)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from None
+
+
+def write_yaml(config: RunConfig, path: str | Path) -> None:
+    """Write the complete configuration, so that ``--config`` runs it again."""
+    write_atomically(path, yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False).encode())

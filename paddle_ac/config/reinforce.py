@@ -1,0 +1,29 @@
+"""Hyper-parameters of REINFORCE."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from paddle_ac.config.fields import field
+from paddle_ac.config.groups import OPTIMIZERS, SynchronousConfig, SynchronousOptimizer
+
+
+class ReinforceConfig(SynchronousConfig):
+    """REINFORCE (Williams 1992), with Monte-Carlo returns of whole episodes."""
+
+    algo: Literal["reinforce"] = "reinforce"
+
+    baseline: bool = field("algorithm", True, "subtract the critic's value from the return, and learn it")
+    max_episode_steps: int = field(
+        "algorithm",
+        2_000,
+        "steps after which an episode is truncated, unless its environment ends it before",
+        ge=1,
+    )
+    learning_rate: float = field("optimizer", 1e-2, "initial learning rate (measured on CartPole-v1)", gt=0, le=100)
+    lr_schedule: Literal["constant", "linear", "step"] = field(
+        "optimizer",
+        "linear",
+        "constant, linear to 0 over lr_decay_steps, or times lr_decay_factor every lr_decay_steps",
+    )
+    optimizer: SynchronousOptimizer = field("optimizer", "adam", OPTIMIZERS)
