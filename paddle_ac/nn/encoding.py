@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
 
 from multiprocessing_env import space_kind
+from paddle_ac.nn.images import PIXEL_SCALE, ImageInput, is_pixels
 from paddle_ac.nn.moments import RunningMoments
 
 LARGEST = 10.0  # of a normalised feature, either way (OpenAI baselines, VecNormalize)
-PIXEL_SCALE = np.float32(1 / 255)
-
-
-def is_pixels(space: Any) -> bool:
-    """Whether a space is a Box of uint8 from 0 to 255: images of any layout, stacks of them, and the RAM of ALE."""
-    is_bytes = space_kind(space) == "Box" and space.dtype == np.uint8
-    return is_bytes and bool(np.all(space.low == 0) and np.all(space.high == 255))
 
 
 def is_image(space: Any) -> bool:
@@ -36,6 +31,7 @@ class ObservationEncoder:
         normalize: make the features of a Box or a MultiBinary space those of mean 0 and deviation 1 by running
             moments, clipped to -10 and 10; the moments change in ``update`` alone.
         statistics: the arrays that the moments are to be kept in; if others change them, ``refresh`` sees it.
+        images: parts of an observation that are no features, because image encoders read them.
 
     Attributes:
         num_features: features F of one observation.
@@ -44,7 +40,11 @@ class ObservationEncoder:
     """
 
     def __init__(
-        self, observation_space: Any, normalize: bool = False, statistics: dict[str, np.ndarray] | None = None
+        self,
+        observation_space: Any,
+        normalize: bool = False,
+        statistics: dict[str, np.ndarray] | None = None,
+        images: Collection[ImageInput] = (),
     ):
         kind = space_kind(observation_space)
         self.categories: np.ndarray | None = None
@@ -54,15 +54,18 @@ class ObservationEncoder:
         elif kind == "MultiDiscrete":
             self.categories = np.asarray(observation_space.nvec).ravel()
             self.start = np.ravel(getattr(observation_space, "start", 0))
-        if self.categories is None:
+        self.has_features = not images
+        if images:
+            self.num_features = 0
+        elif self.categories is None:
             self.num_features = math.prod(observation_space.shape)
         else:
             self.num_features = int(self.categories.sum())
             self.first_feature = np.concatenate([[0], np.cumsum(self.categories)[:-1]])
         self.moments: RunningMoments | None = None
-        if normalize and self.categories is None:
+        if normalize and self.categories is None and self.has_features:
             self.moments = RunningMoments((self.num_features,), statistics)
-        self.scales_pixels = self.moments is None and is_pixels(observation_space)
+        self.scales_pixels = self.moments is None and self.has_features and is_pixels(observation_space)
         self.refresh()
 
     def update(self, observations: np.ndarray) -> None:
@@ -112,6 +115,8 @@ class ObservationEncoder:
     def flatten(self, observations: np.ndarray) -> np.ndarray:
         """``[B, *observation_space.shape]`` to raw features ``[B, F]`` float32, which no moments change."""
         batch_size = len(observations)
+        if not self.has_features:
+            return np.empty((batch_size, 0), np.float32)
         if self.scales_pixels:
             pixels = np.reshape(observations, (batch_size, self.num_features))
             return np.multiply(pixels, PIXEL_SCALE, dtype=np.float32)

@@ -41,6 +41,12 @@ def xavier(generator: np.random.Generator, shape: tuple[int, int], gain: float =
     return generator.uniform(-bound, bound, shape).astype(np.float32)
 
 
+INITIALIZATIONS: dict[str, Callable[[np.random.Generator, tuple[int, int], float], np.ndarray]] = {
+    "orthogonal": orthogonal,
+    "xavier": xavier,
+}
+
+
 def uniform_by_inputs(generator: np.random.Generator, shape: tuple[int, ...], num_inputs: int) -> np.ndarray:
     """Uniform weights or biases within ``1 / sqrt(num_inputs)``, PyTorch's default for linear layers, float32."""
     bound = 1 / math.sqrt(num_inputs)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from paddle_ac.nn.threads import RowThreads
+
 
 class Linear:
     """``inputs @ weight + bias``, of one layer or of K that are stacked.
@@ -38,6 +40,51 @@ class Linear:
         return grad_outputs @ transposed
 
 
+class ThreadedLinear(Linear):
+    """``Linear`` of one layer, whose products several threads share.
+
+    Args:
+        parameters: as in ``Linear``.
+        name: of the layer.
+        threads: that share the rows of a batch.
+    """
+
+    def __init__(self, parameters: dict[str, np.ndarray], name: str, threads: RowThreads):
+        super().__init__(parameters, name)
+        self.threads = threads
+
+    def __call__(self, inputs: np.ndarray) -> np.ndarray:
+        """As ``Linear.__call__``."""
+        outputs = np.empty((len(inputs), self.bias.shape[-1]), np.float32)
+
+        def multiply(rows: slice) -> None:
+            np.matmul(inputs[rows], self.weight, out=outputs[rows])
+            outputs[rows] += self.bias
+
+        self.threads.run(multiply, len(inputs))
+        return outputs
+
+    def backward(self, inputs: np.ndarray, grad_outputs: np.ndarray, gradient: dict[str, np.ndarray]) -> None:
+        """As ``Linear.backward``; each thread computes some rows of the weights' gradient."""
+        grad_weight = gradient[self.weight_name]
+
+        def multiply(rows: slice) -> None:
+            np.matmul(inputs[:, rows].T, grad_outputs, out=grad_weight[rows])
+
+        self.threads.run(multiply, len(grad_weight))
+        np.sum(grad_outputs, axis=0, out=gradient[self.bias_name])
+
+    def grad_inputs(self, grad_outputs: np.ndarray) -> np.ndarray:
+        """As ``Linear.grad_inputs``."""
+        grads = np.empty((len(grad_outputs), len(self.weight)), np.float32)
+
+        def multiply(rows: slice) -> None:
+            np.matmul(grad_outputs[rows], self.weight.T, out=grads[rows])
+
+        self.threads.run(multiply, len(grads))
+        return grads
+
+
 class HiddenLayers:
     """Linear layers, each followed by an activation.
 
@@ -45,11 +92,17 @@ class HiddenLayers:
         parameters: name to array.
         torso: the beginning of the layers' names; there may be none.
         activation: ``"tanh"`` or ``"relu"``.
+        threads: that share the rows of a batch, if there are several.
     """
 
-    def __init__(self, parameters: dict[str, np.ndarray], torso: str, activation: str):
+    def __init__(
+        self, parameters: dict[str, np.ndarray], torso: str, activation: str, threads: RowThreads | None = None
+    ):
         names = [name.removesuffix(".weight") for name in parameters if name.startswith(f"{torso}.")]
-        self.layers = [Linear(parameters, name) for name in names if not name.endswith(".bias")]
+        names = [name for name in names if not name.endswith(".bias")]
+        self.layers = [
+            Linear(parameters, name) if threads is None else ThreadedLinear(parameters, name, threads) for name in names
+        ]
         self.activation = activation
 
     def __call__(self, inputs: np.ndarray) -> list[np.ndarray]:
@@ -60,20 +113,31 @@ class HiddenLayers:
             outputs.append(np.tanh(output, output) if self.activation == "tanh" else np.maximum(output, 0, out=output))
         return outputs
 
-    def backward(self, outputs: list[np.ndarray], grad_last: np.ndarray, gradient: dict[str, np.ndarray]) -> None:
-        """The gradient at the parameters; overwrites their arrays.
+    def backward(
+        self,
+        outputs: list[np.ndarray],
+        grad_last: np.ndarray,
+        gradient: dict[str, np.ndarray],
+        wants_inputs: bool = False,
+    ) -> np.ndarray:
+        """Compute the gradient with respect to the parameters; overwrites their arrays.
 
         Args:
-            outputs: as a call gave them.
-            grad_last: the gradient at the last of them, ``[B, O]``; overwritten.
+            outputs: as a call returned them.
+            grad_last: the gradient with respect to the last of them, ``[B, O]``; overwritten.
             gradient: name to array in the parameter's shape.
+            wants_inputs: whether the gradient with respect to the inputs is needed.
+
+        Returns:
+            that gradient ``[B, I]``, if it is needed.
         """
         grad_output = grad_last
         for index in reversed(range(len(self.layers))):
             grad_output *= self._slope(outputs[index + 1])
             self.layers[index].backward(outputs[index], grad_output, gradient)
-            if index:  # nobody asks for the gradient at the inputs
+            if index or wants_inputs:
                 grad_output = self.layers[index].grad_inputs(grad_output)
+        return grad_output
 
     def grad_inputs(self, outputs: list[np.ndarray], grad_last: np.ndarray) -> np.ndarray:
         """Gradient at the inputs ``[..., B, I]``, from that at the last of the outputs; overwrites ``grad_last``."""

@@ -1,66 +1,82 @@
-"""``ActorCritic`` in NumPy, on the same parameters.
+"""The policy and critic in NumPy.
 
-Paddle's eager mode costs about 20 us an operation on a CPU, which for a small network is far more than the arithmetic.
-This computes the same numbers (to rounding) from the same memory: tests compare it with the Paddle network and with
-Paddle's automatic differentiation.
+Paddle's eager mode costs about 20 us per operation on a CPU, which for a small network is far more than the arithmetic,
+and its convolutions are three times slower there. This backend computes the same numbers, to rounding, from the same
+memory: tests compare it with the Paddle network and with Paddle's automatic differentiation.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from paddle_ac.nn.actions import ActionDistribution, expected_q
+from paddle_ac.nn.description import NetworkDescription
 from paddle_ac.nn.encoding import ObservationEncoder
+from paddle_ac.nn.numpy_images import ImageEncoder
 from paddle_ac.nn.numpy_layers import Linear
 from paddle_ac.nn.numpy_torso import Torso, TorsoTape
+from paddle_ac.nn.threads import RowThreads
 from paddle_ac.nn.unroll import Unroll
 
 
 @dataclass(frozen=True)
 class Tape:
-    """What a forward pass keeps for the backward pass: what the layers before the heads made of a batch."""
+    """Intermediate results of a forward pass that the backward pass needs.
+
+    Attributes:
+        actor, critic: of the layers before the heads.
+        images: of each image encoder.
+    """
 
     actor: TorsoTape
     critic: TorsoTape
+    images: list[Any]
 
 
 class NumpyActorCritic:
-    """Acts, values, and differentiates a loss of its heads.
+    """Acts, estimates values, and differentiates a loss of its heads.
 
     Args:
-        parameters: name to array, as ``FlatParameters.views`` gives them; read at every call and never copied.
-        encode: from observations to features.
-        distribution: the actions of what the actor puts out.
-        activation: ``"tanh"`` or ``"relu"``.
-        q_critic: the critic puts out Q(s, .) for Discrete actions, rather than V(s).
-        recurrent: ``"none"``, ``"lstm"`` or ``"gru"``.
+        description: the layers.
+        parameters: name to array, as ``ParameterLayout.views`` returns them; read at every call and never copied.
+        encode: from observations to the features besides images.
+        distribution: of the actions, given by the actor's outputs.
+        num_threads: threads that share the rows of a batch of images.
 
     Attributes:
-        state_size: S, the numbers that it remembers of an environment's episode; 0 without a recurrent layer.
+        state_size: S, numbers of the recurrent state of one environment; 0 without a recurrent layer.
     """
 
     def __init__(
         self,
+        description: NetworkDescription,
         parameters: dict[str, np.ndarray],
         encode: ObservationEncoder,
         distribution: ActionDistribution,
-        activation: str,
-        q_critic: bool = False,
-        recurrent: str = "none",
+        num_threads: int = 1,
     ):
         self.encode = encode
         self.distribution = distribution
-        self.q_critic = q_critic
-        self.log_std = parameters.get("actor_log_std")
-        self.actor_torso = self.critic_torso = Torso(parameters, "actor", activation, recurrent)
-        if any(name.startswith(("critic_torso.", "critic_memory.")) for name in parameters):
-            self.critic_torso = Torso(parameters, "critic", activation, recurrent, self.actor_torso.state_size)
-        self.shared_torso = self.critic_torso is self.actor_torso
+        self.q_critic = description.q_critic
+        self.log_std = parameters["actor_log_std"] if description.own_stds else None
+        threads = RowThreads(num_threads) if description.images else None
+        self.image_encoders = [
+            ImageEncoder(parameters, f"image_encoders.{index}", layers, image, threads)
+            for index, (layers, image) in enumerate(zip(description.image_layers, description.images, strict=True))
+            if threads is not None
+        ]
+        self._num_inputs = description.num_inputs
+        torso = description.activation, description.recurrent
+        self.actor_torso = self.critic_torso = Torso(parameters, "actor", *torso, threads=threads)
+        self.shared_torso = description.shared_torso
+        if not self.shared_torso:
+            self.critic_torso = Torso(parameters, "critic", *torso, self.actor_torso.state_size, threads)
         self.actor_head = Linear(parameters, "actor_head")
         self.critic_head = Linear(parameters, "critic_head")
-        self.state_size = self.actor_torso.state_size * (1 if self.shared_torso else 2)
+        self.state_size = description.state_size
 
     def act(
         self,
@@ -69,7 +85,7 @@ class NumpyActorCritic:
         state: np.ndarray | None = None,
     ) -> np.ndarray:
         """As ``ActorCritic.act``."""
-        features = self.encode(observations)
+        features, _ = self._features(observations)
         state = self.initial_state(len(features)) if state is None else state
         if self.state_size and not self.shared_torso:  # the critic's memory has to keep up
             self.critic_torso.step(features, state)
@@ -82,7 +98,7 @@ class NumpyActorCritic:
 
     def values(self, observations: np.ndarray, unroll: Unroll | None = None) -> np.ndarray:
         """As ``ActorCritic.values``."""
-        features = self.encode(observations)
+        features, _ = self._features(observations)
         unroll = unroll or Unroll.of_one_step(self.initial_state(len(features)))
         critic_features = self.critic_torso.forward(features, unroll).outputs
         critic_outputs = self.critic_head(critic_features)
@@ -102,14 +118,14 @@ class NumpyActorCritic:
             outputs of the actor ``[B, distribution.num_outputs]``, of the critic ``[B]`` (``[B, A]`` of Q(s, .)), and
             the tape.
         """
-        features = self.encode(observations)
+        features, images = self._features(observations)
         actor = self.actor_torso.forward(features, unroll)
         critic = actor if self.shared_torso else self.critic_torso.forward(features, unroll)
         critic_outputs = self.critic_head(critic.outputs)
         return (
             self._outputs(actor.outputs),
             critic_outputs if self.q_critic else critic_outputs[:, 0],
-            Tape(actor, critic),
+            Tape(actor, critic, images),
         )
 
     def backward(
@@ -132,11 +148,31 @@ class NumpyActorCritic:
         self.critic_head.backward(tape.critic.outputs, grad_critic_outputs, gradient)
         grad_actor = self.actor_head.grad_inputs(grad_outputs)
         grad_critic = self.critic_head.grad_inputs(grad_critic_outputs)
+        wants_inputs = bool(self.image_encoders)
         if self.shared_torso:
-            self.actor_torso.backward(tape.actor, grad_actor + grad_critic, gradient)
+            grad_features = self.actor_torso.backward(tape.actor, grad_actor + grad_critic, gradient, wants_inputs)
         else:
-            self.actor_torso.backward(tape.actor, grad_actor, gradient)
-            self.critic_torso.backward(tape.critic, grad_critic, gradient)
+            grad_features = self.actor_torso.backward(tape.actor, grad_actor, gradient, wants_inputs)
+            of_critic = self.critic_torso.backward(tape.critic, grad_critic, gradient, wants_inputs)
+            grad_features = grad_features + of_critic if wants_inputs else grad_features
+        first = 0
+        for encoder, images in zip(self.image_encoders, tape.images, strict=True):
+            last = first + encoder.num_features
+            encoder.backward(images, grad_features[:, first:last], gradient)
+            first = last
+
+    def _features(self, observations: np.ndarray) -> tuple[np.ndarray, list[Any]]:
+        """Inputs of the hidden layers ``[B, F]``, those of images first, and the tapes of the image encoders."""
+        if not self.image_encoders:
+            return self.encode(observations), []
+        features = np.empty((len(observations), self._num_inputs), np.float32)
+        tapes, first = [], 0
+        for encoder in self.image_encoders:
+            last = first + encoder.num_features
+            tapes.append(encoder.forward(encoder.image.of(observations), features[:, first:last]))
+            first = last
+        features[:, first:] = self.encode(observations)
+        return features, tapes
 
     def _outputs(self, hidden: np.ndarray) -> np.ndarray:
         """What the actor puts out, ``[B, distribution.num_outputs]``."""

@@ -8,6 +8,7 @@ import numpy as np
 
 from paddle_ac.nn.numpy_layers import HiddenLayers
 from paddle_ac.nn.numpy_recurrent import RECURRENT_LAYERS, Tape
+from paddle_ac.nn.threads import RowThreads
 from paddle_ac.nn.unroll import Unroll
 
 
@@ -40,15 +41,22 @@ class Torso:
         activation: ``"tanh"`` or ``"relu"``, of the hidden layers.
         recurrent: ``"none"``, ``"lstm"`` or ``"gru"``.
         first_of_state: where its part of the network's state begins.
+        threads: that share the rows of a batch, if there are several.
 
     Attributes:
         state_size: numbers of that part; 0 without a recurrent layer.
     """
 
     def __init__(
-        self, parameters: dict[str, np.ndarray], whose: str, activation: str, recurrent: str, first_of_state: int = 0
+        self,
+        parameters: dict[str, np.ndarray],
+        whose: str,
+        activation: str,
+        recurrent: str,
+        first_of_state: int = 0,
+        threads: RowThreads | None = None,
     ):
-        self.hidden = HiddenLayers(parameters, f"{whose}_torso", activation)
+        self.hidden = HiddenLayers(parameters, f"{whose}_torso", activation, threads)
         self.memory = None if recurrent == "none" else RECURRENT_LAYERS[recurrent](parameters, f"{whose}_memory")
         self.state_size = self.memory.state_size if self.memory else 0
         self._part = slice(first_of_state, first_of_state + self.state_size)
@@ -69,9 +77,18 @@ class Torso:
         inputs = hidden[-1].reshape(*unroll.episode_starts.shape, -1)
         return TorsoTape(hidden, self.memory.forward(inputs, unroll.state[:, self._part], unroll.episode_starts))
 
-    def backward(self, tape: TorsoTape, grad_outputs: np.ndarray, gradient: dict[str, np.ndarray]) -> None:
-        """The gradient at the parameters, from that at the outputs ``[B, H]``, which may be overwritten."""
+    def backward(
+        self,
+        tape: TorsoTape,
+        grad_outputs: np.ndarray,
+        gradient: dict[str, np.ndarray],
+        wants_inputs: bool = False,
+    ) -> np.ndarray:
+        """Compute the gradient with respect to the parameters; see ``HiddenLayers.backward``.
+
+        ``grad_outputs`` ``[B, H]`` may be overwritten.
+        """
         if self.memory is not None and tape.memory is not None:
             grad_outputs = self.memory.backward(tape.memory, grad_outputs.reshape(tape.memory.outputs.shape), gradient)
             grad_outputs = grad_outputs.reshape(tape.hidden[-1].shape)
-        self.hidden.backward(tape.hidden, grad_outputs, gradient)
+        return self.hidden.backward(tape.hidden, grad_outputs, gradient, wants_inputs)

@@ -1,0 +1,331 @@
+"""Image encoders in NumPy, forward and backward, on parameters that somebody else holds.
+
+A convolution is one matrix product of its patches (im2col), for a few images at a time: patches, products and results
+then stay in a core's cache. Images are ``[B, H, W, C]``, so that a row of a patch is contiguous.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.lib.stride_tricks import as_strided
+
+from paddle_ac.nn import images
+from paddle_ac.nn.threads import RowThreads
+
+BLOCK_BYTES = 1 << 20  # of the patches that are computed with at a time
+
+
+class Layer(Protocol):
+    """One layer of an encoder."""
+
+    def forward(self, inputs: np.ndarray, tape: list[Any]) -> np.ndarray:
+        """Images to images; appends to the tape what ``backward`` takes off it."""
+        ...
+
+    def backward(
+        self, tape: list[Any], grad_outputs: np.ndarray, gradient: dict[str, np.ndarray], wants_inputs: bool
+    ) -> np.ndarray | None:
+        """Add to the gradient of the parameters; returns that with respect to the inputs if it is wanted.
+
+        ``grad_outputs`` may be overwritten.
+        """
+        ...
+
+
+class Convolution:
+    """Convolution by matrix products of patches; see ``images.Convolution``.
+
+    Args:
+        parameters: name to array, read at every call and never copied to be kept.
+        name: of the layer: ``NAME.weight`` ``[K, K, C, O]`` and ``NAME.bias`` ``[O]``.
+        stride, padding, relu: as in ``images.Convolution``.
+        scale: factor of the inputs.
+    """
+
+    def __init__(
+        self,
+        parameters: dict[str, np.ndarray],
+        name: str,
+        stride: int = 1,
+        padding: int = 0,
+        relu: bool = False,
+        scale: float = 1.0,
+    ):
+        self.weight_name, self.bias_name = f"{name}.weight", f"{name}.bias"
+        weight = parameters[self.weight_name]
+        self.kernel, self.num_channels = weight.shape[0], weight.shape[2]
+        self.weight, self.bias = weight.reshape(-1, weight.shape[3]), parameters[self.bias_name]
+        self.stride, self.padding, self.relu = stride, padding, relu
+        self.scale = np.float32(scale)
+
+    def forward(self, inputs: np.ndarray, tape: list[Any]) -> np.ndarray:
+        """As ``Layer.forward``."""
+        blocks = _Blocks(self, inputs)
+        outputs = np.empty((*blocks.positions, len(self.bias)), np.float32)
+        weight = self.weight * self.scale if self.scale != 1 else self.weight
+        for rows, patches in blocks:
+            products = outputs[rows].reshape(-1, len(self.bias))
+            np.matmul(patches, weight, out=products)
+            products += self.bias
+            if self.relu:
+                np.maximum(products, 0, out=products)
+        tape.append((inputs, outputs))
+        return outputs
+
+    def backward(
+        self, tape: list[Any], grad_outputs: np.ndarray, gradient: dict[str, np.ndarray], wants_inputs: bool
+    ) -> np.ndarray | None:
+        """As ``Layer.backward``."""
+        inputs, outputs = tape.pop()
+        blocks = _Blocks(self, inputs)
+        grad_weight, product = np.zeros_like(self.weight), np.empty_like(self.weight)
+        grad_bias = gradient[self.bias_name]
+        grad_inputs = np.zeros(self.padded_shape(inputs.shape), np.float32) if wants_inputs else None
+        for rows, patches in blocks:
+            grads = grad_outputs[rows].reshape(-1, len(self.bias))
+            if self.relu:
+                np.multiply(grads, outputs[rows].reshape(grads.shape) > 0, out=grads)
+            np.matmul(patches.T, grads, out=product)
+            grad_weight += product
+            grad_bias += np.ones(len(grads), np.float32) @ grads  # seven times as fast as a sum over rows
+            if grad_inputs is not None:
+                np.matmul(grads, self.weight.T, out=patches)
+                self._add_patches(grad_inputs[rows], patches)
+        if self.scale != 1:
+            grad_weight *= self.scale
+        gradient[self.weight_name] += grad_weight.reshape(gradient[self.weight_name].shape)
+        if grad_inputs is None or not self.padding:
+            return grad_inputs
+        inner = slice(self.padding, -self.padding)
+        return np.ascontiguousarray(grad_inputs[:, inner, inner])
+
+    def padded_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Shape of images ``[B, H, W, C]`` with their padding."""
+        batch_size, height, width, channels = shape
+        return batch_size, height + 2 * self.padding, width + 2 * self.padding, channels
+
+    def _add_patches(self, grad_inputs: np.ndarray, grad_patches: np.ndarray) -> None:
+        """Add the gradient of patches ``[b * H' * W', K * K * C]`` to that of the padded inputs ``[b, H, W, C]``."""
+        height, width = ((side - self.kernel) // self.stride + 1 for side in grad_inputs.shape[1:3])
+        patches = grad_patches.reshape(-1, height, width, self.kernel, self.kernel, self.num_channels)
+        for row in range(self.kernel):
+            for column in range(self.kernel):
+                rows = slice(row, row + self.stride * (height - 1) + 1, self.stride)
+                columns = slice(column, column + self.stride * (width - 1) + 1, self.stride)
+                grad_inputs[:, rows, columns] += patches[:, :, :, row, column]
+
+
+class _Blocks:
+    """The patches of a batch of images, some images at a time, in one buffer.
+
+    Args:
+        layer: whose patches.
+        inputs: ``[B, H, W, C]``, with ``[W, C]`` contiguous.
+
+    Attributes:
+        positions: images, rows and columns of the patches: ``(B, H', W')``.
+    """
+
+    def __init__(self, layer: Convolution, inputs: np.ndarray):
+        if layer.padding:
+            padded = np.zeros(layer.padded_shape(inputs.shape), inputs.dtype)
+            padded[:, layer.padding : -layer.padding, layer.padding : -layer.padding] = inputs
+            inputs = padded
+        batch_size, *sides, num_channels = inputs.shape
+        height, width = ((side - layer.kernel) // layer.stride + 1 for side in sides)
+        self.positions = batch_size, height, width
+        image, row, column, value = inputs.strides
+        self._windows = as_strided(
+            inputs,
+            (batch_size, height, width, layer.kernel, layer.kernel * num_channels),
+            (image, row * layer.stride, column * layer.stride, row, value),
+            writeable=False,
+        )
+        bytes_of_image = 4 * height * width * len(layer.weight)
+        self._size = min(max(BLOCK_BYTES // bytes_of_image, 1), batch_size)
+        self._buffer = np.empty((self._size, *self._windows.shape[1:]), np.float32)
+
+    def __iter__(self) -> Iterator[tuple[slice, np.ndarray]]:
+        """Rows of the batch, and their patches ``[b * H' * W', K * K * C]`` float32 until the next rows."""
+        for first in range(0, len(self._windows), self._size):
+            rows = slice(first, first + self._size)
+            windows = self._windows[rows]
+            patches = self._buffer[: len(windows)]
+            np.copyto(patches, windows)
+            yield rows, patches.reshape(patches.shape[0] * patches.shape[1] * patches.shape[2], -1)
+
+
+class MaxPool:
+    """See ``images.MaxPool``."""
+
+    kernel, stride, padding = 3, 2, 1
+
+    def forward(self, inputs: np.ndarray, tape: list[Any]) -> np.ndarray:
+        """As ``Layer.forward``."""
+        batch_size, height, width, channels = inputs.shape
+        outputs = np.full((batch_size, (height + 1) // 2, (width + 1) // 2, channels), -np.inf, np.float32)
+        for source, target in self._offsets(inputs, outputs):
+            np.maximum(target, source, out=target)
+        tape.append((inputs, outputs))
+        return outputs
+
+    def backward(
+        self, tape: list[Any], grad_outputs: np.ndarray, gradient: dict[str, np.ndarray], wants_inputs: bool
+    ) -> np.ndarray | None:
+        """As ``Layer.backward``; the first of several largest values gets the gradient."""
+        inputs, outputs = tape.pop()
+        grad_inputs = np.zeros_like(inputs)
+        is_open = np.ones(outputs.shape, np.bool_)  # its largest value has not been found yet
+        for (source, largest), (grad_source, grad_target), (_, open_target) in zip(
+            self._offsets(inputs, outputs),
+            self._offsets(grad_inputs, grad_outputs),
+            self._offsets(inputs, is_open),
+            strict=True,
+        ):
+            chosen = open_target & (source == largest)
+            grad_source += grad_target * chosen
+            open_target &= ~chosen
+        return grad_inputs
+
+    @staticmethod
+    def _offsets(inputs: np.ndarray, outputs: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """For each pixel of a window: the inputs there, and the outputs whose window has that pixel in the image."""
+        starts = ((1, 1), (0, 0), (1, 0))  # in inputs (every second) and outputs, of the pixel before, at and after 2 i
+        for first_row, first_output_row in starts:
+            for first_column, first_output_column in starts:
+                source = inputs[:, first_row::2, first_column::2]
+                target = outputs[:, first_output_row:, first_output_column:]
+                height, width = (min(sides) for sides in zip(source.shape[1:3], target.shape[1:3], strict=True))
+                yield source[:, :height, :width], target[:, :height, :width]
+
+
+class Residual:
+    """See ``images.Residual``."""
+
+    def __init__(self, parameters: dict[str, np.ndarray], name: str):
+        self.first = Convolution(parameters, f"{name}.first", padding=1, relu=True)
+        self.second = Convolution(parameters, f"{name}.second", padding=1)
+
+    def forward(self, inputs: np.ndarray, tape: list[Any]) -> np.ndarray:
+        """As ``Layer.forward``."""
+        outputs = self.second.forward(self.first.forward(np.maximum(inputs, 0), tape), tape)
+        outputs += inputs
+        return outputs
+
+    def backward(
+        self, tape: list[Any], grad_outputs: np.ndarray, gradient: dict[str, np.ndarray], wants_inputs: bool
+    ) -> np.ndarray | None:
+        """As ``Layer.backward``."""
+        grad_hidden = self.second.backward(tape, grad_outputs, gradient, True)
+        rectified = tape[-1][0]
+        assert grad_hidden is not None
+        grad_inputs = self.first.backward(tape, grad_hidden, gradient, True)
+        assert grad_inputs is not None
+        np.multiply(grad_inputs, rectified > 0, out=grad_inputs)
+        grad_inputs += grad_outputs
+        return grad_inputs
+
+
+class Relu:
+    """See ``images.Relu``."""
+
+    def forward(self, inputs: np.ndarray, tape: list[Any]) -> np.ndarray:
+        """As ``Layer.forward``."""
+        outputs = np.maximum(inputs, 0)
+        tape.append(outputs)
+        return outputs
+
+    def backward(
+        self, tape: list[Any], grad_outputs: np.ndarray, gradient: dict[str, np.ndarray], wants_inputs: bool
+    ) -> np.ndarray | None:
+        """As ``Layer.backward``."""
+        return np.multiply(grad_outputs, tape.pop() > 0, out=grad_outputs)
+
+
+class ImageEncoder:
+    """The layers of an image encoder, with the rows of a batch in several threads.
+
+    Args:
+        parameters: name to array; ``NAME.INDEX.*`` are those of a layer.
+        name: of the encoder.
+        layers: of ``images``.
+        image: what the observations hold.
+        threads: that share the rows.
+
+    Attributes:
+        num_features: D, numbers of the result.
+    """
+
+    def __init__(
+        self,
+        parameters: dict[str, np.ndarray],
+        name: str,
+        layers: tuple[images.ImageLayer, ...],
+        image: images.ImageInput,
+        threads: RowThreads,
+    ):
+        self.image = image
+        self.threads = threads
+        self.layers: list[Layer] = [
+            _build(layer, parameters, f"{name}.{index}", 1.0 if index else image.scale)
+            for index, layer in enumerate(layers)
+        ]
+        self._shape_of_result = images.output_shapes(layers, image.shape)[-1]
+        self.num_features = images.num_outputs(self._shape_of_result)
+        self._names = [known for known in parameters if known.startswith(f"{name}.")]
+
+    def forward(self, pixels: np.ndarray, features: np.ndarray) -> list[list[Any]]:
+        """Encode images ``[B, *shape of the observation]`` into ``features`` ``[B, D]``; returns the tape."""
+        parts = self.threads.parts(len(pixels))
+        tapes: list[list[Any]] = [[] for _ in parts]
+
+        def encode(part: slice) -> None:
+            outputs = self._as_images(pixels[part])
+            for layer in self.layers:
+                outputs = layer.forward(outputs, tapes[parts.index(part)])
+            features[part] = outputs.reshape(len(outputs), -1)
+
+        self.threads.run(encode, len(pixels))
+        return tapes
+
+    def backward(
+        self, tapes: list[list[Any]], grad_features: np.ndarray, gradient: dict[str, np.ndarray]
+    ) -> None:
+        """Compute the gradient with respect to the parameters; overwrites their arrays, and ``grad_features``."""
+        parts = self.threads.parts(len(grad_features))
+        sums = [{name: np.zeros_like(gradient[name]) for name in self._names} for _ in parts]
+
+        def differentiate(part: slice) -> None:
+            index = parts.index(part)
+            tape = tapes[index]
+            grad_outputs = grad_features[part].reshape(-1, *self._shape_of_result)
+            for position in reversed(range(len(self.layers))):
+                grads = self.layers[position].backward(tape, grad_outputs, sums[index], position > 0)
+                grad_outputs = grad_outputs if grads is None else grads
+
+        self.threads.run(differentiate, len(grad_features))
+        for name in self._names:
+            np.copyto(gradient[name], sums[0][name])
+            for others in sums[1:]:
+                gradient[name] += others[name]
+
+    def _as_images(self, pixels: np.ndarray) -> np.ndarray:
+        """``[B, *shape of the observation]`` as ``[B, H, W, C]`` in the same dtype."""
+        shape = (len(pixels), *self.image.shape)
+        if not self.image.channels_first:
+            return np.ascontiguousarray(pixels).reshape(shape)
+        images_ = np.empty(shape, pixels.dtype)
+        for channel in range(self.image.shape.channels):  # three times as fast as one transposed copy
+            images_[..., channel] = pixels[:, channel]
+        return images_
+
+
+def _build(layer: images.ImageLayer, parameters: dict[str, np.ndarray], name: str, scale: float) -> Layer:
+    if isinstance(layer, images.Convolution):
+        return Convolution(parameters, name, layer.stride, layer.padding, layer.relu, scale)
+    if isinstance(layer, images.Residual):
+        return Residual(parameters, name)
+    return MaxPool() if isinstance(layer, images.MaxPool) else Relu()

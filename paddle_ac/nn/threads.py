@@ -1,0 +1,40 @@
+"""Parts of a batch side by side in threads: NumPy's copies and matrix products release the GIL."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+SMALLEST_PART = 4  # rows; handing fewer to another thread costs more than it saves
+
+
+class RowThreads:
+    """Calls a function for parts of a range of rows, in as many threads as it has.
+
+    The BLAS library must compute with one thread then, or its own threads wait for one another.
+
+    Args:
+        num_threads: the calling thread is one of them.
+    """
+
+    def __init__(self, num_threads: int = 1):
+        self.num_threads = num_threads
+        self._executor = ThreadPoolExecutor(num_threads - 1, "rows") if num_threads > 1 else None
+
+    def parts(self, num_rows: int) -> list[slice]:
+        """One slice for each thread that gets rows."""
+        num_parts = max(min(self.num_threads, num_rows // SMALLEST_PART), 1)
+        bounds = [num_rows * part // num_parts for part in range(num_parts + 1)]
+        return [slice(first, last) for first, last in zip(bounds[:-1], bounds[1:], strict=True)]
+
+    def run(self, function: Callable[[slice], None], num_rows: int) -> None:
+        """Call ``function`` with every slice of ``parts``; an exception of one call is raised."""
+        first, *others = self.parts(num_rows)
+        futures = [self._executor.submit(function, part) for part in others] if self._executor is not None else []
+        try:
+            function(first)
+        finally:
+            for future in futures:
+                future.exception()
+        for future in futures:
+            future.result()
