@@ -26,12 +26,13 @@ from multiprocessing_env import (
 from paddle_ac.algorithms.a2c import A2C
 from paddle_ac.algorithms.a3c import A3C, Watchdog
 from paddle_ac.algorithms.a3c_worker import A3CWorker, initial_statistics
-from paddle_ac.algorithms.shared_parameters import ProcessLock, SharedMoments, SharedParameters
 from paddle_ac.config import make_config
 from paddle_ac.envs.make import training_env_fns
 from paddle_ac.envs.wrappers import EpisodeReplay
 from paddle_ac.errors import ConfigError, NonFiniteError
 from paddle_ac.nn.layout import ParameterLayout
+from paddle_ac.processes.lock import ProcessLock
+from paddle_ac.processes.shared_parameters import SharedMoments, SharedParameters
 from paddle_ac.training.checkpoint import load_checkpoint
 from paddle_ac.training.evaluate import evaluate
 from paddle_ac.training.run_folder import RunFolder

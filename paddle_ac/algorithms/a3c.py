@@ -30,7 +30,6 @@ from paddle_ac.algorithms.policy import (
     inspect_actor_critic,
     make_actor_critic,
 )
-from paddle_ac.algorithms.shared_parameters import ProcessLock, SharedParameters
 from paddle_ac.algorithms.state import check_state, identity
 from paddle_ac.config.a3c import A3CConfig
 from paddle_ac.envs.make import as_config_error, training_env_fns
@@ -40,6 +39,8 @@ from paddle_ac.memory import SINGLE_ENV, WORKER, require_memory
 from paddle_ac.nn.moments import RunningMoments
 from paddle_ac.nn.networks import ActorCritic
 from paddle_ac.nn.parameters import FlatParameters
+from paddle_ac.processes.lock import ProcessLock
+from paddle_ac.processes.shared_parameters import SharedParameters
 
 MAX_DEATHS = 10  # of one worker without a report between, after which replacing it is no use
 SECONDS_TO_FINISH = 3.0  # for the workers' last reports, when the run is stopped

@@ -19,7 +19,6 @@ from multiprocessing_env import (
     VecEnv,
     seed_global_generators,
 )
-from paddle_ac.algorithms.shared_parameters import ProcessLock, SharedParameters
 from paddle_ac.config.a3c import A3CConfig
 from paddle_ac.errors import NonFiniteError
 from paddle_ac.learning.gradient import GradientOfRollout
@@ -32,6 +31,8 @@ from paddle_ac.nn.actions import action_distribution
 from paddle_ac.nn.encoding import ObservationEncoder
 from paddle_ac.nn.numpy_network import NumpyActorCritic
 from paddle_ac.nn.optimizers import OPTIMIZERS, Optimizer, make_optimizer
+from paddle_ac.processes.lock import ProcessLock
+from paddle_ac.processes.shared_parameters import SharedParameters
 
 READY = "ready"  # the first message of a worker
 UPDATES_PER_REPORT = 100  # often enough for a curve, seldom enough to cost nothing

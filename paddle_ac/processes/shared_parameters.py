@@ -1,21 +1,20 @@
-"""What the workers of A3C share: memory without a name, which is released however the processes end."""
+"""Arrays that workers share while they learn: parameters, statistics, moments and counters.
+
+The memory has no name in the file system, so it is released however the processes end.
+"""
 
 from __future__ import annotations
 
 import contextlib
-import tempfile
-import time
-from collections.abc import Callable
-from multiprocessing import reduction
 from typing import Any
 
 import numpy as np
 
 from multiprocessing_env import SharedArray
 from paddle_ac.nn.layout import ParameterLayout
+from paddle_ac.processes.lock import ProcessLock
 
-NUM_COPIES = 4  # of moments: a reader has to start again if so many versions less one are written meanwhile
-LOCK_POLL_SECONDS = 1e-4  # between two attempts to take a lock
+NUM_COPIES = 4  # of moments: a reader starts again if NUM_COPIES - 1 versions are written while it copies
 
 
 class SharedParameters:
@@ -147,47 +146,3 @@ class SharedMoments:
         for name, array in self._arrays[version % NUM_COPIES].items():
             array[...] = moments[name]
         self._versions[0] = version
-
-
-class ProcessLock:
-    """A lock between processes that the system takes from a holder that dies.
-
-    It is a record lock on a file without a name, and is pickled only to start a worker.
-
-    Attributes:
-        on_wait: called again and again while another process holds the lock.
-
-    Raises:
-        ImportError: the system has no such locks (Windows).
-    """
-
-    def __init__(self) -> None:
-        self._open(tempfile.TemporaryFile())  # noqa: SIM115 (open as long as the lock)
-
-    def _open(self, file: Any) -> None:
-        import fcntl
-
-        self._fcntl = fcntl
-        self._file = file
-        self.on_wait: Callable[[], None] = lambda: None
-
-    def __enter__(self) -> None:
-        while not self._take():
-            self.on_wait()
-            time.sleep(LOCK_POLL_SECONDS)
-
-    def _take(self) -> bool:
-        try:
-            self._fcntl.lockf(self._file, self._fcntl.LOCK_EX | self._fcntl.LOCK_NB)
-        except (BlockingIOError, PermissionError):  # which of them, POSIX leaves to the system
-            return False
-        return True
-
-    def __exit__(self, *exception: object) -> None:
-        self._fcntl.lockf(self._file, self._fcntl.LOCK_UN)
-
-    def __getstate__(self) -> Any:
-        return reduction.DupFd(self._file.fileno())
-
-    def __setstate__(self, duplicate: Any) -> None:
-        self._open(open(duplicate.detach(), "r+b"))  # noqa: SIM115
