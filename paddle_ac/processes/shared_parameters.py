@@ -40,7 +40,6 @@ class SharedParameters:
         moments_lock: to be held by whoever writes moments.
         worker_steps: ``[W]`` int64, steps of single environments that each worker has learned from.
         worker_updates: ``[W]`` int64, number of writes of each worker.
-        progress: ``[W]`` int64, changed by each worker whenever it gets on with its work.
     """
 
     def __init__(
@@ -53,8 +52,7 @@ class SharedParameters:
         self.layout = layout
         self._shared = {
             "vector": SharedArray((layout.size,), np.float32),
-            "counters": SharedArray((3, num_workers), np.int64),
-            "stop": SharedArray((1,), np.bool_),
+            "counters": SharedArray((2, num_workers), np.int64),
         }
         self._shared_statistics = {name: SharedArray(value.shape, value.dtype) for name, value in statistics.items()}
         self.moments = {group: SharedMoments(arrays) for group, arrays in moments.items()}
@@ -69,8 +67,7 @@ class SharedParameters:
         """Make this process's arrays on the memory."""
         self.vector = self._shared["vector"].array
         self.views = self.layout.views(self.vector)
-        self.worker_steps, self.worker_updates, self.progress = self._shared["counters"].array
-        self._stop = self._shared["stop"].array
+        self.worker_steps, self.worker_updates = self._shared["counters"].array
         self.statistics = {name: shared.array for name, shared in self._shared_statistics.items()}
 
     def __getstate__(self) -> dict[str, Any]:
@@ -91,15 +88,6 @@ class SharedParameters:
     def num_updates(self) -> int:
         """Writes of all workers together."""
         return int(self.worker_updates.sum())
-
-    @property
-    def stopping(self) -> bool:
-        """Whether the workers have been asked to end."""
-        return bool(self._stop[0])
-
-    def stop(self) -> None:
-        """Ask the workers to end after the update that they are at."""
-        self._stop[0] = True
 
 
 class SharedMoments:
