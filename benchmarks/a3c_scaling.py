@@ -30,10 +30,10 @@ import numpy as np
 from multiprocessing_env import DummyVecEnv
 from paddle_ac.algorithms.a3c import A3C
 from paddle_ac.algorithms.a3c_worker import UPDATES_PER_REPORT, A3CWorker
-from paddle_ac.algorithms.shared_parameters import ProcessLock
 from paddle_ac.config import make_config
 from paddle_ac.envs.make import training_env_fns
 from paddle_ac.learning import gradient
+from paddle_ac.processes.lock import ProcessLock
 
 PAPER = {1: 1.0, 2: 2.1, 4: 3.7, 8: 6.9, 16: 12.5}  # Mnih et al. 2016, table 2, A3C over seven Atari games
 

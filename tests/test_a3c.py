@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import multiprocessing.connection
 import os
 import re
 import signal
-import sys
 import time
 
 import cloudpickle
@@ -20,18 +18,18 @@ from multiprocessing_env import (
     SharedArray,
     WorkerDiedError,
     WorkerFailedError,
-    WorkerProcess,
     WorkerTimeoutError,
 )
 from paddle_ac.algorithms.a2c import A2C
-from paddle_ac.algorithms.a3c import A3C, Watchdog
+from paddle_ac.algorithms.a3c import A3C, _worker_arguments
 from paddle_ac.algorithms.a3c_worker import A3CWorker, initial_statistics
-from paddle_ac.algorithms.shared_parameters import ProcessLock, SharedMoments, SharedParameters
 from paddle_ac.config import make_config
 from paddle_ac.envs.make import training_env_fns
 from paddle_ac.envs.wrappers import EpisodeReplay
 from paddle_ac.errors import ConfigError, NonFiniteError
-from paddle_ac.nn.layout import ParameterLayout
+from paddle_ac.processes import pool
+from paddle_ac.processes.lock import ProcessLock
+from paddle_ac.processes.pool import WorkerPool
 from paddle_ac.training.checkpoint import load_checkpoint
 from paddle_ac.training.evaluate import evaluate
 from paddle_ac.training.run_folder import RunFolder
@@ -60,10 +58,6 @@ UNLIKE_FLAGS = (
 
 def quick_config(**changes):
     return make_config({**QUICK_A3C, "total_steps": 3020, **changes})
-
-
-def shared_of(layout: ParameterLayout) -> SharedParameters:
-    return SharedParameters(layout, {}, {}, num_workers=1)
 
 
 def worker_in_this_process(agent: A3C, index: int) -> A3CWorker:
@@ -159,7 +153,7 @@ def test_the_learning_rate_falls_with_the_steps_of_all_workers_together():
     agent = A3C.from_config(quick_config(num_workers=2, lr_schedule="linear", lr_decay_steps=4000))
     workers = [worker_in_this_process(agent, index) for index in range(2)]
     workers[0].update(), workers[1].update(), workers[0].update()
-    rates = [worker._end_report(last=False).metrics["charts/learning_rate"] for worker in workers]
+    rates = [worker._take_metrics()["charts/learning_rate"] for worker in workers]
     assert rates == pytest.approx([7e-4 * (1 + 1 - 10 / 4000) / 2, 7e-4 * (1 - 5 / 4000)])
 
 
@@ -172,40 +166,6 @@ def test_one_worker_gives_the_same_bits_twice(tmp_path):
         for name, value in states[0][group].items():
             np.testing.assert_array_equal(value, states[1][group][name])
     assert states[0]["env_steps"] == states[1]["env_steps"] == 3020
-
-
-def add_ones(channel, shared, lock, times):
-    channel.recv()
-    for _ in range(times):
-        with lock:
-            shared.vector += 1
-    channel.send("done")
-
-
-def test_the_lock_lets_no_update_be_lost():
-    shared, lock = shared_of(ParameterLayout([("weight", (50, 40))])), ProcessLock()
-    workers = [WorkerProcess(f"adder {index}", add_ones, (shared, lock, 2000)) for index in range(3)]
-    for worker in workers:
-        worker.channel.send("go")
-    for worker in workers:
-        assert worker.channel.recv() == "done"
-        worker.end(patience=5)
-    assert (shared.vector == 6000).all()
-
-
-def die_with_the_lock(channel, lock):
-    lock.__enter__()
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
-def test_a_holder_that_is_killed_loses_the_lock():
-    lock = ProcessLock()
-    worker = WorkerProcess("holder", die_with_the_lock, (lock,))
-    with pytest.raises(EOFError):
-        worker.channel.recv()
-    assert worker.how_it_ended() == "was killed by SIGKILL"
-    with lock:
-        worker.end(patience=1)
 
 
 def test_statistics_are_shared_or_of_each_worker():
@@ -260,13 +220,10 @@ def test_every_workers_reports_are_heard_in_turn():
     agent.close()
 
 
-def test_environments_of_workers_keep_no_actions(monkeypatch):
+def test_environments_of_workers_keep_no_actions():
     """Their episodes are never replayed, and may go on for ever."""
-    started = []
-    monkeypatch.setattr(sys.modules[A3C.__module__], "WorkerProcess", lambda *arguments: started.append(arguments))
     with A3C.from_config(quick_config(num_envs=2)) as agent:
-        agent._start(1)
-        ((_, _, (_, _, _, pickled, *_)),) = started
+        _, pickled, *_ = _worker_arguments(agent.config, agent.shared, None, index=1, start=0)
         with (
             DummyVecEnv(cloudpickle.loads(pickled)) as envs,
             DummyVecEnv(training_env_fns(agent.config, 4)[2:]) as twins,
@@ -305,19 +262,19 @@ def test_writes_that_race_never_make_a_mean_square_negative():
 @pytest.mark.parametrize("restart", [False, True], ids=["stop", "replace"])
 def test_a_worker_killed_before_it_plays_is_named_or_replaced(restart, monkeypatch):
     agent = A3C.from_config(quick_config(num_workers=3, restart_workers=restart))
-    start = A3C._start
+    start = WorkerPool._start
 
     def start_and_kill_the_first(self, index):
         worker = start(self, index)
-        if index == 1 and self._starts[1] == 1:
+        if index == 1 and self.starts[1] == 1:
             os.kill(worker.process.pid, signal.SIGKILL)
         return worker
 
-    monkeypatch.setattr(A3C, "_start", start_and_kill_the_first)
+    monkeypatch.setattr(WorkerPool, "_start", start_and_kill_the_first)
     started = time.monotonic()
     if restart:
         play(agent, 1000)
-        assert agent._starts == [1, 2, 1]
+        assert agent.pool.starts == [1, 2, 1]
     else:
         with pytest.raises(WorkerDiedError, match="worker 1 was killed by SIGKILL"):
             agent.update()
@@ -336,7 +293,7 @@ def test_a_worker_killed_during_an_evaluation_is_named(monkeypatch):
     agent = A3C.from_config(quick_config(total_steps=10**9))
     play(agent, 500)
     with DummyVecEnv(training_env_fns(agent.config, 2)) as envs:
-        os.kill(agent._workers[1].process.pid, signal.SIGKILL)
+        os.kill(agent.pool._workers[1].process.pid, signal.SIGKILL)
         started = time.monotonic()
         with pytest.raises(WorkerDiedError, match="worker 1 was killed by SIGKILL"):
             evaluate(agent.policy, envs, 10**6, max_steps=500, check=agent.check)
@@ -370,7 +327,7 @@ def test_a_worker_killed_while_it_writes_is_named_and_leaves_finite_parameters(l
     agent = A3C.from_config(quick_config(hidden_sizes=(700, 700), total_steps=10**9, lock=lock))
     play(agent, 500)
     started = time.monotonic()
-    os.kill(agent._workers[1].process.pid, signal.SIGKILL)
+    os.kill(agent.pool._workers[1].process.pid, signal.SIGKILL)
     with pytest.raises(WorkerDiedError, match="worker 1 was killed by SIGKILL"):
         play(agent, 10**9)
     assert time.monotonic() - started < 5
@@ -383,9 +340,9 @@ def test_a_killed_worker_is_replaced_and_training_goes_on(caplog):
     agent = A3C.from_config(quick_config(hidden_sizes=(300, 300), total_steps=10**9, restart_workers=True, lock=True))
     play(agent, 500)
     for index in (0, 1, 1):
-        os.kill(agent._workers[index].process.pid, signal.SIGKILL)
+        os.kill(agent.pool._workers[index].process.pid, signal.SIGKILL)
         steps = agent.shared.worker_steps[index]
-        while agent._starts[index] < 2 or agent.shared.worker_steps[index] < steps + 500:
+        while agent.pool.starts[index] < 2 or agent.shared.worker_steps[index] < steps + 500:
             agent.update()
         assert f"worker {index} was killed by SIGKILL; another takes its place" in caplog.text
     state = agent.state_dict()
@@ -464,7 +421,7 @@ def test_a_stopped_worker_is_named_or_replaced(restart, caplog):
     with A3C.from_config(quick_to_notice(restart_workers=restart)) as agent:
         for index, steps in ((1, 300), (0, 900)):  # at moments that differ from run to run
             play(agent, steps)
-            stopped = agent._workers[index].process
+            stopped = agent.pool._workers[index].process
             os.kill(stopped.pid, signal.SIGSTOP)
             message = f"worker {index} made no step within 1.5 s (step_timeout) and was killed"
             if not restart:
@@ -479,8 +436,8 @@ def test_a_stopped_worker_is_named_or_replaced(restart, caplog):
 
 def play_on_with(agent: A3C, index: int) -> None:
     """Until a worker has been replaced, and its successor has learned."""
-    starts, steps = agent._starts[index], agent.shared.worker_steps[index]
-    while agent._starts[index] == starts or agent.shared.worker_steps[index] < steps + 200:
+    starts, steps = agent.pool.starts[index], agent.shared.worker_steps[index]
+    while agent.pool.starts[index] == starts or agent.shared.worker_steps[index] < steps + 200:
         agent.update()
 
 
@@ -523,10 +480,10 @@ WITH_EITHER_LOCK = pytest.mark.parametrize(
 @WITH_EITHER_LOCK
 def test_the_holder_of_a_lock_that_stops_is_replaced_and_nobody_else(name, caplog):
     with agent_with_stopping(name, restart_workers=True) as agent:
-        while sum(agent._starts) < 4:
+        while sum(agent.pool.starts) < 4:
             agent.update()
             assert np.isfinite(agent.policy.encode.mean).all(), "reading waits for no lock"
-        replaced = agent._starts.index(2)
+        replaced = agent.pool.starts.index(2)
         steps = agent.shared.worker_steps.copy()
         while (agent.shared.worker_steps < steps + 100).any():
             agent.update()
@@ -585,15 +542,15 @@ def test_a_worker_that_is_stuck_in_a_step_is_named():
 
 
 def test_a_worker_that_is_stuck_at_its_start_is_named_and_update_returns(monkeypatch):
-    start = A3C._start
+    start = WorkerPool._start
 
     def start_and_stop(self, index):
         worker = start(self, index)
         os.kill(worker.process.pid, signal.SIGSTOP)
         return worker
 
-    monkeypatch.setattr(A3C, "_start", start_and_stop)
-    monkeypatch.setattr(sys.modules[A3C.__module__], "START_TIMEOUT", 7.0)
+    monkeypatch.setattr(WorkerPool, "_start", start_and_stop)
+    monkeypatch.setattr(pool, "START_TIMEOUT", 7.0)
     with A3C.from_config(quick_to_notice()) as agent:
         started = time.monotonic()
         agent.update()
@@ -607,10 +564,10 @@ def test_a_stopped_worker_is_named_during_an_evaluation():
     with A3C.from_config(quick_to_notice()) as agent:
         play(agent, 500)
         policy = agent.policy
-        os.kill(agent._workers[1].process.pid, signal.SIGSTOP)
+        os.kill(agent.pool._workers[1].process.pid, signal.SIGSTOP)
         envs = DummyVecEnv(training_env_fns(agent.config, 2))
         with envs, pytest.raises(WorkerTimeoutError, match="worker 1 made no step"):
-            while agent._with_a_message([1], 0):  # a worker whose report waits is not stuck
+            while agent.pool._with_message([1], 0):  # a worker whose report waits is not stuck
                 agent.update()
             evaluate(policy, envs, 10**6, max_steps=500, check=agent.check)
 
@@ -618,66 +575,10 @@ def test_a_stopped_worker_is_named_during_an_evaluation():
 def test_a_worker_whose_report_waits_to_be_received_is_not_stuck():
     with A3C.from_config(quick_to_notice()) as agent:
         start(agent)
-        wait_until(lambda: len(agent._with_a_message([0, 1], 0)) == 2)
-        for worker in agent._workers:
+        wait_until(lambda: len(agent.pool._with_message([0, 1], 0)) == 2)
+        for worker in agent.pool._workers:
             os.kill(worker.process.pid, signal.SIGSTOP)
-        agent._watchdog.find_stuck()
-        agent._watchdog._idle[:] = 100
+        agent.pool._watchdog.find_stuck()
+        agent.pool._watchdog._idle[:] = 100
         agent.check()
-        assert all(worker.process.is_alive() for worker in agent._workers)
-
-
-def test_the_watchdog_needs_several_looks(monkeypatch):
-    now = 0.0
-    monkeypatch.setattr(time, "monotonic", lambda: now)
-    counters = np.zeros(2, np.int64)
-    watchdog = Watchdog(counters)
-    for index in range(2):
-        watchdog.restart(index, timeout=10.0)
-    now = 1000.0  # this process was suspended, and the workers with it
-    assert watchdog.find_stuck() == []
-    counters[0] += 1
-    now += 1000
-    assert watchdog.find_stuck() == []
-    now += 1
-    assert watchdog.find_stuck() == [1]
-    watchdog.restart(1)
-    now += 1
-    assert watchdog.find_stuck() == []
-
-
-def write_and_die(channel, moments):
-    channel.recv()
-    moments._arrays[2]["mean"][:] = np.nan  # as far as a writer may come before it is killed
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
-def test_a_writer_that_is_killed_halfway_leaves_the_moments_intact():
-    moments = SharedMoments({"count": np.zeros(()), "mean": np.ones(3)})
-    expected = moments.read()
-    assert moments._versions[0] == 1, "the next version goes into copy 2"
-    worker = WorkerProcess("writer", write_and_die, (moments,))
-    worker.channel.send("go")
-    worker.how_it_ended()
-    worker.end(patience=5)
-    for name, value in moments.read().items():
-        np.testing.assert_array_equal(value, expected[name])
-
-
-def write_versions(channel, moments):
-    number = 0
-    while not multiprocessing.connection.wait([channel], 0):
-        number += 1
-        moments.write({"count": np.array(float(number)), "mean": np.full(2000, float(number))})
-
-
-def test_a_reader_never_sees_a_version_half_written():
-    moments = SharedMoments({"count": np.zeros(()), "mean": np.zeros(2000)})
-    worker = WorkerProcess("writer", write_versions, (moments,))
-    seen = set()
-    while len(seen) < 100:
-        version = moments.read()
-        assert (version["mean"] == version["count"]).all()
-        seen.add(float(version["count"]))
-    worker.channel.send("stop")
-    worker.end(patience=5)
+        assert all(worker.process.is_alive() for worker in agent.pool._workers)

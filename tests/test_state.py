@@ -11,10 +11,10 @@ import paddle_ac
 from multiprocessing_env import DummyVecEnv, EnvironmentFailedError
 from paddle_ac.algorithms.a2c import A2C
 from paddle_ac.algorithms.a3c_worker import A3CWorker
-from paddle_ac.algorithms.shared_parameters import ProcessLock
 from paddle_ac.config import make_config
 from paddle_ac.envs.make import training_env_fns
 from paddle_ac.envs.wrappers import EpisodeReplay
+from paddle_ac.processes.lock import ProcessLock
 from tests.environments import RandomWalk
 from tests.test_run import flat
 

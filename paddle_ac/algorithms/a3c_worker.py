@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import cloudpickle
 import numpy as np
 
 from multiprocessing_env import (
-    Channel,
     DummyVecEnv,
     EnvironmentCall,
-    EnvironmentFailedError,
     VecEnv,
     seed_global_generators,
 )
-from paddle_ac.algorithms.shared_parameters import ProcessLock, SharedParameters
 from paddle_ac.config.a3c import A3CConfig
-from paddle_ac.errors import NonFiniteError
 from paddle_ac.learning.gradient import GradientOfRollout
 from paddle_ac.learning.phases import phases_of_update
 from paddle_ac.learning.returns import explained_variance
@@ -32,30 +26,11 @@ from paddle_ac.nn.actions import action_distribution
 from paddle_ac.nn.encoding import ObservationEncoder
 from paddle_ac.nn.numpy_network import NumpyActorCritic
 from paddle_ac.nn.optimizers import OPTIMIZERS, Optimizer, make_optimizer
+from paddle_ac.processes.lock import ProcessLock
+from paddle_ac.processes.shared_parameters import SharedParameters
+from paddle_ac.processes.worker import WorkerContext
 
-READY = "ready"  # the first message of a worker
 UPDATES_PER_REPORT = 100  # often enough for a curve, seldom enough to cost nothing
-
-
-@dataclass
-class Report:
-    """What a worker did since its last report.
-
-    Attributes:
-        metrics: by tag; the tags of episodes hold a list with an entry for each that finished.
-        last: whether the worker ends with it, having reached the total.
-    """
-
-    metrics: dict[str, Any]
-    last: bool
-
-
-@dataclass
-class Failure:
-    """Why a worker ends before it should."""
-
-    message: str
-    is_non_finite: bool = False
 
 
 class A3CWorker:
@@ -68,6 +43,7 @@ class A3CWorker:
         envs: of this worker alone.
         shared: parameters and counters.
         lock: held while writing.
+        advance: called several times in an update, to show that the worker is not stuck.
     """
 
     def __init__(
@@ -78,16 +54,17 @@ class A3CWorker:
         envs: VecEnv,
         shared: SharedParameters,
         lock: contextlib.AbstractContextManager[None],
+        advance: Callable[[], None] = lambda: None,
     ):
         self.index = index
         self.config = config
         self.shared = shared
         self.lock = lock
         self.vector = np.empty_like(shared.vector)
-        self._progress = shared.progress[index : index + 1]
+        self._advance = advance
         for process_lock in (lock, shared.moments_lock):
             if isinstance(process_lock, ProcessLock):
-                process_lock.on_wait = self._get_on  # so that the holder is the one who makes no progress
+                process_lock.on_wait = self._advance  # so that only the holder of the lock counts as stuck
         self.encode = ObservationEncoder(envs.observation_space, config.normalize_observations)
         distribution = action_distribution(envs.action_space)
         views = shared.layout.views(self.vector)
@@ -101,13 +78,13 @@ class A3CWorker:
             self.normalize_rewards = RewardNormalizer(config.num_envs, config.gamma)
         self._begin_report()
 
-    def run(self, send: Callable[[Report], None]) -> None:
-        """Learn until the total of steps is reached or everyone is asked to stop."""
-        while self.shared.env_steps < self.config.total_steps and not self.shared.stopping:
+    def run(self, context: WorkerContext) -> None:
+        """Learn until the total of steps is reached or the pool asks its workers to finish; report metrics."""
+        while self.shared.env_steps < self.config.total_steps and not context.stopping:
             self.update()
             if len(self.scalars) == UPDATES_PER_REPORT:
-                send(self._end_report(last=False))
-        send(self._end_report(last=True))
+                context.report(self._take_metrics())
+        context.report(self._take_metrics(), is_last=True)
 
     def phases(self) -> dict[str, Callable[[], int]]:
         """The parts of an update, to be timed; see ``Algorithm.phases``."""
@@ -134,7 +111,7 @@ class A3CWorker:
         if self.encode.moments is not None:
             self.encode.load_state_dict(shared.moments["encoder"].read())
         rollout = self.collector.collect(self._act)
-        self._get_on()
+        self._advance()
         if self.normalize_rewards is not None:
             moments = self.normalize_rewards.moments
             with shared.moments_lock:
@@ -143,7 +120,7 @@ class A3CWorker:
                 shared.moments["rewards"].write(moments.statistics)
             rollout.rewards = self.normalize_rewards(rollout.rewards)
         learned = self.gradient_of(rollout)
-        self._get_on()
+        self._advance()
         learning_rate = scheduled_learning_rate(
             config.lr_schedule, config.learning_rate, shared.env_steps, config.decay_steps, config.lr_decay_factor
         )
@@ -167,12 +144,8 @@ class A3CWorker:
         self.targets.append(learned.returns)
 
     def _act(self, observations: np.ndarray, state: np.ndarray) -> np.ndarray:
-        self._get_on()
+        self._advance()
         return self.network.act(observations, self.generator, state)
-
-    def _get_on(self) -> None:
-        """Show the main process that this worker is not stuck."""
-        self._progress[0] += 1
 
     def _begin_report(self) -> None:
         self.episode_returns: list[float] = []
@@ -181,7 +154,8 @@ class A3CWorker:
         self.predictions: list[np.ndarray] = []
         self.targets: list[np.ndarray] = []
 
-    def _end_report(self, last: bool) -> Report:
+    def _take_metrics(self) -> dict[str, Any]:
+        """Metrics by tag since the last call; the tags of episodes hold a list with an entry for each that finished."""
         metrics: dict[str, Any] = {
             "charts/episode_return": self.episode_returns,
             "charts/episode_length": self.episode_lengths,
@@ -197,9 +171,8 @@ class A3CWorker:
                 np.concatenate(self.predictions), np.concatenate(self.targets)
             )
         metrics[f"workers/steps_{self.index}"] = int(self.shared.worker_steps[self.index])
-        report = Report(metrics, last)
         self._begin_report()
-        return report
+        return metrics
 
 
 def make_shared_optimizer(config: A3CConfig, shared: SharedParameters, index: int) -> Optimizer:
@@ -220,29 +193,18 @@ def initial_statistics(config: A3CConfig, size: int) -> dict[str, np.ndarray]:
 
 
 def run_worker(
-    channel: Channel,
-    index: int,
-    start: int,
+    context: WorkerContext,
     config: A3CConfig,
     pickled_env_fns: bytes,
     shared: SharedParameters,
     lock: ProcessLock | None,
 ) -> None:
-    """Run a worker in its process: report that it is ready, wait for the start, learn, and report errors."""
+    """Make the environments of a worker in its process, and learn."""
+    index, start = context.index, context.start
     seed_global_generators((config.seed, index, start))
-    try:
-        with EnvironmentCall(index * config.num_envs, "its worker"):
-            env_fns = cloudpickle.loads(pickled_env_fns)
-        with DummyVecEnv(env_fns) as envs:
-            worker = A3CWorker(index, start, config, envs, shared, lock or contextlib.nullcontext())
-            channel.send(READY)
-            channel.recv()
-            worker.run(channel.send)
-    except (EOFError, ConnectionError):  # the parent is gone
-        pass
-    except NonFiniteError as error:
-        channel.send(Failure(str(error), is_non_finite=True))
-    except EnvironmentFailedError as error:
-        channel.send(Failure(str(error)))
-    except Exception:
-        channel.send(Failure(traceback.format_exc()))
+    with EnvironmentCall(index * config.num_envs, "its worker"):
+        env_fns = cloudpickle.loads(pickled_env_fns)
+    with DummyVecEnv(env_fns) as envs:
+        worker = A3CWorker(index, start, config, envs, shared, lock or contextlib.nullcontext(), context.advance)
+        context.wait_for_start()
+        worker.run(context)

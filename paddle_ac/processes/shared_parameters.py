@@ -1,21 +1,20 @@
-"""What the workers of A3C share: memory without a name, which is released however the processes end."""
+"""Arrays that workers share while they learn: parameters, statistics, moments and counters.
+
+The memory has no name in the file system, so it is released however the processes end.
+"""
 
 from __future__ import annotations
 
 import contextlib
-import tempfile
-import time
-from collections.abc import Callable
-from multiprocessing import reduction
 from typing import Any
 
 import numpy as np
 
 from multiprocessing_env import SharedArray
 from paddle_ac.nn.layout import ParameterLayout
+from paddle_ac.processes.lock import ProcessLock
 
-NUM_COPIES = 4  # of moments: a reader has to start again if so many versions less one are written meanwhile
-LOCK_POLL_SECONDS = 1e-4  # between two attempts to take a lock
+NUM_COPIES = 4  # of moments: a reader starts again if NUM_COPIES - 1 versions are written while it copies
 
 
 class SharedParameters:
@@ -41,7 +40,6 @@ class SharedParameters:
         moments_lock: to be held by whoever writes moments.
         worker_steps: ``[W]`` int64, steps of single environments that each worker has learned from.
         worker_updates: ``[W]`` int64, number of writes of each worker.
-        progress: ``[W]`` int64, changed by each worker whenever it gets on with its work.
     """
 
     def __init__(
@@ -54,8 +52,7 @@ class SharedParameters:
         self.layout = layout
         self._shared = {
             "vector": SharedArray((layout.size,), np.float32),
-            "counters": SharedArray((3, num_workers), np.int64),
-            "stop": SharedArray((1,), np.bool_),
+            "counters": SharedArray((2, num_workers), np.int64),
         }
         self._shared_statistics = {name: SharedArray(value.shape, value.dtype) for name, value in statistics.items()}
         self.moments = {group: SharedMoments(arrays) for group, arrays in moments.items()}
@@ -70,8 +67,7 @@ class SharedParameters:
         """Make this process's arrays on the memory."""
         self.vector = self._shared["vector"].array
         self.views = self.layout.views(self.vector)
-        self.worker_steps, self.worker_updates, self.progress = self._shared["counters"].array
-        self._stop = self._shared["stop"].array
+        self.worker_steps, self.worker_updates = self._shared["counters"].array
         self.statistics = {name: shared.array for name, shared in self._shared_statistics.items()}
 
     def __getstate__(self) -> dict[str, Any]:
@@ -92,15 +88,6 @@ class SharedParameters:
     def num_updates(self) -> int:
         """Writes of all workers together."""
         return int(self.worker_updates.sum())
-
-    @property
-    def stopping(self) -> bool:
-        """Whether the workers have been asked to end."""
-        return bool(self._stop[0])
-
-    def stop(self) -> None:
-        """Ask the workers to end after the update that they are at."""
-        self._stop[0] = True
 
 
 class SharedMoments:
@@ -147,47 +134,3 @@ class SharedMoments:
         for name, array in self._arrays[version % NUM_COPIES].items():
             array[...] = moments[name]
         self._versions[0] = version
-
-
-class ProcessLock:
-    """A lock between processes that the system takes from a holder that dies.
-
-    It is a record lock on a file without a name, and is pickled only to start a worker.
-
-    Attributes:
-        on_wait: called again and again while another process holds the lock.
-
-    Raises:
-        ImportError: the system has no such locks (Windows).
-    """
-
-    def __init__(self) -> None:
-        self._open(tempfile.TemporaryFile())  # noqa: SIM115 (open as long as the lock)
-
-    def _open(self, file: Any) -> None:
-        import fcntl
-
-        self._fcntl = fcntl
-        self._file = file
-        self.on_wait: Callable[[], None] = lambda: None
-
-    def __enter__(self) -> None:
-        while not self._take():
-            self.on_wait()
-            time.sleep(LOCK_POLL_SECONDS)
-
-    def _take(self) -> bool:
-        try:
-            self._fcntl.lockf(self._file, self._fcntl.LOCK_EX | self._fcntl.LOCK_NB)
-        except (BlockingIOError, PermissionError):  # which of them, POSIX leaves to the system
-            return False
-        return True
-
-    def __exit__(self, *exception: object) -> None:
-        self._fcntl.lockf(self._file, self._fcntl.LOCK_UN)
-
-    def __getstate__(self) -> Any:
-        return reduction.DupFd(self._file.fileno())
-
-    def __setstate__(self, duplicate: Any) -> None:
-        self._open(open(duplicate.detach(), "r+b"))  # noqa: SIM115

@@ -1,0 +1,86 @@
+"""Arrays and locks between processes: no write is lost, and a process that dies leaves nothing half written."""
+
+from __future__ import annotations
+
+import multiprocessing.connection
+import os
+import signal
+
+import numpy as np
+import pytest
+
+from multiprocessing_env import WorkerProcess
+from paddle_ac.nn.layout import ParameterLayout
+from paddle_ac.processes.lock import ProcessLock
+from paddle_ac.processes.shared_parameters import SharedMoments, SharedParameters
+
+
+def add_ones(channel, shared, lock, times):
+    channel.recv()
+    for _ in range(times):
+        with lock:
+            shared.vector += 1
+    channel.send("done")
+
+
+def test_the_lock_lets_no_update_be_lost():
+    shared, lock = SharedParameters(ParameterLayout([("weight", (50, 40))]), {}, {}, num_workers=1), ProcessLock()
+    workers = [WorkerProcess(f"adder {index}", add_ones, (shared, lock, 2000)) for index in range(3)]
+    for worker in workers:
+        worker.channel.send("go")
+    for worker in workers:
+        assert worker.channel.recv() == "done"
+        worker.end(patience=5)
+    assert (shared.vector == 6000).all()
+
+
+def die_with_the_lock(channel, lock):
+    lock.__enter__()
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_holder_that_is_killed_loses_the_lock():
+    lock = ProcessLock()
+    worker = WorkerProcess("holder", die_with_the_lock, (lock,))
+    with pytest.raises(EOFError):
+        worker.channel.recv()
+    assert worker.how_it_ended() == "was killed by SIGKILL"
+    with lock:
+        worker.end(patience=1)
+
+
+def write_and_die(channel, moments):
+    channel.recv()
+    moments._arrays[2]["mean"][:] = np.nan  # as far as a writer may come before it is killed
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_writer_that_is_killed_halfway_leaves_the_moments_intact():
+    moments = SharedMoments({"count": np.zeros(()), "mean": np.ones(3)})
+    expected = moments.read()
+    assert moments._versions[0] == 1, "the next version goes into copy 2"
+    worker = WorkerProcess("writer", write_and_die, (moments,))
+    worker.channel.send("go")
+    worker.how_it_ended()
+    worker.end(patience=5)
+    for name, value in moments.read().items():
+        np.testing.assert_array_equal(value, expected[name])
+
+
+def write_versions(channel, moments):
+    number = 0
+    while not multiprocessing.connection.wait([channel], 0):
+        number += 1
+        moments.write({"count": np.array(float(number)), "mean": np.full(2000, float(number))})
+
+
+def test_a_reader_never_sees_a_version_half_written():
+    moments = SharedMoments({"count": np.zeros(()), "mean": np.zeros(2000)})
+    worker = WorkerProcess("writer", write_versions, (moments,))
+    seen = set()
+    while len(seen) < 100:
+        version = moments.read()
+        assert (version["mean"] == version["count"]).all()
+        seen.add(float(version["count"]))
+    worker.channel.send("stop")
+    worker.end(patience=5)
