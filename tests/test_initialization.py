@@ -6,13 +6,13 @@ import numpy as np
 import paddle
 import pytest
 from gymnasium.spaces import Box, Discrete
+from paddle_ac.nn.networks import ActorCritic
 from scipy import stats
 
 from paddle_ac.algorithms.policy import make_actor_critic
 from paddle_ac.algorithms.sac import SAC
 from paddle_ac.config import make_config
 from paddle_ac.nn.initialization import orthogonal, uniform_by_inputs, weights_generator, xavier
-from paddle_ac.nn.networks import ActorCritic
 from paddle_ac.nn.parameters import FlatParameters
 from paddle_ac.nn.sac_networks import SquashedGaussianActor, TwinCritic
 

@@ -10,12 +10,12 @@ import paddle
 import pytest
 from gymnasium.spaces import Box, Discrete, MultiBinary, MultiDiscrete
 from gymnasium.spaces.utils import flatten
+from paddle_ac.nn.networks import ActorCritic
 
 from paddle_ac.algorithms.policy import make_actor_critic
 from paddle_ac.config import make_config
 from paddle_ac.errors import ConfigError
 from paddle_ac.nn.encoding import ObservationEncoder
-from paddle_ac.nn.networks import ActorCritic
 from paddle_ac.nn.parameters import FlatParameters
 
 BOX = Box(-10, 10, (3,), np.float32)

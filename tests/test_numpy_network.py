@@ -9,11 +9,11 @@ import paddle
 import pytest
 import scipy.special
 from gymnasium.spaces import Box, Discrete, MultiBinary, MultiDiscrete
+from paddle_ac.nn.networks import ActorCritic
 
 from paddle_ac.learning.gradient import BLOCK_SIZE, differentiate
 from paddle_ac.losses.actor_critic import ActorCriticLoss, Targets
 from paddle_ac.nn.actions import log_softmax
-from paddle_ac.nn.networks import ActorCritic
 from paddle_ac.nn.numpy_network import NumpyActorCritic
 from paddle_ac.nn.parameters import FlatParameters
 from paddle_ac.nn.unroll import Unroll

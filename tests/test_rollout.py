@@ -10,13 +10,13 @@ import gymnasium
 import numpy as np
 import pytest
 from gymnasium.spaces import Box, Discrete
+from paddle_ac.nn.networks import ActorCritic
 
 from multiprocessing_env import DummyVecEnv
 from paddle_ac.envs.wrappers import EpisodeReplay
 from paddle_ac.errors import NonFiniteError
 from paddle_ac.learning.returns import n_step_returns
 from paddle_ac.learning.rollout import CollectingStoppedError, EpisodeCollector, RolloutCollector
-from paddle_ac.nn.networks import ActorCritic
 from paddle_ac.nn.numpy_network import NumpyActorCritic
 from paddle_ac.nn.parameters import FlatParameters
 from paddle_ac.nn.unroll import Unroll

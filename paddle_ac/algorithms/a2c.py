@@ -10,9 +10,10 @@ import numpy as np
 from multiprocessing_env import VecEnv
 from paddle_ac.algorithms.policy import (
     POLICY_FORMAT,
+    actor_critic_layers,
     check_policy_format,
-    inspect_actor_critic,
-    make_actor_critic,
+    log_backend,
+    make_network,
 )
 from paddle_ac.algorithms.state import check_generator, check_state, check_structure, identity
 from paddle_ac.algorithms.synchronous import Synchronous
@@ -24,10 +25,8 @@ from paddle_ac.learning.returns import explained_variance
 from paddle_ac.learning.rewards import RewardNormalizer
 from paddle_ac.learning.rollout import CollectingStoppedError, EpisodeCollector, Rollout, RolloutCollector
 from paddle_ac.learning.schedules import scheduled_learning_rate
-from paddle_ac.nn.networks import ActorCritic
-from paddle_ac.nn.numpy_network import NumpyActorCritic
+from paddle_ac.nn.network import Network
 from paddle_ac.nn.optimizers import make_optimizer
-from paddle_ac.nn.parameters import FlatParameters
 
 
 class A2C(Synchronous):
@@ -44,7 +43,6 @@ class A2C(Synchronous):
 
     Attributes:
         policy: the network; ``policy.act(observations)`` chooses actions.
-        network: the same network in NumPy, on the same memory, which plays and learns at less cost.
         env_steps: steps of single environments so far.
         num_updates: gradient steps so far.
 
@@ -57,16 +55,9 @@ class A2C(Synchronous):
     def __init__(self, config: SynchronousConfig, envs: VecEnv):
         super().__init__(config, envs)
         self.policy = self.make_policy(config, envs.observation_space, envs.action_space)
-        self.parameters = FlatParameters(self.policy)
-        self.network = NumpyActorCritic(
-            self.parameters.views,
-            self.policy.encode,
-            self.policy.distribution,
-            config.activation,
-            self.policy.q_critic,
-            self.policy.recurrent,
-        )
-        self.gradient_of = GradientOfRollout(config, self.network, self.parameters.layout)
+        log_backend(config)
+        self.parameters = self.policy.parameters
+        self.gradient_of = GradientOfRollout(config, self.policy, self.parameters.layout)
         self.optimizer = make_optimizer(
             config.optimizer, self.parameters.vector, config.rmsprop_decay, config.optimizer_epsilon
         )
@@ -83,18 +74,17 @@ class A2C(Synchronous):
         self.num_updates = 0
 
     @staticmethod
-    def make_policy(config: SynchronousConfig, observation_space: Any, action_space: Any) -> ActorCritic:
-        """The network of a configuration for the spaces of its environment, as ``make_actor_critic``."""
-        return make_actor_critic(config, observation_space, action_space)
+    def make_policy(config: SynchronousConfig, observation_space: Any, action_space: Any) -> Network:
+        """The network of a configuration for the spaces of its environment, as ``make_network``."""
+        return make_network(config, observation_space, action_space)
 
-    @property
-    def networks(self) -> dict[str, Any]:
-        """The one network, of the actor and the critic."""
-        return {"actor_critic": self.policy}
+    def layers(self) -> tuple[dict[str, Any], Callable[[np.ndarray, np.ndarray], Any]]:
+        """The network of actor and critic as a Paddle layer; see ``Algorithm.layers``."""
+        return actor_critic_layers(self.policy)
 
     def inspect(self, observations: np.ndarray, state: np.ndarray) -> dict[str, np.ndarray]:
-        """What the policy and the critic make of observations; see ``Algorithm.inspect``."""
-        return inspect_actor_critic(self.policy, observations, state)
+        """Diagnostics of the policy and the critic for a batch; see ``Algorithm.inspect``."""
+        return self.policy.inspect(observations, state)
 
     def update(self) -> dict[str, Any]:
         """Play one rollout and learn from it.
@@ -132,6 +122,7 @@ class A2C(Synchronous):
         """Take the gradient steps for a rollout; returns the metrics of losses."""
         learned = self.gradient_of(rollout)
         self.optimizer.step(learned.gradient, learning_rate)
+        self.policy.refresh()
         self.num_updates += 1
         metrics = {
             "losses/actor": learned.actor,
@@ -145,7 +136,7 @@ class A2C(Synchronous):
         return metrics
 
     def _act(self, observations: np.ndarray, state: np.ndarray) -> np.ndarray:
-        return self.network.act(observations, self.generator, state)
+        return self.policy.act(observations, self.generator, state)
 
     def state_dict(self) -> dict[str, Any]:
         """All that it takes to go on exactly from here: arrays, numbers and texts in nested dictionaries."""
@@ -180,7 +171,7 @@ class A2C(Synchronous):
         check_policy_format(self.policy, state)
         # First, because it alone may still fail.
         self.collector.load_state_dict(state["collector"], self.config.resume_episodes)
-        self.parameters.load(state["parameters"])
+        self.policy.load_parameters(state["parameters"])
         for name, statistic in self.optimizer.statistics.items():
             statistic[...] = state["optimizer"][name]
         self.generator.bit_generator.state = state["generator"]

@@ -15,9 +15,10 @@ from paddle_ac.algorithms.a3c_worker import A3CWorker, initial_statistics, run_w
 from paddle_ac.algorithms.agent import Agent
 from paddle_ac.algorithms.policy import (
     POLICY_FORMAT,
+    actor_critic_layers,
     check_policy_format,
-    inspect_actor_critic,
-    make_actor_critic,
+    log_backend,
+    make_network,
 )
 from paddle_ac.algorithms.state import check_state, identity
 from paddle_ac.config.a3c import A3CConfig
@@ -25,8 +26,7 @@ from paddle_ac.envs.make import as_config_error, training_env_fns
 from paddle_ac.learning.rollout import rollout_bytes
 from paddle_ac.memory import SINGLE_ENV, WORKER, require_memory
 from paddle_ac.nn.moments import RunningMoments
-from paddle_ac.nn.networks import ActorCritic
-from paddle_ac.nn.parameters import FlatParameters
+from paddle_ac.nn.network import Network
 from paddle_ac.processes.lock import ProcessLock
 from paddle_ac.processes.pool import WorkerPool
 from paddle_ac.processes.shared_parameters import SharedParameters
@@ -60,9 +60,10 @@ class A3C(Agent):
     def __init__(self, config: A3CConfig, observation_space: Any, action_space: Any):
         super().__init__(config)
         self.observation_space, self.action_space = observation_space, action_space
-        self._network = make_actor_critic(config, observation_space, action_space)
-        self._snapshot = FlatParameters(self._network)
-        layout = self._snapshot.layout
+        self._network = self.make_policy(config, observation_space, action_space)
+        log_backend(config)
+        snapshot = self._network.parameters
+        layout = snapshot.layout
         moments = {}
         if self._network.encode.moments is not None:
             moments["encoder"] = self._network.encode.state_dict()
@@ -70,7 +71,7 @@ class A3C(Agent):
             moments["rewards"] = RunningMoments.initial_statistics(())
         statistics = initial_statistics(config, layout.size)
         self.shared = SharedParameters(layout, statistics, moments, config.num_workers)
-        self.shared.vector[:] = self._snapshot.vector
+        self.shared.vector[:] = snapshot.vector
         self.lock = ProcessLock() if config.lock else None
         self.pool = WorkerPool(config.num_workers, config.step_timeout, config.restart_workers)
         self.metric_tags = (
@@ -93,9 +94,9 @@ class A3C(Agent):
         return cls(config, observation_space, action_space)
 
     @staticmethod
-    def make_policy(config: A3CConfig, observation_space: Any, action_space: Any) -> ActorCritic:
-        """The network of a configuration for the spaces of its environment, as ``make_actor_critic``."""
-        return make_actor_critic(config, observation_space, action_space)
+    def make_policy(config: A3CConfig, observation_space: Any, action_space: Any) -> Network:
+        """The network of a configuration for the spaces of its environment, as ``make_network``."""
+        return make_network(config, observation_space, action_space)
 
     @property
     def num_learners(self) -> int:
@@ -123,21 +124,21 @@ class A3C(Agent):
         return self.pool.is_ready
 
     @property
-    def policy(self) -> ActorCritic:
+    def policy(self) -> Network:
         """A network with the shared parameters as they are now; the same network at each call, filled anew."""
-        self._snapshot.vector[:] = self.shared.vector
+        self._network.parameters.vector[:] = self.shared.vector
+        self._network.refresh()
         if "encoder" in self.shared.moments:
             self._network.encode.load_state_dict(self.shared.moments["encoder"].read())
         return self._network
 
-    @property
-    def networks(self) -> dict[str, Any]:
-        """The one network, of the actor and the critic."""
-        return {"actor_critic": self._network}
+    def layers(self) -> tuple[dict[str, Any], Callable[[np.ndarray, np.ndarray], Any]]:
+        """The network of actor and critic as a Paddle layer; see ``Algorithm.layers``."""
+        return actor_critic_layers(self._network)
 
     def inspect(self, observations: np.ndarray, state: np.ndarray) -> dict[str, np.ndarray]:
         """What the policy and the critic make of observations; see ``Algorithm.inspect``."""
-        return inspect_actor_critic(self._network, observations, state)
+        return self._network.inspect(observations, state)
 
     def update(self) -> dict[str, Any]:
         """Return the metrics of a worker since its last report; the first call starts the workers.
@@ -197,14 +198,14 @@ class A3C(Agent):
         """
         checks: dict[str, Callable[[Any], None]] = {
             "starts": self._check_starts,
-            "parameters": self._snapshot.check,
+            "parameters": self._network.parameters.check,
             "encoder": self._network.encode.check_state_dict,
         }
         check_state(state, self.state_dict(), self.config, checks)
         check_policy_format(self._network, state)
         self._network.encode.load_state_dict(state["encoder"])
-        self._snapshot.load(state["parameters"])
-        self.shared.vector[:] = self._snapshot.vector
+        self._network.load_parameters(state["parameters"])
+        self.shared.vector[:] = self._network.parameters.vector
         for name, array in self.shared.statistics.items():
             array[...] = state["optimizer"][name]
         for group, moments in self.shared.moments.items():
@@ -234,4 +235,10 @@ def _worker_arguments(
     """The arguments of ``run_worker`` after the context; environments have other episodes at every start."""
     first = index * config.num_envs
     env_fns = training_env_fns(config, first + config.num_envs, start, replayable=False)[first:]
-    return config, cloudpickle.dumps(env_fns), shared, lock
+    # The class itself, because one of a script or notebook cannot be imported in a worker.
+    network_class = None
+    if config.network is not None:
+        from paddle_ac.nn.custom_network import import_network
+
+        network_class = import_network(config.network)
+    return config, cloudpickle.dumps(env_fns), shared, lock, cloudpickle.dumps(network_class)

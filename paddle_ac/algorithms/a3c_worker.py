@@ -15,6 +15,7 @@ from multiprocessing_env import (
     VecEnv,
     seed_global_generators,
 )
+from paddle_ac.algorithms.policy import make_network
 from paddle_ac.config.a3c import A3CConfig
 from paddle_ac.learning.gradient import GradientOfRollout
 from paddle_ac.learning.phases import phases_of_update
@@ -22,9 +23,6 @@ from paddle_ac.learning.returns import explained_variance
 from paddle_ac.learning.rewards import RewardNormalizer
 from paddle_ac.learning.rollout import Rollout, RolloutCollector
 from paddle_ac.learning.schedules import scheduled_learning_rate
-from paddle_ac.nn.actions import action_distribution
-from paddle_ac.nn.encoding import ObservationEncoder
-from paddle_ac.nn.numpy_network import NumpyActorCritic
 from paddle_ac.nn.optimizers import OPTIMIZERS, Optimizer, make_optimizer
 from paddle_ac.processes.lock import ProcessLock
 from paddle_ac.processes.shared_parameters import SharedParameters
@@ -44,6 +42,7 @@ class A3CWorker:
         shared: parameters and counters.
         lock: held while writing.
         advance: called several times in an update, to show that the worker is not stuck.
+        network_class: of a network of the user's own.
     """
 
     def __init__(
@@ -55,20 +54,19 @@ class A3CWorker:
         shared: SharedParameters,
         lock: contextlib.AbstractContextManager[None],
         advance: Callable[[], None] = lambda: None,
+        network_class: type | None = None,
     ):
         self.index = index
         self.config = config
         self.shared = shared
         self.lock = lock
-        self.vector = np.empty_like(shared.vector)
         self._advance = advance
         for process_lock in (lock, shared.moments_lock):
             if isinstance(process_lock, ProcessLock):
                 process_lock.on_wait = self._advance  # so that only the holder of the lock counts as stuck
-        self.encode = ObservationEncoder(envs.observation_space, config.normalize_observations)
-        distribution = action_distribution(envs.action_space)
-        views = shared.layout.views(self.vector)
-        self.network = NumpyActorCritic(views, self.encode, distribution, config.activation, recurrent=config.recurrent)
+        spaces = (envs.observation_space, envs.action_space)
+        self.network = make_network(config, *spaces, shared.views, network_class)
+        self.encode, self.vector = self.network.encode, self.network.parameters.vector
         self.gradient_of = GradientOfRollout(config, self.network, shared.layout)
         self.optimizer = make_shared_optimizer(config, shared, index)
         self.generator = np.random.default_rng((config.seed, 1, index, start))
@@ -108,6 +106,7 @@ class A3CWorker:
         config, shared = self.config, self.shared
         updates_before = shared.num_updates
         np.copyto(self.vector, shared.vector)
+        self.network.refresh()
         if self.encode.moments is not None:
             self.encode.load_state_dict(shared.moments["encoder"].read())
         rollout = self.collector.collect(self._act)
@@ -198,13 +197,17 @@ def run_worker(
     pickled_env_fns: bytes,
     shared: SharedParameters,
     lock: ProcessLock | None,
+    pickled_network: bytes,
 ) -> None:
-    """Make the environments of a worker in its process, and learn."""
+    """Make the environments and the network of a worker in its process, and learn."""
     index, start = context.index, context.start
     seed_global_generators((config.seed, index, start))
     with EnvironmentCall(index * config.num_envs, "its worker"):
         env_fns = cloudpickle.loads(pickled_env_fns)
+    network_class = cloudpickle.loads(pickled_network)
     with DummyVecEnv(env_fns) as envs:
-        worker = A3CWorker(index, start, config, envs, shared, lock or contextlib.nullcontext(), context.advance)
+        worker = A3CWorker(
+            index, start, config, envs, shared, lock or contextlib.nullcontext(), context.advance, network_class
+        )
         context.wait_for_start()
         worker.run(context)

@@ -87,9 +87,10 @@ class Predictor:
 def warn_about_images(algorithm: Algorithm) -> None:
     """Warn, in one line, that images go through dense layers, and how large the network is for that."""
     space = algorithm.observation_space
-    if not is_image(space):
+    if not (is_image(space) and algorithm.policy.encode.has_features):
         return
-    parameters = {id(parameter): parameter for net in algorithm.networks.values() for parameter in net.parameters()}
+    layers, _ = algorithm.layers()
+    parameters = {id(parameter): parameter for layer in layers.values() for parameter in layer.parameters()}
     count = sum(math.prod(parameter.shape) for parameter in parameters.values())
     logging.getLogger(__name__).warning(
         "observations are images of shape %s: the networks have dense layers only, %s parameters in all, and seldom "

@@ -30,7 +30,11 @@ class Policy(Protocol):
         ...
 
     def parameter_arrays(self) -> dict[str, np.ndarray]:
-        """The parameters by name."""
+        """The parameters by name, copied."""
+        ...
+
+    def load_parameters(self, values: dict[str, np.ndarray]) -> None:
+        """Set the parameters by name; ``ValueError`` if they are those of another network."""
         ...
 
 
@@ -69,9 +73,11 @@ class Algorithm(Protocol):
         """Chooses actions as far as it has been learned."""
         ...
 
-    @property
-    def networks(self) -> dict[str, Any]:
-        """The networks that ``inspect`` computes with, Paddle's layers, by name."""
+    def layers(self) -> tuple[dict[str, Any], Callable[[np.ndarray, np.ndarray], Any]]:
+        """The networks as Paddle layers by name, and a function of observations and state that computes with them.
+
+        Both are for graphs and for further work in Paddle; to learn, an algorithm may compute without Paddle.
+        """
         ...
 
     @classmethod

@@ -1,18 +1,22 @@
-"""The network of a configuration: the same for every on-policy member of the family."""
+"""The network of a configuration, for every on-policy algorithm."""
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from paddle_ac.config import OnPolicyConfig, RolloutConfig
-from paddle_ac.config.q_ac import QActorCriticConfig
+from paddle_ac.config import OnPolicyConfig, QActorCriticConfig, RolloutConfig
 from paddle_ac.errors import ConfigError
-from paddle_ac.nn.actions import GaussianActions, expected_q
+from paddle_ac.nn.actions import GaussianActions, action_distribution
+from paddle_ac.nn.description import describe_network, log_images
+from paddle_ac.nn.encoding import ObservationEncoder
 from paddle_ac.nn.initialization import weights_generator
-from paddle_ac.nn.networks import ActorCritic
-from paddle_ac.nn.unroll import Unroll
+from paddle_ac.nn.network import Network
+from paddle_ac.nn.numpy_network import NumpyActorCritic
+from paddle_ac.nn.parameters import FlatParameters
 
 # Saved with every policy. Version 0.1 saved none: its Gaussian policies acted in the units of the environment.
 POLICY_FORMAT = 2
@@ -28,17 +32,34 @@ def check_policy_format(policy: Any, state: dict[str, Any]) -> None:
         )
 
 
-def make_actor_critic(config: OnPolicyConfig, observation_space: Any, action_space: Any) -> ActorCritic:
-    """The network of a configuration for the spaces of its environment.
+def make_network(
+    config: OnPolicyConfig,
+    observation_space: Any,
+    action_space: Any,
+    values: dict[str, Any] | None = None,
+    network_class: type | None = None,
+) -> Network:
+    """The network of a configuration for the spaces of its environment, in its backend.
+
+    Args:
+        config: hyper-parameters.
+        observation_space: of the environment.
+        action_space: of the environment.
+        values: the parameters by name, copied; initial ones of the run's seed by default.
+        network_class: the class that ``config.network`` names, where it cannot be imported by that name.
 
     Raises:
-        ConfigError: an action space that there is no distribution for.
+        ConfigError: an action space without a distribution, images that the encoder does not take, a network of the
+            user's own with a mistake, or a device that is not available.
     """
-    memory: dict[str, Any] = {}
+    if config.network is not None:
+        return _make_custom(config, observation_space, action_space, values, network_class)
+    q_critic = isinstance(config, QActorCriticConfig)
+    recurrent: dict[str, Any] = {}
     if isinstance(config, RolloutConfig):
-        memory = {"recurrent": config.recurrent, "recurrent_size": config.recurrent_size}
+        recurrent = {"recurrent": config.recurrent, "recurrent_size": config.recurrent_size}
     try:
-        return ActorCritic(
+        description = describe_network(
             observation_space,
             action_space,
             config.hidden_sizes,
@@ -47,18 +68,79 @@ def make_actor_critic(config: OnPolicyConfig, observation_space: Any, action_spa
             config.initialization,
             config.state_dependent_std,
             config.initial_log_std,
-            config.normalize_observations,
-            isinstance(config, QActorCriticConfig),
-            generator=weights_generator(config.seed),
-            **memory,
+            q_critic,
+            encoder=config.encoder,
+            conv_layers=config.conv_layers,
+            **recurrent,
         )
     except TypeError as error:
-        needs = "takes Discrete action spaces that begin at 0" if isinstance(config, QActorCriticConfig) else error
-        raise ConfigError(f"{config.algo} {needs}; that of {config.env} is {action_space}") from None
+        raise _unsuitable_spaces(config, action_space, error) from None
+    except ValueError as error:
+        raise ConfigError(f"{config.env}: {error}") from None
+    if values is None:
+        values = description.initial_parameters(weights_generator(config.seed))
+        log_images(description)
+    parameters = FlatParameters(values)
+    encode = ObservationEncoder(observation_space, config.normalize_observations, images=description.images)
+    distribution = action_distribution(action_space)
+    if not config.uses_paddle:
+        return NumpyActorCritic(description, parameters, encode, distribution, config.num_threads)
+    from paddle_ac.nn.paddle_layers import ActorCritic
+    from paddle_ac.nn.paddle_network import BuiltInPaddleNetwork, use_device
+
+    use_device(config.device)
+    layer = ActorCritic(description, encode)
+    return BuiltInPaddleNetwork(layer, parameters, encode, distribution, q_critic, config.device)
 
 
-def inspect_actor_critic(network: ActorCritic, observations: np.ndarray, state: np.ndarray) -> dict[str, np.ndarray]:
-    """What a network makes of observations; see ``Algorithm.inspect``."""
-    outputs, critic_outputs = (tensor.numpy() for tensor in network(observations, Unroll.of_one_step(state)))
-    described = {f"policy/{name}": numbers for name, numbers in network.distribution.describe(outputs).items()}
-    return {**described, "critic/values": expected_q(outputs, critic_outputs) if network.q_critic else critic_outputs}
+def _make_custom(
+    config: OnPolicyConfig,
+    observation_space: Any,
+    action_space: Any,
+    values: dict[str, Any] | None,
+    network_class: type | None,
+) -> Network:
+    from paddle_ac.nn.custom_network import import_network, make_custom_network
+    from paddle_ac.nn.paddle_network import PaddleNetwork, use_device
+    from paddle_ac.nn.paddle_parameters import values_of
+
+    assert config.network is not None
+    if isinstance(config, QActorCriticConfig):
+        raise ConfigError(f"{config.algo} takes built-in networks only, whose critic estimates Q(s, .)")
+    try:
+        distribution = action_distribution(action_space)
+    except TypeError as error:
+        raise _unsuitable_spaces(config, action_space, error) from None
+    use_device(config.device)
+    encode = ObservationEncoder(observation_space, config.normalize_observations)
+    layer = make_custom_network(
+        network_class or import_network(config.network),
+        config.network_kwargs,
+        observation_space,
+        action_space,
+        distribution,
+        encode,
+        config.seed,
+    )
+    parameters = FlatParameters(values_of(layer) if values is None else values)
+    return PaddleNetwork(layer, parameters, encode, distribution, device=config.device)
+
+
+def actor_critic_layers(network: Network) -> tuple[dict[str, Any], Callable[[np.ndarray, np.ndarray], Any]]:
+    """The Paddle layer of a network, and a function that computes with it; see ``Algorithm.layers``."""
+    import paddle
+
+    from paddle_ac.nn.paddle_network import layer_of
+
+    layer = layer_of(network)
+    return {"actor_critic": layer}, lambda observations, state: layer(observations, paddle.to_tensor(state))
+
+
+def log_backend(config: OnPolicyConfig) -> None:
+    """Log what the networks of a run compute with."""
+    where = f"paddle on {config.device}" if config.uses_paddle else "numpy"
+    logging.getLogger(__name__).info("networks compute with %s (--backend %s)", where, config.backend)
+
+
+def _unsuitable_spaces(config: OnPolicyConfig, action_space: Any, error: TypeError) -> ConfigError:
+    return ConfigError(f"{config.algo} {error}; the action space of {config.env} is {action_space}")

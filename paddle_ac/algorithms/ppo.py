@@ -38,7 +38,7 @@ class PPO(A2C):
     def __init__(self, config: PPOConfig, envs: VecEnv):
         super().__init__(config, envs)
         self.loss = PPOLoss(
-            self.network.distribution,
+            self.policy.distribution,
             config.critic_loss,
             config.value_coef,
             config.entropy_coef,
@@ -70,6 +70,7 @@ class PPO(A2C):
                 if config.target_kl is not None and terms[3] > 1.5 * config.target_kl:
                     return steps, targets
                 self.optimizer.step(gradient, learning_rate)
+                self.policy.refresh()
                 self.num_updates += 1
         return steps, targets
 
@@ -79,8 +80,8 @@ class PPO(A2C):
         log_probs, values = np.empty_like(returns), np.empty_like(returns)
         for first in range(0, len(returns), BLOCK_SIZE):
             block = slice(first, first + BLOCK_SIZE)
-            outputs, values[block], _ = self.network.forward(observations[block], self._one_step(observations[block]))
-            log_probs[block] = self.network.distribution(outputs).log_prob(actions[block])
+            outputs, values[block], _ = self.policy.forward(observations[block], self._one_step(observations[block]))
+            log_probs[block] = self.policy.distribution(outputs).log_prob(actions[block])
         return PPOTargets(actions, returns, returns - values if advantages is None else advantages, log_probs, values)
 
     def _gradient_of_rows(
@@ -97,7 +98,7 @@ class PPO(A2C):
                 targets.old_values,
             )
         unroll = self._one_step(observations)
-        terms, _ = differentiate(self.network, self.loss, observations, targets, self._gradient_views, unroll)
+        terms, _ = differentiate(self.policy, self.loss, observations, targets, self._gradient_views, unroll)
         gradient, norm = clip_by_norm(self._gradient, self.config.max_grad_norm)
         total = self.loss.total(terms)
         if not np.isfinite(total) or not np.isfinite(norm):
@@ -105,7 +106,7 @@ class PPO(A2C):
         return gradient, terms, total, norm
 
     def _one_step(self, observations: np.ndarray) -> Unroll:
-        return Unroll.of_one_step(self.network.initial_state(len(observations)))
+        return Unroll.of_one_step(self.policy.initial_state(len(observations)))
 
     @staticmethod
     def _metrics(steps: list[tuple[np.ndarray, float, float]], targets: PPOTargets) -> dict[str, float]:

@@ -31,7 +31,7 @@ from paddle_ac.memory import require_memory
 from paddle_ac.nn.initialization import weights_generator
 from paddle_ac.nn.numpy_sac import DrawnActions, NumpySquashedGaussianActor, NumpyTwinCritic
 from paddle_ac.nn.optimizers import Adam
-from paddle_ac.nn.parameters import FlatParameters
+from paddle_ac.nn.paddle_parameters import flatten_parameters
 from paddle_ac.nn.sac_networks import SquashedGaussianActor, TwinCritic
 
 
@@ -64,7 +64,7 @@ class SAC(Synchronous):
         super().__init__(config, envs)
         self.policy = self.make_policy(config, envs.observation_space, envs.action_space)
         self.encode, self.scale = self.policy.encode, self.policy.scale
-        self.parameters = FlatParameters(self.policy)
+        self.parameters = flatten_parameters(self.policy)
         self.actor = NumpySquashedGaussianActor(self.parameters.views, self.encode, self.scale, config.activation)
         self._actor_gradient = np.zeros_like(self.parameters.vector)
         self._actor_gradient_views = self.parameters.layout.views(self._actor_gradient)
@@ -73,7 +73,7 @@ class SAC(Synchronous):
         self.critic_network = TwinCritic(
             num_inputs, config.hidden_sizes, config.activation, weights_generator(config.seed, network=1)
         )
-        self.critic_parameters = FlatParameters(self.critic_network)
+        self.critic_parameters = flatten_parameters(self.critic_network)
         layout = self.critic_parameters.layout
         self.critic = NumpyTwinCritic(self.critic_parameters.views, config.activation)
         self._critic_gradient = np.zeros_like(self.critic_parameters.vector)
@@ -125,10 +125,9 @@ class SAC(Synchronous):
             weights_generator(config.seed),
         )
 
-    @property
-    def networks(self) -> dict[str, Any]:
-        """The actor's and the critics'."""
-        return {"actor": self.policy, "critics": self.critic_network}
+    def layers(self) -> tuple[dict[str, Any], Callable[[np.ndarray, np.ndarray], Any]]:
+        """The networks of the actor and of the critics; see ``Algorithm.layers``."""
+        return {"actor": self.policy, "critics": self.critic_network}, self.inspect
 
     def inspect(self, observations: np.ndarray, state: np.ndarray) -> dict[str, np.ndarray]:
         """Return the policy's Gaussians and the critics' values for a batch; see ``Algorithm.inspect``.

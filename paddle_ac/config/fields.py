@@ -35,7 +35,7 @@ def _read_arguments(value: Any) -> Any:
                 raise ValueError(f"{quoted(text)} is not name=value, such as gravity=9.8")
             if names.count(name) > 1:
                 raise ValueError(f"names {name} twice")
-        value = {name: parse_plain_yaml(text.encode(), f"env_kwargs: {name}") for name, _, text in pairs}
+        value = {name: parse_plain_yaml(text.encode(), f"the value of {name}") for name, _, text in pairs}
     if not isinstance(value, Mapping):
         raise ValueError("must be a mapping of names to values")
     for name in value:
@@ -56,13 +56,23 @@ def _as_plain_data(value: Any, name: str) -> Any:
         return {str(key): _as_plain_data(part, name) for key, part in value.items()}
     if value is not None:
         raise ValueError(
-            f"{name} must be made of numbers, texts, lists and mappings, which a run folder can hold; a function that "
-            "makes the environment with other arguments can be passed as env"
+            f"{name} must be made of numbers, texts, lists and mappings, which a run folder can hold; a function or "
+            "class that sets other arguments itself can be passed instead"
         )
     return None
 
 
-EnvArguments = Annotated[dict[str, Any], BeforeValidator(_read_arguments)]
+def _as_place(value: Any) -> Any:
+    """A class as ``"module:Class"``."""
+    if not isinstance(value, type):
+        return value
+    if "<locals>" in value.__qualname__:
+        raise ValueError(f"{value.__name__} must be a class of a module or script, not one inside a function")
+    return f"{value.__module__}:{value.__qualname__}"
+
+
+NetworkPlace = Annotated[str, BeforeValidator(_as_place), Field(pattern=r"^[\w.]+:[\w.]+$", max_length=200)]
+Arguments = Annotated[dict[str, Any], BeforeValidator(_read_arguments)]
 Units = Annotated[int, Gt(0), Le(65_536)]
 LayerSizes = Annotated[tuple[Units, ...], BeforeValidator(_split_commas), Field(max_length=100)]
 

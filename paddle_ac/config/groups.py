@@ -7,8 +7,23 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
-from paddle_ac.config.fields import LARGEST, LARGEST_SEED, EnvArguments, LayerSizes, field
+from paddle_ac.config.fields import LARGEST, LARGEST_SEED, Arguments, LayerSizes, NetworkPlace, field
 from paddle_ac.errors import quoted
+from paddle_ac.nn.images import parse_conv_layers
+
+# Hyper-parameters that describe a built-in network, and mean nothing to one of the user's own.
+BUILT_IN_NETWORK = {
+    "encoder",
+    "conv_layers",
+    "hidden_sizes",
+    "activation",
+    "shared_torso",
+    "initialization",
+    "state_dependent_std",
+    "initial_log_std",
+    "recurrent",
+    "recurrent_size",
+}
 
 
 def _is_whole_in_e_notation(value: Any) -> bool:
@@ -35,7 +50,10 @@ class RunConfig(BaseModel):
     def _no_bool_is_a_number(cls, values: dict[str, Any]) -> dict[str, Any]:
         for name, value in values.items():
             parts = value if isinstance(value, (list, tuple)) else [value]
-            if any(isinstance(part, bool) for part in parts) and cls.model_fields[name].annotation is not bool:
+            if any(isinstance(part, bool) for part in parts) and cls.model_fields[name].annotation not in (
+                bool,
+                bool | None,
+            ):
                 raise ValueError(f"{name}: takes no {quoted(value)} (which is what YAML reads yes, no, on and off as)")
         return values
 
@@ -67,7 +85,7 @@ class RunConfig(BaseModel):
         min_length=1,
         max_length=200,
     )
-    env_kwargs: EnvArguments = field(
+    env_kwargs: Arguments = field(
         "run",
         {},
         "arguments of the environment, as name=value with values as in YAML; max_episode_steps is its time limit",
@@ -153,7 +171,7 @@ class ScalingConfig(RunConfig):
 class OnPolicyConfig(ScalingConfig):
     """What the on-policy members of the family share."""
 
-    changeable_on_resume: ClassVar[set[str]] = RunConfig.changeable_on_resume | {"lr_decay_steps"}
+    changeable_on_resume: ClassVar[set[str]] = RunConfig.changeable_on_resume | {"lr_decay_steps", "backend", "device"}
 
     gamma: float = field("algorithm", 0.99, "discount factor (Mnih et al. 2016, baselines: 0.99)", ge=0, le=1)
     critic_loss: Literal["squared", "smooth_l1"] = field(
@@ -164,9 +182,29 @@ class OnPolicyConfig(ScalingConfig):
         "algorithm", 0.001, "weight of the entropy bonus in the total (baselines: 0.01; measured: 0.001)", ge=0
     )
 
-    hidden_sizes: LayerSizes = field("network", (64, 64), "units of each hidden layer, as in 64,64 (baselines)")
-    activation: Literal["tanh", "relu"] = field("network", "tanh", "activation of the hidden layers (baselines: tanh)")
-    shared_torso: bool = field("network", False, "actor and critic share their hidden layers")
+    encoder: Literal["auto", "mlp", "a3c", "nature", "impala", "small"] = field(
+        "network",
+        "auto",
+        "convolutions for images: of the A3C paper, of Nature's DQN, of IMPALA, or one for grids of cells; mlp "
+        "flattens images; auto takes nature where images are large enough, else small",
+    )
+    conv_layers: str | None = field(
+        "network", None, "convolutions as channels x kernel x stride, such as 32x8x4,64x4x2 [those of encoder]"
+    )
+    hidden_sizes: LayerSizes | None = field(
+        "network",
+        None,
+        "units of each hidden layer, as in 64,64 [64,64 (baselines); for images those of the encoder's paper: 256 of "
+        "a3c and impala, 512 of nature, 128 of small]",
+    )
+    activation: Literal["tanh", "relu"] | None = field(
+        "network", None, "activation of the hidden layers [tanh (baselines), relu for images]"
+    )
+    shared_torso: bool | None = field(
+        "network",
+        None,
+        "actor and critic share their hidden layers [for images]; image encoders are always shared",
+    )
     initialization: Literal["orthogonal", "xavier"] = field(
         "network", "orthogonal", "initial weights (orthogonal: gain sqrt 2 hidden, 0.01 policy, 1 value, as baselines)"
     )
@@ -176,6 +214,17 @@ class OnPolicyConfig(ScalingConfig):
     )
     initial_log_std: float = field(
         "network", 0.0, "Box actions: initial logarithm of their standard deviation, in halves of the Box", ge=-20, le=2
+    )
+
+    network: NetworkPlace | None = field(
+        "network", None, "a network of your own, module:Class of a paddle.nn.Layer [the built-in one]"
+    )
+    network_kwargs: Arguments = field("network", {}, "arguments of network, as name=value with values as in YAML")
+    backend: Literal["auto", "numpy", "paddle"] = field(
+        "network", "auto", "what networks compute with; auto takes numpy for built-in networks on the CPU, else paddle"
+    )
+    device: str = field(
+        "network", "cpu", "device of the paddle backend: cpu, gpu, gpu:N or xpu", pattern=r"^(cpu|gpu|gpu:\d{1,3}|xpu)$"
     )
 
     learning_rate: float = field("optimizer", 7e-4, "initial learning rate (baselines A2C: 7e-4)", gt=0, le=100)
@@ -200,6 +249,32 @@ class OnPolicyConfig(ScalingConfig):
                 "the linear schedule would leave a learning rate of 0 from there"
             )
         return self
+
+    @model_validator(mode="after")
+    def _network_options_are_of_one_kind(self) -> OnPolicyConfig:
+        if self.conv_layers is not None:
+            if self.encoder != "auto":
+                raise ValueError(f"conv_layers={self.conv_layers} replaces the encoder: leave out {self.encoder}")
+            parse_conv_layers(self.conv_layers)
+        if self.network is None:
+            if self.network_kwargs:
+                raise ValueError("network_kwargs: are arguments of a network of your own, and no network is given")
+            if self.backend == "numpy" and self.device != "cpu":
+                raise ValueError(f"backend=numpy computes on the CPU only, not on device={self.device}")
+            return self
+        for name in BUILT_IN_NETWORK & type(self).model_fields.keys():
+            if getattr(self, name) != type(self).model_fields[name].default:
+                raise ValueError(f"{name} is of built-in networks; one of your own takes arguments by network_kwargs")
+        if self.backend == "numpy":
+            raise ValueError("backend=numpy knows built-in networks only: network takes paddle or auto")
+        return self
+
+    @property
+    def uses_paddle(self) -> bool:
+        """Whether networks compute with Paddle."""
+        if self.backend == "auto":
+            return self.network is not None or self.device != "cpu"
+        return self.backend == "paddle"
 
     @property
     def decay_steps(self) -> int:

@@ -15,7 +15,7 @@ from paddle_ac.learning.rewards import scale_and_clip
 from paddle_ac.learning.rollout import Rollout
 from paddle_ac.losses.actor_critic import ActorCriticLoss, HeadLoss, Loss, Targets
 from paddle_ac.nn.layout import ParameterLayout
-from paddle_ac.nn.numpy_network import NumpyActorCritic
+from paddle_ac.nn.network import Network
 from paddle_ac.nn.optimizers import clip_by_norm
 from paddle_ac.nn.unroll import Unroll
 
@@ -55,7 +55,7 @@ class GradientOfRollout:
         layout: of its P parameters.
     """
 
-    def __init__(self, config: OnPolicyConfig, network: NumpyActorCritic, layout: ParameterLayout):
+    def __init__(self, config: OnPolicyConfig, network: Network, layout: ParameterLayout):
         self.config = config
         self.network = network
         self.has_baseline = not isinstance(config, ReinforceConfig) or config.baseline
@@ -111,7 +111,7 @@ AnyTargets = TypeVar("AnyTargets", bound=Rows)
 
 
 def differentiate(
-    network: NumpyActorCritic,
+    network: Network,
     loss: HeadLoss[AnyTargets],
     observations: np.ndarray,
     targets: AnyTargets,

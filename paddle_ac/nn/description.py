@@ -1,7 +1,7 @@
 """A network as plain data, from which both backends build it.
 
-``describe_network`` turns spaces and hyper-parameters into a ``NetworkDescription``: what the network reads, its layers,
-its parameters in order and their initial values. It imports no Paddle, so workers use it too.
+``describe_network`` turns spaces and hyper-parameters into a ``NetworkDescription``: what the network reads, its
+layers, its parameters in order and their initial values. It imports no Paddle, so workers use it too.
 """
 
 from __future__ import annotations

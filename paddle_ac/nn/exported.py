@@ -17,9 +17,13 @@ from paddle.static import InputSpec
 
 from multiprocessing_env import space_kind
 from paddle_ac.nn.action_scale import ActionScale
+from paddle_ac.nn.custom_network import CustomActorCritic
+from paddle_ac.nn.description import STATE_PARTS
 from paddle_ac.nn.encoding import LARGEST, PIXEL_SCALE, ObservationEncoder
-from paddle_ac.nn.networks import STATE_PARTS, ActorCritic, cell_step
+from paddle_ac.nn.network import Network
 from paddle_ac.nn.numpy_sac import LOG_STD_RANGE
+from paddle_ac.nn.paddle_layers import cell_step
+from paddle_ac.nn.paddle_network import layer_of
 from paddle_ac.nn.sac_networks import SquashedGaussianActor
 
 
@@ -91,34 +95,26 @@ class ExportedPolicy(nn.Layer, ABC):
         return paddle.minimum(paddle.maximum(actions, self.low), self.high)
 
 
-class ExportedActorCritic(ExportedPolicy):
-    """The actor of an ``ActorCritic``."""
+class ExportedNetwork(ExportedPolicy):
+    """The policy of an on-policy network; ``_outputs`` computes the outputs of the actor."""
 
-    def __init__(self, policy: ActorCritic, observation_space: Any, action_space: Any):
+    def __init__(self, policy: Network, observation_space: Any, action_space: Any):
         super().__init__(policy, observation_space, action_space)
         self.action_kind = space_kind(action_space)
         self.choices = np.ravel(getattr(action_space, "nvec", [])).tolist()
-        self.torso = policy.actor_torso
-        self.head = policy.actor_head
-        self.log_std = policy.actor_log_std if policy.has_own_stds else None
-        self.memory = None
-        if policy.recurrent != "none":
-            self.memory = policy.actor_memory
-            self.state_size = policy.actor_memory.hidden_size * STATE_PARTS[policy.recurrent]
+
+    @abstractmethod
+    def _outputs(
+        self, observation: paddle.Tensor, state: paddle.Tensor | None
+    ) -> tuple[paddle.Tensor, paddle.Tensor | None]:
+        """Outputs of the actor ``[B, num_outputs]``, and the new state of a recurrent network."""
 
     def forward(self, observation: paddle.Tensor, state: paddle.Tensor | None = None) -> list[paddle.Tensor]:
-        features = self.torso(self.encode(observation))
-        new_state = []
-        if self.memory is not None and state is not None:
-            features, remembered = cell_step(self.memory, features, state)
-            new_state = [remembered]
-        outputs = self.head(features)
+        outputs, state = self._outputs(observation, state)
+        new_state = [] if state is None else [state]
         if self.action_kind != "Box":
             return [self._most_probable(outputs), outputs, *new_state]
-        if self.log_std is None:
-            mean, log_std = paddle.split(outputs, 2, axis=-1)
-        else:
-            mean, log_std = outputs, paddle.zeros_like(outputs) + self.log_std
+        mean, log_std = paddle.split(outputs, 2, axis=-1)
         return [self._in_box(mean), mean, log_std, *new_state]
 
     def _most_probable(self, logits: paddle.Tensor) -> paddle.Tensor:
@@ -128,6 +124,58 @@ class ExportedActorCritic(ExportedPolicy):
             return (logits > 0).astype("int64").reshape([-1, *self.action_shape])
         parts = paddle.split(logits, self.choices, axis=-1)
         return paddle.stack([part.argmax(axis=-1) for part in parts], axis=1).reshape([-1, *self.action_shape])
+
+
+class ExportedActorCritic(ExportedNetwork):
+    """The actor of a built-in network."""
+
+    def __init__(self, policy: Network, observation_space: Any, action_space: Any):
+        super().__init__(policy, observation_space, action_space)
+        layer = layer_of(policy)
+        self.as_images, self.image_encoders = layer.as_images, layer.image_encoders
+        self.torso = layer.actor_torso
+        self.head = layer.actor_head
+        self.log_std = layer.actor_log_std if layer.description.own_stds else None
+        self.memory = None
+        if layer.state_size:
+            self.memory = layer.actor_memory
+            self.state_size = layer.actor_memory.hidden_size * STATE_PARTS[layer.description.recurrent]
+
+    def _outputs(
+        self, observation: paddle.Tensor, state: paddle.Tensor | None
+    ) -> tuple[paddle.Tensor, paddle.Tensor | None]:
+        encoders = zip(self.image_encoders, self.as_images, strict=True)
+        parts = [encoder(as_images(observation)).flatten(1) for encoder, as_images in encoders]
+        if self.encode.has_features:
+            parts.append(self.encode(observation))
+        features = self.torso(paddle.concat(parts, axis=-1) if len(parts) > 1 else parts[0])
+        if self.memory is not None and state is not None:
+            features, state = cell_step(self.memory, features, state)
+        outputs = self.head(features)
+        if self.log_std is not None:
+            outputs = paddle.concat([outputs, paddle.zeros_like(outputs) + self.log_std], axis=-1)
+        return outputs, state
+
+
+class ExportedCustomNetwork(ExportedNetwork):
+    """A network of the user's own, critic included."""
+
+    def __init__(self, policy: Network, observation_space: Any, action_space: Any):
+        super().__init__(policy, observation_space, action_space)
+        layer = layer_of(policy)
+        self.network = layer.network
+        self.state_size = layer.state_size
+        self.dtype: Any = "float32" if self.encode.is_normalized else np.dtype(observation_space.dtype).name
+
+    def _outputs(
+        self, observation: paddle.Tensor, state: paddle.Tensor | None
+    ) -> tuple[paddle.Tensor, paddle.Tensor | None]:
+        if self.encode.is_normalized:
+            observation = self.encode(observation).reshape([-1, *self.observation_shape])
+        state_of_none = paddle.zeros([observation.shape[0], 0])
+        given = observation.astype(self.dtype), state_of_none if state is None else state
+        outputs, _, new_state = self.network(*given)
+        return outputs, new_state if self.state_size else None
 
 
 class ExportedSquashedGaussianActor(ExportedPolicy):
@@ -149,6 +197,7 @@ class ExportedEncoder(nn.Layer):
     def __init__(self, encode: ObservationEncoder):
         super().__init__()
         self.num_features = encode.num_features
+        self.has_features = encode.has_features
         self.is_normalized = encode.moments is not None
         self.scales_pixels = encode.scales_pixels
         if encode.moments is not None:
@@ -173,6 +222,14 @@ class ExportedEncoder(nn.Layer):
 
 
 def exported_policy(policy: Any, observation_space: Any, action_space: Any) -> ExportedPolicy:
-    """An ``ActorCritic`` or a ``SquashedGaussianActor`` as it is deployed."""
-    kind = ExportedSquashedGaussianActor if isinstance(policy, SquashedGaussianActor) else ExportedActorCritic
+    """A ``Network`` or a ``SquashedGaussianActor`` as it is deployed."""
+    if isinstance(policy, SquashedGaussianActor):
+        return ExportedSquashedGaussianActor(policy, observation_space, action_space)
+    is_custom = isinstance(layer_of(policy), CustomActorCritic)
+    kind = ExportedCustomNetwork if is_custom else ExportedActorCritic
     return kind(policy, observation_space, action_space)
+
+
+def layer_to_save(policy: Any) -> nn.Layer:
+    """The Paddle layer with a policy's parameters, under the names of the run's checkpoints."""
+    return policy if isinstance(policy, SquashedGaussianActor) else layer_of(policy)

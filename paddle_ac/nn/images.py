@@ -214,7 +214,8 @@ def parse_conv_layers(text: str) -> tuple[Convolution, ...]:
         numbers = part.strip().split("x")
         if len(numbers) != 3 or not all(number.isdigit() and 0 < int(number) <= 4096 for number in numbers):
             raise ValueError("must be CHANNELSxKERNELxSTRIDE of each layer, such as 32x8x4,64x4x2")
-        layers.append(Convolution(*map(int, numbers)))
+        channels, kernel, stride = map(int, numbers)
+        layers.append(Convolution(channels, kernel, stride))
     return tuple(layers)
 
 

@@ -291,9 +291,7 @@ class ImageEncoder:
         self.threads.run(encode, len(pixels))
         return tapes
 
-    def backward(
-        self, tapes: list[list[Any]], grad_features: np.ndarray, gradient: dict[str, np.ndarray]
-    ) -> None:
+    def backward(self, tapes: list[list[Any]], grad_features: np.ndarray, gradient: dict[str, np.ndarray]) -> None:
         """Compute the gradient with respect to the parameters; overwrites their arrays, and ``grad_features``."""
         parts = self.threads.parts(len(grad_features))
         sums = [{name: np.zeros_like(gradient[name]) for name in self._names} for _ in parts]

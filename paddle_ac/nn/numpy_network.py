@@ -15,9 +15,11 @@ import numpy as np
 from paddle_ac.nn.actions import ActionDistribution, expected_q
 from paddle_ac.nn.description import NetworkDescription
 from paddle_ac.nn.encoding import ObservationEncoder
+from paddle_ac.nn.network import Network
 from paddle_ac.nn.numpy_images import ImageEncoder
 from paddle_ac.nn.numpy_layers import Linear
 from paddle_ac.nn.numpy_torso import Torso, TorsoTape
+from paddle_ac.nn.parameters import FlatParameters
 from paddle_ac.nn.threads import RowThreads
 from paddle_ac.nn.unroll import Unroll
 
@@ -36,47 +38,43 @@ class Tape:
     images: list[Any]
 
 
-class NumpyActorCritic:
-    """Acts, estimates values, and differentiates a loss of its heads.
+class NumpyActorCritic(Network):
+    """The ``numpy`` backend of the built-in networks.
 
     Args:
         description: the layers.
-        parameters: name to array, as ``ParameterLayout.views`` returns them; read at every call and never copied.
+        parameters: those of the description's layout; read at every call.
         encode: from observations to the features besides images.
         distribution: of the actions, given by the actor's outputs.
         num_threads: threads that share the rows of a batch of images.
-
-    Attributes:
-        state_size: S, numbers of the recurrent state of one environment; 0 without a recurrent layer.
     """
 
     def __init__(
         self,
         description: NetworkDescription,
-        parameters: dict[str, np.ndarray],
+        parameters: FlatParameters,
         encode: ObservationEncoder,
         distribution: ActionDistribution,
         num_threads: int = 1,
     ):
-        self.encode = encode
-        self.distribution = distribution
-        self.q_critic = description.q_critic
-        self.log_std = parameters["actor_log_std"] if description.own_stds else None
+        super().__init__(parameters, encode, distribution, description.q_critic, description.state_size)
+        self.description = description
+        views = parameters.views
+        self.log_std = views["actor_log_std"] if description.own_stds else None
         threads = RowThreads(num_threads) if description.images else None
         self.image_encoders = [
-            ImageEncoder(parameters, f"image_encoders.{index}", layers, image, threads)
+            ImageEncoder(views, f"image_encoders.{index}", layers, image, threads)
             for index, (layers, image) in enumerate(zip(description.image_layers, description.images, strict=True))
             if threads is not None
         ]
         self._num_inputs = description.num_inputs
         torso = description.activation, description.recurrent
-        self.actor_torso = self.critic_torso = Torso(parameters, "actor", *torso, threads=threads)
+        self.actor_torso = self.critic_torso = Torso(views, "actor", *torso, threads=threads)
         self.shared_torso = description.shared_torso
         if not self.shared_torso:
-            self.critic_torso = Torso(parameters, "critic", *torso, self.actor_torso.state_size, threads)
-        self.actor_head = Linear(parameters, "actor_head")
-        self.critic_head = Linear(parameters, "critic_head")
-        self.state_size = description.state_size
+            self.critic_torso = Torso(views, "critic", *torso, self.actor_torso.state_size, threads)
+        self.actor_head = Linear(views, "actor_head")
+        self.critic_head = Linear(views, "critic_head")
 
     def act(
         self,
@@ -84,7 +82,7 @@ class NumpyActorCritic:
         generator: np.random.Generator | None = None,
         state: np.ndarray | None = None,
     ) -> np.ndarray:
-        """As ``ActorCritic.act``."""
+        """As ``Network.act``."""
         features, _ = self._features(observations)
         state = self.initial_state(len(features)) if state is None else state
         if self.state_size and not self.shared_torso:  # the critic's memory has to keep up
@@ -92,12 +90,8 @@ class NumpyActorCritic:
         outputs = self._outputs(self.actor_torso.step(features, state))
         return self.distribution.mode(outputs) if generator is None else self.distribution.sample(outputs, generator)
 
-    def initial_state(self, num_envs: int) -> np.ndarray:
-        """As ``ActorCritic.initial_state``."""
-        return np.zeros((num_envs, self.state_size), np.float32)
-
     def values(self, observations: np.ndarray, unroll: Unroll | None = None) -> np.ndarray:
-        """As ``ActorCritic.values``."""
+        """As ``Network.values``."""
         features, _ = self._features(observations)
         unroll = unroll or Unroll.of_one_step(self.initial_state(len(features)))
         critic_features = self.critic_torso.forward(features, unroll).outputs
@@ -108,16 +102,7 @@ class NumpyActorCritic:
         return expected_q(self._outputs(actor_features), critic_outputs)
 
     def forward(self, observations: np.ndarray, unroll: Unroll) -> tuple[np.ndarray, np.ndarray, Tape]:
-        """Compute the heads for a batch, and what ``backward`` needs of it.
-
-        Args:
-            observations: ``[B, *observation_space.shape]``.
-            unroll: how the rows follow one another, for a network that remembers.
-
-        Returns:
-            outputs of the actor ``[B, distribution.num_outputs]``, of the critic ``[B]`` (``[B, A]`` of Q(s, .)), and
-            the tape.
-        """
+        """As ``Network.forward``."""
         features, images = self._features(observations)
         actor = self.actor_torso.forward(features, unroll)
         critic = actor if self.shared_torso else self.critic_torso.forward(features, unroll)
@@ -131,14 +116,7 @@ class NumpyActorCritic:
     def backward(
         self, tape: Tape, grad_outputs: np.ndarray, grad_critic_outputs: np.ndarray, gradient: dict[str, np.ndarray]
     ) -> None:
-        """Compute the gradient of a loss with respect to the parameters.
-
-        Args:
-            tape: of ``forward``.
-            grad_outputs: its gradient with respect to the actor's outputs, ``[B, distribution.num_outputs]``.
-            grad_critic_outputs: that with respect to the critic's, ``[B]`` or ``[B, A]``.
-            gradient: name to array in the parameter's shape; overwritten.
-        """
+        """As ``Network.backward``."""
         if self.log_std is not None:
             grad_outputs, grad_log_stds = np.split(grad_outputs, 2, axis=1)
             np.sum(grad_log_stds, axis=0, out=gradient["actor_log_std"])
@@ -175,7 +153,7 @@ class NumpyActorCritic:
         return features, tapes
 
     def _outputs(self, hidden: np.ndarray) -> np.ndarray:
-        """What the actor puts out, ``[B, distribution.num_outputs]``."""
+        """Outputs of the actor, ``[B, distribution.num_outputs]``."""
         outputs = self.actor_head(hidden)
         if self.log_std is None:
             return outputs

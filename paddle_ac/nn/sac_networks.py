@@ -18,8 +18,10 @@ from paddle_ac.memory import PARAMETER, require_memory
 from paddle_ac.nn.action_scale import ActionScale
 from paddle_ac.nn.encoding import ObservationEncoder
 from paddle_ac.nn.initialization import uniform_by_inputs
-from paddle_ac.nn.networks import ACTIVATIONS, zeros
 from paddle_ac.nn.numpy_sac import LOG_STD_RANGE
+from paddle_ac.nn.paddle_layers import ACTIVATIONS, zeros
+from paddle_ac.nn.paddle_parameters import values_of
+from paddle_ac.nn.parameters import FlatParameters
 
 NUM_CRITICS = 2
 
@@ -92,7 +94,14 @@ class SquashedGaussianActor(nn.Layer):
 
     def parameter_arrays(self) -> dict[str, np.ndarray]:
         """The parameters by name, copied."""
-        return {name: parameter.numpy().copy() for name, parameter in self.named_parameters()}
+        return values_of(self)
+
+    def load_parameters(self, values: dict[str, np.ndarray]) -> None:
+        """Set the parameters by name; ``ValueError`` if they are those of another network."""
+        parameters = FlatParameters(values_of(self))
+        parameters.load(values)
+        for name, parameter in self.named_parameters():
+            parameter.set_value(parameters.views[name])
 
 
 class TwinCritic(nn.Layer):

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+
+from paddle_ac.process_settings import BlasThreadLimit
 
 SMALLEST_PART = 4  # rows; handing fewer to another thread costs more than it saves
 
@@ -11,7 +14,8 @@ SMALLEST_PART = 4  # rows; handing fewer to another thread costs more than it sa
 class RowThreads:
     """Calls a function for parts of a range of rows, in as many threads as it has.
 
-    The BLAS library must compute with one thread then, or its own threads wait for one another.
+    While it has several, matrix products of the whole process compute with one thread each: threads of the BLAS library
+    and of this class would wait for one another.
 
     Args:
         num_threads: the calling thread is one of them.
@@ -19,13 +23,14 @@ class RowThreads:
 
     def __init__(self, num_threads: int = 1):
         self.num_threads = num_threads
+        self._blas = BlasThreadLimit(1) if num_threads > 1 else None
         self._executor = ThreadPoolExecutor(num_threads - 1, "rows") if num_threads > 1 else None
 
     def parts(self, num_rows: int) -> list[slice]:
         """One slice for each thread that gets rows."""
         num_parts = max(min(self.num_threads, num_rows // SMALLEST_PART), 1)
         bounds = [num_rows * part // num_parts for part in range(num_parts + 1)]
-        return [slice(first, last) for first, last in zip(bounds[:-1], bounds[1:], strict=True)]
+        return [slice(first, last) for first, last in itertools.pairwise(bounds)]
 
     def run(self, function: Callable[[slice], None], num_rows: int) -> None:
         """Call ``function`` with every slice of ``parts``; an exception of one call is raised."""

@@ -16,7 +16,6 @@ from paddle_ac.config import RunConfig
 from paddle_ac.envs.make import FINAL_EVALUATION, make_evaluation_envs
 from paddle_ac.errors import CheckpointError, ConfigError, NonFiniteError, quoted
 from paddle_ac.nn.actions import clip_for
-from paddle_ac.nn.parameters import FlatParameters
 from paddle_ac.process_settings import BlasThreadLimit
 from paddle_ac.training.checkpoint import load_best_model, load_run_state
 from paddle_ac.training.run_folder import RunFolder
@@ -47,7 +46,7 @@ def load_policy(folder: RunFolder, config: RunConfig, checkpoint: str, envs: Vec
     policy = ALGORITHMS[config.algo].make_policy(config, envs.observation_space, envs.action_space)
     try:
         check_policy_format(policy, state)
-        FlatParameters(policy).load(state["parameters"])
+        policy.load_parameters(state["parameters"])
         policy.encode.load_state_dict(state.get("encoder", {}))
     except ValueError as error:
         raise CheckpointError(f"{path}: {error}") from None

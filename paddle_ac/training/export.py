@@ -23,7 +23,7 @@ from paddle_ac.envs.make import make_evaluation_envs
 from paddle_ac.errors import ConfigError, ExportError, quoted
 from paddle_ac.files import write_atomically
 from paddle_ac.nn.actions import action_distribution, clip_for
-from paddle_ac.nn.exported import ExportedPolicy, exported_policy
+from paddle_ac.nn.exported import ExportedPolicy, exported_policy, layer_to_save
 from paddle_ac.nn.sac_networks import SquashedGaussianActor
 from paddle_ac.nn.unroll import Unroll
 from paddle_ac.process_settings import warnings_ignored
@@ -175,13 +175,13 @@ def _outputs_of_policy(model: TrainedModel, observations: np.ndarray, states: np
     """What the exported policy should put out, from the policy itself."""
     policy, new_states = model.policy, states.copy()
     actions = clip_for(model.action_space)(policy.act(observations, None, new_states))
-    with paddle.no_grad():
-        if isinstance(policy, SquashedGaussianActor):
+    if isinstance(policy, SquashedGaussianActor):
+        with paddle.no_grad():
             parameters = [tensor.numpy() for tensor in policy(observations)]
-        else:
-            parameters = [policy(observations, Unroll.of_one_step(states))[0].numpy()]
-            if space_kind(model.action_space) == "Box":
-                parameters = np.split(parameters[0], 2, axis=1)
+    else:
+        parameters = [policy.forward(observations, Unroll.of_one_step(states))[0]]
+        if space_kind(model.action_space) == "Box":
+            parameters = np.split(parameters[0], 2, axis=1)
     state_size = model.exported.state_size
     return [actions, *parameters] + [new_states[:, :state_size]] * (state_size > 0)
 
@@ -255,7 +255,7 @@ def _tidy(graph: Any, output_names: list[str]) -> None:
 def _write_pdparams(model: TrainedModel, path: Path) -> RunModel:
     """``.pdparams``, ``.yaml``, and ``.npz`` where observations are normalised: what makes the same network again."""
     policy = model.policy
-    paddle.save(policy.state_dict(), f"{path}.pdparams")
+    paddle.save(layer_to_save(policy).state_dict(), f"{path}.pdparams")
     write_yaml(model.config, f"{path}.yaml")
     moments = policy.encode.state_dict()
     if moments:
@@ -263,7 +263,7 @@ def _write_pdparams(model: TrainedModel, path: Path) -> RunModel:
 
     config = read_config(f"{path}.yaml")
     again = ALGORITHMS[config.algo].make_policy(config, model.observation_space, model.action_space)
-    again.set_state_dict(paddle.load(f"{path}.pdparams"))
+    again.load_parameters({name: value.numpy() for name, value in paddle.load(f"{path}.pdparams").items()})
     if moments:
         again.encode.load_state_dict(dict(np.load(f"{path}.npz")))
     exported = exported_policy(again, model.observation_space, model.action_space)

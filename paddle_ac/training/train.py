@@ -169,7 +169,8 @@ class _Run:
         self.logger.write_configuration(self.config, self.algorithm.env_steps)
         algorithm, space = self.algorithm, self.algorithm.observation_space
         blank, state = np.zeros((1, *space.shape), space.dtype), algorithm.initial_state(1)
-        graph = draw_networks(algorithm.networks, space.shape, lambda: algorithm.inspect(blank, state))
+        layers, compute = algorithm.layers()
+        graph = draw_networks(layers, space.shape, lambda: compute(blank, state))
         write_atomically(self.folder.graph, graph.encode())
 
     def state_dict(self) -> dict[str, Any]:

@@ -1,0 +1,149 @@
+"""Networks of the user's own: a ``paddle.nn.Layer`` class, checked when it is made.
+
+The class is called with the observation space, the action space and its own arguments. Its ``forward`` takes
+observations and state and returns the outputs of the policy, values and the new state; see docs/networks.md.
+"""
+
+from __future__ import annotations
+
+import importlib
+import threading
+from typing import Any
+
+import numpy as np
+import paddle
+from paddle import nn
+
+from paddle_ac.errors import ConfigError, quoted, shortened
+from paddle_ac.nn.actions import ActionDistribution
+from paddle_ac.nn.encoding import ObservationEncoder
+
+CHECK_BATCH_SIZE = 3
+
+_making = threading.Lock()  # Paddle's generator of initial weights is one for the whole process
+
+
+class CustomActorCritic(nn.Layer):
+    """A layer of the user's own, with the signature of ``paddle_layers.ActorCritic``.
+
+    Args:
+        network: the layer.
+        encode: normalises the observations of a Box, if it normalises at all.
+        observation_space: of the environment.
+    """
+
+    def __init__(self, network: nn.Layer, encode: ObservationEncoder, observation_space: Any):
+        super().__init__()
+        self.network = network
+        self.encode = encode
+        self.observation_space = observation_space
+        self.state_size = int(getattr(network, "state_size", 0))
+
+    def forward(
+        self, observations: np.ndarray, state: paddle.Tensor
+    ) -> tuple[paddle.Tensor, paddle.Tensor, paddle.Tensor]:
+        """As ``ActorCritic.forward``; the layer gets tensors ``[B, *observation_space.shape]``."""
+        if self.encode.moments is not None:
+            observations = self.encode(observations).reshape(observations.shape)
+        outputs, values, new_state = self.network(paddle.to_tensor(np.ascontiguousarray(observations)), state)
+        return outputs, values, state if new_state is None else new_state
+
+
+def import_network(place: str) -> type[nn.Layer]:
+    """The class at a place ``module:Class``.
+
+    Raises:
+        ConfigError: there is none, or it is no ``paddle.nn.Layer``.
+    """
+    module_name, _, name = place.partition(":")
+    try:
+        found = importlib.import_module(module_name)
+        for part in name.split("."):
+            found = getattr(found, part)
+    except Exception as error:  # whatever a module of the user's own may raise
+        reason = f"{type(error).__name__}: {error}"
+        raise ConfigError(f"network {quoted(place)} cannot be imported: {shortened(reason)}") from None
+    if not (isinstance(found, type) and issubclass(found, nn.Layer)):
+        raise ConfigError(f"network {quoted(place)} must be a class that derives from paddle.nn.Layer")
+    return found
+
+
+def make_custom_network(
+    network_class: type[nn.Layer],
+    arguments: dict[str, Any],
+    observation_space: Any,
+    action_space: Any,
+    distribution: ActionDistribution,
+    encode: ObservationEncoder,
+    seed: int,
+) -> CustomActorCritic:
+    """Make the user's network and check it.
+
+    Args:
+        network_class: the class.
+        arguments: further arguments of the class.
+        observation_space: of the environment.
+        action_space: of the environment.
+        distribution: of the actions.
+        encode: of the observations.
+        seed: of the initial weights; Paddle's own generator is as before afterwards.
+
+    Raises:
+        ConfigError: the class raises, its results have other shapes or dtypes, or a parameter has no influence on them.
+    """
+    name = network_class.__name__
+    with _making:
+        states = paddle.get_rng_state()
+        try:
+            paddle.seed(seed)
+            network = network_class(observation_space, action_space, **arguments)
+            layer = CustomActorCritic(network, encode, observation_space)
+            _check(layer, observation_space, distribution)
+        except _NetworkError as error:
+            raise ConfigError(f"network {name}: {error}") from None
+        except Exception as error:  # whatever a class of the user's own may raise
+            reason = f"{type(error).__name__}: {error}".splitlines()[0]
+            raise ConfigError(f"network {name} failed: {shortened(reason)}") from error
+        finally:
+            paddle.set_rng_state(states)
+    return layer
+
+
+class _NetworkError(Exception):
+    """What is wrong with a network."""
+
+
+def _check(layer: CustomActorCritic, observation_space: Any, distribution: ActionDistribution) -> None:
+    if layer.state_size < 0:
+        raise _NetworkError(f"state_size must be 0 or more, not {layer.state_size}")
+    for name, part in layer.network.named_sublayers():
+        if isinstance(part, nn.layer.norm._BatchNormBase):
+            raise _NetworkError(f"{name} is a BatchNorm, whose statistics are no parameters; use LayerNorm instead")
+    batch_size = CHECK_BATCH_SIZE
+    zeros = np.zeros((batch_size, *observation_space.shape), observation_space.dtype)
+    start = np.broadcast_to(np.asarray(getattr(observation_space, "start", 0), zeros.dtype), zeros.shape)
+    state = paddle.zeros([batch_size, layer.state_size])
+    results = layer.network(paddle.to_tensor(zeros + start), state)
+    if not isinstance(results, tuple) or len(results) != 3:
+        raise _NetworkError("forward must return (policy outputs, values, new state); None is no state")
+    outputs, values, new_state = results
+    expected = {
+        "policy outputs": (outputs, [batch_size, distribution.num_outputs]),
+        "values": (values, [batch_size]),
+    }
+    if layer.state_size or new_state is not None:
+        expected["the new state"] = (new_state, [batch_size, layer.state_size])
+    for name, (tensor, shape) in expected.items():
+        if not isinstance(tensor, paddle.Tensor):
+            raise _NetworkError(f"{name} must be a tensor of shape {['B', *shape[1:]]}, not {quoted(tensor)}")
+        if list(tensor.shape) != shape or tensor.dtype != paddle.float32:
+            found = f"{str(tensor.dtype).removeprefix('paddle.')} {tensor.shape}"
+            raise _NetworkError(f"{name} must be float32 {shape} for {batch_size} observations, and are {found}")
+    paddle.autograd.backward([outputs, values], [paddle.ones_like(outputs), paddle.ones_like(values)])
+    for name, parameter in layer.network.named_parameters():
+        if parameter.grad is None and not parameter.stop_gradient:
+            raise _NetworkError(
+                f"the parameter {name} has no influence on policy outputs or values: use it, remove it, or set its "
+                "stop_gradient"
+            )
+        parameter.clear_gradient(set_to_zero=False)

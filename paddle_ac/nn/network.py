@@ -1,0 +1,111 @@
+"""The two verbs of a network, and what both backends share."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+import numpy as np
+
+from paddle_ac.nn.actions import ActionDistribution, expected_q
+from paddle_ac.nn.encoding import ObservationEncoder
+from paddle_ac.nn.parameters import FlatParameters
+from paddle_ac.nn.unroll import Unroll
+
+
+class Network(ABC):
+    """A policy and a critic: ``forward`` computes heads, ``backward`` the gradient of a loss of them.
+
+    Args:
+        parameters: the parameters that it computes with; an optimiser changes them in place.
+        encode: from observations to features; its moments belong to the model.
+        distribution: of the actions, given by the actor's outputs.
+        q_critic: the critic estimates Q(s, .) of Discrete actions, rather than V(s).
+        state_size: S, numbers of the recurrent state of one environment; 0 without a recurrent layer.
+    """
+
+    def __init__(
+        self,
+        parameters: FlatParameters,
+        encode: ObservationEncoder,
+        distribution: ActionDistribution,
+        q_critic: bool,
+        state_size: int,
+    ):
+        self.parameters = parameters
+        self.encode = encode
+        self.distribution = distribution
+        self.q_critic = q_critic
+        self.state_size = state_size
+
+    @abstractmethod
+    def act(
+        self,
+        observations: np.ndarray,
+        generator: np.random.Generator | None = None,
+        state: np.ndarray | None = None,
+    ) -> np.ndarray:
+        """Choose actions.
+
+        Args:
+            observations: ``[B, *observation_space.shape]``.
+            generator: samples the actions from the policy; without one the most probable actions are taken.
+            state: ``[B, S]`` float32, recurrent state of each environment, updated in place; that of the first step of
+                an episode by default.
+
+        Returns:
+            actions ``[B, *action_space.shape]``; those of a Box may lie outside its bounds.
+        """
+
+    @abstractmethod
+    def values(self, observations: np.ndarray, unroll: Unroll | None = None) -> np.ndarray:
+        """Estimates V(s) of the critic, ``[B]`` float32, for what ``forward`` takes."""
+
+    @abstractmethod
+    def forward(self, observations: np.ndarray, unroll: Unroll) -> tuple[np.ndarray, np.ndarray, Any]:
+        """Compute the heads for a batch, and the tape that ``backward`` needs.
+
+        Args:
+            observations: ``[B, *observation_space.shape]``.
+            unroll: how the rows follow one another, for a recurrent network.
+
+        Returns:
+            outputs of the actor ``[B, distribution.num_outputs]``, of the critic ``[B]`` (``[B, A]`` of Q(s, .)), both
+            float32, and the tape.
+        """
+
+    @abstractmethod
+    def backward(
+        self, tape: Any, grad_outputs: np.ndarray, grad_critic_outputs: np.ndarray, gradient: dict[str, np.ndarray]
+    ) -> None:
+        """Compute the gradient of a loss with respect to the parameters.
+
+        Args:
+            tape: of ``forward``.
+            grad_outputs: its gradient with respect to the actor's outputs, ``[B, distribution.num_outputs]``.
+            grad_critic_outputs: that with respect to the critic's, ``[B]`` or ``[B, A]``.
+            gradient: name to array in the parameter's shape; overwritten.
+        """
+
+    def refresh(self) -> None:  # noqa: B027 (most networks compute on the memory of the parameters)
+        """Read the parameters again; to be called when they have changed."""
+
+    def initial_state(self, num_envs: int) -> np.ndarray:
+        """Recurrent state at the beginning of an episode: zeros ``[N, S]`` float32."""
+        return np.zeros((num_envs, self.state_size), np.float32)
+
+    def inspect(self, observations: np.ndarray, state: np.ndarray) -> dict[str, np.ndarray]:
+        """Diagnostics of the policy and the critic for a batch; see ``Algorithm.inspect``."""
+        outputs, critic_outputs, _ = self.forward(observations, Unroll.of_one_step(state))
+        described = {f"policy/{name}": numbers for name, numbers in self.distribution.describe(outputs).items()}
+        values = expected_q(outputs, critic_outputs) if self.q_critic else critic_outputs
+        return {**described, "critic/values": values}
+
+    def parameter_arrays(self) -> dict[str, np.ndarray]:
+        """The parameters by name, copied."""
+        return {name: view.copy() for name, view in self.parameters.views.items()}
+
+    def load_parameters(self, values: dict[str, np.ndarray]) -> None:
+        """Set the parameters by name; ``ValueError`` if they are those of another network."""
+        self.parameters.load(values)
+        self.refresh()
