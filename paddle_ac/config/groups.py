@@ -50,10 +50,8 @@ class RunConfig(BaseModel):
     def _no_bool_is_a_number(cls, values: dict[str, Any]) -> dict[str, Any]:
         for name, value in values.items():
             parts = value if isinstance(value, (list, tuple)) else [value]
-            if any(isinstance(part, bool) for part in parts) and cls.model_fields[name].annotation not in (
-                bool,
-                bool | None,
-            ):
+            takes_bool = cls.model_fields[name].annotation in (bool, bool | None)
+            if any(isinstance(part, bool) for part in parts) and not takes_bool:
                 raise ValueError(f"{name}: takes no {quoted(value)} (which is what YAML reads yes, no, on and off as)")
         return values
 
