@@ -11,6 +11,7 @@ This module stands alone: it needs NumPy and cloudpickle only, so it can be copi
   the reset at the end of an episode, in the step in which it ends. Action masks and goals travel there.
 * Observations are converted to the dtype of their space without changing a number; ``ObservationConverter`` lists what
   is rejected. The error names the environment and the operation.
+* Observations of a Dict space are a dictionary of arrays, those of a Tuple space a tuple of arrays; both may be nested.
 * Workers are spawned, never forked: a fork copies the locks and threads of the parent in whatever state they are in.
   A worker imports neither the parent's script nor anything that the environments do not import themselves.
 """
@@ -50,7 +51,7 @@ import types
 import uuid
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -65,7 +66,10 @@ __all__ = [
     "EnvironmentAttributeError",
     "EnvironmentCall",
     "EnvironmentFailedError",
+    "NotInSpaceError",
     "ObservationConverter",
+    "ObservationError",
+    "PartsConverter",
     "SameEnvironmentError",
     "SharedArray",
     "SubprocVecEnv",
@@ -139,6 +143,14 @@ class EnvironmentAttributeError(EnvironmentFailedError, AttributeError):
     """An environment has no attribute of that name, or cannot be asked for one; nothing is broken."""
 
 
+class ObservationError(EnvironmentFailedError, ValueError):
+    """An environment returned an observation that does not belong to its space. Its text is one line."""
+
+
+class NotInSpaceError(TypeError, ValueError):
+    """An observation does not belong to its space: another structure, shape, kind of numbers or range."""
+
+
 class SameEnvironmentError(EnvironmentFailedError, ValueError):
     """Two of the functions that make environments returned the same one."""
 
@@ -182,16 +194,17 @@ class VecEnv(ABC):
 
     Differences to baselines and Stable-Baselines3:
 
-    * The environments of ``DummyVecEnv`` and ``SubprocVecEnv`` have identical spaces, each a Box, Discrete,
-      MultiDiscrete or MultiBinary; observations are one array, never a dictionary.
+    * The environments of ``DummyVecEnv`` and ``SubprocVecEnv`` have identical spaces. An action space is a Box,
+      Discrete, MultiDiscrete or MultiBinary; an observation space may also be a Dict or a Tuple of these, nested too.
+      Observations have the structure of their space: one array, a dictionary of arrays or a tuple of arrays.
     * Actions have exactly the shape ``[N, *action_space.shape]`` and a dtype of the space's kind. For ``N = 1`` the
       first axis may be left out.
     * An environment that raises ends the call with ``EnvironmentFailedError``; a worker that dies or does not answer,
       with ``WorkerDiedError`` or ``WorkerTimeoutError``. A call at the wrong time raises ``VecEnvError``, in place of
       baselines' ``AlreadySteppingError`` and ``NotSteppingError``. An ``env.close()`` that raises is logged.
     * Workers are spawned or come from a fork server; they are never forked.
-    * ``infos[i]`` holds ``"terminal_observation"`` (an array), ``"TimeLimit.truncated"`` and ``"reset_info"`` in the
-      last step of an episode only.
+    * ``infos[i]`` holds ``"terminal_observation"`` (with the structure of the space), ``"TimeLimit.truncated"`` and
+      ``"reset_info"`` in the last step of an episode only.
     * There is no viewer: ``render("human")`` needs environments that show themselves (``render_mode="human"``).
 
     Attributes:
@@ -221,13 +234,14 @@ class VecEnv(ABC):
         self.close()
 
     @abstractmethod
-    def reset(self) -> np.ndarray:
+    def reset(self) -> Any:
         """Begin an episode in every environment; a step that is pending is cancelled.
 
         Workers finish a step that is cancelled, and its results are discarded.
 
         Returns:
-            observations, ``[N, *observation_space.shape]`` in the space's dtype.
+            observations, ``[N, *observation_space.shape]`` in the space's dtype; for a Dict space a dictionary and for
+            a Tuple space a tuple of such arrays, nested as the space is.
         """
 
     @abstractmethod
@@ -245,12 +259,12 @@ class VecEnv(ABC):
         """
 
     @abstractmethod
-    def step_wait(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[dict]]:
+    def step_wait(self) -> tuple[Any, np.ndarray, np.ndarray, list[dict]]:
         """Wait for the step that ``step_async`` started.
 
         Returns:
-            observations ``[N, *observation_space.shape]`` (of the next episode where one ended), rewards ``[N]``
-            float32, dones ``[N]`` bool (terminated or truncated), and ``N`` info dictionaries.
+            observations as ``reset`` returns them (of the next episode where one ended), rewards ``[N]`` float32,
+            dones ``[N]`` bool (terminated or truncated), and ``N`` info dictionaries.
 
         Raises:
             EnvironmentFailedError: an environment raised.
@@ -258,7 +272,7 @@ class VecEnv(ABC):
             WorkerTimeoutError: a worker process gave no answer in time.
         """
 
-    def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[dict]]:
+    def step(self, actions: np.ndarray) -> tuple[Any, np.ndarray, np.ndarray, list[dict]]:
         """``step_async`` and ``step_wait`` in one."""
         self.step_async(actions)
         return self.step_wait()
@@ -390,7 +404,7 @@ class VecEnv(ABC):
         chosen = self._indices(indices)
         return self._call("is_wrapped", [(wrapper_class,)] * len(chosen), chosen)
 
-    def reset_one(self, index: int) -> np.ndarray:
+    def reset_one(self, index: int) -> Any:
         """Begin a new episode in one environment; returns its first observation."""
         (index,) = self._indices(index)
         observation, self.reset_infos[index] = self._call("reset_one", [()], [index])[0]
@@ -400,7 +414,7 @@ class VecEnv(ABC):
         """Where every environment stands: by its index, what its own method ``get_state`` gives."""
         return {str(index): state for index, state in enumerate(self.env_method("get_state"))}
 
-    def set_state(self, state: dict[str, Any], new_episodes: bool = False) -> np.ndarray | None:
+    def set_state(self, state: dict[str, Any], new_episodes: bool = False) -> Any:
         """Bring every environment back to where it stood, by its own method ``set_state``.
 
         An environment that needs long for it returns ``None`` now and then, and is called again: ``step_timeout``
@@ -411,8 +425,8 @@ class VecEnv(ABC):
             new_episodes: let the next reset begin the episode after the running one, by ``skip`` of every environment.
 
         Returns:
-            the observations ``[N, *observation_space.shape]`` there; ``None`` if they cannot be brought back, or need
-            not, and must be reset.
+            the observations there, as ``reset`` returns them; ``None`` if the environments cannot be brought back, or
+            need not, and must be reset.
 
         Raises:
             ValueError: the state of another number or kind of environments.
@@ -431,11 +445,11 @@ class VecEnv(ABC):
             while observation is None:
                 (observation,) = self._call("set_state", [(state[str(index)],)], [index])
             observations.append(observation)
-        return np.stack(observations)
+        return stack_observations(observations)
 
-    def reset_task(self) -> np.ndarray:
-        """Call ``reset_task()`` of every environment; returns its observations, ``[N, *observation_space.shape]``."""
-        return np.stack(self._call("reset_task", [()] * self.num_envs, range(self.num_envs)))
+    def reset_task(self) -> Any:
+        """Call ``reset_task()`` of every environment; returns the observations, as ``reset`` does."""
+        return stack_observations(self._call("reset_task", [()] * self.num_envs, range(self.num_envs)))
 
     def get_images(self) -> list[np.ndarray]:
         """The current image of each environment, ``[H, W, 3]`` uint8.
@@ -579,16 +593,16 @@ class VecEnvWrapper(VecEnv):
     def env_is_wrapped(self, wrapper_class: type, indices: int | Iterable[int] | None = None) -> list[bool]:
         return self.venv.env_is_wrapped(wrapper_class, indices)
 
-    def reset_one(self, index: int) -> np.ndarray:
+    def reset_one(self, index: int) -> Any:
         return self.venv.reset_one(index)
 
     def get_state(self) -> dict[str, Any]:
         return self.venv.get_state()
 
-    def set_state(self, state: dict[str, Any], new_episodes: bool = False) -> np.ndarray | None:
+    def set_state(self, state: dict[str, Any], new_episodes: bool = False) -> Any:
         return self.venv.set_state(state, new_episodes)
 
-    def reset_task(self) -> np.ndarray:
+    def reset_task(self) -> Any:
         return self.venv.reset_task()
 
     def get_images(self) -> list[np.ndarray]:
@@ -624,20 +638,21 @@ class DummyVecEnv(VecEnv):
     Raises:
         EnvironmentFailedError: an environment could not be made.
         SameEnvironmentError: two functions returned the same environment.
-        TypeError: its spaces are not supported (Dict, Tuple, ...).
+        TypeError: its spaces are not supported (an action space of Dict, a Graph, ...).
     """
 
     def __init__(self, env_fns: Sequence[Callable[[], Any]]):
         self.envs = _make_envs(_check_env_fns(env_fns), 0)
         super().__init__(len(self.envs), self.envs[0].observation_space, self.envs[0].action_space)
-        self._observations = np.zeros((self.num_envs, *self.observation_space.shape), self.observation_space.dtype)
+        shape, dtype = _observation_layout(self.observation_space, self.num_envs)
+        self._observations = _observation_rows(self.observation_space, np.zeros(shape, dtype))
         self._rewards = np.zeros(self.num_envs, np.float32)
         self._dones = np.zeros(self.num_envs, np.bool_)
         self._group = _EnvGroup(self.envs, 0, self.observation_space, self._observations, self._rewards, self._dones)
         self.reset_infos = self._group.reset_infos
         self._actions: np.ndarray | None = None
 
-    def reset(self) -> np.ndarray:
+    def reset(self) -> Any:
         self._check_open()
         self._actions = None
         self._group.reset()
@@ -648,7 +663,7 @@ class DummyVecEnv(VecEnv):
         self._check_not_waiting(self._actions is not None)
         self._actions = self._check_actions(actions)
 
-    def step_wait(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[dict]]:
+    def step_wait(self) -> tuple[Any, np.ndarray, np.ndarray, list[dict]]:
         self._check_open()
         if self._actions is None:
             raise VecEnvError("step_wait() without a step_async() before it")
@@ -669,8 +684,9 @@ class SubprocVecEnv(VecEnv):
     """``N`` environments in worker processes.
 
     Actions go and observations, rewards and dones come back through shared memory, which has no name in the file
-    system, so that nothing of it is left behind however the processes end. Beside it a step needs one byte each way
-    through a worker's channel, and infos that are not empty.
+    system, so that nothing of it is left behind however the processes end. Each part of a Dict or Tuple space has an
+    array of its own there. Beside it a step needs one byte each way through a worker's channel, and infos that are not
+    empty.
 
     Infos, attributes and results of methods are pickled. An object of a class that the script or notebook defines
     comes back as an instance of that same class. An info value that cannot be pickled arrives as ``UnsentValue``; an
@@ -700,7 +716,7 @@ class SubprocVecEnv(VecEnv):
     Raises:
         ValueError: no environments, ``in_series`` that does not divide ``N``, another start method, or a timeout that
             is not above 0.
-        TypeError: spaces that are not supported (Dict, Tuple, ...).
+        TypeError: spaces that are not supported (an action space of Dict, a Graph, ...).
         EnvironmentFailedError: an environment could not be made.
         SameEnvironmentError: two functions returned the same environment in one worker.
         WorkerTimeoutError: the environments could not be made within ``start_timeout``.
@@ -744,7 +760,7 @@ class SubprocVecEnv(VecEnv):
             self._stop(0)
             raise
 
-    def reset(self) -> np.ndarray:
+    def reset(self) -> Any:
         self._check_open()
         if self._waiting:
             self.step_wait()  # cancelled: its results are discarded
@@ -760,7 +776,7 @@ class SubprocVecEnv(VecEnv):
                 self._send(worker, STEP, self.step_timeout)
         self._waiting = True
 
-    def step_wait(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[dict]]:
+    def step_wait(self) -> tuple[Any, np.ndarray, np.ndarray, list[dict]]:
         self._check_open()
         if not self._waiting:
             raise VecEnvError("step_wait() without a step_async() before it")
@@ -810,13 +826,14 @@ class SubprocVecEnv(VecEnv):
         super().__init__(self._chosen[-1].stop, *spaces)
         layout = [
             ((self.num_envs, *self.action_space.shape), self.action_space.dtype),
-            ((self.num_envs, *self.observation_space.shape), self.observation_space.dtype),
+            _observation_layout(self.observation_space, self.num_envs),
             ((self.num_envs,), np.dtype(np.float32)),
             ((self.num_envs,), np.dtype(np.bool_)),
         ]
         for memory, (shape, dtype) in zip(shared, layout, strict=True):
             memory.allocate(shape, dtype)
-        self._actions, self._observations, self._rewards, self._dones = (memory.array for memory in shared)
+        self._actions, observations, self._rewards, self._dones = (memory.array for memory in shared)
+        self._observations = _observation_rows(self.observation_space, observations)
         for worker in self._workers:
             self._send(worker, tuple(layout), _seconds_left(deadline), "start_timeout")
         self._started = True
@@ -1511,8 +1528,9 @@ def _serve_envs(
         channel.send((True, spaces))
         for shared, (shape, dtype) in zip(shared_arrays, channel.recv(), strict=True):
             shared.allocate(shape, dtype)
-        actions, *results = (shared.array[chosen] for shared in shared_arrays)
-        group = _EnvGroup(envs, chosen.start, spaces[0], *results)
+        all_actions, observations, rewards, dones = (shared.array for shared in shared_arrays)
+        actions, rows = all_actions[chosen], _observation_rows(spaces[0], observations)[chosen]
+        group = _EnvGroup(envs, chosen.start, spaces[0], rows, rewards[chosen], dones[chosen])
         while True:
             try:
                 request = channel.recv()
@@ -1695,6 +1713,8 @@ class EnvironmentCall:
         is_lookup = isinstance(error, AttributeError) and self.operation in ("get_attr", "env_method")
         failure = EnvironmentAttributeError if is_lookup else EnvironmentFailedError
         action = self.action.tolist() if isinstance(self.action, (np.ndarray, np.generic)) else self.action
+        if isinstance(error, NotInSpaceError):
+            raise ObservationError(self.env_index, self.operation, action, "", str(error)) from error
         text = _traceback_of(error)
         reason = in_one_line(error)
         if isinstance(error, ValueError) and "expected 5, got 4" in str(error):
@@ -1758,13 +1778,13 @@ class _EnvGroup:
         envs: list,
         first_index: int,
         observation_space: Any,
-        observations: np.ndarray,
+        observations: Any,
         rewards: np.ndarray,
         dones: np.ndarray,
     ):
         self.envs = envs
         self.first_index = first_index
-        self.convert = ObservationConverter(observation_space)
+        self.convert = make_converter(observation_space)
         self.observations = observations
         self.rewards = rewards
         self.dones = dones
@@ -1799,7 +1819,7 @@ class _EnvGroup:
                 done = bool(terminated or truncated)
                 if done:
                     info = dict(info)
-                    info["terminal_observation"] = np.array(self.convert(observation))
+                    info["terminal_observation"] = self.convert.copy(observation)
                     info["TimeLimit.truncated"] = not terminated
                     position = len(infos)
                     call.operation = "reset"
@@ -1837,15 +1857,15 @@ class _EnvGroup:
 
     # The operations of ``call``, on one environment at a time.
 
-    def _reset_one(self, position: int) -> tuple[np.ndarray, dict]:
-        return np.array(self.convert(self._reset_env(position))), self.reset_infos[position]
+    def _reset_one(self, position: int) -> tuple[Any, dict]:
+        return self.convert.copy(self._reset_env(position)), self.reset_infos[position]
 
-    def _set_state(self, position: int, state: Any) -> np.ndarray | None:
+    def _set_state(self, position: int, state: Any) -> Any:
         observation = self._get_attr(position, "set_state")(state)
-        return None if observation is None else np.array(self.convert(observation))
+        return None if observation is None else self.convert.copy(observation)
 
-    def _reset_task(self, position: int) -> np.ndarray:
-        return np.array(self.convert(self._get_attr(position, "reset_task")()))
+    def _reset_task(self, position: int) -> Any:
+        return self.convert.copy(self._get_attr(position, "reset_task")())
 
     def _seed(self, position: int, seed: int) -> bool:
         self.seeds[position] = seed
@@ -1915,28 +1935,38 @@ class ObservationConverter:
             ``[*shape]`` in the space's dtype; the observation itself where nothing is to be converted.
 
         Raises:
-            TypeError: numbers of another kind, such as floats for a space of integers.
-            ValueError: another shape, or a number outside the space.
+            NotInSpaceError: another shape, numbers of another kind, such as floats for a space of integers, or a number
+                outside the space.
         """
         if type(observation) is np.ndarray and observation.dtype is self.accepted_dtype:
             if observation.shape == self.shape:
                 return observation
         elif self._is_discrete and isinstance(observation, (int, np.integer)) and self.low <= observation <= self.high:
             return self.dtype.type(observation)
-        array = np.asarray(observation)
-        if array.shape != self.shape:  # assignment would broadcast it silently
-            raise ValueError(f"the observation has shape {array.shape}, the observation space {self.shape}")
-        return self._convert(array)
+        try:
+            array = np.asarray(observation)
+            if array.shape != self.shape:  # assignment would broadcast it silently
+                raise ValueError(f"the observation has shape {array.shape}, the observation space {self.shape}")
+            return self._convert(array)
+        except (TypeError, ValueError) as error:
+            raise NotInSpaceError(str(error)) from None
+
+    def copy(self, observation: Any) -> np.ndarray:
+        """Convert one observation, as ``__call__``, into an array that nobody else holds."""
+        return np.array(self(observation))
 
     def batch(self, observations: np.ndarray) -> np.ndarray:
         """Convert observations ``[N, *shape]``, as ``__call__``."""
         is_array = type(observations) is np.ndarray
         if is_array and observations.dtype is self.accepted_dtype and observations.shape[1:] == self.shape:
             return observations
-        array = np.asarray(observations)
-        if array.shape[1:] != self.shape:
-            raise ValueError(f"the observations have shape {array.shape[1:]}, the observation space {self.shape}")
-        return self._convert(array)
+        try:
+            array = np.asarray(observations)
+            if array.shape[1:] != self.shape:
+                raise ValueError(f"the observations have shape {array.shape[1:]}, the observation space {self.shape}")
+            return self._convert(array)
+        except (TypeError, ValueError) as error:
+            raise NotInSpaceError(str(error)) from None
 
     def _convert(self, array: np.ndarray) -> np.ndarray:
         converted = cast_exactly(array, self.dtype, "observation", "observation space")
@@ -1947,6 +1977,156 @@ class ObservationConverter:
                 low, high = (np.broadcast_to(bound, outside.shape)[outside][0] for bound in (self.low, self.high))
                 raise ValueError(f"the observation has the value {value} where its space has {low} to {high}")
         return converted
+
+
+class PartsConverter:
+    """Converts observations of a Dict or Tuple space, nested too, part by part as ``ObservationConverter``.
+
+    Args:
+        space: a Dict or a Tuple of spaces that ``check_space`` accepts.
+        name: what errors call an observation; its parts are ``name["key"]`` and ``name[0]``.
+    """
+
+    # No array is an observation of such a space.
+    shape = None
+    accepted_dtype = None
+
+    def __init__(self, space: Any, name: str = "observation"):
+        self._name = name
+        self._is_dict = container_kind(space) == "Dict"
+        self._children = {
+            key: PartsConverter(part, _part_name(name, key)) if container_kind(part) else ObservationConverter(part)
+            for key, part in _children(space)
+        }
+        self._leaves: list[tuple[str, ObservationConverter]] = []
+        for key, child in self._children.items():
+            self._leaves += child._leaves if isinstance(child, PartsConverter) else [(_part_name(name, key), child)]
+
+    def __call__(self, observation: Any) -> list[np.ndarray]:
+        """Convert one observation.
+
+        Args:
+            observation: a dictionary with the keys of a Dict, a tuple or list with the length of a Tuple.
+
+        Returns:
+            its parts, in the order of ``space_parts``.
+
+        Raises:
+            NotInSpaceError: something else than a dictionary or a tuple, other keys, another length, or a part that is
+                not in its space.
+        """
+        return [
+            self._convert(name, convert, part)
+            for (name, convert), part in zip(self._leaves, self.split(observation), strict=True)
+        ]
+
+    def batch(self, observations: Any) -> list[np.ndarray]:
+        """Convert observations, a dictionary or tuple of arrays ``[N, ...]``; returns the parts, as ``__call__``."""
+        parts = [
+            self._convert(name, convert.batch, part)
+            for (name, convert), part in zip(self._leaves, self.split(observations), strict=True)
+        ]
+        if len({part.shape[:1] for part in parts}) > 1:
+            shapes = ", ".join(f"{name} {part.shape}" for (name, _), part in zip(self._leaves, parts, strict=True))
+            raise NotInSpaceError(f"each part must be of the same number of observations, got {shapes}")
+        return parts
+
+    def copy(self, observation: Any) -> Any:
+        """Convert one observation into a dictionary or tuple of arrays that nobody else holds."""
+        return self.join(map(np.array, self(observation)))
+
+    def split(self, observation: Any) -> list[Any]:
+        """The parts of an observation as they are; raises for another structure, as ``__call__``."""
+        keys = self._children.keys()
+        allowed: Any = Mapping if self._is_dict else (tuple, list)
+        if not isinstance(observation, allowed):
+            kind = "dictionary, as its space is a Dict" if self._is_dict else "tuple, as its space is a Tuple"
+            raise NotInSpaceError(f"{self._name} must be a {kind}, got {type(observation).__name__}")
+        if self._is_dict and observation.keys() != keys:
+            found, expected = (", ".join(map(repr, some_keys)) for some_keys in (observation, keys))
+            raise NotInSpaceError(f"{self._name} has the keys {found or 'none'}, its space has {expected}")
+        if len(observation) != len(keys):
+            raise NotInSpaceError(f"{self._name} has {len(observation)} parts, its space has {len(keys)}")
+        parts = []
+        for key, child in self._children.items():
+            parts += child.split(observation[key]) if isinstance(child, PartsConverter) else [observation[key]]
+        return parts
+
+    def join(self, parts: Iterable[np.ndarray]) -> Any:
+        """Make the dictionary or tuple of the space out of parts in the order of ``space_parts``."""
+        parts = iter(parts)
+        joined = {
+            key: child.join(parts) if isinstance(child, PartsConverter) else next(parts)
+            for key, child in self._children.items()
+        }
+        return joined if self._is_dict else tuple(joined.values())
+
+    @staticmethod
+    def _convert(name: str, convert: Callable[[Any], np.ndarray], part: Any) -> np.ndarray:
+        try:
+            return convert(part)
+        except NotInSpaceError as error:
+            raise NotInSpaceError(f"{name}: {error}") from None
+
+
+def make_converter(space: Any) -> Any:
+    """The ``ObservationConverter`` or ``PartsConverter`` of a space."""
+    return PartsConverter(space) if container_kind(space) else ObservationConverter(space)
+
+
+class ObservationRows:
+    """Observations of ``N`` environments with a Dict or Tuple space: an array ``[N, ...]`` for each part.
+
+    It has what ``_EnvGroup`` and the vectorised environments use of the array of another space.
+
+    Args:
+        convert: of the space.
+        arrays: in the order of ``space_parts``.
+    """
+
+    def __init__(self, convert: PartsConverter, arrays: list[np.ndarray]):
+        self._convert = convert
+        self._arrays = arrays
+
+    def __getitem__(self, chosen: slice) -> ObservationRows:
+        return ObservationRows(self._convert, [array[chosen] for array in self._arrays])
+
+    def __setitem__(self, row: int, parts: list[np.ndarray]) -> None:
+        for array, part in zip(self._arrays, parts, strict=True):
+            array[row] = part
+
+    def copy(self) -> Any:
+        """A dictionary or tuple of copies."""
+        return self._convert.join(array.copy() for array in self._arrays)
+
+
+def _observation_layout(space: Any, num_envs: int) -> tuple[tuple[int, ...], Any]:
+    """Shape and dtype of memory for observations of ``num_envs`` environments, which ``_observation_rows`` takes.
+
+    Of a Dict or Tuple space it is a single record, with an array ``[N, ...]`` for each part.
+    """
+    if not container_kind(space):
+        return (num_envs, *space.shape), space.dtype
+    parts = space_parts(space).items()
+    fields = [(path, np.dtype(part.dtype), (num_envs, *part.shape)) for path, part in parts]
+    return (), np.dtype(fields, align=True)
+
+
+def _observation_rows(space: Any, memory: np.ndarray) -> Any:
+    """The memory as an array ``[N, ...]``, or as the ``ObservationRows`` of a Dict or Tuple space."""
+    if not container_kind(space):
+        return memory
+    return ObservationRows(PartsConverter(space), [memory[path] for path in space_parts(space)])
+
+
+def stack_observations(observations: Sequence[Any]) -> Any:
+    """Observations of ``N`` environments, each an array or a structure of arrays, as one with a first axis of ``N``."""
+    first = observations[0]
+    if isinstance(first, dict):
+        return {key: stack_observations([observation[key] for observation in observations]) for key in first}
+    if isinstance(first, tuple):
+        return tuple(map(stack_observations, zip(*observations, strict=True)))
+    return np.stack(observations)
 
 
 def _integer_bounds(space: Any, dtype: np.dtype) -> tuple[Any, Any]:
@@ -2059,17 +2239,67 @@ def space_kind(space: Any) -> str | None:
     return next((kind.__name__ for kind in type(space).__mro__ if kind.__name__ in SUPPORTED_SPACES), None)
 
 
+def container_kind(space: Any) -> str | None:
+    """``"Dict"`` or ``"Tuple"`` of such a space (Gymnasium's or classic gym's, or a subclass), else ``None``."""
+    return next((kind.__name__ for kind in type(space).__mro__ if kind.__name__ in ("Dict", "Tuple")), None)
+
+
+def space_parts(space: Any) -> dict[str, Any]:
+    """The spaces that a Dict or Tuple space consists of, in order, by their path, such as ``"robot/joints"``.
+
+    A path is made of the keys of a Dict and the positions in a Tuple. Any other space has no parts.
+    """
+    return dict(_leaves(space)) if container_kind(space) else {}
+
+
+def _leaves(space: Any) -> Iterator[tuple[str, Any]]:
+    for key, part in _children(space):
+        if container_kind(part):
+            for path, leaf in _leaves(part):
+                yield f"{key}/{path}", leaf
+        else:
+            yield str(key), part
+
+
+def _children(space: Any) -> list[tuple[Any, Any]]:
+    """The keys and spaces of a Dict, or the positions and spaces of a Tuple."""
+    return list(space.spaces.items() if container_kind(space) == "Dict" else enumerate(space.spaces))
+
+
+def _part_name(name: str, key: Any) -> str:
+    return f'{name}["{key}"]' if isinstance(key, str) else f"{name}[{key!r}]"
+
+
 def check_space(space: Any, role: str) -> None:
-    """Raise ``TypeError`` unless a space (Gymnasium's or classic gym's) is one that arrays can hold."""
+    """Raise ``TypeError`` unless a space (Gymnasium's or classic gym's) is supported in its role.
+
+    Args:
+        space: a Box, Discrete, MultiDiscrete or MultiBinary space; as an observation space also a Dict or a Tuple of
+            these, nested too.
+        role: ``"observation"`` or ``"action"``.
+    """
     if space is None:
         raise TypeError(f"it has no {role}_space: set self.{role}_space in its __init__")
+    _check_space(space, role, may_have_parts=role == "observation")
+    if role == "observation" and container_kind(space):
+        paths = [path for path, _ in _leaves(space)]
+        if "" in paths or len(set(paths)) < len(paths):
+            raise TypeError(f"{role} space {space}: its keys must name each part by another path, got {paths}")
+
+
+def _check_space(space: Any, name: str, may_have_parts: bool) -> None:
+    if may_have_parts and container_kind(space):
+        for key, part in _children(space):
+            _check_space(part, _part_name(name, key), may_have_parts)
+        if not _children(space):
+            raise TypeError(f"{name} space {space} is empty: it must have at least one part")
+        return
     if space_kind(space) is None:
-        raise TypeError(
-            f"{role} space {space} is not supported: it must be {', '.join(SUPPORTED_SPACES[:-1])} or "
-            f"{SUPPORTED_SPACES[-1]} (gymnasium.wrappers.FlattenObservation makes a Box of a Dict or a Tuple)"
-        )
+        or_parts = ", or a Dict or a Tuple of these" if may_have_parts else ""
+        kinds = f"{', '.join(SUPPORTED_SPACES[:-1])} or {SUPPORTED_SPACES[-1]}"
+        raise TypeError(f"{name} space {space} is not supported: it must be {kinds}{or_parts}")
     if 0 in space.shape:
-        raise TypeError(f"{role} space {space} is empty: every length of its shape {space.shape} must be at least 1")
+        raise TypeError(f"{name} space {space} is empty: every length of its shape {space.shape} must be at least 1")
 
 
 def tile_images(images: Sequence[np.ndarray]) -> np.ndarray:

@@ -27,6 +27,8 @@ RUNS = {
         ("a2c", "CartPole-v1", {"recurrent": "lstm", "gae_lambda": 0.9}),
         ("a2c", "CartPole-v1", {"shared_torso": True, "critic_loss": "smooth_l1"}),
         ("a2c", "Pendulum-v1", {}),
+        ("ppo", "CartPole-v1", {}),
+        ("ppo", "Pendulum-v1", {"clip_range_vf": 0.2, "minibatch_size": 300}),
         ("paac", "CartPole-v1", {}),
         ("paac", "Pendulum-v1", {}),
         ("td_ac", "CartPole-v1", {}),

@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal, NoReturn, get_args, get_origin
 
-from multiprocessing_env import VecEnvError
+from multiprocessing_env import ObservationError, VecEnvError
 from paddle_ac.config import CONFIGS, LARGEST, LARGEST_SEED, RunConfig, nearest, read_yaml, who_take
 from paddle_ac.errors import CheckpointError, ConfigError, ExportError, NonFiniteError, quoted, shortened
 from paddle_ac.process import escape_output, nothing_left_running
@@ -221,7 +221,7 @@ def _named_errors() -> Iterator[None]:
         yield
     except BrokenPipeError:
         sys.exit(141)
-    except (ConfigError, CheckpointError) as error:
+    except (ConfigError, CheckpointError, ObservationError) as error:
         _exit(2, _printable(str(error)))
     except (VecEnvError, NonFiniteError, ExportError) as error:
         _exit(1, error)

@@ -12,7 +12,7 @@ import time
 
 import gymnasium
 import numpy as np
-from gymnasium.spaces import Box, Dict, Discrete, MultiDiscrete
+from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete, Text, Tuple
 
 FAULTS_OF_A_RUN = (
     "raise in __init__",
@@ -79,6 +79,7 @@ class RandomWalk(gymnasium.Env):
             "multi": MultiDiscrete([3, 4]),
             "continuous": Box(-1, 1, (2,)),
             "from one": Discrete(4, start=1),
+            "dict": Dict({"move": Discrete(2)}),
         }
         self.action_space = spaces_by_name[spaces]
 
@@ -437,10 +438,64 @@ class OldGym:
         pass
 
 
-class Asking(gymnasium.Env):
-    """Has a Dict observation, which no array can hold."""
+class Structured(RandomWalk):
+    """Observes a Dict with a nested Dict and Tuple, and leaves of every kind, from the environment's own generator."""
 
-    observation_space = Dict({"position": Box(0, 1, (2,)), "goal": Discrete(3)})
+    def __init__(self, spaces="box"):
+        super().__init__(spaces=spaces)
+        self.observation_space = Dict(
+            {
+                "camera": Box(0, 255, (4, 4, 1), np.uint8),
+                "robot": Dict({"joints": Box(-1, 1, (3,)), "mode": Discrete(3, start=1)}),
+                "switches": Tuple([MultiBinary(2), MultiDiscrete([2, 3])]),
+            }
+        )
+
+    def _observe(self):
+        draw = self.np_random
+        robot = {"joints": draw.uniform(-1, 1, 3), "mode": int(draw.integers(1, 4))}
+        switches = draw.integers(0, 2, 2), draw.integers(0, [2, 3])
+        return {"camera": draw.integers(0, 256, (4, 4, 1), np.uint8), "robot": robot, "switches": switches}
+
+    def reset_task(self):
+        return self._observe()
+
+
+class Restructuring(Structured):
+    """Its observations do not belong to their space from a given observation on; its episodes do not end."""
+
+    FAULTS = {  # noqa: RUF012
+        "missing": lambda seen: {key: part for key, part in seen.items() if key != "camera"},
+        "extra": lambda seen: {**seen, "radar": np.zeros(2)},
+        "other": lambda seen: {"kamera" if key == "camera" else key: part for key, part in seen.items()},
+        "nested": lambda seen: {**seen, "robot": {"joints": np.zeros(3)}},
+        "length": lambda seen: {**seen, "switches": seen["switches"][:1]},
+        "array": lambda seen: np.zeros(3, np.float32),
+        "no tuple": lambda seen: {**seen, "switches": {"0": 1, "1": 2}},
+        "dtype": lambda seen: {**seen, "camera": np.zeros((4, 4, 1))},
+        "shape": lambda seen: {**seen, "robot": {**seen["robot"], "joints": np.zeros(4)}},
+        "range": lambda seen: {**seen, "robot": {**seen["robot"], "mode": 4}},
+        "nan": lambda seen: {**seen, "robot": {**seen["robot"], "joints": np.full(3, np.nan)}},
+    }
+
+    def __init__(self, fault="missing", at=10):
+        super().__init__()
+        self.fault, self.at, self.num_seen = fault, at, 0
+
+    def step(self, action):
+        observation, reward, *_ = super().step(action)
+        return observation, reward, False, False, {}
+
+    def _observe(self):
+        self.num_seen += 1
+        seen = super()._observe()
+        return seen if self.num_seen < self.at else self.FAULTS[self.fault](seen)
+
+
+class Asking(gymnasium.Env):
+    """Has a text in its observation, which no array can hold."""
+
+    observation_space = Dict({"position": Box(0, 1, (2,)), "question": Text(10)})
     action_space = Discrete(2)
 
 
@@ -491,6 +546,10 @@ gymnasium.register("test/SlowEndless-v0", SlowEndless)
 gymnasium.register("test/Filmed-v0", Filmed)
 gymnasium.register("test/FilmedContinuous-v0", Filmed, kwargs={"spaces": "continuous"})
 gymnasium.register("test/Asking-v0", Asking)
+gymnasium.register("test/ActingDict-v0", RandomWalk, kwargs={"spaces": "dict"})
+gymnasium.register("test/Structured-v0", Structured)
+gymnasium.register("test/StructuredContinuous-v0", Structured, kwargs={"spaces": "continuous"})
+gymnasium.register("test/Restructuring-v0", Restructuring)
 gymnasium.register("test/Continuous-v0", RandomWalk, kwargs={"spaces": "continuous"})
 gymnasium.register("test/FromOne-v0", RandomWalk, kwargs={"spaces": "from one"})
 for fault in FAULTS_OF_A_RUN:

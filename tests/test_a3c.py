@@ -239,7 +239,7 @@ def test_workers_import_no_paddle():
 
 
 def test_spaces_that_it_cannot_take_are_named(tmp_path):
-    for env, message in (("test/Asking-v0", "Dict"), ("test/FromOne-v0", "a3c takes Box.* begin at 0")):
+    for env, message in (("test/Asking-v0", "Text"), ("test/FromOne-v0", "a3c takes Box.* begin at 0")):
         with pytest.raises(ConfigError, match=message):
             train(quick_config(env=env), str(tmp_path / "run"))
     assert not (tmp_path / "run").exists()

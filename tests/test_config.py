@@ -207,7 +207,7 @@ def test_texts_are_converted_as_a_command_line_gives_them():
 def test_q_ac_with_a_recurrent_layer_is_rejected_and_who_takes_one_named(recurrent):
     message = message_of(make_config, {"algo": "q_ac", "recurrent": recurrent})
     assert message.startswith("recurrent: q_ac takes no recurrent layer since version 0.2")
-    assert message.endswith(f"a2c, paac, a3c and td_ac take {recurrent}")
+    assert message.endswith(f"a2c, ppo, paac, a3c and td_ac take {recurrent}")
 
 
 @pytest.mark.parametrize("text,steps", [("1e6", 1_000_000), ("2.5E+3", 2500), ("1.5e1", 15)])

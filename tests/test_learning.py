@@ -12,6 +12,7 @@ from gymnasium.spaces import Box, Discrete, MultiBinary, MultiDiscrete
 from multiprocessing_env import DummyVecEnv
 from paddle_ac.algorithms.a2c import A2C
 from paddle_ac.algorithms.a3c import A3C
+from paddle_ac.algorithms.registry import ALGORITHMS
 from paddle_ac.config import make_config, read_yaml
 from paddle_ac.training.evaluate import evaluate
 from tests.environments import Aiming, Fuse, Identity, OneStepChain, Recall, Repeating
@@ -33,7 +34,8 @@ def trained(env_fn, total_steps: int, **changes) -> A2C:
     }
     envs = DummyVecEnv([env_fn] * 8)
     envs.seed(0)
-    agent = A2C(make_config(values), envs)
+    config = make_config(values)
+    agent = ALGORITHMS[config.algo](config, envs)
     while agent.env_steps < total_steps:
         agent.update()
     agent.close()
@@ -172,8 +174,13 @@ def test_more_entropy_is_kept_where_it_is_paid_for():
 
 
 @pytest.mark.parametrize("recurrent", ["lstm", "gru", "none"])
-def test_what_is_seen_no_more_is_remembered_by_recurrent_networks_alone(recurrent):
-    agent = trained(Recall, 12000, recurrent=recurrent, recurrent_size=16, hidden_sizes=(16,), gamma=0.9)
+@pytest.mark.parametrize(
+    "algo",
+    [{"algo": "a2c"}, {"algo": "ppo", "minibatch_size": 32, "num_epochs": 4, "learning_rate": 2e-3}],
+    ids=["a2c", "ppo"],
+)
+def test_what_is_seen_no_more_is_remembered_by_recurrent_networks_alone(algo, recurrent):
+    agent = trained(Recall, 12000, recurrent=recurrent, recurrent_size=16, hidden_sizes=(16,), gamma=0.9, **algo)
     with DummyVecEnv([Recall] * 10) as envs:
         envs.seed(7)
         mean_return = evaluate(agent.policy, envs, 200, max_steps=10).mean()

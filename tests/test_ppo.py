@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import paddle
 import pytest
@@ -10,12 +12,13 @@ from gymnasium.spaces import Box, Discrete, MultiBinary, MultiDiscrete
 
 import paddle_ac
 from multiprocessing_env import DummyVecEnv
-from paddle_ac.algorithms.ppo import PPO
+from paddle_ac.algorithms.ppo import PPO, minibatches, standardized
 from paddle_ac.config import make_config
 from paddle_ac.errors import ConfigError, NonFiniteError
 from paddle_ac.losses.ppo import PPOLoss, PPOTargets, clipped_surrogate, clipped_value_loss
 from paddle_ac.losses.values import CRITIC_LOSSES, squared_error
 from paddle_ac.nn.actions import action_distribution
+from paddle_ac.nn.unroll import Unroll
 from tests.environments import RandomWalk
 from tests.paddle_distributions import make_distribution
 
@@ -30,7 +33,30 @@ SPACES = {
 def make_agent(**changes) -> PPO:
     values = {"num_envs": 3, "num_steps": 8, "minibatch_size": 6, "num_epochs": 2, "hidden_sizes": (16,), **changes}
     config = make_config({"algo": "ppo", "env": "test/Walk-v0", **values})
-    return PPO(config, DummyVecEnv([RandomWalk] * config.num_envs))
+    envs = DummyVecEnv([RandomWalk] * config.num_envs)
+    envs.seed(0)
+    return PPO(config, envs)
+
+
+def batch_of(rollout) -> tuple[np.ndarray, Unroll]:
+    """The observations of a rollout, as the transitions of a feed-forward network."""
+    observations = rollout.transitions(rollout.observations)
+    return observations, Unroll.of_one_step(np.zeros((len(observations), 0), np.float32))
+
+
+def recurrent_batch(**changes):
+    """An agent, and observations, targets of another policy, and sequences of a rollout within running episodes."""
+    fixed = {"num_envs": 4, "minibatch_size": 8, "normalize_advantages": False, "max_grad_norm": 1e9}
+    agent = make_agent(recurrent_size=6, **fixed, **changes)
+    agent.policy.encode.update(agent.collector.collect(agent._act).observations.reshape(-1, 3))
+    rollout = agent.collector.collect(agent._act)
+    observations = rollout.transitions(rollout.observations)
+    targets = agent._targets(rollout, observations, rollout.unroll)
+    noise = np.random.default_rng(0).normal(scale=0.2, size=len(observations)).astype(np.float32)
+    targets = replace(targets, old_log_probs=targets.old_log_probs + noise)
+    assert rollout.unroll.state.any(), "the rollout continues episodes"
+    assert rollout.unroll.episode_starts.any(axis=0).sum() > 1, "and others start in it"
+    return agent, observations, targets, rollout.unroll
 
 
 def slopes(function, point, step=1e-6):
@@ -110,8 +136,9 @@ def test_first_gradient_is_that_of_a2c():
     agent = make_agent(num_epochs=1, minibatch_size=24, normalize_advantages=False, entropy_coef=0.1)
     rollout = agent.collector.collect(agent._act)
     expected = agent.gradient_of(rollout)
-    observations = rollout.transitions(rollout.observations)
-    gradient, terms, _, norm = agent._gradient_of_rows(observations, agent._targets(rollout, observations))
+    observations, unroll = batch_of(rollout)
+    targets = agent._targets(rollout, observations, unroll)
+    gradient, terms, _, norm = agent._gradient_of_rows(observations, targets, unroll)
     np.testing.assert_allclose(gradient, expected.gradient, rtol=1e-3, atol=1e-6)
     assert norm == pytest.approx(expected.norm, rel=1e-4)
     np.testing.assert_allclose(terms[1:], [expected.critic, expected.entropy, 0, 0], rtol=1e-4, atol=1e-6)
@@ -122,9 +149,9 @@ def test_every_epoch_visits_every_transition_once(monkeypatch):
     visited = []
     original = PPO._gradient_of_rows
 
-    def spy(self, observations, targets):
+    def spy(self, observations, targets, unroll):
         visited.append(targets.returns)
-        return original(self, observations, targets)
+        return original(self, observations, targets, unroll)
 
     monkeypatch.setattr(PPO, "_gradient_of_rows", spy)
     agent.update()
@@ -146,14 +173,71 @@ def test_update_ends_where_the_policy_has_gone_too_far():
 def test_advantages_are_normalized_within_a_minibatch():
     agent = make_agent(normalize_advantages=True)
     rollout = agent.collector.collect(agent._act)
-    observations = rollout.transitions(rollout.observations)
-    targets = agent._targets(rollout, observations)
-    plain = agent._gradient_of_rows(observations, targets)[1]
-    scaled = PPOTargets(
-        targets.actions, targets.returns, 5 * targets.advantages - 3, targets.old_log_probs, targets.old_values
-    )
-    np.testing.assert_allclose(agent._gradient_of_rows(observations, scaled)[1], plain, rtol=1e-3, atol=1e-5)
+    observations, unroll = batch_of(rollout)
+    targets = agent._targets(rollout, observations, unroll)
+    plain = agent._gradient_of_rows(observations, targets, unroll)[1]
+    scaled = replace(targets, advantages=5 * targets.advantages - 3)
+    np.testing.assert_allclose(agent._gradient_of_rows(observations, scaled, unroll)[1], plain, rtol=1e-3, atol=1e-5)
     assert abs(plain[0]) < 1e-5, "the mean advantage is 0 and every ratio 1"
+
+
+def test_standardized_values_have_mean_0_and_deviation_1():
+    values = np.random.default_rng(0).normal(3, 2, 50).astype(np.float32)
+    np.testing.assert_allclose(standardized(values), (values - values.mean()) / values.std(), rtol=1e-4, atol=1e-6)
+    assert not standardized(np.full(5, np.float32(0.1))).any()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"recurrent": "lstm"}, {"recurrent": "gru", "shared_torso": True}, {"recurrent": "lstm", "clip_range_vf": 0.1}],
+    ids=lambda changes: "-".join(map(str, changes.values())),
+)
+def test_gradient_of_sequences_is_that_of_the_loss_unrolled_in_paddle(changes):
+    agent, observations, targets, unroll = recurrent_batch(entropy_coef=0.1, **changes)
+    gradient, terms, total, _ = agent._gradient_of_rows(observations, targets, unroll)
+
+    outputs, values = agent.policy(observations, unroll)
+    policy = make_distribution(agent.action_space, outputs)
+    ratios = (policy.log_prob(paddle.to_tensor(targets.actions)) - paddle.to_tensor(targets.old_log_probs)).exp()
+    advantages, returns, old = map(paddle.to_tensor, (targets.advantages, targets.returns, targets.old_values))
+    actor = -paddle.minimum(ratios * advantages, ratios.clip(0.8, 1.2) * advantages).mean()
+    critic = (values - returns).square()
+    if agent.config.clip_range_vf is not None:
+        critic = paddle.maximum(critic, (old + (values - old).clip(-0.1, 0.1) - returns).square())
+    expected = actor + agent.config.value_coef * critic.mean() - 0.1 * policy.entropy().mean()
+    expected.backward()
+    assert total == pytest.approx(expected.item(), rel=1e-5)
+    assert 0.1 < terms[4] < 0.9, "some ratios are clipped"
+    found = agent.parameters.layout.views(gradient)
+    for name, parameter in agent.policy.named_parameters():
+        np.testing.assert_allclose(found[name], parameter.grad.numpy(), rtol=1e-3, atol=1e-5, err_msg=name)
+
+
+@pytest.mark.parametrize("recurrent", ["lstm", "gru"])
+def test_gradients_of_minibatches_of_environments_average_to_that_of_the_rollout(recurrent):
+    agent, observations, targets, unroll = recurrent_batch(recurrent=recurrent)
+    whole = agent._gradient_of_rows(observations, targets, unroll)[0].copy()
+    parts, visited = [], []
+    for rows, sequences in minibatches(unroll, 16, np.random.default_rng(0)):
+        parts.append(agent._gradient_of_rows(observations[rows], targets[rows], sequences)[0].copy())
+        visited.extend(rows.tolist())
+    assert sorted(visited) == list(range(32))
+    assert visited[:2] != [0, 1], "environments are shuffled"
+    assert len(parts) == 2
+    np.testing.assert_allclose(np.mean(parts, axis=0), whole, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("recurrent", ["lstm", "gru"])
+def test_policy_that_played_has_a_ratio_of_1_in_every_sequence(recurrent):
+    agent, *_ = recurrent_batch(recurrent=recurrent)
+    agent.parameters.views["actor_head.weight"][:] *= 100  # initial weights hardly tell observations apart
+    agent.collector.collect(agent._act)
+    rollout = agent.collector.collect(agent._act)
+    observations = rollout.transitions(rollout.observations)
+    targets = agent._targets(rollout, observations, rollout.unroll)
+    for rows, sequences in minibatches(rollout.unroll, 8, np.random.default_rng(0)):
+        terms = agent._gradient_of_rows(observations[rows], targets[rows], sequences)[1]
+        assert terms[3] == pytest.approx(0, abs=1e-5) and terms[4] == 0
 
 
 def test_probabilities_of_a_policy_that_is_certain_stay_finite():
@@ -178,7 +262,9 @@ def test_a_loss_that_is_not_finite_changes_nothing():
     "changes,message",
     [
         ({"minibatch_size": 0}, "minibatch_size"),
-        ({"recurrent": "lstm"}, "ppo takes no recurrent layer"),
+        ({"recurrent": "lstm", "minibatch_size": 300}, "minibatch_size=300 .* num_steps=128 .* nearest size is 256"),
+        ({"recurrent": "gru", "num_envs": 6, "minibatch_size": 512}, "num_envs=6 in each; the nearest size is 384"),
+        ({"recurrent": "lstm", "minibatch_size": 64}, "whole environments .* nearest size is 128"),
         ({"clip_range": 0}, "clip_range"),
         ({"num_epochs": 0}, "num_epochs"),
     ],
@@ -187,6 +273,31 @@ def test_hyper_parameters_out_of_range_are_rejected_in_one_line(changes, message
     with pytest.raises(ConfigError, match=message) as caught:
         make_config({"algo": "ppo", **changes})
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"minibatch_size": 10**6}, {"num_envs": 1}, {"num_envs": 6, "minibatch_size": 384}]
+)
+def test_recurrent_minibatches_of_whole_environments_are_accepted(changes):
+    assert make_config({"algo": "ppo", "recurrent": "lstm", **changes}).recurrent == "lstm"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("recurrent,seed", [("lstm", 11), ("lstm", 12), ("gru", 11)])
+def test_cartpole_without_velocities_is_learned_by_recurrent_networks(recurrent, seed):
+    """Feed-forward policies reach 45 there."""
+    changes = {
+        "recurrent": recurrent,
+        "seed": seed,
+        "hidden_sizes": (64,),
+        "shared_torso": True,
+        "total_steps": 100_000,
+    }
+    returns = []
+    with paddle_ac.make("ppo", "paddle_ac.envs.cartpole:CartPolePositions-v1", **changes) as agent:
+        while not agent.is_done:
+            returns += agent.update()["charts/episode_return"]
+    assert np.mean(returns[-30:]) > 440
 
 
 def test_cartpole_is_learned_within_60_000_steps():

@@ -153,6 +153,7 @@ class A3C(Agent):
             WorkerTimeoutError: a worker made no step within ``config.step_timeout``, and ``config.restart_workers`` is
                 off.
             WorkerFailedError: an environment raised in a worker.
+            ObservationError: an environment returned an observation that does not belong to its space.
             NonFiniteError: a worker met a NaN or an infinity; it was not written.
         """
         if not self.pool.is_started:

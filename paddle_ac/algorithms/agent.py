@@ -10,10 +10,11 @@ from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
-from multiprocessing_env import ObservationConverter
+from multiprocessing_env import space_parts
 from paddle_ac.algorithms.algorithm import Algorithm, Policy
 from paddle_ac.nn.actions import clip_for
 from paddle_ac.nn.encoding import is_image
+from paddle_ac.packing import ObservationPacking, numbers_of
 from paddle_ac.process_settings import BlasThreadLimit
 
 AnyAgent = TypeVar("AnyAgent", bound="Agent")
@@ -44,7 +45,8 @@ class Predictor:
         """Choose actions.
 
         Args:
-            observations: ``[*observation_space.shape]`` or ``[B, *observation_space.shape]``.
+            observations: ``[*observation_space.shape]`` or ``[B, *observation_space.shape]``; for a Dict or Tuple
+                space a dictionary or tuple of such arrays, nested as the space is.
             state: as ``initial_state`` gave it when the episode began; what a recurrent policy remembers is kept in it
                 from step to step. Without one every observation is taken for the first of an episode.
             generator: draws the actions from the policy; without one the most probable ones are taken.
@@ -54,23 +56,17 @@ class Predictor:
             space, which contains each of them; those of a Box are clipped to its bounds.
 
         Raises:
-            ValueError: observations of another shape, outside the observation space or not finite, or a state that is
-                not float32 or not of theirs.
+            ValueError: observations of another shape or structure, outside the observation space or not finite, or a
+                state that is not float32 or not of theirs.
             TypeError: observations of another kind of numbers, such as floats for a space of integers.
         """
-        batch, shape = np.asarray(observations), tuple(self.observation_space.shape)
-        is_one = batch.shape == shape
-        if not is_one and batch.shape[1:] != shape:
-            raise ValueError(
-                f"observations must be of shape {shape}, or {('B', *shape)} for B of them, not {batch.shape}"
-            )
+        batch, is_one = ObservationPacking(self.observation_space).pack_any(observations)
         rows = (() if is_one else (len(batch),)) + (self.policy.state_size,)
         if state is not None and (np.shape(state) != rows or getattr(state, "dtype", None) != np.float32):
             raise ValueError(f"state must be a float32 array of shape {rows}, as initial_state gives it, not {state!r}")
-        if is_one:
-            batch, state = batch[np.newaxis], None if state is None else state[np.newaxis]
-        batch = ObservationConverter(self.observation_space).batch(batch)
-        if not np.isfinite(batch).all():
+        if is_one and state is not None:
+            state = state[np.newaxis]
+        if not all(np.isfinite(numbers).all() for _, numbers in numbers_of(batch)):
             raise ValueError("observations must be finite, and hold a NaN or an infinity")
         actions = clip_for(self.action_space)(self.policy.act(batch, generator, state))
         actions = actions.astype(self.action_space.dtype, copy=False)
@@ -87,7 +83,11 @@ class Predictor:
 def warn_about_images(algorithm: Algorithm) -> None:
     """Warn, in one line, that images go through dense layers, and how large the network is for that."""
     space = algorithm.observation_space
-    if not (is_image(space) and algorithm.policy.encode.has_features):
+    encode = algorithm.policy.encode
+    shapes = [part.shape for path, part in space_parts(space).items() if is_image(part) and path in encode.parts]
+    if encode.has_features and is_image(space):
+        shapes = [space.shape]
+    if not shapes:
         return
     layers, _ = algorithm.layers()
     parameters = {id(parameter): parameter for layer in layers.values() for parameter in layer.parameters()}
@@ -95,7 +95,7 @@ def warn_about_images(algorithm: Algorithm) -> None:
     logging.getLogger(__name__).warning(
         "observations are images of shape %s: the networks have dense layers only, %s parameters in all, and seldom "
         "learn from images",
-        space.shape,
+        ", ".join(map(str, shapes)),
         f"{count:,}",
     )
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from multiprocessing_env import space_parts
 from paddle_ac.config import OnPolicyConfig, QActorCriticConfig, RolloutConfig
 from paddle_ac.errors import ConfigError
 from paddle_ac.nn.actions import GaussianActions, action_distribution
@@ -112,7 +113,9 @@ def _make_custom(
     except TypeError as error:
         raise _unsuitable_spaces(config, action_space, error) from None
     use_device(config.device)
-    encode = ObservationEncoder(observation_space, config.normalize_observations)
+    # The parts of a Dict or Tuple are passed as they are.
+    normalize = config.normalize_observations and not space_parts(observation_space)
+    encode = ObservationEncoder(observation_space, normalize)
     layer = make_custom_network(
         network_class or import_network(config.network),
         config.network_kwargs,

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
+
 import numpy as np
 
 from multiprocessing_env import VecEnv
 from paddle_ac.algorithms.a2c import A2C
 from paddle_ac.config.ppo import PPOConfig
 from paddle_ac.errors import NonFiniteError
-from paddle_ac.learning.gradient import BLOCK_SIZE, differentiate
+from paddle_ac.learning.gradient import differentiate, row_blocks
 from paddle_ac.learning.returns import explained_variance
 from paddle_ac.learning.rollout import Rollout
 from paddle_ac.losses.ppo import PPOLoss, PPOTargets
@@ -21,7 +24,8 @@ class PPO(A2C):
 
     An update plays T steps in N environments, estimates advantages by GAE, and takes ``num_epochs`` passes over the
     ``T * N`` transitions in shuffled minibatches, with a gradient step of the clipped loss for each. It ends early
-    where the policy has gone too far from the one that played (``target_kl``).
+    where the policy has gone too far from the one that played (``target_kl``). A recurrent network takes minibatches
+    of whole environments, unrolled over the T steps from the state that the environment had before them.
 
     Args:
         config: hyper-parameters.
@@ -58,14 +62,12 @@ class PPO(A2C):
         """Returns terms of the loss, the loss and the gradient norm of every minibatch, and the targets of all."""
         config = self.config
         observations = rollout.transitions(rollout.observations)
-        targets = self._targets(rollout, observations)
-        batch_size = len(observations)
+        unroll = rollout.unroll if self.policy.state_size else _sequences_of_one_step(len(observations))
+        targets = self._targets(rollout, observations, unroll)
         steps: list[tuple[np.ndarray, float, float]] = []
         for _ in range(config.num_epochs):
-            order = self.generator.permutation(batch_size)
-            for first in range(0, batch_size, config.minibatch_size):
-                rows = order[first : first + config.minibatch_size]
-                gradient, terms, total, norm = self._gradient_of_rows(observations[rows], targets[rows])
+            for rows, sequences in minibatches(unroll, config.minibatch_size, self.generator):
+                gradient, terms, total, norm = self._gradient_of_rows(observations[rows], targets[rows], sequences)
                 steps.append((terms, total, norm))
                 if config.target_kl is not None and terms[3] > 1.5 * config.target_kl:
                     return steps, targets
@@ -74,39 +76,27 @@ class PPO(A2C):
                 self.num_updates += 1
         return steps, targets
 
-    def _targets(self, rollout: Rollout, observations: np.ndarray) -> PPOTargets:
+    def _targets(self, rollout: Rollout, observations: np.ndarray, unroll: Unroll) -> PPOTargets:
         returns, advantages = self.gradient_of.estimate(rollout)
         actions = rollout.transitions(rollout.actions)
         log_probs, values = np.empty_like(returns), np.empty_like(returns)
-        for first in range(0, len(returns), BLOCK_SIZE):
-            block = slice(first, first + BLOCK_SIZE)
-            outputs, values[block], _ = self.policy.forward(observations[block], self._one_step(observations[block]))
+        for block in row_blocks(self.policy, len(actions)):
+            outputs, values[block], _ = self.policy.forward(observations[block], unroll)
             log_probs[block] = self.policy.distribution(outputs).log_prob(actions[block])
         return PPOTargets(actions, returns, returns - values if advantages is None else advantages, log_probs, values)
 
     def _gradient_of_rows(
-        self, observations: np.ndarray, targets: PPOTargets
+        self, observations: np.ndarray, targets: PPOTargets, unroll: Unroll
     ) -> tuple[np.ndarray, np.ndarray, float, float]:
         """Gradient of a minibatch, clipped by norm; terms of the loss, the loss, and the norm before clipping."""
         if self.config.normalize_advantages and len(observations) > 1:
-            advantages = targets.advantages
-            targets = PPOTargets(
-                targets.actions,
-                targets.returns,
-                (advantages - advantages.mean()) / (advantages.std() + np.float32(1e-8)),
-                targets.old_log_probs,
-                targets.old_values,
-            )
-        unroll = self._one_step(observations)
+            targets = replace(targets, advantages=standardized(targets.advantages))
         terms, _ = differentiate(self.policy, self.loss, observations, targets, self._gradient_views, unroll)
         gradient, norm = clip_by_norm(self._gradient, self.config.max_grad_norm)
         total = self.loss.total(terms)
         if not np.isfinite(total) or not np.isfinite(norm):
             raise NonFiniteError(f"the loss or its gradient is not finite: loss {total}, gradient norm {norm}")
         return gradient, terms, total, norm
-
-    def _one_step(self, observations: np.ndarray) -> Unroll:
-        return Unroll.of_one_step(self.policy.initial_state(len(observations)))
 
     @staticmethod
     def _metrics(steps: list[tuple[np.ndarray, float, float]], targets: PPOTargets) -> dict[str, float]:
@@ -122,3 +112,36 @@ class PPO(A2C):
             "diagnostics/approx_kl": approx_kl,
             "diagnostics/clip_fraction": clip_fraction,
         }
+
+
+def minibatches(
+    unroll: Unroll, minibatch_size: int, generator: np.random.Generator
+) -> Iterator[tuple[np.ndarray, Unroll]]:
+    """Split a rollout into shuffled minibatches of whole sequences.
+
+    Args:
+        unroll: the N sequences of T steps that are the rollout.
+        minibatch_size: transitions of each, a multiple of T; the last minibatch may be smaller.
+        generator: source of the order.
+
+    Yields:
+        the rows of the rollout's batch that a minibatch takes, time-major, and how they follow one another.
+    """
+    num_steps, num_sequences = unroll.episode_starts.shape
+    order = generator.permutation(num_sequences)
+    rows = np.arange(num_steps)[:, np.newaxis] * num_sequences + order
+    state, episode_starts = unroll.state[order], unroll.episode_starts[:, order]
+    for first in range(0, num_sequences, minibatch_size // num_steps):
+        part = slice(first, first + minibatch_size // num_steps)
+        yield rows[:, part].ravel(), Unroll(state[part], episode_starts[:, part])
+
+
+def standardized(values: np.ndarray) -> np.ndarray:
+    """Values ``[B]`` with their mean subtracted, divided by their standard deviation (plus 1e-8)."""
+    centred = values - values.mean()
+    return centred / (np.sqrt(np.square(centred).mean()) + np.float32(1e-8))
+
+
+def _sequences_of_one_step(number: int) -> Unroll:
+    """Transitions of a feed-forward network, which do not depend on each other."""
+    return Unroll.of_one_step(np.zeros((number, 0), np.float32))

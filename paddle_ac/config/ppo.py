@@ -43,7 +43,15 @@ class PPOConfig(SynchronousRolloutConfig):
     )
 
     @model_validator(mode="after")
-    def _has_no_recurrent_layer(self) -> PPOConfig:
-        if self.recurrent != "none":
-            raise ValueError("recurrent: ppo takes no recurrent layer, must be none")
+    def _recurrent_minibatches_are_whole_environments(self) -> PPOConfig:
+        rollout_size = self.num_steps * self.num_envs
+        size = min(self.minibatch_size, rollout_size)
+        if self.recurrent != "none" and (size % self.num_steps or rollout_size % size):
+            possible = [self.num_steps * envs for envs in range(1, self.num_envs + 1) if self.num_envs % envs == 0]
+            nearest = min(possible, key=lambda value: abs(value - self.minibatch_size))
+            raise ValueError(
+                f"minibatch_size={self.minibatch_size} with recurrent={self.recurrent}: minibatches are whole "
+                f"environments of num_steps={self.num_steps} steps, the same number of num_envs={self.num_envs} in "
+                f"each; the nearest size is {nearest}"
+            )
         return self

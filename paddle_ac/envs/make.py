@@ -54,6 +54,7 @@ from paddle_ac.envs.single import (
 from paddle_ac.envs.wrappers import SeededEpisodes
 from paddle_ac.errors import ConfigError, quoted
 from paddle_ac.memory import NATIVE_ENV, SINGLE_ENV, WORKER, require_memory
+from paddle_ac.packing import packed
 from paddle_ac.process_settings import warnings_ignored
 
 AnyConfig = TypeVar("AnyConfig", bound=RunConfig)
@@ -363,7 +364,8 @@ def find_unrepeatable(
     Args:
         config: of the training.
         states: of its environments, as ``VecEnv.get_state`` returned them.
-        observations: ``[N, *observation_space.shape]``, of its environments at that moment.
+        observations: ``[N, *observation_space.shape]``, of its environments at that moment; those of a Dict or Tuple
+            space are packed.
         max_steps: to replay. The longest running episode within it is replayed; if all are longer, that many steps of
             one are replayed twice.
 
@@ -380,7 +382,7 @@ def find_unrepeatable(
     try:
         while len(seen) < 2:
             with _make_again(config, index, attempt=len(seen)) as envs:
-                again = envs.set_state({"0": state})
+                again = packed(envs).set_state({"0": state})
             assert again is not None, "single environments are always brought back"
             seen.append(again[0])
     except (ConfigError, VecEnvError) as error:

@@ -18,12 +18,14 @@ from gymnasium.vector import AutoresetMode
 from multiprocessing_env import (
     EnvironmentCall,
     EnvironmentFailedError,
+    NotInSpaceError,
     ObservationConverter,
+    ObservationError,
     VecEnv,
     VecEnvError,
     check_space,
     close_envs,
-    in_one_line,
+    container_kind,
     space_kind,
 )
 from paddle_ac.algorithms.state import check_structure
@@ -169,6 +171,10 @@ class NativeVecEnv(VecEnv):
         super().__init__(envs.num_envs, envs.single_observation_space, envs.single_action_space)
         check_space(self.observation_space, "observation")
         check_space(self.action_space, "action")
+        if container_kind(self.observation_space):
+            raise TypeError(
+                f"its vectorised version has observations of {self.observation_space}: --vec must be serial or subproc"
+            )
         self.envs = envs
         self.key = key
         self.num_resets = 0
@@ -253,17 +259,17 @@ class NativeVecEnv(VecEnv):
         """A copy ``[N, *observation_space.shape]`` in the dtype of the space.
 
         Raises:
-            EnvironmentFailedError: an observation outside the space, by the index of its environment.
+            ObservationError: an observation outside the space, by the index of its environment.
         """
         try:
             return np.array(self._convert.batch(observations))
-        except (TypeError, ValueError):
+        except NotInSpaceError:
             for index, observation in zip(indices or range(self.num_envs), observations, strict=True):
                 try:
                     self._convert(observation)
-                except (TypeError, ValueError) as error:
+                except NotInSpaceError as error:
                     action = None if actions is None else actions[index].tolist()
-                    raise EnvironmentFailedError(index, operation, action, "", in_one_line(error)) from error
+                    raise ObservationError(index, operation, action, "", str(error)) from error
             raise
 
     def close_extras(self) -> None:

@@ -110,6 +110,12 @@ class Rows(Protocol):
 AnyTargets = TypeVar("AnyTargets", bound=Rows)
 
 
+def row_blocks(network: Network, batch_size: int) -> list[slice]:
+    """Rows of a batch that a network takes at a time; all of them if it is recurrent, since its state ties them."""
+    size = batch_size if network.state_size else BLOCK_SIZE
+    return [slice(first, min(first + size, batch_size)) for first in range(0, batch_size, size)]
+
+
 def differentiate(
     network: Network,
     loss: HeadLoss[AnyTargets],
@@ -132,8 +138,6 @@ def differentiate(
         the means of the terms of the loss, and the critic's values ``[B]`` float32.
     """
     batch_size = len(observations)
-    # The recurrent state ties the rows together, so they are differentiated as a whole.
-    block_size = batch_size if network.state_size else BLOCK_SIZE
 
     def differentiate_block(observations: np.ndarray, targets: AnyTargets, gradient: dict[str, np.ndarray]) -> Loss:
         outputs, critic_outputs, tape = network.forward(observations, unroll)
@@ -141,19 +145,19 @@ def differentiate(
         network.backward(tape, part.grad_outputs, part.grad_critic_outputs, gradient)
         return part
 
-    if batch_size <= block_size:
+    blocks = row_blocks(network, batch_size)
+    if len(blocks) == 1:
         part = differentiate_block(observations, targets, gradient)
         return part.terms / batch_size, part.values
     terms, values = [], []
     block_gradient = gradient
-    for first in range(0, batch_size, block_size):
-        block = slice(first, first + block_size)
-        if first == block_size:
+    for number, block in enumerate(blocks):
+        if number == 1:
             block_gradient = {name: np.empty_like(array) for name, array in gradient.items()}
         part = differentiate_block(observations[block], targets[block], block_gradient)
         terms.append(part.terms)
         values.append(part.values)
-        if first:
+        if number:
             for name, array in gradient.items():
                 array += block_gradient[name]
     return np.sum(terms, axis=0) / batch_size, np.concatenate(values)

@@ -17,6 +17,7 @@ from paddle_ac.errors import NonFiniteError
 from paddle_ac.memory import require_memory
 from paddle_ac.nn.actions import clip_for
 from paddle_ac.nn.unroll import Unroll
+from paddle_ac.packing import ObservationPacking, numbers_of, packed
 
 SLOW_STEP_SECONDS = 1e-3  # of all environments; episodes of faster ones end soon enough after Ctrl-C
 
@@ -28,7 +29,8 @@ class Rollout:
     """T steps of N environments.
 
     Attributes:
-        observations: ``[T, N, *observation_space.shape]``, what the actions were chosen from.
+        observations: ``[T, N, *observation_space.shape]``, what the actions were chosen from; those of a Dict or Tuple
+            space are packed, ``[T, N]`` (``ObservationPacking``), here and in all that follows.
         actions: ``[T, N, *action_space.shape]``, as they were drawn: the environment has those of a Box clipped.
         rewards: ``[T, N]`` float32.
         terminated: ``[T, N]`` bool, the episode ended in this step.
@@ -62,13 +64,14 @@ class Rollout:
     def check_finite(self) -> None:
         """Raise ``NonFiniteError`` naming the first environment whose observation or reward is not finite."""
         after = self.last_observations[np.newaxis]
-        for name, values in (("reward", self.rewards), ("observation", self.observations), ("observation", after)):
+        for name, values in (("reward", self.rewards), *numbers_of(self.observations), *numbers_of(after)):
             if not np.isfinite(values).all():
                 step, env = np.argwhere(~np.isfinite(values))[0][:2]
                 raise NonFiniteError(f"{name} of environment {env} is not finite: {_brief(values[step, env])}")
         for (_, env), observation in zip(self.truncation_places, self.truncation_observations, strict=True):
-            if not np.isfinite(observation).all():
-                raise NonFiniteError(f"last observation of environment {env} is not finite: {_brief(observation)}")
+            for name, values in numbers_of(observation):
+                if not np.isfinite(values).all():
+                    raise NonFiniteError(f"last {name} of environment {env} is not finite: {_brief(values)}")
 
     def transitions(self, values: np.ndarray) -> np.ndarray:
         """``[T, N, ...]`` as ``[B, ...]``: the B steps to learn from, one after the other."""
@@ -104,9 +107,9 @@ class Rollout:
 
 def rollout_bytes(observation_space: Any, action_space: Any) -> int:
     """Bytes of one step of one environment in a rollout, with the float32 features that are learned from."""
-    spaces = (observation_space, action_space)
-    own = sum(math.prod(space.shape) * np.dtype(space.dtype).itemsize for space in spaces)
-    return own + 4 * math.prod(observation_space.shape) + 6  # a reward, and two flags
+    parts = list(ObservationPacking(observation_space).parts.values()) or [observation_space]
+    own = sum(math.prod(space.shape) * np.dtype(space.dtype).itemsize for space in (*parts, action_space))
+    return own + 4 * sum(math.prod(part.shape) for part in parts) + 6  # a reward, and two flags
 
 
 class CollectingStoppedError(Exception):
@@ -129,10 +132,11 @@ class RolloutCollector:
     def __init__(self, envs: VecEnv, num_steps: int, state_size: int = 0):
         row = rollout_bytes(envs.observation_space, envs.action_space)
         require_memory(num_steps * envs.num_envs * row, f"num_steps={num_steps} of num_envs={envs.num_envs}")
-        self.envs = envs
+        self.envs = packed(envs)
         self.num_steps = num_steps
+        self._packing = ObservationPacking(envs.observation_space)
         self._clip = clip_for(envs.action_space)
-        self.observations = envs.reset()
+        self.observations = self.envs.reset()
         self.policy_state = np.zeros((envs.num_envs, state_size), np.float32)
         self.episode_returns = np.zeros(envs.num_envs, np.float64)
         self.episode_lengths = np.zeros(envs.num_envs, np.int64)
@@ -150,7 +154,7 @@ class RolloutCollector:
         """
         envs, shape = self.envs, (self.num_steps, self.envs.num_envs)
         rollout = Rollout(
-            observations=np.empty((*shape, *envs.observation_space.shape), envs.observation_space.dtype),
+            observations=np.empty((*shape, *self._packing.shape), self._packing.dtype),
             actions=np.empty((*shape, *envs.action_space.shape), envs.action_space.dtype),
             rewards=np.empty(shape, np.float32),
             terminated=np.zeros(shape, np.bool_),

@@ -94,8 +94,9 @@ class PPOLoss(WeightedLoss):
                 critic_outputs, targets.returns, targets.old_values, self.clip_range_vf, self.critic_loss
             )
         grad_values *= np.float32(self.value_coef / batch_size)
-        sums = [np.sum(part) for part in (actor, critic, policy.entropy(), ratios - 1 - log_ratios)]
-        terms = np.array([*sums, np.count_nonzero(np.abs(ratios - 1) > self.clip_range)], np.float64)
+        changes = ratios - 1
+        sums = [part.sum() for part in (actor, critic, policy.entropy(), changes - log_ratios)]
+        terms = np.array([*sums, np.count_nonzero(np.abs(changes) > self.clip_range)], np.float64)
         return Loss(terms, critic_outputs, grad_outputs, grad_values)
 
 

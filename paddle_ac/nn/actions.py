@@ -339,5 +339,6 @@ def expected_q(logits: np.ndarray, q_values: np.ndarray) -> np.ndarray:
 
 def log_softmax(logits: np.ndarray) -> np.ndarray:
     """Log-probabilities ``[B, A]`` of logits ``[B, A]``, in nats; no logit is too large."""
-    shifted = logits - logits.max(axis=-1, keepdims=True)
+    # The largest of each row by columns: NumPy's reductions over a short last axis are several times slower.
+    shifted = logits - np.ascontiguousarray(logits.T).max(axis=0)[:, np.newaxis]
     return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))

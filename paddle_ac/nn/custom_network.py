@@ -1,7 +1,8 @@
 """Networks of the user's own: a ``paddle.nn.Layer`` class, checked when it is made.
 
-The class is called with the observation space, the action space and its own arguments. Its ``forward`` takes
-observations and state and returns the outputs of the policy, values and the new state; see docs/networks.md.
+The class is called with the observation space, the action space and its own arguments. Its ``forward(observations,
+state)`` returns the outputs of the policy ``[B, num_outputs]``, values ``[B]`` and the new state ``[B, state_size]`` or
+``None``; see docs/networks.md.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from paddle import nn
 from paddle_ac.errors import ConfigError, quoted, shortened
 from paddle_ac.nn.actions import ActionDistribution
 from paddle_ac.nn.encoding import ObservationEncoder
+from paddle_ac.packing import ObservationPacking
 
 CHECK_BATCH_SIZE = 3
 
@@ -45,8 +47,15 @@ class CustomActorCritic(nn.Layer):
         """As ``ActorCritic.forward``; the layer gets tensors ``[B, *observation_space.shape]``."""
         if self.encode.moments is not None:
             observations = self.encode(observations).reshape(observations.shape)
-        outputs, values, new_state = self.network(paddle.to_tensor(np.ascontiguousarray(observations)), state)
+        outputs, values, new_state = self.network(as_tensors(observations), state)
         return outputs, values, state if new_state is None else new_state
+
+
+def as_tensors(observations: np.ndarray) -> paddle.Tensor | dict[str, paddle.Tensor]:
+    """A batch as a tensor of the same dtype; one of a Dict or Tuple space as tensors by the path of the part."""
+    if observations.dtype.names is None:
+        return paddle.to_tensor(np.ascontiguousarray(observations))
+    return {path: paddle.to_tensor(np.ascontiguousarray(observations[path])) for path in observations.dtype.names}
 
 
 def import_network(place: str) -> type[nn.Layer]:
@@ -119,11 +128,10 @@ def _check(layer: CustomActorCritic, observation_space: Any, distribution: Actio
     for name, part in layer.network.named_sublayers():
         if isinstance(part, nn.layer.norm._BatchNormBase):
             raise _NetworkError(f"{name} is a BatchNorm, whose statistics are no parameters; use LayerNorm instead")
-    batch_size = CHECK_BATCH_SIZE
-    zeros = np.zeros((batch_size, *observation_space.shape), observation_space.dtype)
-    start = np.broadcast_to(np.asarray(getattr(observation_space, "start", 0), zeros.dtype), zeros.shape)
+    batch_size, packing = CHECK_BATCH_SIZE, ObservationPacking(observation_space)
+    observations = np.zeros((batch_size, *packing.shape), packing.dtype)
     state = paddle.zeros([batch_size, layer.state_size])
-    results = layer.network(paddle.to_tensor(zeros + start), state)
+    results = layer.network(as_tensors(observations), state)
     if not isinstance(results, tuple) or len(results) != 3:
         raise _NetworkError("forward must return (policy outputs, values, new state); None is no state")
     outputs, values, new_state = results

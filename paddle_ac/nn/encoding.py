@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from multiprocessing_env import space_kind
+from multiprocessing_env import space_kind, space_parts
 from paddle_ac.nn.images import PIXEL_SCALE, ImageInput, is_pixels
 from paddle_ac.nn.moments import RunningMoments
 
@@ -26,15 +26,21 @@ class ObservationEncoder:
     Pixels (a Box of uint8 from 0 to 255) are scaled to [0, 1], unless they are normalised. Numbers up to 255 would
     saturate the first layer, which then does not learn.
 
+    The parts of a Dict or Tuple space are encoded one by one, pixels always scaled, and their features concatenated.
+
     Args:
-        observation_space: a Box, Discrete, MultiDiscrete or MultiBinary space.
+        observation_space: a Box, Discrete, MultiDiscrete or MultiBinary space, or a Dict or a Tuple of these, whose
+            observations are packed (``ObservationPacking``).
         normalize: make the features of a Box or a MultiBinary space those of mean 0 and deviation 1 by running
             moments, clipped to -10 and 10; the moments change in ``update`` alone.
         statistics: the arrays that the moments are to be kept in; if others change them, ``refresh`` sees it.
-        images: parts of an observation that are no features, because image encoders read them.
+        images: what image encoders read; these parts of an observation have no features here.
 
     Attributes:
         num_features: features F of one observation.
+        has_features: whether there are any; not where an image encoder reads the whole observation.
+        parts: the encoders of the parts of a Dict or Tuple space by path, in order; empty for other spaces.
+        normalized: ``[F]`` bool, the features that have moments.
         mean, scale: ``[F]`` float32, what is taken off a feature and what it is then multiplied by, if normalised.
         scales_pixels: whether features are pixels divided by 255.
     """
@@ -46,6 +52,14 @@ class ObservationEncoder:
         statistics: dict[str, np.ndarray] | None = None,
         images: Collection[ImageInput] = (),
     ):
+        image_parts = {image.part for image in images}
+        self.parts = {
+            path: ObservationEncoder(part)
+            for path, part in space_parts(observation_space).items()
+            if path not in image_parts
+        }
+        is_only_images = bool(images) and not self.parts
+        self.num_features: int
         kind = space_kind(observation_space)
         self.categories: np.ndarray | None = None
         if kind == "Discrete":
@@ -54,24 +68,33 @@ class ObservationEncoder:
         elif kind == "MultiDiscrete":
             self.categories = np.asarray(observation_space.nvec).ravel()
             self.start = np.ravel(getattr(observation_space, "start", 0))
-        self.has_features = not images
-        if images:
+        if is_only_images:
             self.num_features = 0
+        elif self.parts:
+            self.num_features = sum(part.num_features for part in self.parts.values())
         elif self.categories is None:
             self.num_features = math.prod(observation_space.shape)
         else:
             self.num_features = int(self.categories.sum())
             self.first_feature = np.concatenate([[0], np.cumsum(self.categories)[:-1]])
+        self.has_features = self.num_features > 0
+        leaves = list(self.parts.values()) or [self]
+        self.normalized = np.repeat(
+            [leaf.categories is None for leaf in leaves], [leaf.num_features for leaf in leaves]
+        )
         self.moments: RunningMoments | None = None
-        if normalize and self.categories is None and self.has_features:
-            self.moments = RunningMoments((self.num_features,), statistics)
+        if normalize and self.normalized.any():
+            self.moments = RunningMoments((int(self.normalized.sum()),), statistics)
         self.scales_pixels = self.moments is None and self.has_features and is_pixels(observation_space)
         self.refresh()
 
     def update(self, observations: np.ndarray) -> None:
         """Take observations ``[B, *observation_space.shape]`` into the moments, if there are any."""
         if self.moments is not None:
-            self.moments.update(np.reshape(observations, (len(observations), self.num_features)))
+            if self.parts:
+                self.moments.update(self.flatten(observations)[:, self.normalized])
+            else:
+                self.moments.update(np.reshape(observations, (len(observations), self.num_features)))
             self.refresh()
 
     def state_dict(self) -> dict[str, Any]:
@@ -105,8 +128,9 @@ class ObservationEncoder:
     def refresh(self) -> None:
         """Normalise by the moments as they are now."""
         if self.moments is not None:
-            self.mean = self.moments.mean.astype(np.float32)
-            self.scale = (1 / np.sqrt(self.moments.variance + 1e-8)).astype(np.float32)
+            self.mean, self.scale = np.zeros(self.num_features, np.float32), np.ones(self.num_features, np.float32)
+            self.mean[self.normalized] = self.moments.mean
+            self.scale[self.normalized] = 1 / np.sqrt(self.moments.variance + 1e-8)
 
     def __call__(self, observations: np.ndarray) -> np.ndarray:
         """``[B, *observation_space.shape]`` to ``[B, F]`` float32."""
@@ -117,6 +141,8 @@ class ObservationEncoder:
         batch_size = len(observations)
         if not self.has_features:
             return np.empty((batch_size, 0), np.float32)
+        if self.parts:
+            return np.concatenate([part.flatten(observations[path]) for path, part in self.parts.items()], axis=1)
         if self.scales_pixels:
             pixels = np.reshape(observations, (batch_size, self.num_features))
             return np.multiply(pixels, PIXEL_SCALE, dtype=np.float32)

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from multiprocessing_env import space_kind
+from multiprocessing_env import space_kind, space_parts
 
 PIXEL_SCALE = np.float32(1 / 255)
 
@@ -194,8 +194,9 @@ def image_input(space: Any, part: str | None = None) -> ImageInput | None:
 
 def image_inputs(space: Any) -> tuple[ImageInput, ...]:
     """The images in an observation space; ``TypeError`` as ``image_input``."""
-    image = image_input(space)
-    return () if image is None else (image,)
+    parts: dict[str | None, Any] = {**space_parts(space)} or {None: space}
+    images = (image_input(part, path) for path, part in parts.items())
+    return tuple(image for image in images if image is not None)
 
 
 def choose_encoder(shape: ImageShape) -> str:

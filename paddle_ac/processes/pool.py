@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 
 from multiprocessing_env import (
+    ObservationError,
     SharedArray,
     VecEnvError,
     WorkerDiedError,
@@ -129,9 +130,8 @@ class WorkerPool:
 
         Raises:
             WorkerDiedError: a worker process ended before its last report, and is not replaced.
-            WorkerTimeoutError: a worker made no progress in time, and is not replaced.
             WorkerFailedError: the worker function raised an exception.
-            NonFiniteError: the worker function raised one.
+            NonFiniteError, ObservationError: the worker function raised one.
         """
         if not self._inbox:
             self._inbox.extend(self._with_message(set(range(self._num_workers)) - self._finished, timeout))
@@ -227,7 +227,7 @@ class WorkerPool:
                 raise
             self._replace(index, error)
             return None
-        except (WorkerFailedError, NonFiniteError):
+        except (WorkerFailedError, ObservationError, NonFiniteError):
             self._finished.add(index)
             raise
         if message == READY:
@@ -253,6 +253,9 @@ class WorkerPool:
         except (EOFError, OSError):
             raise WorkerDiedError(f"{worker.name} {worker.how_it_ended()}") from None
         if isinstance(message, Failure):
+            if (found := message.observation_error) is not None:
+                reason = f"{found.reason} (in {worker.name})"
+                raise ObservationError(found.env_index, found.operation, found.action, "", reason)
             error = NonFiniteError if message.is_non_finite else WorkerFailedError
             raise error(f"{worker.name}: {message.message}")
         return message

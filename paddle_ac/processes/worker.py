@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from multiprocessing_env import Channel, EnvironmentFailedError, SharedArray
+from multiprocessing_env import Channel, EnvironmentFailedError, ObservationError, SharedArray
 from paddle_ac.errors import NonFiniteError
 
 READY = "ready"  # the first message of a worker
@@ -31,10 +31,17 @@ class Report:
 
 @dataclass
 class Failure:
-    """The exception that ended a worker function, as text."""
+    """The exception that ended a worker function, as text.
+
+    Attributes:
+        message: the text.
+        is_non_finite: whether it is a ``NonFiniteError``.
+        observation_error: the exception, if it is an ``ObservationError``.
+    """
 
     message: str
     is_non_finite: bool = False
+    observation_error: ObservationError | None = None
 
 
 class PoolClosedError(Exception):
@@ -106,6 +113,8 @@ def run_function(
         return
     except NonFiniteError as error:
         failure = Failure(str(error), is_non_finite=True)
+    except ObservationError as error:
+        failure = Failure(str(error), observation_error=error)
     except EnvironmentFailedError as error:
         failure = Failure(str(error))
     except Exception:

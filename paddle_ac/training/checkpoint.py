@@ -24,11 +24,16 @@ def save_checkpoint(path: str | Path, state: dict[str, Any]) -> None:
 
     Args:
         path: a safetensors file; its folder exists.
-        state: nested dictionaries with texts for keys; leaves are NumPy arrays or JSON values.
+        state: nested dictionaries with texts for keys; leaves are NumPy arrays, structured ones among them, or JSON
+            values.
     """
     arrays: dict[str, np.ndarray] = {}
-    plain = json.dumps(_take_out_arrays(state, "", arrays))
-    metadata = {"state": plain, "checksum": _checksum(plain, arrays)}
+    metadata = {"state": json.dumps(_take_out_arrays(state, "", arrays))}
+    fields = {name: array.dtype.descr for name, array in arrays.items() if array.dtype.names}
+    if fields:  # safetensors has no structured dtypes: their bytes are saved
+        metadata["fields"] = json.dumps(fields)
+        arrays.update({name: arrays[name][..., np.newaxis].view(np.uint8) for name in fields})
+    metadata["checksum"] = _checksum(metadata, arrays)
     write_atomically(path, save(arrays, metadata))
 
 
@@ -55,9 +60,9 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
         if isinstance(error, CheckpointError):
             raise
         raise CheckpointError(f"{path} is damaged or not a checkpoint: {shortened(str(error))}") from None
-    if metadata.keys() != {"state", "checksum"}:
+    if metadata.keys() - {"fields"} != {"state", "checksum"}:
         raise CheckpointError(f"{path} is not a checkpoint of paddle_ac")
-    if metadata["checksum"] != _checksum(metadata["state"], arrays):
+    if metadata["checksum"] != _checksum(metadata, arrays):
         raise CheckpointError(f"{path} is damaged: its contents do not agree with its checksum")
     try:
         state = json.loads(metadata["state"])
@@ -65,6 +70,12 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
         raise CheckpointError(f"{path} is damaged: its state is not JSON: {shortened(str(error))}") from None
     if not isinstance(state, dict):
         raise CheckpointError(f"{path} is damaged: its state is {quoted(state)}")
+    try:
+        for name, fields in json.loads(metadata.get("fields", "{}")).items():
+            dtype = np.dtype([(field, kind, *map(tuple, shape)) for field, kind, *shape in fields])
+            arrays[name] = arrays[name].view(dtype)[..., 0]
+    except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
+        raise CheckpointError(f"{path} is damaged: its fields do not fit: {shortened(str(error))}") from None
     for name, array in arrays.items():
         _put_in_array(state, name, array, path)
     return state
@@ -189,8 +200,8 @@ def _take_out_arrays(state: dict[str, Any], prefix: str, arrays: dict[str, np.nd
     return plain
 
 
-def _checksum(plain: str, arrays: dict[str, np.ndarray]) -> str:
-    checksum = zlib.crc32(plain.encode())
+def _checksum(metadata: dict[str, str], arrays: dict[str, np.ndarray]) -> str:
+    checksum = zlib.crc32((metadata["state"] + metadata.get("fields", "")).encode())
     for name in sorted(arrays):
         array = arrays[name]
         checksum = zlib.crc32(f"{name} {array.dtype.str} {array.shape}".encode(), checksum)

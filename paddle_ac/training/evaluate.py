@@ -16,6 +16,7 @@ from paddle_ac.config import RunConfig
 from paddle_ac.envs.make import FINAL_EVALUATION, make_evaluation_envs
 from paddle_ac.errors import CheckpointError, ConfigError, NonFiniteError, quoted
 from paddle_ac.nn.actions import clip_for
+from paddle_ac.packing import numbers_of, packed
 from paddle_ac.process_settings import BlasThreadLimit
 from paddle_ac.training.checkpoint import load_best_model, load_run_state
 from paddle_ac.training.run_folder import RunFolder
@@ -143,7 +144,7 @@ def evaluate(
     Raises:
         NonFiniteError: an observation or a reward is NaN or infinite.
     """
-    num_envs = envs.num_envs
+    envs, num_envs = packed(envs), envs.num_envs
     shares = [episodes // num_envs + (env < episodes % num_envs) for env in range(num_envs)]
     finished: list[list[float]] = [[] for _ in range(num_envs)]
     episode_returns = np.zeros(num_envs, np.float64)
@@ -156,7 +157,7 @@ def evaluate(
         if watch is not None:
             watch(observations, state)
         observations, rewards, dones, _ = envs.step(clip(policy.act(observations, generator, state)))
-        for name, values in (("observation", observations), ("reward", rewards)):
+        for name, values in (*numbers_of(observations), ("reward", rewards)):
             if not np.isfinite(values).all():
                 env = np.argwhere(~np.isfinite(values))[0][0]
                 raise NonFiniteError(f"{name} of evaluation environment {env} is not finite")

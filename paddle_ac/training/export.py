@@ -26,6 +26,7 @@ from paddle_ac.nn.actions import action_distribution, clip_for
 from paddle_ac.nn.exported import ExportedPolicy, exported_policy, layer_to_save
 from paddle_ac.nn.sac_networks import SquashedGaussianActor
 from paddle_ac.nn.unroll import Unroll
+from paddle_ac.packing import packed
 from paddle_ac.process_settings import warnings_ignored
 from paddle_ac.training.evaluate import load_policy
 from paddle_ac.training.run_folder import RunFolder, check_path
@@ -188,7 +189,7 @@ def _outputs_of_policy(model: TrainedModel, observations: np.ndarray, states: np
 
 def _play(policy: Policy, envs: VecEnv, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """``NUM_OBSERVATIONS`` observations ``[B, ...]`` and what the policy remembers before each, ``[B, S]``."""
-    clip = clip_for(envs.action_space)
+    envs, clip = packed(envs), clip_for(envs.action_space)
     observations = envs.reset()
     state = np.zeros((envs.num_envs, policy.state_size), np.float32)
     rows: list[tuple[np.ndarray, np.ndarray]] = []

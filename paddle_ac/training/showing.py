@@ -12,6 +12,7 @@ from PIL import Image
 from multiprocessing_env import VecEnv, tile_images
 from paddle_ac.algorithms.algorithm import Policy
 from paddle_ac.nn.actions import clip_for
+from paddle_ac.packing import packed
 from paddle_ac.process_settings import variable_set
 
 NUM_FRAMES = 4  # of an episode, in a picture
@@ -58,7 +59,7 @@ def show_episode(policy: Policy, envs: VecEnv) -> np.ndarray:
         ValueError: the environment gives no pictures.
     """
     frames = Spread[np.ndarray](2 * NUM_FRAMES)
-    clip = clip_for(envs.action_space)
+    envs, clip = packed(envs), clip_for(envs.action_space)
     observations = envs.reset()
     state = np.zeros((1, policy.state_size), np.float32)
     for _ in range(SHOWN_STEPS):

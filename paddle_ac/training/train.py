@@ -26,6 +26,7 @@ from paddle_ac.config import RunConfig, change_on_resume, write_yaml
 from paddle_ac.envs.make import FINAL_EVALUATION, log_vec, make_evaluation_envs, make_shown_env, resolve_vec
 from paddle_ac.errors import CheckpointError, ConfigError, NonFiniteError
 from paddle_ac.files import write_atomically
+from paddle_ac.packing import ObservationPacking
 from paddle_ac.process import imports_contained
 from paddle_ac.training.checkpoint import load_run_state, save_checkpoint
 from paddle_ac.training.evaluate import evaluate, num_evaluation_envs
@@ -167,10 +168,10 @@ class _Run:
         """Write down what the run is, before anything is learned."""
         self.logger.write_hyper_parameters(self.config)
         self.logger.write_configuration(self.config, self.algorithm.env_steps)
-        algorithm, space = self.algorithm, self.algorithm.observation_space
-        blank, state = np.zeros((1, *space.shape), space.dtype), algorithm.initial_state(1)
+        algorithm, packing = self.algorithm, ObservationPacking(self.algorithm.observation_space)
+        blank, state = np.zeros((1, *packing.shape), packing.dtype), algorithm.initial_state(1)
         layers, compute = algorithm.layers()
-        graph = draw_networks(layers, space.shape, lambda: compute(blank, state))
+        graph = draw_networks(layers, packing.shape, lambda: compute(blank, state))
         write_atomically(self.folder.graph, graph.encode())
 
     def state_dict(self) -> dict[str, Any]:

@@ -1,0 +1,44 @@
+"""Built-in networks in Paddle, whose automatic differentiation is the reference of the NumPy backend."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from paddle_ac.nn.actions import action_distribution
+from paddle_ac.nn.numpy_network import NumpyActorCritic
+from paddle_ac.nn.paddle_layers import ActorCritic
+from paddle_ac.nn.paddle_network import PaddleNetwork
+from paddle_ac.nn.paddle_parameters import take_gradients, values_of
+from paddle_ac.nn.parameters import FlatParameters
+from paddle_ac.nn.unroll import Unroll
+
+
+class ReferenceNetwork(PaddleNetwork):
+    """A built-in network in Paddle, called for tensors that can be differentiated."""
+
+    def __init__(self, observation_space, action_space, hidden_sizes=(64, 64), **options):
+        self.action_space = action_space
+        layer = ActorCritic.for_spaces(observation_space, action_space, hidden_sizes=hidden_sizes, **options)
+        distribution = action_distribution(action_space)
+        parameters = FlatParameters(values_of(layer))
+        super().__init__(layer, parameters, layer.encode, distribution, layer.description.q_critic)
+
+    def __call__(self, observations, unroll=None):
+        return self._unrolled(observations, unroll or Unroll.of_one_step(self.initial_state(len(observations))))
+
+    def twin(self, num_threads=1):
+        """The same network in NumPy, on the same memory."""
+        return NumpyActorCritic(self.layer.description, self.parameters, self.encode, self.distribution, num_threads)
+
+    def weights(self):
+        """The parameters of the Paddle layer by name."""
+        return values_of(self.layer)
+
+    def take_gradient(self):
+        """The gradient ``[P]`` that ``backward`` of a Paddle loss left; 0 where it left none."""
+        for parameter in self.layer.parameters():
+            if parameter.grad is None:
+                (parameter * 0).sum().backward()
+        gradient = np.empty_like(self.parameters.vector)
+        take_gradients(self.layer, self.parameters.layout.views(gradient))
+        return gradient
