@@ -253,7 +253,10 @@ class OnPolicyConfig(ScalingConfig):
         if self.conv_layers is not None:
             if self.encoder != "auto":
                 raise ValueError(f"conv_layers={self.conv_layers} replaces the encoder: leave out {self.encoder}")
-            parse_conv_layers(self.conv_layers)
+            try:
+                parse_conv_layers(self.conv_layers)
+            except ValueError as error:
+                raise ValueError(f"conv_layers: {error}, got {quoted(self.conv_layers)}") from None
         if self.network is None:
             if self.network_kwargs:
                 raise ValueError("network_kwargs: are arguments of a network of your own, and no network is given")

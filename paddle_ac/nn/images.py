@@ -194,8 +194,8 @@ def image_input(space: Any, part: str | None = None) -> ImageInput | None:
 
 def image_inputs(space: Any) -> tuple[ImageInput, ...]:
     """The images in an observation space; ``TypeError`` as ``image_input``."""
-    parts: dict[Any, Any] = space_parts(space) or {None: space}
-    images = (image_input(part, path) for path, part in parts.items())
+    parts = space_parts(space)
+    images = [image_input(part, path) for path, part in parts.items()] if parts else [image_input(space)]
     return tuple(image for image in images if image is not None)
 
 
