@@ -2,8 +2,8 @@
 
 Milliseconds of a forward pass at batches of 1, 8 and 16, and of a forward and backward pass at a batch of 80, of the
 NumPy backend and of the same network in PyTorch: uint8 images of 4x84x84 from 0 to 255, an encoder, its dense layer, a
-head with 6 logits and one with a value; 1 and 2 threads. The programs are run in turn, `--rounds` times each; a ratio is
-that of medians within a round, ours divided by PyTorch's. `--peer-python` is the interpreter of an environment with
+head with 6 logits and one with a value; 1 and 2 threads. The programs are run in turn, `--rounds` times each; a ratio
+is that of medians within a round, ours divided by PyTorch's. `--peer-python` is the interpreter of an environment with
 `torch`.
 
 The kernel of the BLAS library decides: OPENBLAS_CORETYPE, which some machines set, can cost half of the speed.

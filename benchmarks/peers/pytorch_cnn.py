@@ -9,6 +9,8 @@ from torch import nn
 
 
 class Residual(nn.Module):
+    """x + conv(relu(conv(relu(x))))."""
+
     def __init__(self, channels):
         super().__init__()
         self.first = nn.Conv2d(channels, channels, 3, padding=1)
@@ -43,6 +45,8 @@ ENCODERS = {
 
 
 class ActorCritic(nn.Module):
+    """An encoder with its dense layer, logits and a value."""
+
     def __init__(self, encoder):
         super().__init__()
         layers, num_units = ENCODERS[encoder]()

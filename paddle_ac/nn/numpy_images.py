@@ -6,6 +6,7 @@ then stay in a core's cache. Images are ``[B, H, W, C]``, so that a row of a pat
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any, Protocol
 
@@ -16,17 +17,59 @@ from paddle_ac.nn import images
 from paddle_ac.nn.threads import RowThreads
 
 BLOCK_BYTES = 1 << 20  # of the patches that are computed with at a time
+MAX_FREE_ARRAYS = 32  # that an encoder keeps for its next pass
+
+
+class Tape:
+    """Intermediate results of a forward pass, and the memory that they and the backward pass use.
+
+    Fresh memory of some megabytes costs as much time as the layer that writes to it, because the system hands it out
+    page by page. So arrays go back to the encoder when the pass is over.
+
+    Args:
+        free: flat float32 arrays of the encoder that nobody uses; taken from there and returned to it.
+    """
+
+    def __init__(self, free: list[np.ndarray]):
+        self._free = free
+        self._taken: list[np.ndarray] = []
+        self._results: list[Any] = []
+
+    def take(self, shape: tuple[int, ...]) -> np.ndarray:
+        """An array of a shape, float32, with arbitrary values, until ``release``."""
+        size = math.prod(shape)
+        fitting = [index for index, array in enumerate(self._free) if size <= array.size <= 2 * size]
+        array = self._free.pop(min(fitting, key=lambda index: self._free[index].size)) if fitting else None
+        if array is None:
+            array = np.empty(size, np.float32)
+        self._taken.append(array)
+        return array[:size].reshape(shape)
+
+    def push(self, results: Any) -> None:
+        """Keep what a layer needs in its backward pass."""
+        self._results.append(results)
+
+    def pop(self) -> Any:
+        """What the last layer kept that has not gone backward yet."""
+        return self._results.pop()
+
+    def release(self) -> None:
+        """Return the memory; results are overwritten from here on."""
+        self._results.clear()
+        self._free += self._taken
+        self._taken = []
+        del self._free[:-MAX_FREE_ARRAYS]
 
 
 class Layer(Protocol):
     """One layer of an encoder."""
 
-    def forward(self, inputs: np.ndarray, tape: list[Any]) -> np.ndarray:
-        """Images to images; appends to the tape what ``backward`` takes off it."""
+    def forward(self, inputs: np.ndarray, tape: Tape) -> np.ndarray:
+        """Images to images; pushes onto the tape what ``backward`` pops."""
         ...
 
     def backward(
-        self, tape: list[Any], grad_outputs: np.ndarray, gradient: dict[str, np.ndarray], wants_inputs: bool
+        self, tape: Tape, grad_outputs: np.ndarray, gradient: dict[str, np.ndarray], wants_inputs: bool
     ) -> np.ndarray | None:
         """Add to the gradient of the parameters; returns that with respect to the inputs if it is wanted.
 
@@ -61,10 +104,10 @@ class Convolution:
         self.stride, self.padding, self.relu = stride, padding, relu
         self.scale = np.float32(scale)
 
-    def forward(self, inputs: np.ndarray, tape: list[Any]) -> np.ndarray:
+    def forward(self, inputs: np.ndarray, tape: Tape) -> np.ndarray:
         """As ``Layer.forward``."""
-        blocks = _Blocks(self, inputs)
-        outputs = np.empty((*blocks.positions, len(self.bias)), np.float32)
+        blocks = _Blocks(self, inputs, tape)
+        outputs = tape.take((*blocks.positions, len(self.bias)))
         weight = self.weight * self.scale if self.scale != 1 else self.weight
         for rows, patches in blocks:
             products = outputs[rows].reshape(-1, len(self.bias))
@@ -72,18 +115,21 @@ class Convolution:
             products += self.bias
             if self.relu:
                 np.maximum(products, 0, out=products)
-        tape.append((inputs, outputs))
+        tape.push((inputs, outputs))
         return outputs
 
     def backward(
-        self, tape: list[Any], grad_outputs: np.ndarray, gradient: dict[str, np.ndarray], wants_inputs: bool
+        self, tape: Tape, grad_outputs: np.ndarray, gradient: dict[str, np.ndarray], wants_inputs: bool
     ) -> np.ndarray | None:
         """As ``Layer.backward``."""
         inputs, outputs = tape.pop()
-        blocks = _Blocks(self, inputs)
+        blocks = _Blocks(self, inputs, tape)
         grad_weight, product = np.zeros_like(self.weight), np.empty_like(self.weight)
         grad_bias = gradient[self.bias_name]
-        grad_inputs = np.zeros(self.padded_shape(inputs.shape), np.float32) if wants_inputs else None
+        grad_inputs = None
+        if wants_inputs:
+            grad_inputs = tape.take(self.padded_shape(inputs.shape))
+            grad_inputs[...] = 0
         for rows, patches in blocks:
             grads = grad_outputs[rows].reshape(-1, len(self.bias))
             if self.relu:
@@ -124,12 +170,13 @@ class _Blocks:
     Args:
         layer: whose patches.
         inputs: ``[B, H, W, C]``, with ``[W, C]`` contiguous.
+        tape: whose memory the buffer is.
 
     Attributes:
         positions: images, rows and columns of the patches: ``(B, H', W')``.
     """
 
-    def __init__(self, layer: Convolution, inputs: np.ndarray):
+    def __init__(self, layer: Convolution, inputs: np.ndarray, tape: Tape):
         if layer.padding:
             padded = np.zeros(layer.padded_shape(inputs.shape), inputs.dtype)
             padded[:, layer.padding : -layer.padding, layer.padding : -layer.padding] = inputs
@@ -146,7 +193,7 @@ class _Blocks:
         )
         bytes_of_image = 4 * height * width * len(layer.weight)
         self._size = min(max(BLOCK_BYTES // bytes_of_image, 1), batch_size)
-        self._buffer = np.empty((self._size, *self._windows.shape[1:]), np.float32)
+        self._buffer = tape.take((self._size, *self._windows.shape[1:]))
 
     def __iter__(self) -> Iterator[tuple[slice, np.ndarray]]:
         """Rows of the batch, and their patches ``[b * H' * W', K * K * C]`` float32 until the next rows."""
@@ -163,17 +210,17 @@ class MaxPool:
 
     kernel, stride, padding = 3, 2, 1
 
-    def forward(self, inputs: np.ndarray, tape: list[Any]) -> np.ndarray:
+    def forward(self, inputs: np.ndarray, tape: Tape) -> np.ndarray:
         """As ``Layer.forward``."""
         batch_size, height, width, channels = inputs.shape
         outputs = np.full((batch_size, (height + 1) // 2, (width + 1) // 2, channels), -np.inf, np.float32)
         for source, target in self._offsets(inputs, outputs):
             np.maximum(target, source, out=target)
-        tape.append((inputs, outputs))
+        tape.push((inputs, outputs))
         return outputs
 
     def backward(
-        self, tape: list[Any], grad_outputs: np.ndarray, gradient: dict[str, np.ndarray], wants_inputs: bool
+        self, tape: Tape, grad_outputs: np.ndarray, gradient: dict[str, np.ndarray], wants_inputs: bool
     ) -> np.ndarray | None:
         """As ``Layer.backward``; the first of several largest values gets the gradient."""
         inputs, outputs = tape.pop()
@@ -209,22 +256,24 @@ class Residual:
         self.first = Convolution(parameters, f"{name}.first", padding=1, relu=True)
         self.second = Convolution(parameters, f"{name}.second", padding=1)
 
-    def forward(self, inputs: np.ndarray, tape: list[Any]) -> np.ndarray:
+    def forward(self, inputs: np.ndarray, tape: Tape) -> np.ndarray:
         """As ``Layer.forward``."""
-        outputs = self.second.forward(self.first.forward(np.maximum(inputs, 0), tape), tape)
+        rectified = tape.take(inputs.shape)
+        np.maximum(inputs, 0, out=rectified)
+        tape.push(rectified)
+        outputs = self.second.forward(self.first.forward(rectified, tape), tape)
         outputs += inputs
         return outputs
 
     def backward(
-        self, tape: list[Any], grad_outputs: np.ndarray, gradient: dict[str, np.ndarray], wants_inputs: bool
+        self, tape: Tape, grad_outputs: np.ndarray, gradient: dict[str, np.ndarray], wants_inputs: bool
     ) -> np.ndarray | None:
         """As ``Layer.backward``."""
         grad_hidden = self.second.backward(tape, grad_outputs, gradient, True)
-        rectified = tape[-1][0]
         assert grad_hidden is not None
         grad_inputs = self.first.backward(tape, grad_hidden, gradient, True)
         assert grad_inputs is not None
-        np.multiply(grad_inputs, rectified > 0, out=grad_inputs)
+        np.multiply(grad_inputs, tape.pop() > 0, out=grad_inputs)
         grad_inputs += grad_outputs
         return grad_inputs
 
@@ -232,14 +281,14 @@ class Residual:
 class Relu:
     """See ``images.Relu``."""
 
-    def forward(self, inputs: np.ndarray, tape: list[Any]) -> np.ndarray:
+    def forward(self, inputs: np.ndarray, tape: Tape) -> np.ndarray:
         """As ``Layer.forward``."""
         outputs = np.maximum(inputs, 0)
-        tape.append(outputs)
+        tape.push(outputs)
         return outputs
 
     def backward(
-        self, tape: list[Any], grad_outputs: np.ndarray, gradient: dict[str, np.ndarray], wants_inputs: bool
+        self, tape: Tape, grad_outputs: np.ndarray, gradient: dict[str, np.ndarray], wants_inputs: bool
     ) -> np.ndarray | None:
         """As ``Layer.backward``."""
         return np.multiply(grad_outputs, tape.pop() > 0, out=grad_outputs)
@@ -275,34 +324,42 @@ class ImageEncoder:
         ]
         self._shape_of_result = images.output_shapes(layers, image.shape)[-1]
         self.num_features = images.num_outputs(self._shape_of_result)
+        self._free: list[list[np.ndarray]] = [[] for _ in range(threads.num_threads)]
         self._names = [known for known in parameters if known.startswith(f"{name}.")]
 
-    def forward(self, pixels: np.ndarray, features: np.ndarray) -> list[list[Any]]:
-        """Encode images ``[B, *shape of the observation]`` into ``features`` ``[B, D]``; returns the tape."""
+    def forward(self, pixels: np.ndarray, features: np.ndarray, keep: bool = True) -> list[Tape]:
+        """Encode images ``[B, *shape of the observation]`` into ``features`` ``[B, D]``.
+
+        Returns:
+            the tapes of the threads for one ``backward``; with ``keep`` false, none.
+        """
         parts = self.threads.parts(len(pixels))
-        tapes: list[list[Any]] = [[] for _ in parts]
+        tapes = [Tape(free) for free, _ in zip(self._free, parts, strict=False)]
 
         def encode(part: slice) -> None:
+            tape = tapes[parts.index(part)]
             outputs = self._as_images(pixels[part])
             for layer in self.layers:
-                outputs = layer.forward(outputs, tapes[parts.index(part)])
+                outputs = layer.forward(outputs, tape)
             features[part] = outputs.reshape(len(outputs), -1)
+            if not keep:
+                tape.release()
 
         self.threads.run(encode, len(pixels))
-        return tapes
+        return tapes if keep else []
 
-    def backward(self, tapes: list[list[Any]], grad_features: np.ndarray, gradient: dict[str, np.ndarray]) -> None:
+    def backward(self, tapes: list[Tape], grad_features: np.ndarray, gradient: dict[str, np.ndarray]) -> None:
         """Compute the gradient with respect to the parameters; overwrites their arrays, and ``grad_features``."""
         parts = self.threads.parts(len(grad_features))
         sums = [{name: np.zeros_like(gradient[name]) for name in self._names} for _ in parts]
 
         def differentiate(part: slice) -> None:
             index = parts.index(part)
-            tape = tapes[index]
             grad_outputs = grad_features[part].reshape(-1, *self._shape_of_result)
             for position in reversed(range(len(self.layers))):
-                grads = self.layers[position].backward(tape, grad_outputs, sums[index], position > 0)
+                grads = self.layers[position].backward(tapes[index], grad_outputs, sums[index], position > 0)
                 grad_outputs = grad_outputs if grads is None else grads
+            tapes[index].release()
 
         self.threads.run(differentiate, len(grad_features))
         for name in self._names:

@@ -103,7 +103,7 @@ class NumpyActorCritic(Network):
 
     def forward(self, observations: np.ndarray, unroll: Unroll) -> tuple[np.ndarray, np.ndarray, Tape]:
         """As ``Network.forward``."""
-        features, images = self._features(observations)
+        features, images = self._features(observations, keep=True)
         actor = self.actor_torso.forward(features, unroll)
         critic = actor if self.shared_torso else self.critic_torso.forward(features, unroll)
         critic_outputs = self.critic_head(critic.outputs)
@@ -139,15 +139,15 @@ class NumpyActorCritic(Network):
             encoder.backward(images, grad_features[:, first:last], gradient)
             first = last
 
-    def _features(self, observations: np.ndarray) -> tuple[np.ndarray, list[Any]]:
-        """Inputs of the hidden layers ``[B, F]``, those of images first, and the tapes of the image encoders."""
+    def _features(self, observations: np.ndarray, keep: bool = False) -> tuple[np.ndarray, list[Any]]:
+        """Inputs of the hidden layers ``[B, F]``, those of images first, and tapes of the image encoders to keep."""
         if not self.image_encoders:
             return self.encode(observations), []
         features = np.empty((len(observations), self._num_inputs), np.float32)
         tapes, first = [], 0
         for encoder in self.image_encoders:
             last = first + encoder.num_features
-            tapes.append(encoder.forward(encoder.image.of(observations), features[:, first:last]))
+            tapes.append(encoder.forward(encoder.image.of(observations), features[:, first:last], keep))
             first = last
         features[:, first:] = self.encode(observations)
         return features, tapes
