@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from paddle_ac.algorithms.a2c import A2C
+from paddle_ac.algorithms.state import Part, attribute_part
 from paddle_ac.config import VectorEnvConfig, make_config
 from tests.commands import ROOT, blocks, command_lines
 
@@ -93,7 +94,7 @@ def test_the_space_of_the_page_is_searched(run, tmp_path):
 
 def test_what_an_algorithm_remembers_beside_its_base_is_kept():
     (sketch,) = blocks(PAGE, "py")
-    names = {"A2C": A2C}
+    names = {"A2C": A2C, "Part": Part, "attribute_part": attribute_part}
     exec("class Sketch(A2C):\n" + textwrap.indent(sketch, "    "), names)
     config = make_config({"algo": "a2c", "num_envs": 1, "vec": "serial", "hidden_sizes": (4,)})
     with names["Sketch"].from_config(config) as one, names["Sketch"].from_config(config) as other:

@@ -8,13 +8,9 @@ from typing import Any
 import numpy as np
 
 from multiprocessing_env import VecEnv
-from paddle_ac.algorithms.policy import (
-    POLICY_FORMAT,
-    check_policy_format,
-    inspect_actor_critic,
-    make_actor_critic,
-)
-from paddle_ac.algorithms.state import check_generator, check_state, check_structure, identity
+from paddle_ac.algorithms.learner import Learner, optimizer_part, parameters_part
+from paddle_ac.algorithms.policy import format_part, inspect_actor_critic, make_actor_critic
+from paddle_ac.algorithms.state import Part
 from paddle_ac.algorithms.synchronous import Synchronous
 from paddle_ac.config import RolloutConfig, SynchronousConfig
 from paddle_ac.config.reinforce import ReinforceConfig
@@ -27,7 +23,6 @@ from paddle_ac.learning.schedules import scheduled_learning_rate
 from paddle_ac.nn.networks import ActorCritic
 from paddle_ac.nn.numpy_network import NumpyActorCritic
 from paddle_ac.nn.optimizers import make_optimizer
-from paddle_ac.nn.parameters import FlatParameters
 
 
 class A2C(Synchronous):
@@ -45,8 +40,7 @@ class A2C(Synchronous):
     Attributes:
         policy: the network; ``policy.act(observations)`` chooses actions.
         network: the same network in NumPy, on the same memory, which plays and learns at less cost.
-        env_steps: steps of single environments so far.
-        num_updates: gradient steps so far.
+        learner: the parameters, their gradient and their optimiser.
 
     Raises:
         ConfigError: an action space that the algorithm does not take.
@@ -54,10 +48,16 @@ class A2C(Synchronous):
 
     metric_tags: tuple[str, ...] = ()
 
+    policy: ActorCritic
+
     def __init__(self, config: SynchronousConfig, envs: VecEnv):
         super().__init__(config, envs)
         self.policy = self.make_policy(config, envs.observation_space, envs.action_space)
-        self.parameters = FlatParameters(self.policy)
+        self.learner = Learner(
+            self.policy,
+            lambda vector: make_optimizer(config.optimizer, vector, config.rmsprop_decay, config.optimizer_epsilon),
+        )
+        self.parameters = self.learner.parameters
         self.network = NumpyActorCritic(
             self.parameters.views,
             self.policy.encode,
@@ -66,11 +66,7 @@ class A2C(Synchronous):
             self.policy.q_critic,
             self.policy.recurrent,
         )
-        self.gradient_of = GradientOfRollout(config, self.network, self.parameters.layout)
-        self.optimizer = make_optimizer(
-            config.optimizer, self.parameters.vector, config.rmsprop_decay, config.optimizer_epsilon
-        )
-        self.generator = np.random.default_rng((config.seed, 1))
+        self.gradient_of = GradientOfRollout(config, self.network, self.learner.gradient, self.parameters.layout)
         self.collector: RolloutCollector
         if isinstance(config, RolloutConfig):
             self.collector = RolloutCollector(envs, config.num_steps, self.policy.state_size)
@@ -79,8 +75,6 @@ class A2C(Synchronous):
             limit = config.max_episode_steps
             self.collector = EpisodeCollector(envs, limit, lambda: self.should_stop(), self.generator)
         self.normalize_rewards = RewardNormalizer(envs.num_envs, config.gamma) if config.normalize_rewards else None
-        self.env_steps = 0
-        self.num_updates = 0
 
     @staticmethod
     def make_policy(config: SynchronousConfig, observation_space: Any, action_space: Any) -> ActorCritic:
@@ -131,7 +125,7 @@ class A2C(Synchronous):
     def _learn(self, rollout: Rollout, learning_rate: float) -> dict[str, float]:
         """Take the gradient steps for a rollout; returns the metrics of losses."""
         learned = self.gradient_of(rollout)
-        self.optimizer.step(learned.gradient, learning_rate)
+        self.learner.optimizer.step(learned.gradient, learning_rate)
         self.num_updates += 1
         metrics = {
             "losses/actor": learned.actor,
@@ -147,53 +141,14 @@ class A2C(Synchronous):
     def _act(self, observations: np.ndarray, state: np.ndarray) -> np.ndarray:
         return self.network.act(observations, self.generator, state)
 
-    def state_dict(self) -> dict[str, Any]:
-        """All that it takes to go on exactly from here: arrays, numbers and texts in nested dictionaries."""
+    def saved_parts(self) -> dict[str, Part]:
+        """See ``Agent.saved_parts``."""
         return {
-            "identity": identity(self.config),
-            "format": POLICY_FORMAT,
-            "env_steps": self.env_steps,
-            "num_updates": self.num_updates,
-            "parameters": dict(self.parameters.views),
-            "optimizer": dict(self.optimizer.statistics),
-            "generator": self.generator.bit_generator.state,
-            "collector": self.collector.state_dict(),
-            "encoder": self.policy.encode.state_dict(),
-            "reward_normalizer": self.normalize_rewards.state_dict() if self.normalize_rewards else {},
+            **super().saved_parts(),
+            "format": format_part(self.policy),
+            "parameters": parameters_part(self.parameters),
+            "optimizer": optimizer_part(self.learner.optimizer.statistics, self.config.optimizer),
         }
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a state that ``state_dict`` gave.
-
-        Raises:
-            ValueError: the state of another network, optimiser, seed or environment, or of an incompatible version.
-                Nothing has changed then.
-        """
-        checks: dict[str, Callable[[Any], None]] = {
-            "generator": check_generator,
-            "parameters": self.parameters.check,
-            "optimizer": self._check_optimizer,
-            "collector": self.collector.check_state_dict,
-            "encoder": self.policy.encode.check_state_dict,
-        }
-        check_state(state, self.state_dict(), self.config, checks)
-        check_policy_format(self.policy, state)
-        # First, because it alone may still fail.
-        self.collector.load_state_dict(state["collector"], self.config.resume_episodes)
-        self.parameters.load(state["parameters"])
-        for name, statistic in self.optimizer.statistics.items():
-            statistic[...] = state["optimizer"][name]
-        self.generator.bit_generator.state = state["generator"]
-        self.policy.encode.load_state_dict(state["encoder"])
-        if self.normalize_rewards is not None:
-            self.normalize_rewards.load_state_dict(state["reward_normalizer"])
-        self.env_steps = state["env_steps"]
-        self.num_updates = state["num_updates"]
-
-    def _check_optimizer(self, statistics: dict[str, np.ndarray]) -> None:
-        if statistics.keys() != self.optimizer.statistics.keys():
-            raise ValueError(f"the checkpoint's optimiser is not {self.config.optimizer}")
-        check_structure(statistics, self.optimizer.statistics, "optimizer")
 
     def phases(self) -> dict[str, Callable[[], int]]:
         """The parts of an update, to be timed; see ``Algorithm.phases``."""

@@ -13,13 +13,9 @@ import numpy as np
 from multiprocessing_env import DummyVecEnv, probe_spaces
 from paddle_ac.algorithms.a3c_worker import A3CWorker, initial_statistics, run_worker
 from paddle_ac.algorithms.agent import Agent
-from paddle_ac.algorithms.policy import (
-    POLICY_FORMAT,
-    check_policy_format,
-    inspect_actor_critic,
-    make_actor_critic,
-)
-from paddle_ac.algorithms.state import check_state, identity
+from paddle_ac.algorithms.learner import optimizer_part
+from paddle_ac.algorithms.policy import format_part, inspect_actor_critic, make_actor_critic
+from paddle_ac.algorithms.state import Part, arrays_part, check_structure, constant_part
 from paddle_ac.config.a3c import A3CConfig
 from paddle_ac.envs.make import as_config_error, training_env_fns
 from paddle_ac.learning.rollout import rollout_bytes
@@ -173,50 +169,42 @@ class A3C(Agent):
         for report in self.pool.finish():
             yield report.content
 
-    def state_dict(self) -> dict[str, Any]:
-        """Parameters, statistics and counters as they are now; episodes under way are not part of it."""
-        moments = {group: shared.read() for group, shared in self.shared.moments.items()}
+    def saved_parts(self) -> dict[str, Part]:
+        """See ``Agent.saved_parts``: parameters, statistics and counters as they are now, without running episodes."""
+        shared, rewards = self.shared, self.shared.moments.get("rewards")
         return {
-            "identity": identity(self.config),
-            "format": POLICY_FORMAT,
-            "env_steps": int(self.shared.env_steps),
-            "starts": list(self.pool.starts),
-            "parameters": {name: view.copy() for name, view in self.shared.views.items()},
-            "optimizer": {name: array.copy() for name, array in self.shared.statistics.items()},
-            "encoder": moments.get("encoder", self._network.encode.state_dict()),
-            "rewards": moments.get("rewards", {}),
-            "worker_steps": self.shared.worker_steps.copy(),
-            "worker_updates": self.shared.worker_updates.copy(),
+            **super().saved_parts(),
+            "format": format_part(self._network),
+            "env_steps": Part(lambda: self.env_steps, lambda _: None),  # the sum of worker_steps
+            "starts": Part(lambda: list(self.pool.starts), self._set_starts, self._check_starts),
+            "parameters": Part(arrays_part(shared.views).get, self._set_parameters, self._snapshot.check),
+            "optimizer": optimizer_part(shared.statistics, self.config.optimizer),
+            "encoder": Part(self._encoder_state, self._set_encoder_state, self._network.encode.check_state_dict),
+            "rewards": Part(rewards.read, rewards.write) if rewards else constant_part({}),
+            "worker_steps": arrays_part(shared.worker_steps),
+            "worker_updates": arrays_part(shared.worker_updates),
         }
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a state that ``state_dict`` gave; every worker begins new episodes.
-
-        Raises:
-            ValueError: the state of another network, optimiser, seed, environment or number of workers, or of an
-                incompatible version. Nothing has changed then.
-        """
-        checks: dict[str, Callable[[Any], None]] = {
-            "starts": self._check_starts,
-            "parameters": self._snapshot.check,
-            "encoder": self._network.encode.check_state_dict,
-        }
-        check_state(state, self.state_dict(), self.config, checks)
-        check_policy_format(self._network, state)
-        self._network.encode.load_state_dict(state["encoder"])
-        self._snapshot.load(state["parameters"])
+    def _set_parameters(self, parameters: dict[str, np.ndarray]) -> None:
+        self._snapshot.load(parameters)
         self.shared.vector[:] = self._snapshot.vector
-        for name, array in self.shared.statistics.items():
-            array[...] = state["optimizer"][name]
-        for group, moments in self.shared.moments.items():
-            moments.write(state[group])
-        self.shared.worker_steps[:] = state["worker_steps"]
-        self.shared.worker_updates[:] = state["worker_updates"]
-        self.pool.starts = list(state["starts"])
+
+    def _encoder_state(self) -> dict[str, Any]:
+        moments = self.shared.moments
+        return moments["encoder"].read() if "encoder" in moments else self._network.encode.state_dict()
+
+    def _set_encoder_state(self, state: dict[str, Any]) -> None:
+        self._network.encode.load_state_dict(state)
+        if "encoder" in self.shared.moments:
+            self.shared.moments["encoder"].write(state)
 
     def _check_starts(self, starts: list[int]) -> None:
         if len(starts) != self.config.num_workers:
             raise ValueError(f"the checkpoint has {len(starts)} workers, this run {self.config.num_workers}")
+        check_structure(starts, self.pool.starts, "starts")
+
+    def _set_starts(self, starts: list[int]) -> None:
+        self.pool.starts = list(starts)
 
     def phases(self) -> dict[str, Callable[[], int]]:
         """The parts of an update of one worker, in this process; see ``Algorithm.phases``."""

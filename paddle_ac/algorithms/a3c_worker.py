@@ -69,7 +69,7 @@ class A3CWorker:
         distribution = action_distribution(envs.action_space)
         views = shared.layout.views(self.vector)
         self.network = NumpyActorCritic(views, self.encode, distribution, config.activation, recurrent=config.recurrent)
-        self.gradient_of = GradientOfRollout(config, self.network, shared.layout)
+        self.gradient_of = GradientOfRollout(config, self.network, np.zeros_like(self.vector), shared.layout)
         self.optimizer = make_shared_optimizer(config, shared, index)
         self.generator = np.random.default_rng((config.seed, 1, index, start))
         self.collector = RolloutCollector(envs, config.num_steps, self.network.state_size)

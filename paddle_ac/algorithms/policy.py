@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from paddle_ac.algorithms.state import Part, constant_part
 from paddle_ac.config import OnPolicyConfig, RolloutConfig
 from paddle_ac.config.q_ac import QActorCriticConfig
 from paddle_ac.errors import ConfigError
@@ -14,18 +15,28 @@ from paddle_ac.nn.initialization import weights_generator
 from paddle_ac.nn.networks import ActorCritic
 from paddle_ac.nn.unroll import Unroll
 
-# Saved with every policy. Version 0.1 saved none: its Gaussian policies acted in the units of the environment.
-POLICY_FORMAT = 2
+POLICY_FORMAT = 2  # saved with every policy
+OLDEST_FORMAT = 1  # of version 0.1, which saved none: Gaussian policies acted in the units of the environment
 
 
-def check_policy_format(policy: Any, state: dict[str, Any]) -> None:
-    """Raise ``ValueError`` if a saved state is version 0.1's of a policy that would act differently today."""
+def check_policy_format(policy: Any, version: int) -> None:
+    """Raise ``ValueError`` if a policy of a saved format would act differently today.
+
+    Args:
+        policy: network that the saved parameters are for.
+        version: ``state["format"]``, or ``OLDEST_FORMAT`` if the state has none.
+    """
     distribution = getattr(policy, "distribution", None)
-    if "format" not in state and isinstance(distribution, GaussianActions) and not distribution.scale.is_identity:
+    if version == OLDEST_FORMAT and isinstance(distribution, GaussianActions) and not distribution.scale.is_identity:
         raise ValueError(
             "it was written by version 0.1, whose Gaussian actions were not scaled to the bounds of the Box: "
             "train again, or load it with version 0.1"
         )
+
+
+def format_part(policy: ActorCritic) -> Part:
+    """The saved part that tells how the policy acts."""
+    return constant_part(POLICY_FORMAT, lambda version: check_policy_format(policy, version), missing=OLDEST_FORMAT)
 
 
 def make_actor_critic(config: OnPolicyConfig, observation_space: Any, action_space: Any) -> ActorCritic:

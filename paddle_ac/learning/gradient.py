@@ -52,10 +52,13 @@ class GradientOfRollout:
     Args:
         config: discount factor, coefficients and norm.
         network: the policy and critic that played.
-        layout: of its P parameters.
+        gradient: ``[P]`` float32, overwritten with the gradient of each rollout.
+        layout: of the network's P parameters.
     """
 
-    def __init__(self, config: OnPolicyConfig, network: NumpyActorCritic, layout: ParameterLayout):
+    def __init__(
+        self, config: OnPolicyConfig, network: NumpyActorCritic, gradient: np.ndarray, layout: ParameterLayout
+    ):
         self.config = config
         self.network = network
         self.has_baseline = not isinstance(config, ReinforceConfig) or config.baseline
@@ -66,7 +69,7 @@ class GradientOfRollout:
             config.entropy_coef,
             network.q_critic,
         )
-        self._gradient = np.zeros(layout.size, np.float32)
+        self._gradient = gradient
         self._views = layout.views(self._gradient)
 
     def __call__(self, rollout: Rollout) -> RolloutGradient:
