@@ -15,7 +15,7 @@ import paddle.nn.functional as F
 from paddle import nn
 from paddle.static import InputSpec
 
-from multiprocessing_env import space_kind
+from multiprocessing_env import space_kind, space_parts
 from paddle_ac.nn.action_scale import ActionScale
 from paddle_ac.nn.encoding import LARGEST, PIXEL_SCALE, ObservationEncoder
 from paddle_ac.nn.networks import STATE_PARTS, ActorCritic, cell_step
@@ -28,7 +28,8 @@ class ExportedPolicy(nn.Layer, ABC):
 
     Inputs, by name: ``observation`` ``[B, *observation_space.shape]``, float32 of a Box and int64 of the discrete
     kinds, as the environment gives it; and, of a policy that remembers, ``state`` ``[B, S]`` float32, zeros where an
-    episode begins.
+    episode begins. A Dict or Tuple space has an input for each part in place of ``observation``, named by its path,
+    such as ``observation.robot.joints``.
 
     Outputs, in the order of ``output_names``: ``action`` ``[B, *action_space.shape]``, float32 within a Box and int64
     of the discrete kinds; ``logits`` ``[B, K]`` float32, those of each choice side by side, or ``mean`` and ``log_std``
@@ -50,10 +51,14 @@ class ExportedPolicy(nn.Layer, ABC):
     def __init__(self, policy: Any, observation_space: Any, action_space: Any):
         super().__init__()
         self.encode = ExportedEncoder(policy.encode)
-        self.observation_dtype: Literal["float32", "int64"] = (
-            "float32" if space_kind(observation_space) == "Box" else "int64"
-        )
-        self.observation_shape = tuple(observation_space.shape)
+        parts = space_parts(observation_space)
+        self.paths = list(parts)
+        self.observation_names = [".".join(["observation", *path.split("/")]) for path in parts] or ["observation"]
+        spaces = list(parts.values()) or [observation_space]
+        self.observation_shapes = [tuple(space.shape) for space in spaces]
+        self.observation_dtypes: list[Literal["float32", "int64"]] = [
+            "float32" if space_kind(space) == "Box" else "int64" for space in spaces
+        ]
         self.action_shape = tuple(action_space.shape)
         if space_kind(action_space) == "Box":
             self.register_buffer("low", paddle.to_tensor(action_space.low.astype(np.float32)))
@@ -71,19 +76,40 @@ class ExportedPolicy(nn.Layer, ABC):
     @property
     def input_names(self) -> list[str]:
         """Of what a call takes."""
-        return ["observation"] + ["state"] * (self.state_size > 0)
+        return self.observation_names + ["state"] * (self.state_size > 0)
 
     @property
-    def input_specs(self) -> list[InputSpec]:
-        """The name, shape and dtype of each input."""
-        specs = [InputSpec([None, *self.observation_shape], self.observation_dtype, "observation")]
+    def input_specs(self) -> list[Any]:
+        """The name, shape and dtype of each input, as ``forward`` takes them."""
+        observations = zip(self.observation_shapes, self.observation_dtypes, self.observation_names, strict=True)
+        specs: list[Any] = [InputSpec([None, *shape], dtype, name) for shape, dtype, name in observations]
+        if self.paths:
+            specs = [specs]
         if self.state_size:
             specs.append(InputSpec([None, self.state_size], "float32", "state"))
         return specs
 
+    def inputs_of(self, observations: np.ndarray, states: np.ndarray) -> list[np.ndarray]:
+        """The inputs, in the order of ``input_names``.
+
+        Args:
+            observations: ``[B, *observation_space.shape]``, packed where the space is a Dict or a Tuple.
+            states: ``[B, S]`` or wider, of the policy.
+        """
+        parts = [observations[path] for path in self.paths] or [observations]
+        inputs = [part.astype(dtype) for part, dtype in zip(parts, self.observation_dtypes, strict=True)]
+        return inputs + [states[:, : self.state_size]] * (self.state_size > 0)
+
+    def outputs_of(self, inputs: list[np.ndarray]) -> list[np.ndarray]:
+        """The outputs for inputs in the order of ``input_names``."""
+        tensors = list(map(paddle.to_tensor, inputs))
+        num_parts = len(self.observation_names)
+        observation = tensors[:num_parts] if self.paths else tensors[0]
+        return [output.numpy() for output in self(observation, *tensors[num_parts:])]
+
     @abstractmethod
-    def forward(self, observation: paddle.Tensor, state: paddle.Tensor | None = None) -> list[paddle.Tensor]:
-        """The outputs for the inputs."""
+    def forward(self, observation: Any, state: paddle.Tensor | None = None) -> list[paddle.Tensor]:
+        """The outputs for the inputs; the parts of a Dict or Tuple space are a list."""
 
     def _in_box(self, units: paddle.Tensor) -> paddle.Tensor:
         """Map ``[B, A]`` units of ``ActionScale`` to actions, clipped to the bounds of the Box."""
@@ -106,7 +132,7 @@ class ExportedActorCritic(ExportedPolicy):
             self.memory = policy.actor_memory
             self.state_size = policy.actor_memory.hidden_size * STATE_PARTS[policy.recurrent]
 
-    def forward(self, observation: paddle.Tensor, state: paddle.Tensor | None = None) -> list[paddle.Tensor]:
+    def forward(self, observation: Any, state: paddle.Tensor | None = None) -> list[paddle.Tensor]:
         features = self.torso(self.encode(observation))
         new_state = []
         if self.memory is not None and state is not None:
@@ -138,7 +164,7 @@ class ExportedSquashedGaussianActor(ExportedPolicy):
         self.torso = policy.torso
         self.head = policy.head
 
-    def forward(self, observation: paddle.Tensor, state: paddle.Tensor | None = None) -> list[paddle.Tensor]:
+    def forward(self, observation: Any, state: paddle.Tensor | None = None) -> list[paddle.Tensor]:
         mean, log_std = paddle.split(self.head(self.torso(self.encode(observation))), 2, axis=-1)
         return [self._in_box(mean.tanh()), mean, log_std.clip(*LOG_STD_RANGE)]
 
@@ -148,6 +174,7 @@ class ExportedEncoder(nn.Layer):
 
     def __init__(self, encode: ObservationEncoder):
         super().__init__()
+        self.parts = nn.LayerList([ExportedEncoder(part) for part in encode.parts.values()])
         self.num_features = encode.num_features
         self.is_normalized = encode.moments is not None
         self.scales_pixels = encode.scales_pixels
@@ -160,8 +187,11 @@ class ExportedEncoder(nn.Layer):
             start = np.broadcast_to(encode.start, encode.categories.shape).astype(np.int64)
             self.register_buffer("start", paddle.to_tensor(start))
 
-    def forward(self, observation: paddle.Tensor) -> paddle.Tensor:
-        """``[B, *observation_space.shape]`` to ``[B, F]`` float32."""
+    def forward(self, observation: Any) -> paddle.Tensor:
+        """``[B, *observation_space.shape]``, or a list of the parts, to ``[B, F]`` float32."""
+        if len(self.parts):
+            features = paddle.concat([encode(observation[index]) for index, encode in enumerate(self.parts)], axis=-1)
+            return self._normalized(features)
         if self.categories:
             chosen = observation.reshape([-1, len(self.categories)]) - self.start
             one_hot = [F.one_hot(chosen[:, part], n) for part, n in enumerate(self.categories)]
@@ -169,6 +199,9 @@ class ExportedEncoder(nn.Layer):
         features = observation.astype("float32").reshape([-1, self.num_features])
         if self.scales_pixels:
             return features * float(PIXEL_SCALE)
+        return self._normalized(features)
+
+    def _normalized(self, features: paddle.Tensor) -> paddle.Tensor:
         return ((features - self.mean) * self.scale).clip(-LARGEST, LARGEST) if self.is_normalized else features
 
 
