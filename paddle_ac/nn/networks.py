@@ -29,7 +29,8 @@ class ActorCritic(nn.Layer):
     """A policy (the actor) and a value estimate (the critic) over hidden layers of their own or shared ones.
 
     Args:
-        observation_space: a Box (flattened), or a Discrete, MultiDiscrete or MultiBinary space.
+        observation_space: a Box (flattened), a Discrete, MultiDiscrete or MultiBinary space, or a Dict or a Tuple of
+            these, whose observations are packed (``ObservationPacking``).
         action_space: Discrete, MultiDiscrete (both from 0), MultiBinary, or a Box, whose actions are Gaussian.
         hidden_sizes: units of each hidden layer.
         activation: ``"tanh"`` or ``"relu"``, after each hidden layer.
