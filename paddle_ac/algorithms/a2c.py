@@ -12,13 +12,12 @@ from paddle_ac.algorithms.learner import Learner, optimizer_part, parameters_par
 from paddle_ac.algorithms.policy import format_part, inspect_actor_critic, make_actor_critic
 from paddle_ac.algorithms.state import Part
 from paddle_ac.algorithms.synchronous import Synchronous
-from paddle_ac.config import RolloutConfig, SynchronousConfig
-from paddle_ac.config.reinforce import ReinforceConfig
+from paddle_ac.config import SynchronousConfig
 from paddle_ac.learning.gradient import GradientOfRollout
 from paddle_ac.learning.phases import phases_of_update
 from paddle_ac.learning.returns import explained_variance
 from paddle_ac.learning.rewards import RewardNormalizer
-from paddle_ac.learning.rollout import CollectingStoppedError, EpisodeCollector, Rollout, RolloutCollector
+from paddle_ac.learning.rollout import CollectingStoppedError, Rollout, RolloutCollector
 from paddle_ac.learning.schedules import scheduled_learning_rate
 from paddle_ac.nn.networks import ActorCritic
 from paddle_ac.nn.numpy_network import NumpyActorCritic
@@ -29,9 +28,8 @@ class A2C(Synchronous):
     """Synchronous advantage actor-critic with n-step returns (Mnih et al. 2016, arXiv:1602.01783).
 
     An update plays T steps in N environments, estimates returns that bootstrap at the rollout's end and through time
-    limits, and takes one step along the gradient of the actor-critic loss over the ``T * N`` transitions. With other
-    estimators it is the other synchronous members of the family: one-step TD errors (TD actor-critic), a critic of
-    Q(s, .) (Q actor-critic), Monte-Carlo returns of whole episodes (REINFORCE).
+    limits, and takes one step along the gradient of the actor-critic loss over the ``T * N`` transitions. Other
+    hyper-parameters make it PAAC, TD actor-critic (one-step TD errors) and Q actor-critic (a critic of Q(s, .)).
 
     Args:
         config: hyper-parameters.
@@ -67,14 +65,11 @@ class A2C(Synchronous):
             self.policy.recurrent,
         )
         self.gradient_of = GradientOfRollout(config, self.network, self.learner.gradient, self.parameters.layout)
-        self.collector: RolloutCollector
-        if isinstance(config, RolloutConfig):
-            self.collector = RolloutCollector(envs, config.num_steps, self.policy.state_size)
-        else:
-            assert isinstance(config, ReinforceConfig)
-            limit = config.max_episode_steps
-            self.collector = EpisodeCollector(envs, limit, lambda: self.should_stop(), self.generator)
+        self.collector = self._make_collector()
         self.normalize_rewards = RewardNormalizer(envs.num_envs, config.gamma) if config.normalize_rewards else None
+
+    def _make_collector(self) -> RolloutCollector:
+        return RolloutCollector(self.envs, self.config.num_steps, self.policy.state_size)
 
     @staticmethod
     def make_policy(config: SynchronousConfig, observation_space: Any, action_space: Any) -> ActorCritic:

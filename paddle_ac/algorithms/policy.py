@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 
 from paddle_ac.algorithms.state import Part, constant_part
-from paddle_ac.config import OnPolicyConfig, RolloutConfig
-from paddle_ac.config.q_ac import QActorCriticConfig
+from paddle_ac.config import OnPolicyConfig
 from paddle_ac.errors import ConfigError
 from paddle_ac.nn.actions import GaussianActions, expected_q
 from paddle_ac.nn.initialization import weights_generator
@@ -45,9 +44,7 @@ def make_actor_critic(config: OnPolicyConfig, observation_space: Any, action_spa
     Raises:
         ConfigError: an action space that there is no distribution for.
     """
-    memory: dict[str, Any] = {}
-    if isinstance(config, RolloutConfig):
-        memory = {"recurrent": config.recurrent, "recurrent_size": config.recurrent_size}
+    recurrent, recurrent_size = config.memory
     try:
         return ActorCritic(
             observation_space,
@@ -59,12 +56,13 @@ def make_actor_critic(config: OnPolicyConfig, observation_space: Any, action_spa
             config.state_dependent_std,
             config.initial_log_std,
             config.normalize_observations,
-            isinstance(config, QActorCriticConfig),
+            config.q_critic,
             generator=weights_generator(config.seed),
-            **memory,
+            recurrent=recurrent,
+            recurrent_size=recurrent_size,
         )
     except TypeError as error:
-        needs = "takes Discrete action spaces that begin at 0" if isinstance(config, QActorCriticConfig) else error
+        needs = "takes Discrete action spaces that begin at 0" if config.q_critic else error
         raise ConfigError(f"{config.algo} {needs}; that of {config.env} is {action_space}") from None
 
 

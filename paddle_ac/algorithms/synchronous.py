@@ -22,7 +22,7 @@ class Synchronous(Agent):
     """An algorithm that plays and learns in turn, in this process.
 
     Args:
-        config: hyper-parameters, of a ``VectorEnvConfig``.
+        config: hyper-parameters, with a ``VectorEnvGroup``.
         envs: N environments, closed by ``close``.
 
     Attributes:

@@ -11,7 +11,6 @@ import numpy as np
 from multiprocessing_env import VecEnv
 from paddle_ac.algorithms.algorithm import Policy
 from paddle_ac.algorithms.policy import OLDEST_FORMAT, check_policy_format
-from paddle_ac.algorithms.registry import ALGORITHMS
 from paddle_ac.config import RunConfig
 from paddle_ac.envs.make import FINAL_EVALUATION, make_evaluation_envs
 from paddle_ac.errors import CheckpointError, ConfigError, NonFiniteError, quoted
@@ -19,6 +18,7 @@ from paddle_ac.nn.actions import clip_for
 from paddle_ac.nn.parameters import FlatParameters
 from paddle_ac.packing import numbers_of, packed
 from paddle_ac.process_settings import BlasThreadLimit
+from paddle_ac.registry import ALGORITHMS
 from paddle_ac.training.checkpoint import load_best_model, load_run_state
 from paddle_ac.training.run_folder import RunFolder
 

@@ -17,7 +17,6 @@ import paddle
 
 from multiprocessing_env import VecEnv, space_kind
 from paddle_ac.algorithms.algorithm import Policy
-from paddle_ac.algorithms.registry import ALGORITHMS
 from paddle_ac.config import RunConfig, read_config, write_yaml
 from paddle_ac.envs.make import make_evaluation_envs
 from paddle_ac.errors import ConfigError, ExportError, quoted
@@ -28,6 +27,7 @@ from paddle_ac.nn.sac_networks import SquashedGaussianActor
 from paddle_ac.nn.unroll import Unroll
 from paddle_ac.packing import packed
 from paddle_ac.process_settings import warnings_ignored
+from paddle_ac.registry import ALGORITHMS
 from paddle_ac.training.evaluate import load_policy
 from paddle_ac.training.run_folder import RunFolder, check_path
 
