@@ -363,12 +363,13 @@ CHOICES = {"a2c": ENV, "ppo": ENV, "reinforce": ENV, "sac": CONTINUOUS, "a3c": E
 
 
 @pytest.mark.parametrize("vec", ["serial", "subproc"])
-def test_a_resumed_run_is_the_run_that_never_stopped(tmp_path, vec):
+def test_a_resumed_run_is_the_run_that_never_stopped(tmp_path, vec, caplog):
     changes = {"env": ENV, "normalize_observations": True, "vec": vec}
     quick_run(tmp_path / "whole", 3020, **changes)
     quick_run(tmp_path / "stopped", 1010, **changes)
     paddle_ac.resume(str(tmp_path / "stopped"), {"total_steps": 3020})
     assert_same_run(tmp_path / "whole", tmp_path / "stopped")
+    assert "does not repeat itself" not in caplog.text
 
 
 @pytest.mark.parametrize("algo", CHOICES)
@@ -548,5 +549,5 @@ def test_environments_vectorised_by_their_maker_must_have_single_arrays():
     class Maker:
         num_envs, single_observation_space, single_action_space = 2, SPACE, Discrete(2)
 
-    with pytest.raises(TypeError, match=r"its vectorised version has observations of Dict.*--vec must be serial"):
+    with pytest.raises(TypeError, match=r"envpool take observations of one array, not of Dict.*--vec must be"):
         NativeVecEnv(Maker(), (0,))

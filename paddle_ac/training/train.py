@@ -169,7 +169,7 @@ class _Run:
         self.logger.write_hyper_parameters(self.config)
         self.logger.write_configuration(self.config, self.algorithm.env_steps)
         algorithm, packing = self.algorithm, ObservationPacking(self.algorithm.observation_space)
-        blank, state = np.zeros((1, *packing.shape), packing.dtype), algorithm.initial_state(1)
+        blank, state = packing.blank(), algorithm.initial_state(1)
         graph = draw_networks(algorithm.networks, packing.shape, lambda: algorithm.inspect(blank, state))
         write_atomically(self.folder.graph, graph.encode())
 
