@@ -38,7 +38,7 @@ class A3CWorker:
 
     Args:
         index: of the worker, 0 to W - 1.
-        start: how many workers of this index there were before, for it must not play their episodes again.
+        start: number of workers that had this index before; part of the seeds, so that no episode is played twice.
         config: hyper-parameters.
         envs: of this worker alone.
         shared: parameters and counters.
@@ -76,7 +76,7 @@ class A3CWorker:
         self.normalize_rewards: RewardNormalizer | None = None
         if config.normalize_rewards:
             self.normalize_rewards = RewardNormalizer(config.num_envs, config.gamma)
-        self._begin_report()
+        self._reset_metrics()
 
     def run(self, context: WorkerContext) -> None:
         """Learn until the total of steps is reached or the pool asks its workers to finish; report metrics."""
@@ -147,7 +147,7 @@ class A3CWorker:
         self._advance()
         return self.network.act(observations, self.generator, state)
 
-    def _begin_report(self) -> None:
+    def _reset_metrics(self) -> None:
         self.episode_returns: list[float] = []
         self.episode_lengths: list[int] = []
         self.scalars: list[tuple[float, ...]] = []
@@ -171,7 +171,7 @@ class A3CWorker:
                 np.concatenate(self.predictions), np.concatenate(self.targets)
             )
         metrics[f"workers/steps_{self.index}"] = int(self.shared.worker_steps[self.index])
-        self._begin_report()
+        self._reset_metrics()
         return metrics
 
 
@@ -185,7 +185,7 @@ def make_shared_optimizer(config: A3CConfig, shared: SharedParameters, index: in
 
 
 def initial_statistics(config: A3CConfig, size: int) -> dict[str, np.ndarray]:
-    """The statistics that the workers' optimisers begin with, for P parameters."""
+    """Initial statistics of the workers' optimisers, for P parameters."""
     statistics = OPTIMIZERS[config.optimizer.removeprefix("shared_")].initial_statistics(size)
     if config.optimizer == "rmsprop":
         return {name: np.stack([value] * config.num_workers) for name, value in statistics.items()}

@@ -1,4 +1,4 @@
-"""What the algorithms of one learner share: nothing of theirs goes on between two updates."""
+"""The base of algorithms that play and learn in turn, in one process."""
 
 from __future__ import annotations
 
@@ -88,10 +88,10 @@ class Synchronous(Agent):
         return find_unrepeatable(self.config, self.envs.get_state(), self.collector.observations, max_steps)
 
     def check(self) -> None:
-        """Nothing happens between two updates that could go wrong."""
+        """Do nothing: nothing can fail between two updates."""
 
     def finish(self) -> Iterator[dict[str, Any]]:
-        """Nothing happens after the last update."""
+        """Return no metrics: nothing happens after the last update."""
         return iter(())
 
     def close(self) -> None:
