@@ -526,7 +526,7 @@ def damaged_checkpoint(rng: random.Random, bench: Bench, number: int) -> str:
 
 def damaged_algorithm(rng: random.Random, bench: Bench, number: int) -> str:
     """A right checksum over a state that the algorithm must reject or be able to learn from."""
-    from paddle_ac.algorithms.registry import ALGORITHMS as CLASSES
+    from paddle_ac.registry import ALGORITHMS as CLASSES
     from paddle_ac.training.checkpoint import load_run_state, save_checkpoint
     from paddle_ac.training.run_folder import RunFolder
     from paddle_ac.training.train import restore

@@ -57,8 +57,8 @@ def measure(values: dict, seconds: float) -> tuple[float, float]:
     from side_by_side import steps_per_second
     from threadpoolctl import threadpool_limits
 
-    from paddle_ac.algorithms.registry import ALGORITHMS
     from paddle_ac.config import make_config, read_yaml
+    from paddle_ac.registry import ALGORITHMS
 
     changes = {**values, "total_steps": 10**12}
     config = make_config({**read_yaml(CONFIGS / f"{changes.pop('config')}.yaml"), **changes})

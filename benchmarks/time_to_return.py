@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from paddle_ac.algorithms.registry import ALGORITHMS
 from paddle_ac.command_line import choose_algo, exit_codes
 from paddle_ac.config import make_config, read_yaml
+from paddle_ac.registry import ALGORITHMS
 
 
 def main() -> None:

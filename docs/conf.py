@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args, get_origin
 from sphinx.search.en import SearchEnglish
 
 import paddle_ac
-from paddle_ac.config import RunConfig
+from paddle_ac.config.groups import Group
 
 project = "paddle_ac"
 release = paddle_ac.__version__
@@ -91,7 +91,7 @@ def leave_out_signature(app: Any, what: str, name: str, thing: Any, *_: Any) -> 
 
 
 def _is_configuration(thing: Any) -> bool:
-    return inspect.isclass(thing) and issubclass(thing, RunConfig)
+    return inspect.isclass(thing) and issubclass(thing, Group)
 
 
 def _add_row(lines: list[str], first: str, *others: str) -> None:

@@ -9,11 +9,11 @@ from gymnasium.envs.registration import EnvSpec
 
 from paddle_ac.algorithms.agent import TrainedPolicy, warn_about_images
 from paddle_ac.algorithms.algorithm import Algorithm
-from paddle_ac.algorithms.registry import ALGORITHMS
 from paddle_ac.config import RunConfig, make_config
 from paddle_ac.envs.make import make_evaluation_envs, resolve_vec
 from paddle_ac.envs.names import name_env
 from paddle_ac.errors import ConfigError, quoted
+from paddle_ac.registry import ALGORITHMS
 from paddle_ac.training import train as training
 from paddle_ac.training.evaluate import load_policy
 from paddle_ac.training.interrupt import Interrupt, interrupts

@@ -21,6 +21,11 @@ def usable_cores() -> int:
     return max(math.ceil(min(cores, cgroup_limit())), 1)
 
 
+def default_num_workers(num_envs: int) -> int:
+    """The largest number of workers that divides the environments and is no more than the usable cores."""
+    return max(workers for workers in range(1, min(usable_cores(), num_envs) + 1) if num_envs % workers == 0)
+
+
 def cgroup_limit(root: Path = Path("/")) -> float:
     """Cores' worth of processor time that the control groups of this process allow; infinity without a limit.
 

@@ -25,6 +25,7 @@ class ObservationPacking:
     """
 
     def __init__(self, space: Any):
+        self._space = space
         self.parts: dict[str, Any] = space_parts(space)
         self.shape: tuple[int, ...] = ()
         self._convert = make_converter(space)
@@ -78,6 +79,15 @@ class ObservationPacking:
                 f"observations must be of shape {self.shape}, or {('B', *self.shape)} for B of them, not {batch.shape}"
             )
         return self._convert.batch(batch[np.newaxis] if is_one else batch), is_one
+
+    def blank(self) -> np.ndarray:
+        """One observation ``[1, *shape]`` without content: the first categories, and zeros."""
+        blank = np.zeros((1, *self.shape), self.dtype)
+        for path, space in self.parts.items():
+            blank[path] = getattr(space, "start", 0)
+        if not self.parts:
+            blank[...] = getattr(self._space, "start", 0)
+        return blank
 
     def _filled(self, parts: list[np.ndarray]) -> np.ndarray:
         packed = np.empty(len(parts[0]), self.dtype)

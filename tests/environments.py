@@ -461,6 +461,19 @@ class Structured(RandomWalk):
         return self._observe()
 
 
+class StructuredFilmed(Structured):
+    """Can be seen: its pictures are black."""
+
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 25}  # noqa: RUF012
+
+    def __init__(self, render_mode=None):
+        super().__init__()
+        self.render_mode = render_mode
+
+    def render(self):
+        return np.zeros((4, 4, 3), np.uint8)
+
+
 class Restructuring(Structured):
     """Its observations do not belong to their space from a given observation on; its episodes do not end."""
 
@@ -549,6 +562,7 @@ gymnasium.register("test/Asking-v0", Asking)
 gymnasium.register("test/ActingDict-v0", RandomWalk, kwargs={"spaces": "dict"})
 gymnasium.register("test/Structured-v0", Structured)
 gymnasium.register("test/StructuredContinuous-v0", Structured, kwargs={"spaces": "continuous"})
+gymnasium.register("test/StructuredFilmed-v0", StructuredFilmed)
 gymnasium.register("test/Restructuring-v0", Restructuring)
 gymnasium.register("test/Continuous-v0", RandomWalk, kwargs={"spaces": "continuous"})
 gymnasium.register("test/FromOne-v0", RandomWalk, kwargs={"spaces": "from one"})

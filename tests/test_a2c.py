@@ -10,6 +10,7 @@ import pytest
 
 from multiprocessing_env import DummyVecEnv
 from paddle_ac.algorithms.a2c import A2C
+from paddle_ac.algorithms.reinforce import Reinforce
 from paddle_ac.config import make_config, read_yaml
 from paddle_ac.learning.returns import generalized_advantages, n_step_returns
 from paddle_ac.nn.parameters import FlatParameters
@@ -70,9 +71,9 @@ def test_updates_are_those_of_automatic_differentiation(changes):
 
 
 @pytest.mark.parametrize("baseline", [True, False])
-def test_without_a_baseline_nothing_is_told_of_a_critic(baseline):
+def test_reinforce_without_a_baseline_reports_no_critic_metrics(baseline):
     config = make_config({"algo": "reinforce", "env": "test/Walk-v0", "num_envs": 3, "baseline": baseline})
-    metrics = A2C(config, DummyVecEnv([RandomWalk] * 3)).update()
+    metrics = Reinforce(config, DummyVecEnv([RandomWalk] * 3)).update()
     of_critic = {"losses/critic", "diagnostics/explained_variance"}
     assert metrics.keys() & of_critic == (of_critic if baseline else set())
     assert np.isfinite(metrics["losses/total"])

@@ -78,7 +78,7 @@ def worker_in_this_process(agent: A3C, index: int) -> A3CWorker:
     ],
 )
 def test_one_worker_learns_as_a2c_with_its_environments(changes):
-    """Through enough updates for episodes to end and for what is remembered and normalised by to matter."""
+    """Through enough updates for episodes to end and for the recurrent state and the moments to matter."""
     changes = {"num_envs": 2, "hidden_sizes": (16,), "gamma": 0.9, "entropy_coef": 0.001, **changes}
     a3c = A3C.from_config(quick_config(num_workers=1, **changes))
     a2c = A2C.from_config(make_config({**QUICK, "vec": "serial", **changes}))
@@ -210,18 +210,18 @@ def test_a_run_goes_on_to_a_larger_total_with_other_episodes(tmp_path):
         resume(str(tmp_path / "run"), {"total_steps": 6000, "num_workers": 3})
 
 
-def test_every_workers_reports_are_heard_in_turn():
-    """While nobody listens all workers go on to the end; then no one must be heard out before the rest."""
+def test_metrics_of_workers_are_returned_in_turn():
+    """All workers reach the end before any report is received; then one must not be served to its end first."""
     agent = A3C.from_config(quick_config(num_workers=3, total_steps=30000))
     start(agent)
     wait_until(lambda: agent.shared.env_steps >= 30000)
-    heard = [tag for _ in range(6) for tag in agent.update() if tag.startswith("workers/")]
-    assert sorted(heard) == sorted(2 * [f"workers/steps_{index}" for index in range(3)])
+    received = [tag for _ in range(6) for tag in agent.update() if tag.startswith("workers/")]
+    assert sorted(received) == sorted(2 * [f"workers/steps_{index}" for index in range(3)])
     agent.close()
 
 
 def test_environments_of_workers_keep_no_actions():
-    """Their episodes are never replayed, and may go on for ever."""
+    """Their episodes are never replayed, and may never end."""
     with A3C.from_config(quick_config(num_envs=2)) as agent:
         _, pickled, *_ = _worker_arguments(agent.config, agent.shared, None, index=1, start=0)
         with (
@@ -301,12 +301,12 @@ def test_a_worker_killed_during_an_evaluation_is_named(monkeypatch):
     agent.close()
 
 
-def test_stopping_hears_what_every_worker_still_has_to_say():
+def test_finish_returns_the_remaining_metrics_of_every_worker():
     agent = A3C.from_config(quick_config(total_steps=10**9))
     play(agent, 2000)
-    told = list(agent.finish())
+    remaining = list(agent.finish())
     assert agent.is_done
-    last = {tag: value for metrics in told for tag, value in metrics.items() if tag.startswith("workers/")}
+    last = {tag: value for metrics in remaining for tag, value in metrics.items() if tag.startswith("workers/")}
     assert sum(last.values()) == agent.env_steps == agent.state_dict()["env_steps"]
     agent.close()
 
@@ -478,7 +478,7 @@ WITH_EITHER_LOCK = pytest.mark.parametrize(
 
 
 @WITH_EITHER_LOCK
-def test_the_holder_of_a_lock_that_stops_is_replaced_and_nobody_else(name, caplog):
+def test_only_the_stopped_holder_of_a_lock_is_replaced(name, caplog):
     with agent_with_stopping(name, restart_workers=True) as agent:
         while sum(agent.pool.starts) < 4:
             agent.update()

@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 
 from paddle_ac.algorithms.a2c import A2C
-from paddle_ac.config import VectorEnvConfig, make_config
+from paddle_ac.algorithms.state import Part, attribute_part
+from paddle_ac.config import RunConfig, VectorEnvGroup, make_config
 from tests.commands import ROOT, blocks, command_lines
 
 pytestmark = pytest.mark.slow
@@ -31,8 +32,8 @@ def run(tmp_path):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "multiprocessing_env.py", tmp_path)
     (tmp_path / "paddle_ac" / "algorithms" / "evolution.py").write_text(CODE)
-    family = tmp_path / "paddle_ac" / "family.py"
-    family.write_text(family.read_text().replace("FAMILY = {\n", "FAMILY = {\n    " + LINE))
+    registry = tmp_path / "paddle_ac" / "registry.py"
+    registry.write_text(registry.read_text().replace("REGISTRY = {\n", "REGISTRY = {\n    " + LINE))
 
     def run_there(*arguments: str) -> str:
         ended = subprocess.run(
@@ -49,7 +50,7 @@ def run(tmp_path):
     return run_there
 
 
-def test_one_file_and_one_line_make_a_member_of_the_family(run, tmp_path):
+def test_one_file_and_one_line_make_an_algorithm(run, tmp_path):
     first, told, _ = [shlex.split(line) for line in command_lines(PAGE, "sh")]
     assert "evaluation at the end" in run(*first[1:])
     assert "--noise-std" in run(*told[1:])
@@ -79,7 +80,7 @@ def curves(run_dir: Path) -> list[dict[str, str]]:
 def test_its_flags_are_those_that_it_heeds(run):
     """Each field of the configuration, but for those of every run, is read in the one file."""
     fields = run("-c", "from paddle_ac.config import *; print(*CONFIGS['evolution'].model_fields)").split()
-    own = set(fields) - VectorEnvConfig.model_fields.keys()
+    own = set(fields) - VectorEnvGroup.model_fields.keys() - RunConfig.model_fields.keys()
     assert own and all(f"config.{name}" in CODE for name in own)
 
 
@@ -93,7 +94,7 @@ def test_the_space_of_the_page_is_searched(run, tmp_path):
 
 def test_what_an_algorithm_remembers_beside_its_base_is_kept():
     (sketch,) = blocks(PAGE, "py")
-    names = {"A2C": A2C}
+    names = {"A2C": A2C, "Part": Part, "attribute_part": attribute_part}
     exec("class Sketch(A2C):\n" + textwrap.indent(sketch, "    "), names)
     config = make_config({"algo": "a2c", "num_envs": 1, "vec": "serial", "hidden_sizes": (4,)})
     with names["Sketch"].from_config(config) as one, names["Sketch"].from_config(config) as other:

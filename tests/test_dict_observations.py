@@ -19,6 +19,7 @@ from multiprocessing_env import (
     VecEnvWrapper,
     space_parts,
 )
+from paddle_ac.envs.native import NativeVecEnv
 from paddle_ac.envs.single import make_replayable
 from paddle_ac.envs.wrappers import FrameStack
 from paddle_ac.errors import CheckpointError, ConfigError, NonFiniteError
@@ -27,6 +28,8 @@ from paddle_ac.nn.encoding import ObservationEncoder
 from paddle_ac.packing import ObservationPacking, PackedVecEnv, packed
 from paddle_ac.training.checkpoint import load_checkpoint, save_checkpoint
 from paddle_ac.training.evaluate import evaluate_run
+from paddle_ac.training.export import export_run
+from paddle_ac.training.recording import watch_run
 from tests.environments import RandomWalk, Restructuring, Structured
 from tests.test_command_line import run_main
 from tests.test_run import assert_same_run, quick_run
@@ -360,12 +363,13 @@ CHOICES = {"a2c": ENV, "ppo": ENV, "reinforce": ENV, "sac": CONTINUOUS, "a3c": E
 
 
 @pytest.mark.parametrize("vec", ["serial", "subproc"])
-def test_a_resumed_run_is_the_run_that_never_stopped(tmp_path, vec):
+def test_a_resumed_run_is_the_run_that_never_stopped(tmp_path, vec, caplog):
     changes = {"env": ENV, "normalize_observations": True, "vec": vec}
     quick_run(tmp_path / "whole", 3020, **changes)
     quick_run(tmp_path / "stopped", 1010, **changes)
     paddle_ac.resume(str(tmp_path / "stopped"), {"total_steps": 3020})
     assert_same_run(tmp_path / "whole", tmp_path / "stopped")
+    assert "does not repeat itself" not in caplog.text
 
 
 @pytest.mark.parametrize("algo", CHOICES)
@@ -466,3 +470,84 @@ def test_a2c_learns_what_takes_both_parts():
         while not agent.is_done:
             returns += agent.update()["charts/episode_return"]
     assert np.mean(returns[-100:]) > 9.5
+
+
+# ------------------------------------------------------------------------------------------------------------- export
+
+
+@pytest.fixture(scope="module", params=["a2c", "recurrent", "sac"])
+def run(request, tmp_path_factory):
+    """A short run whose observations are normalised."""
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    changes = {"normalize_observations": True, "env": ENV}
+    if request.param == "recurrent":
+        changes["recurrent"] = "gru"
+    if request.param == "sac":
+        changes.update(algo="sac", env=CONTINUOUS, learning_starts=100, batch_size=16, buffer_size=1000)
+    quick_run(folder, 300, **changes)
+    return folder
+
+
+@pytest.mark.parametrize("export_format", ["paddle", "onnx", "pdparams"])
+def test_an_exported_policy_has_an_input_for_each_part(run, export_format):
+    result = export_run(str(run), export_format, "latest")
+    inputs = [line.split()[:2] for line in result["inputs"] if not line.startswith("state")]
+    assert inputs == [
+        ["observation.camera", "float32"],
+        ["observation.robot.joints", "float32"],
+        ["observation.robot.mode", "int64"],
+        ["observation.switches.0", "int64"],
+        ["observation.switches.1", "int64"],
+    ]
+    assert result["largest_difference"] < 1e-4
+
+
+def test_the_graph_page_shows_the_networks(run):
+    graph = (run / "vdlgraph.run.log").read_text()
+    assert "observations" in graph and "torso" in graph
+
+
+def test_an_episode_is_recorded(tmp_path):
+    env = "tests.environments:test/StructuredFilmed-v0"
+    quick_run(tmp_path / "run", 300, env=env)
+    watch_run(str(tmp_path / "film.gif"), str(tmp_path / "run"), "latest")
+    assert (tmp_path / "film.gif").stat().st_size > 0
+
+
+def test_the_phases_of_an_update_are_timed(capsys):
+    code, out, _ = run_main(
+        capsys, "benchmark.py", "--algo", "a2c", "--env", ENV, "--num-envs", "2", "--seconds", "0.1"
+    )
+    assert code == 0 and "learning" in out
+
+
+# ---------------------------------------------------------------------------------- other sources of environments
+
+
+@BOTH
+def test_classic_gym_spaces_are_converted_too(make_vec_env):
+    gym = pytest.importorskip("gym")
+
+    class Old(gym.Env):
+        observation_space = gym.spaces.Dict(
+            {"a": gym.spaces.Box(-1, 1, (2,)), "b": gym.spaces.Tuple([gym.spaces.Discrete(3)])}
+        )
+        action_space = gym.spaces.Discrete(2)
+
+        def reset(self):
+            return {"a": np.ones(2), "b": (2,)}
+
+        def step(self, action):
+            return self.reset(), 1.0, True, {}
+
+    with make_vec_env([Old] * 2) as envs:
+        for observations in (envs.reset(), envs.step([0, 1])[0]):
+            assert observations["a"].dtype == np.float32 and observations["b"][0].tolist() == [2, 2]
+
+
+def test_environments_vectorised_by_their_maker_must_have_single_arrays():
+    class Maker:
+        num_envs, single_observation_space, single_action_space = 2, SPACE, Discrete(2)
+
+    with pytest.raises(TypeError, match=r"envpool take observations of one array, not of Dict.*--vec must be"):
+        NativeVecEnv(Maker(), (0,))

@@ -12,8 +12,8 @@ from gymnasium.spaces import Box, Discrete, MultiBinary, MultiDiscrete
 from multiprocessing_env import DummyVecEnv
 from paddle_ac.algorithms.a2c import A2C
 from paddle_ac.algorithms.a3c import A3C
-from paddle_ac.algorithms.registry import ALGORITHMS
 from paddle_ac.config import make_config, read_yaml
+from paddle_ac.registry import ALGORITHMS
 from paddle_ac.training.evaluate import evaluate
 from tests.environments import Aiming, Fuse, Identity, OneStepChain, Recall, Repeating
 

@@ -298,7 +298,7 @@ def test_misuse_is_told():
 )
 def test_auto_takes_what_is_fastest_and_says_why(monkeypatch, caplog, values, step, expected):
     monkeypatch.setattr(envs_make, "_seconds_of_a_step", lambda config: step)
-    monkeypatch.setattr(envs_make, "usable_cores", lambda: 2)
+    monkeypatch.setattr("paddle_ac.cores.usable_cores", lambda: 2)
     envs_make._choose_vec.cache_clear()
     with caplog.at_level("INFO", logger="paddle_ac"):
         settled = resolve_vec(config_of(**values))

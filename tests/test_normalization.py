@@ -10,6 +10,7 @@ from gymnasium.spaces import Box, Discrete
 
 from multiprocessing_env import DummyVecEnv
 from paddle_ac.algorithms.a2c import A2C
+from paddle_ac.algorithms.reinforce import Reinforce
 from paddle_ac.config import make_config
 from paddle_ac.envs.make import make_evaluation_envs
 from paddle_ac.learning.gradient import GradientOfRollout
@@ -158,7 +159,7 @@ def test_acting_and_learning_see_the_same_features(monkeypatch):
 
 def test_reinforce_takes_in_the_rewards_of_its_episodes_alone():
     config = make_config({"algo": "reinforce", "num_envs": 4, "vec": "serial", "normalize_rewards": True})
-    with A2C.from_config(config) as agent:
+    with Reinforce.from_config(config) as agent:
         steps = sum(sum(agent.update()["charts/episode_length"]) for _ in range(3))
         assert agent.normalize_rewards.moments.statistics["count"] == steps
         assert not agent.normalize_rewards.returns.any()

@@ -262,7 +262,7 @@ def test_a_seed_out_of_range_leaves_no_folder(tmp_path):
 
 def test_runs_of_many_processes_are_fewer_at_a_time(monkeypatch):
     monkeypatch.setattr("paddle_ac.training.side_by_side.usable_cores", lambda: 8)
-    monkeypatch.setattr("paddle_ac.envs.make.usable_cores", lambda: 8)
+    monkeypatch.setattr("paddle_ac.cores.usable_cores", lambda: 8)
     fits = {
         8: {"algo": "a2c", "vec": "serial"},
         2: {"algo": "a3c", "num_workers": 3},

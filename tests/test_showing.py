@@ -7,11 +7,11 @@ import json
 import numpy as np
 import pytest
 
-from paddle_ac.algorithms.registry import ALGORITHMS
 from paddle_ac.config import make_config
 from paddle_ac.envs.make import make_shown_env
 from paddle_ac.nn.action_scale import ActionScale
 from paddle_ac.nn.unroll import Unroll
+from paddle_ac.registry import ALGORITHMS
 from paddle_ac.training.network_graph import draw_networks
 from paddle_ac.training.showing import Spread, show_episode, without_screen
 

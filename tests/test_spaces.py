@@ -102,6 +102,7 @@ class Acting(gymnasium.Env):
 
 
 gymnasium.register("test/ShowingDiscrete-v0", functools.partial(Showing, Discrete(3), 0, 1))
+gymnasium.register("test/ShowingFromFive-v0", functools.partial(Showing, Discrete(3, start=5), 5, 7))
 gymnasium.register("test/ActingUnsigned-v0", functools.partial(Acting, UNSIGNED[0]))
 gymnasium.register("test/ActingNarrow-v0", functools.partial(Acting, UNSIGNED[1]))
 gymnasium.register("test/ActingMulti-v0", functools.partial(Acting, UNSIGNED[2]))
@@ -243,3 +244,8 @@ def test_predict_rejects_observations_that_are_not_finite(value):
     agent = paddle_ac.make("a2c", "CartPole-v1", num_envs=1, vec="serial")
     with agent, pytest.raises(ValueError, match="observations must be finite"):
         agent.predict(np.full(4, value, np.float32))
+
+
+def test_categories_that_do_not_begin_at_0_can_be_observed(tmp_path):
+    config = {"algo": "a2c", "env": "test/ShowingFromFive-v0", "total_steps": 50, "eval_episodes": 1, "vec": "serial"}
+    assert paddle_ac.train(config, str(tmp_path / "run"))["env_steps"] >= 50

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import types
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import paddle_ac
 from multiprocessing_env import DummyVecEnv, EnvironmentFailedError
 from paddle_ac.algorithms.a2c import A2C
 from paddle_ac.algorithms.a3c_worker import A3CWorker
+from paddle_ac.algorithms.state import arrays_part, attribute_part, constant_part, generator_part, load_parts
 from paddle_ac.config import make_config
 from paddle_ac.envs.make import training_env_fns
 from paddle_ac.envs.wrappers import EpisodeReplay
@@ -122,7 +124,7 @@ def test_a_part_that_is_missing_or_of_another_type_is_named(algo):
                 with pytest.raises(ValueError, match=r"\w"):
                     agent.load_state_dict(state)
             state = {name: value for name, value in good.items() if name != key}
-            with pytest.raises(ValueError, match=key):
+            with pytest.raises(ValueError, match=f"it has no '{key}'"):
                 agent.load_state_dict(state)
         with pytest.raises(ValueError, match="a state is a dictionary"):
             agent.load_state_dict(None)
@@ -144,6 +146,46 @@ def test_a_damaged_part_deep_inside_changes_nothing(algo, damage):
         with pytest.raises((ValueError, KeyError, EnvironmentFailedError)):
             agent.load_state_dict(wrong)
         assert flat(state_of(agent)) == before
+
+
+def test_no_part_is_restored_when_a_later_one_does_not_fit():
+    owner = types.SimpleNamespace(steps=1)
+    array, generator = np.zeros(3), np.random.default_rng(0)
+    parts = {
+        "steps": attribute_part(owner, "steps"),
+        "arrays": arrays_part({"weight": array}),
+        "generator": generator_part(generator),
+    }
+    before = {key: part.get() for key, part in parts.items()}
+    good = {"steps": 2, "arrays": {"weight": np.ones(3)}, "generator": np.random.default_rng(1).bit_generator.state}
+    for wrong in ({"steps": 2.0}, {"arrays": {"weight": np.ones(4)}}, {"arrays": {}}, {"generator": {}}):
+        with pytest.raises(ValueError, match=next(iter(wrong))):
+            load_parts(parts, {**good, **wrong})
+        assert (owner.steps, array.sum()) == (1, 0) and generator.bit_generator.state == before["generator"]
+    load_parts(parts, good)
+    assert (owner.steps, array.tolist()) == (2, [1, 1, 1]) and generator.bit_generator.state == good["generator"]
+    assert before["arrays"]["weight"].sum() == 0, "arrays are copied when they are saved"
+
+
+def test_a_missing_part_has_the_value_that_older_states_imply():
+    seen = []
+    parts = {"format": constant_part(2, seen.append, missing=1)}
+    load_parts(parts, {})
+    load_parts(parts, {"format": 2})
+    assert seen == [1, 2]
+
+
+@pytest.mark.parametrize("algo,other,here", [("a2c", "adam", "rmsprop"), ("a3c", "shared_adam", "shared_rmsprop")])
+def test_statistics_of_another_optimiser_are_named(algo, other, here):
+    with make_agent(algo, optimizer=other) as agent:
+        state = state_of(agent)
+    with make_agent(algo, optimizer=here) as agent, pytest.raises(ValueError, match=f"optimiser is not {here}"):
+        agent.load_state_dict(state)
+
+
+def test_start_numbers_that_are_no_integers_are_rejected():
+    with make_agent("a3c") as agent, pytest.raises(ValueError, match="starts/0 is float, not int"):
+        agent.load_state_dict({**state_of(agent), "starts": [1.5]})
 
 
 @EVERY_ALGORITHM

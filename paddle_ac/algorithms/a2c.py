@@ -8,22 +8,16 @@ from typing import Any
 import numpy as np
 
 from multiprocessing_env import VecEnv
-from paddle_ac.algorithms.policy import (
-    POLICY_FORMAT,
-    actor_critic_layers,
-    check_policy_format,
-    log_backend,
-    make_network,
-)
-from paddle_ac.algorithms.state import check_generator, check_state, check_structure, identity
+from paddle_ac.algorithms.learner import Learner, optimizer_part
+from paddle_ac.algorithms.policy import actor_critic_layers, format_part, log_backend, make_network
+from paddle_ac.algorithms.state import Part
 from paddle_ac.algorithms.synchronous import Synchronous
-from paddle_ac.config import RolloutConfig, SynchronousConfig
-from paddle_ac.config.reinforce import ReinforceConfig
+from paddle_ac.config import SynchronousConfig
 from paddle_ac.learning.gradient import GradientOfRollout
 from paddle_ac.learning.phases import phases_of_update
 from paddle_ac.learning.returns import explained_variance
 from paddle_ac.learning.rewards import RewardNormalizer
-from paddle_ac.learning.rollout import CollectingStoppedError, EpisodeCollector, Rollout, RolloutCollector
+from paddle_ac.learning.rollout import CollectingStoppedError, Rollout, RolloutCollector
 from paddle_ac.learning.schedules import scheduled_learning_rate
 from paddle_ac.nn.network import Network
 from paddle_ac.nn.optimizers import make_optimizer
@@ -33,9 +27,8 @@ class A2C(Synchronous):
     """Synchronous advantage actor-critic with n-step returns (Mnih et al. 2016, arXiv:1602.01783).
 
     An update plays T steps in N environments, estimates returns that bootstrap at the rollout's end and through time
-    limits, and takes one step along the gradient of the actor-critic loss over the ``T * N`` transitions. With other
-    estimators it is the other synchronous members of the family: one-step TD errors (TD actor-critic), a critic of
-    Q(s, .) (Q actor-critic), Monte-Carlo returns of whole episodes (REINFORCE).
+    limits, and takes one step along the gradient of the actor-critic loss over the ``T * N`` transitions. Other
+    hyper-parameters make it PAAC, TD actor-critic (one-step TD errors) and Q actor-critic (a critic of Q(s, .)).
 
     Args:
         config: hyper-parameters.
@@ -43,8 +36,7 @@ class A2C(Synchronous):
 
     Attributes:
         policy: the network; ``policy.act(observations)`` chooses actions.
-        env_steps: steps of single environments so far.
-        num_updates: gradient steps so far.
+        learner: the parameters, their gradient and their optimiser.
 
     Raises:
         ConfigError: an action space that the algorithm does not take.
@@ -52,26 +44,24 @@ class A2C(Synchronous):
 
     metric_tags: tuple[str, ...] = ()
 
+    policy: Network
+
     def __init__(self, config: SynchronousConfig, envs: VecEnv):
         super().__init__(config, envs)
         self.policy = self.make_policy(config, envs.observation_space, envs.action_space)
         log_backend(config)
-        self.parameters = self.policy.parameters
-        self.gradient_of = GradientOfRollout(config, self.policy, self.parameters.layout)
-        self.optimizer = make_optimizer(
-            config.optimizer, self.parameters.vector, config.rmsprop_decay, config.optimizer_epsilon
+        self.learner = Learner(
+            self.policy.parameters,
+            lambda vector: make_optimizer(config.optimizer, vector, config.rmsprop_decay, config.optimizer_epsilon),
+            self.policy.refresh,
         )
-        self.generator = np.random.default_rng((config.seed, 1))
-        self.collector: RolloutCollector
-        if isinstance(config, RolloutConfig):
-            self.collector = RolloutCollector(envs, config.num_steps, self.policy.state_size)
-        else:
-            assert isinstance(config, ReinforceConfig)
-            limit = config.max_episode_steps
-            self.collector = EpisodeCollector(envs, limit, lambda: self.should_stop(), self.generator)
+        self.parameters = self.learner.parameters
+        self.gradient_of = GradientOfRollout(config, self.policy, self.learner.gradient, self.parameters.layout)
+        self.collector = self._make_collector()
         self.normalize_rewards = RewardNormalizer(envs.num_envs, config.gamma) if config.normalize_rewards else None
-        self.env_steps = 0
-        self.num_updates = 0
+
+    def _make_collector(self) -> RolloutCollector:
+        return RolloutCollector(self.envs, self.config.num_steps, self.policy.state_size)
 
     @staticmethod
     def make_policy(config: SynchronousConfig, observation_space: Any, action_space: Any) -> Network:
@@ -121,8 +111,7 @@ class A2C(Synchronous):
     def _learn(self, rollout: Rollout, learning_rate: float) -> dict[str, float]:
         """Take the gradient steps for a rollout; returns the metrics of losses."""
         learned = self.gradient_of(rollout)
-        self.optimizer.step(learned.gradient, learning_rate)
-        self.policy.refresh()
+        self.learner.step(learned.gradient, learning_rate)
         self.num_updates += 1
         metrics = {
             "losses/actor": learned.actor,
@@ -138,53 +127,14 @@ class A2C(Synchronous):
     def _act(self, observations: np.ndarray, state: np.ndarray) -> np.ndarray:
         return self.policy.act(observations, self.generator, state)
 
-    def state_dict(self) -> dict[str, Any]:
-        """All that it takes to go on exactly from here: arrays, numbers and texts in nested dictionaries."""
+    def saved_parts(self) -> dict[str, Part]:
+        """See ``Agent.saved_parts``."""
         return {
-            "identity": identity(self.config),
-            "format": POLICY_FORMAT,
-            "env_steps": self.env_steps,
-            "num_updates": self.num_updates,
-            "parameters": dict(self.parameters.views),
-            "optimizer": dict(self.optimizer.statistics),
-            "generator": self.generator.bit_generator.state,
-            "collector": self.collector.state_dict(),
-            "encoder": self.policy.encode.state_dict(),
-            "reward_normalizer": self.normalize_rewards.state_dict() if self.normalize_rewards else {},
+            **super().saved_parts(),
+            "format": format_part(self.policy),
+            "parameters": self.learner.parameters_part(),
+            "optimizer": optimizer_part(self.learner.optimizer.statistics, self.config.optimizer),
         }
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a state that ``state_dict`` gave.
-
-        Raises:
-            ValueError: the state of another network, optimiser, seed or environment, or of an incompatible version.
-                Nothing has changed then.
-        """
-        checks: dict[str, Callable[[Any], None]] = {
-            "generator": check_generator,
-            "parameters": self.parameters.check,
-            "optimizer": self._check_optimizer,
-            "collector": self.collector.check_state_dict,
-            "encoder": self.policy.encode.check_state_dict,
-        }
-        check_state(state, self.state_dict(), self.config, checks)
-        check_policy_format(self.policy, state)
-        # First, because it alone may still fail.
-        self.collector.load_state_dict(state["collector"], self.config.resume_episodes)
-        self.policy.load_parameters(state["parameters"])
-        for name, statistic in self.optimizer.statistics.items():
-            statistic[...] = state["optimizer"][name]
-        self.generator.bit_generator.state = state["generator"]
-        self.policy.encode.load_state_dict(state["encoder"])
-        if self.normalize_rewards is not None:
-            self.normalize_rewards.load_state_dict(state["reward_normalizer"])
-        self.env_steps = state["env_steps"]
-        self.num_updates = state["num_updates"]
-
-    def _check_optimizer(self, statistics: dict[str, np.ndarray]) -> None:
-        if statistics.keys() != self.optimizer.statistics.keys():
-            raise ValueError(f"the checkpoint's optimiser is not {self.config.optimizer}")
-        check_structure(statistics, self.optimizer.statistics, "optimizer")
 
     def phases(self) -> dict[str, Callable[[], int]]:
         """The parts of an update, to be timed; see ``Algorithm.phases``."""

@@ -13,14 +13,9 @@ import numpy as np
 from multiprocessing_env import DummyVecEnv, probe_spaces
 from paddle_ac.algorithms.a3c_worker import A3CWorker, initial_statistics, run_worker
 from paddle_ac.algorithms.agent import Agent
-from paddle_ac.algorithms.policy import (
-    POLICY_FORMAT,
-    actor_critic_layers,
-    check_policy_format,
-    log_backend,
-    make_network,
-)
-from paddle_ac.algorithms.state import check_state, identity
+from paddle_ac.algorithms.learner import optimizer_part
+from paddle_ac.algorithms.policy import actor_critic_layers, format_part, log_backend, make_network
+from paddle_ac.algorithms.state import Part, arrays_part, check_structure, constant_part
 from paddle_ac.config.a3c import A3CConfig
 from paddle_ac.envs.make import as_config_error, training_env_fns
 from paddle_ac.learning.rollout import rollout_bytes
@@ -62,8 +57,7 @@ class A3C(Agent):
         self.observation_space, self.action_space = observation_space, action_space
         self._network = self.make_policy(config, observation_space, action_space)
         log_backend(config)
-        snapshot = self._network.parameters
-        layout = snapshot.layout
+        layout = self._network.parameters.layout
         moments = {}
         if self._network.encode.moments is not None:
             moments["encoder"] = self._network.encode.state_dict()
@@ -71,7 +65,7 @@ class A3C(Agent):
             moments["rewards"] = RunningMoments.initial_statistics(())
         statistics = initial_statistics(config, layout.size)
         self.shared = SharedParameters(layout, statistics, moments, config.num_workers)
-        self.shared.vector[:] = snapshot.vector
+        self.shared.vector[:] = self._network.parameters.vector
         self.lock = ProcessLock() if config.lock else None
         self.pool = WorkerPool(config.num_workers, config.step_timeout, config.restart_workers)
         self.metric_tags = (
@@ -137,7 +131,7 @@ class A3C(Agent):
         return actor_critic_layers(self._network)
 
     def inspect(self, observations: np.ndarray, state: np.ndarray) -> dict[str, np.ndarray]:
-        """What the policy and the critic make of observations; see ``Algorithm.inspect``."""
+        """Diagnostics of the policy and the critic for a batch; see ``Algorithm.inspect``."""
         return self._network.inspect(observations, state)
 
     def update(self) -> dict[str, Any]:
@@ -174,50 +168,42 @@ class A3C(Agent):
         for report in self.pool.finish():
             yield report.content
 
-    def state_dict(self) -> dict[str, Any]:
-        """Parameters, statistics and counters as they are now; episodes under way are not part of it."""
-        moments = {group: shared.read() for group, shared in self.shared.moments.items()}
+    def saved_parts(self) -> dict[str, Part]:
+        """See ``Agent.saved_parts``: parameters, statistics and counters as they are now, without running episodes."""
+        shared, rewards = self.shared, self.shared.moments.get("rewards")
         return {
-            "identity": identity(self.config),
-            "format": POLICY_FORMAT,
-            "env_steps": int(self.shared.env_steps),
-            "starts": list(self.pool.starts),
-            "parameters": {name: view.copy() for name, view in self.shared.views.items()},
-            "optimizer": {name: array.copy() for name, array in self.shared.statistics.items()},
-            "encoder": moments.get("encoder", self._network.encode.state_dict()),
-            "rewards": moments.get("rewards", {}),
-            "worker_steps": self.shared.worker_steps.copy(),
-            "worker_updates": self.shared.worker_updates.copy(),
+            **super().saved_parts(),
+            "format": format_part(self._network),
+            "env_steps": Part(lambda: self.env_steps, lambda _: None),  # the sum of worker_steps
+            "starts": Part(lambda: list(self.pool.starts), self._set_starts, self._check_starts),
+            "parameters": Part(arrays_part(shared.views).get, self._set_parameters, self._network.parameters.check),
+            "optimizer": optimizer_part(shared.statistics, self.config.optimizer),
+            "encoder": Part(self._encoder_state, self._set_encoder_state, self._network.encode.check_state_dict),
+            "rewards": Part(rewards.read, rewards.write) if rewards else constant_part({}),
+            "worker_steps": arrays_part(shared.worker_steps),
+            "worker_updates": arrays_part(shared.worker_updates),
         }
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a state that ``state_dict`` gave; every worker begins new episodes.
-
-        Raises:
-            ValueError: the state of another network, optimiser, seed, environment or number of workers, or of an
-                incompatible version. Nothing has changed then.
-        """
-        checks: dict[str, Callable[[Any], None]] = {
-            "starts": self._check_starts,
-            "parameters": self._network.parameters.check,
-            "encoder": self._network.encode.check_state_dict,
-        }
-        check_state(state, self.state_dict(), self.config, checks)
-        check_policy_format(self._network, state)
-        self._network.encode.load_state_dict(state["encoder"])
-        self._network.load_parameters(state["parameters"])
+    def _set_parameters(self, parameters: dict[str, np.ndarray]) -> None:
+        self._network.load_parameters(parameters)
         self.shared.vector[:] = self._network.parameters.vector
-        for name, array in self.shared.statistics.items():
-            array[...] = state["optimizer"][name]
-        for group, moments in self.shared.moments.items():
-            moments.write(state[group])
-        self.shared.worker_steps[:] = state["worker_steps"]
-        self.shared.worker_updates[:] = state["worker_updates"]
-        self.pool.starts = list(state["starts"])
+
+    def _encoder_state(self) -> dict[str, Any]:
+        moments = self.shared.moments
+        return moments["encoder"].read() if "encoder" in moments else self._network.encode.state_dict()
+
+    def _set_encoder_state(self, state: dict[str, Any]) -> None:
+        self._network.encode.load_state_dict(state)
+        if "encoder" in self.shared.moments:
+            self.shared.moments["encoder"].write(state)
 
     def _check_starts(self, starts: list[int]) -> None:
         if len(starts) != self.config.num_workers:
             raise ValueError(f"the checkpoint has {len(starts)} workers, this run {self.config.num_workers}")
+        check_structure(starts, self.pool.starts, "starts")
+
+    def _set_starts(self, starts: list[int]) -> None:
+        self.pool.starts = list(starts)
 
     def phases(self) -> dict[str, Callable[[], int]]:
         """The parts of an update of one worker, in this process; see ``Algorithm.phases``."""
@@ -236,9 +222,8 @@ def _worker_arguments(
     """The arguments of ``run_worker`` after the context; environments have other episodes at every start."""
     first = index * config.num_envs
     env_fns = training_env_fns(config, first + config.num_envs, start, replayable=False)[first:]
-    # The class itself, because one of a script or notebook cannot be imported in a worker.
     network_class = None
-    if config.network is not None:
+    if config.network is not None:  # the class itself, because one of a script or notebook cannot be imported there
         from paddle_ac.nn.custom_network import import_network
 
         network_class = import_network(config.network)

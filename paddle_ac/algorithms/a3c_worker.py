@@ -36,7 +36,7 @@ class A3CWorker:
 
     Args:
         index: of the worker, 0 to W - 1.
-        start: how many workers of this index there were before, for it must not play their episodes again.
+        start: number of workers that had this index before; part of the seeds, so that no episode is played twice.
         config: hyper-parameters.
         envs: of this worker alone.
         shared: parameters and counters.
@@ -67,14 +67,14 @@ class A3CWorker:
         spaces = (envs.observation_space, envs.action_space)
         self.network = make_network(config, *spaces, shared.views, network_class)
         self.encode, self.vector = self.network.encode, self.network.parameters.vector
-        self.gradient_of = GradientOfRollout(config, self.network, shared.layout)
+        self.gradient_of = GradientOfRollout(config, self.network, np.zeros_like(self.vector), shared.layout)
         self.optimizer = make_shared_optimizer(config, shared, index)
         self.generator = np.random.default_rng((config.seed, 1, index, start))
         self.collector = RolloutCollector(envs, config.num_steps, self.network.state_size)
         self.normalize_rewards: RewardNormalizer | None = None
         if config.normalize_rewards:
             self.normalize_rewards = RewardNormalizer(config.num_envs, config.gamma)
-        self._begin_report()
+        self._reset_metrics()
 
     def run(self, context: WorkerContext) -> None:
         """Learn until the total of steps is reached or the pool asks its workers to finish; report metrics."""
@@ -146,7 +146,7 @@ class A3CWorker:
         self._advance()
         return self.network.act(observations, self.generator, state)
 
-    def _begin_report(self) -> None:
+    def _reset_metrics(self) -> None:
         self.episode_returns: list[float] = []
         self.episode_lengths: list[int] = []
         self.scalars: list[tuple[float, ...]] = []
@@ -170,7 +170,7 @@ class A3CWorker:
                 np.concatenate(self.predictions), np.concatenate(self.targets)
             )
         metrics[f"workers/steps_{self.index}"] = int(self.shared.worker_steps[self.index])
-        self._begin_report()
+        self._reset_metrics()
         return metrics
 
 
@@ -184,7 +184,7 @@ def make_shared_optimizer(config: A3CConfig, shared: SharedParameters, index: in
 
 
 def initial_statistics(config: A3CConfig, size: int) -> dict[str, np.ndarray]:
-    """The statistics that the workers' optimisers begin with, for P parameters."""
+    """Initial statistics of the workers' optimisers, for P parameters."""
     statistics = OPTIMIZERS[config.optimizer.removeprefix("shared_")].initial_statistics(size)
     if config.optimizer == "rmsprop":
         return {name: np.stack([value] * config.num_workers) for name, value in statistics.items()}
@@ -205,9 +205,8 @@ def run_worker(
     with EnvironmentCall(index * config.num_envs, "its worker"):
         env_fns = cloudpickle.loads(pickled_env_fns)
     network_class = cloudpickle.loads(pickled_network)
+    held = lock or contextlib.nullcontext()
     with DummyVecEnv(env_fns) as envs:
-        worker = A3CWorker(
-            index, start, config, envs, shared, lock or contextlib.nullcontext(), context.advance, network_class
-        )
+        worker = A3CWorker(index, start, config, envs, shared, held, context.advance, network_class)
         context.wait_for_start()
         worker.run(context)

@@ -12,6 +12,7 @@ import numpy as np
 
 from multiprocessing_env import space_parts
 from paddle_ac.algorithms.algorithm import Algorithm, Policy
+from paddle_ac.algorithms.state import Part, identity_part, load_parts
 from paddle_ac.nn.actions import clip_for
 from paddle_ac.nn.encoding import is_image
 from paddle_ac.packing import ObservationPacking, numbers_of
@@ -139,6 +140,23 @@ class Agent(Predictor, ABC):
     def close(self) -> None:
         """End every process, close every environment, and restore the threads of matrix products."""
         self._thread_limit.release()
+
+    def saved_parts(self) -> dict[str, Part]:
+        """The parts of ``state_dict`` by key, in the order in which they are restored; a subclass adds its own."""
+        return {"identity": identity_part(self.config)}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return all that resuming needs; see ``Algorithm.state_dict``."""
+        return {key: part.get() for key, part in self.saved_parts().items()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Resume from a state that ``state_dict`` returned.
+
+        Raises:
+            ValueError: the state is of another network, optimiser, seed or environment, of an incompatible version, or
+                damaged. The agent has not changed then.
+        """
+        load_parts(self.saved_parts(), state)
 
     def find_unrepeatable(self, max_steps: int) -> str | None:
         """Why running episodes cannot be restored; see ``Algorithm.find_unrepeatable``. Here: none is restored."""

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from multiprocessing_env import space_parts
-from paddle_ac.config import OnPolicyConfig, QActorCriticConfig, RolloutConfig
+from paddle_ac.algorithms.state import Part, constant_part
+from paddle_ac.config import OnPolicyConfig
 from paddle_ac.errors import ConfigError
 from paddle_ac.nn.actions import GaussianActions, action_distribution
 from paddle_ac.nn.description import describe_network, log_images
@@ -19,18 +20,28 @@ from paddle_ac.nn.network import Network
 from paddle_ac.nn.numpy_network import NumpyActorCritic
 from paddle_ac.nn.parameters import FlatParameters
 
-# Saved with every policy. Version 0.1 saved none: its Gaussian policies acted in the units of the environment.
-POLICY_FORMAT = 2
+POLICY_FORMAT = 2  # saved with every policy
+OLDEST_FORMAT = 1  # of version 0.1, which saved none: Gaussian policies acted in the units of the environment
 
 
-def check_policy_format(policy: Any, state: dict[str, Any]) -> None:
-    """Raise ``ValueError`` if a saved state is version 0.1's of a policy that would act differently today."""
+def check_policy_format(policy: Any, version: int) -> None:
+    """Raise ``ValueError`` if a policy of a saved format would act differently today.
+
+    Args:
+        policy: network that the saved parameters are for.
+        version: ``state["format"]``, or ``OLDEST_FORMAT`` if the state has none.
+    """
     distribution = getattr(policy, "distribution", None)
-    if "format" not in state and isinstance(distribution, GaussianActions) and not distribution.scale.is_identity:
+    if version == OLDEST_FORMAT and isinstance(distribution, GaussianActions) and not distribution.scale.is_identity:
         raise ValueError(
             "it was written by version 0.1, whose Gaussian actions were not scaled to the bounds of the Box: "
             "train again, or load it with version 0.1"
         )
+
+
+def format_part(policy: Network) -> Part:
+    """The saved part that tells how the policy acts."""
+    return constant_part(POLICY_FORMAT, lambda version: check_policy_format(policy, version), missing=OLDEST_FORMAT)
 
 
 def make_network(
@@ -55,10 +66,7 @@ def make_network(
     """
     if config.network is not None:
         return _make_custom(config, observation_space, action_space, values, network_class)
-    q_critic = isinstance(config, QActorCriticConfig)
-    recurrent: dict[str, Any] = {}
-    if isinstance(config, RolloutConfig):
-        recurrent = {"recurrent": config.recurrent, "recurrent_size": config.recurrent_size}
+    recurrent, recurrent_size = config.memory
     try:
         description = describe_network(
             observation_space,
@@ -69,10 +77,11 @@ def make_network(
             config.initialization,
             config.state_dependent_std,
             config.initial_log_std,
-            q_critic,
-            encoder=config.encoder,
-            conv_layers=config.conv_layers,
-            **recurrent,
+            config.q_critic,
+            recurrent,
+            recurrent_size,
+            config.encoder,
+            config.conv_layers,
         )
     except TypeError as error:
         raise _unsuitable_spaces(config, action_space, error) from None
@@ -91,7 +100,7 @@ def make_network(
 
     use_device(config.device)
     layer = ActorCritic(description, encode)
-    return BuiltInPaddleNetwork(layer, parameters, encode, distribution, q_critic, config.device)
+    return BuiltInPaddleNetwork(layer, parameters, encode, distribution, config.q_critic, config.device)
 
 
 def _make_custom(
@@ -106,7 +115,7 @@ def _make_custom(
     from paddle_ac.nn.paddle_parameters import values_of
 
     assert config.network is not None
-    if isinstance(config, QActorCriticConfig):
+    if config.q_critic:
         raise ConfigError(f"{config.algo} takes built-in networks only, whose critic estimates Q(s, .)")
     try:
         distribution = action_distribution(action_space)

@@ -49,8 +49,6 @@ class PPO(A2C):
             config.clip_range,
             config.clip_range_vf,
         )
-        self._gradient = np.zeros_like(self.parameters.vector)
-        self._gradient_views = self.parameters.layout.views(self._gradient)
 
     def _learn(self, rollout: Rollout, learning_rate: float) -> dict[str, float]:
         with np.errstate(over="ignore", invalid="ignore"):  # reported as an error by _gradient_of_rows
@@ -71,8 +69,7 @@ class PPO(A2C):
                 steps.append((terms, total, norm))
                 if config.target_kl is not None and terms[3] > 1.5 * config.target_kl:
                     return steps, targets
-                self.optimizer.step(gradient, learning_rate)
-                self.policy.refresh()
+                self.learner.step(gradient, learning_rate)
                 self.num_updates += 1
         return steps, targets
 
@@ -91,8 +88,8 @@ class PPO(A2C):
         """Gradient of a minibatch, clipped by norm; terms of the loss, the loss, and the norm before clipping."""
         if self.config.normalize_advantages and len(observations) > 1:
             targets = replace(targets, advantages=standardized(targets.advantages))
-        terms, _ = differentiate(self.policy, self.loss, observations, targets, self._gradient_views, unroll)
-        gradient, norm = clip_by_norm(self._gradient, self.config.max_grad_norm)
+        terms, _ = differentiate(self.policy, self.loss, observations, targets, self.learner.gradient_views, unroll)
+        gradient, norm = clip_by_norm(self.learner.gradient, self.config.max_grad_norm)
         total = self.loss.total(terms)
         if not np.isfinite(total) or not np.isfinite(norm):
             raise NonFiniteError(f"the loss or its gradient is not finite: loss {total}, gradient norm {norm}")

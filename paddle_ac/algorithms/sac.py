@@ -12,7 +12,8 @@ import numpy as np
 import paddle
 
 from multiprocessing_env import VecEnv, space_kind
-from paddle_ac.algorithms.state import check_generator, check_state, identity
+from paddle_ac.algorithms.learner import Learner
+from paddle_ac.algorithms.state import Part, arrays_part, component_part
 from paddle_ac.algorithms.synchronous import Synchronous
 from paddle_ac.config.sac import SACConfig
 from paddle_ac.errors import ConfigError, NonFiniteError
@@ -51,8 +52,7 @@ class SAC(Synchronous):
         critic: both critics, in NumPy.
         replay: the replay buffer; actions in the cube ``[-1, 1]^A``, features and rewards as the environments returned
             them.
-        env_steps: steps of single environments so far.
-        num_updates: gradient steps so far.
+        learners: parameters, gradient and optimiser of ``"actor"`` and ``"critic"``.
 
     Raises:
         ConfigError: an action space that is not a Box of floats with finite bounds.
@@ -60,44 +60,37 @@ class SAC(Synchronous):
 
     metric_tags: tuple[str, ...] = ("losses/alpha", "diagnostics/alpha", "diagnostics/q_value")
 
+    policy: SquashedGaussianActor
+
     def __init__(self, config: SACConfig, envs: VecEnv):
         super().__init__(config, envs)
         self.policy = self.make_policy(config, envs.observation_space, envs.action_space)
         self.encode, self.scale = self.policy.encode, self.policy.scale
-        self.parameters = flatten_parameters(self.policy)
+        self.learners = {"actor": Learner(flatten_parameters(self.policy), Adam)}
+        self.parameters = self.learners["actor"].parameters
         self.actor = NumpySquashedGaussianActor(self.parameters.views, self.encode, self.scale, config.activation)
-        self._actor_gradient = np.zeros_like(self.parameters.vector)
-        self._actor_gradient_views = self.parameters.layout.views(self._actor_gradient)
 
         num_inputs = self.encode.num_features + self.scale.num_actions
         self.critic_network = TwinCritic(
             num_inputs, config.hidden_sizes, config.activation, weights_generator(config.seed, network=1)
         )
-        self.critic_parameters = flatten_parameters(self.critic_network)
+        self.learners["critic"] = Learner(flatten_parameters(self.critic_network), Adam)
+        self.critic_parameters = self.learners["critic"].parameters
         layout = self.critic_parameters.layout
         self.critic = NumpyTwinCritic(self.critic_parameters.views, config.activation)
-        self._critic_gradient = np.zeros_like(self.critic_parameters.vector)
-        self._critic_gradient_views = layout.views(self._critic_gradient)
         self.target_vector = self.critic_parameters.vector.copy()
         self.target_views = layout.views(self.target_vector)
         self.target = NumpyTwinCritic(self.target_views, config.activation)
 
         self.log_alpha = np.full(1, math.log(config.init_alpha), np.float32)
         self.target_entropy = -float(self.scale.num_actions) if config.target_entropy is None else config.target_entropy
-        self.optimizers = {
-            "actor": Adam(self.parameters.vector),
-            "critic": Adam(self.critic_parameters.vector),
-            "alpha": Adam(self.log_alpha),
-        }
-        self.generator = np.random.default_rng((config.seed, 1))
+        self.alpha_optimizer = Adam(self.log_alpha)
         self.noise = self.generator.standard_normal((envs.num_envs, self.scale.num_actions), np.float32)
         self.collector = RolloutCollector(envs, config.train_freq)
         num_columns = 2 * (num_inputs + sum(config.hidden_sizes))  # a batch, and the activations of both critics
         require_memory(4 * config.batch_size * num_columns, f"batch_size={config.batch_size}")
         self.replay = ReplayBuffer(config.buffer_size, self.encode.num_features, self.scale.num_actions)
         self.normalize_rewards = RewardNormalizer(envs.num_envs, config.gamma) if config.normalize_rewards else None
-        self.env_steps = 0
-        self.num_updates = 0
 
     @staticmethod
     def make_policy(config: SACConfig, observation_space: Any, action_space: Any) -> SquashedGaussianActor:
@@ -230,7 +223,7 @@ class SAC(Synchronous):
         loss = self._actor_step(batch.features, drawn, alpha)
         alpha_loss, grad_log_alpha = temperature_loss(log_alpha, entropy, self.target_entropy)
         if config.auto_alpha:
-            self.optimizers["alpha"].step(np.full(1, grad_log_alpha, np.float32), config.alpha_learning_rate)
+            self.alpha_optimizer.step(np.full(1, grad_log_alpha, np.float32), config.alpha_learning_rate)
         self.target_vector += np.float32(config.tau) * (self.critic_parameters.vector - self.target_vector)
         self.num_updates += 1
         return {
@@ -247,8 +240,9 @@ class SAC(Synchronous):
         values, tape = self.critic.forward(inputs)
         loss, grad_values = soft_bellman_residual(values, targets)
         self._check_finite(loss)
-        self.critic.backward(tape, grad_values, self._critic_gradient_views)
-        self.optimizers["critic"].step(self._critic_gradient, self.config.critic_learning_rate)
+        learner = self.learners["critic"]
+        self.critic.backward(tape, grad_values, learner.gradient_views)
+        learner.step(learner.gradient, self.config.critic_learning_rate)
         return loss, float(values.mean())
 
     def _actor_step(self, features: np.ndarray, drawn: DrawnActions, alpha: float) -> float:
@@ -259,8 +253,9 @@ class SAC(Synchronous):
         self._check_finite(loss)
         grad_values *= grad_smaller
         grad_actions = self.critic.grad_inputs(tape, grad_values)[:, self.encode.num_features :]
-        self.actor.backward(drawn, grad_actions, grad_log_prob, self._actor_gradient_views)
-        self.optimizers["actor"].step(self._actor_gradient, self.config.actor_learning_rate)
+        learner = self.learners["actor"]
+        self.actor.backward(drawn, grad_actions, grad_log_prob, learner.gradient_views)
+        learner.step(learner.gradient, self.config.actor_learning_rate)
         return loss
 
     def targets(self, batch: Batch, alpha: float) -> np.ndarray:
@@ -276,59 +271,20 @@ class SAC(Synchronous):
         if not math.isfinite(loss):
             raise NonFiniteError(f"the loss is not finite: {loss}")
 
-    def state_dict(self) -> dict[str, Any]:
-        """All that it takes to go on exactly from here: arrays, numbers and texts in nested dictionaries."""
+    def saved_parts(self) -> dict[str, Part]:
+        """See ``Agent.saved_parts``."""
+        optimizers = {name: learner.optimizer for name, learner in self.learners.items()}
+        optimizers["alpha"] = self.alpha_optimizer
         return {
-            "identity": identity(self.config),
-            "env_steps": self.env_steps,
-            "num_updates": self.num_updates,
-            "parameters": dict(self.parameters.views),
-            "critic": dict(self.critic_parameters.views),
-            "target": dict(self.target_views),
-            "log_alpha": self.log_alpha,
-            "optimizers": {name: dict(optimizer.statistics) for name, optimizer in self.optimizers.items()},
-            "noise": self.noise,
-            "generator": self.generator.bit_generator.state,
-            "collector": self.collector.state_dict(),
-            "replay": self.replay.state_dict(),
-            "encoder": self.encode.state_dict(),
-            "reward_normalizer": self.normalize_rewards.state_dict() if self.normalize_rewards else {},
+            **super().saved_parts(),
+            "parameters": self.learners["actor"].parameters_part(),
+            "critic": self.learners["critic"].parameters_part(),
+            "target": arrays_part(self.target_views),
+            "log_alpha": arrays_part(self.log_alpha),
+            "optimizers": arrays_part({name: optimizer.statistics for name, optimizer in optimizers.items()}),
+            "noise": arrays_part(self.noise),
+            "replay": component_part(self.replay),
         }
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a state that ``state_dict`` gave.
-
-        Raises:
-            ValueError: the state of another network, replay buffer, seed or environment. Nothing has changed then.
-        """
-        checks: dict[str, Callable[[Any], None]] = {
-            "generator": check_generator,
-            "parameters": self.parameters.check,
-            "critic": self.critic_parameters.check,
-            "target": self.critic_parameters.check,
-            "collector": self.collector.check_state_dict,
-            "replay": self.replay.check_state_dict,
-            "encoder": self.encode.check_state_dict,
-        }
-        check_state(state, self.state_dict(), self.config, checks)
-        # First, because it alone may still fail.
-        self.collector.load_state_dict(state["collector"], self.config.resume_episodes)
-        self.parameters.load(state["parameters"])
-        self.critic_parameters.load(state["critic"])
-        self.replay.load_state_dict(state["replay"])
-        for name, view in self.target_views.items():
-            view[...] = state["target"][name]
-        self.log_alpha[...] = state["log_alpha"]
-        for name, optimizer in self.optimizers.items():
-            for statistic, array in optimizer.statistics.items():
-                array[...] = state["optimizers"][name][statistic]
-        self.noise[...] = state["noise"]
-        self.generator.bit_generator.state = state["generator"]
-        self.encode.load_state_dict(state["encoder"])
-        if self.normalize_rewards is not None:
-            self.normalize_rewards.load_state_dict(state["reward_normalizer"])
-        self.env_steps = state["env_steps"]
-        self.num_updates = state["num_updates"]
 
     def phases(self) -> dict[str, Callable[[], int]]:
         """The parts of an update, to be timed; see ``Algorithm.phases``."""

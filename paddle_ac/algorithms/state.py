@@ -1,51 +1,108 @@
-"""Checks of a saved state, before any of it is loaded."""
+"""Saved states: the parts of an algorithm's state, how each is read, checked and restored."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 
 from paddle_ac.config import RunConfig
 from paddle_ac.errors import quoted
 
-
-def identity(config: RunConfig) -> dict[str, Any]:
-    """Whose state it is; saved with every state, so that a state of another run is named as such."""
-    return {"algo": config.algo, "env": str(config.env), "seed": config.seed}
+REQUIRED = object()
 
 
-def check_state(
-    state: Any, expected: Mapping[str, Any], config: RunConfig, checks: Mapping[str, Callable[[Any], None]]
-) -> None:
-    """Raise ``ValueError`` unless a state is of an algorithm with this configuration.
+@dataclass(frozen=True)
+class Part:
+    """A part of the state that an algorithm saves and resumes from.
 
-    Args:
-        state: to be loaded.
-        expected: what ``state_dict`` returns now.
-        config: of the algorithm.
-        checks: checks of parts of the state, by key; all other parts must have the structure of ``expected``.
+    Attributes:
+        get: returns the part: nested dictionaries and lists of arrays, numbers and texts.
+        set: restores what ``get`` returned.
+        check: raises ``ValueError`` for a part that ``set`` does not accept. By default that is a part of another
+            structure than ``get`` returns now: other keys, types, lengths, shapes or dtypes.
+        missing: value of the part in states that lack it. By default a state must have it.
+    """
+
+    get: Callable[[], Any]
+    set: Callable[[Any], object]
+    check: Callable[[Any], None] | None = None
+    missing: Any = REQUIRED
+
+
+class Component(Protocol):
+    """An object with a state, such as a collector, an encoder or a replay buffer."""
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> None: ...
+
+
+def component_part(component: Component | None) -> Part:
+    """The part of an object, checked by its ``check_state_dict`` if it has one; an empty part without an object."""
+    if component is None:
+        return constant_part({})
+    return Part(component.state_dict, component.load_state_dict, getattr(component, "check_state_dict", None))
+
+
+def attribute_part(owner: Any, name: str) -> Part:
+    """The part of an attribute that is a number or a text."""
+    return Part(lambda: getattr(owner, name), lambda value: setattr(owner, name, value))
+
+
+def arrays_part(arrays: Any) -> Part:
+    """The part of an array, or of nested dictionaries of arrays; they are copied, and restored in place."""
+    return Part(lambda: _copied(arrays), lambda values: _restore(arrays, values))
+
+
+def generator_part(generator: np.random.Generator) -> Part:
+    """The part of a NumPy generator."""
+    bits = generator.bit_generator
+    return Part(lambda: bits.state, lambda state: setattr(bits, "state", state), check_generator)
+
+
+def constant_part(value: Any, check: Callable[[Any], None] | None = None, missing: Any = REQUIRED) -> Part:
+    """A part that is saved and checked, but not restored."""
+    return Part(lambda: value, lambda _: None, check, missing)
+
+
+def identity_part(config: RunConfig) -> Part:
+    """Algorithm, environment and seed, so that the state of another run is rejected. Version 0.1 saved none."""
+    here = {"algo": config.algo, "env": str(config.env), "seed": config.seed}
+
+    def check(there: Any) -> None:
+        for name, value in here.items():
+            if there.get(name) != value:
+                raise ValueError(f"it was saved with {name}={quoted(there.get(name))}, and this is {name}={value!r}")
+
+    return constant_part(here, check, missing=here)
+
+
+def load_parts(parts: Mapping[str, Part], state: Any) -> None:
+    """Restore the parts of an algorithm from a saved state, in their order.
+
+    Raises:
+        ValueError: a part is missing or does not fit. No part has been restored then, unless its ``set`` has raised
+            the error.
     """
     if not isinstance(state, Mapping):
         raise ValueError(f"a state is a dictionary, not {type(state).__name__}")
-    here = identity(config)
-    there = state.get("identity", here)  # version 0.1 saved none
-    for name, value in here.items():
-        if not isinstance(there, Mapping) or there.get(name) != value:
-            saved = there.get(name) if isinstance(there, Mapping) else there
-            raise ValueError(f"it was saved with {name}={quoted(saved)}, and this is {name}={value!r}")
-    for key, value in expected.items():
-        if key in ("identity", "format"):
-            continue
-        if key not in state:
+    values = {key: state.get(key, part.missing) for key, part in parts.items()}
+    for key, part in parts.items():
+        value = values[key]
+        if value is REQUIRED:
             raise ValueError(f"it has no {key!r}")
-        if key not in checks:
-            check_structure(state[key], value, key)
-        elif not isinstance(state[key], type(value)):
-            raise ValueError(f"{key} is {type(state[key]).__name__}, not {type(value).__name__}")
+        expected = part.get()
+        if part.check is None:
+            check_structure(value, expected, key)
+        elif not isinstance(value, type(expected)):
+            raise ValueError(f"{key} is {type(value).__name__}, not {type(expected).__name__}")
         else:
-            checks[key](state[key])
+            part.check(value)
+    for key, part in parts.items():
+        part.set(values[key])
 
 
 def check_generator(state: Any) -> None:
@@ -77,3 +134,17 @@ def check_structure(found: Any, expected: Any, name: str) -> None:
             check_structure(found[index], value, f"{name}/{index}")
     elif type(found) is not type(expected):
         raise ValueError(f"{name} is {type(found).__name__}, not {type(expected).__name__}")
+
+
+def _copied(arrays: Any) -> Any:
+    if isinstance(arrays, Mapping):
+        return {name: _copied(value) for name, value in arrays.items()}
+    return arrays.copy()
+
+
+def _restore(arrays: Any, values: Any) -> None:
+    if isinstance(arrays, Mapping):
+        for name, value in arrays.items():
+            _restore(value, values[name])
+    else:
+        arrays[...] = values

@@ -1,13 +1,18 @@
-"""What the algorithms of one learner share: nothing of theirs goes on between two updates."""
+"""The base of algorithms that play and learn in turn, in one process."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any, TypeVar
 
+import numpy as np
+
 from multiprocessing_env import VecEnv
 from paddle_ac.algorithms.agent import Agent
+from paddle_ac.algorithms.algorithm import Policy
+from paddle_ac.algorithms.state import Part, attribute_part, component_part, generator_part
 from paddle_ac.envs.make import find_unrepeatable, make_training_envs
+from paddle_ac.learning.rewards import RewardNormalizer
 from paddle_ac.learning.rollout import RolloutCollector
 
 AnyAlgorithm = TypeVar("AnyAlgorithm", bound="Synchronous")
@@ -17,20 +22,49 @@ class Synchronous(Agent):
     """An algorithm that plays and learns in turn, in this process.
 
     Args:
-        config: hyper-parameters, of a ``VectorEnvConfig``.
+        config: hyper-parameters, with a ``VectorEnvGroup``.
         envs: N environments, closed by ``close``.
+
+    Attributes:
+        policy: chooses actions.
+        collector: plays in the environments.
+        generator: draws actions and whatever else is random in learning.
+        normalize_rewards: scales rewards, or ``None``.
+        env_steps: steps of single environments so far.
+        num_updates: gradient steps so far.
     """
 
     asynchronous = False
     has_started = True
     num_learners = 1
-    env_steps: int
+    policy: Policy
     collector: RolloutCollector
+    normalize_rewards: RewardNormalizer | None = None
 
     def __init__(self, config: Any, envs: VecEnv):
         super().__init__(config)
         self.envs = envs
         self.observation_space, self.action_space = envs.observation_space, envs.action_space
+        self.generator = np.random.default_rng((config.seed, 1))
+        self.env_steps = 0
+        self.num_updates = 0
+
+    def saved_parts(self) -> dict[str, Part]:
+        """See ``Agent.saved_parts``; a subclass adds the parameters and the statistics of its optimisers."""
+        collector, resume_episodes = self.collector, self.config.resume_episodes
+        return {
+            **super().saved_parts(),
+            "collector": Part(  # the first to be restored, because an environment may fail in it
+                collector.state_dict,
+                lambda state: collector.load_state_dict(state, resume_episodes),
+                collector.check_state_dict,
+            ),
+            "env_steps": attribute_part(self, "env_steps"),
+            "num_updates": attribute_part(self, "num_updates"),
+            "generator": generator_part(self.generator),
+            "encoder": component_part(self.policy.encode),
+            "reward_normalizer": component_part(self.normalize_rewards),
+        }
 
     @classmethod
     def from_config(cls: type[AnyAlgorithm], config: Any) -> AnyAlgorithm:
@@ -54,10 +88,10 @@ class Synchronous(Agent):
         return find_unrepeatable(self.config, self.envs.get_state(), self.collector.observations, max_steps)
 
     def check(self) -> None:
-        """Nothing happens between two updates that could go wrong."""
+        """Do nothing: nothing can fail between two updates."""
 
     def finish(self) -> Iterator[dict[str, Any]]:
-        """Nothing happens after the last update."""
+        """Return no metrics: nothing happens after the last update."""
         return iter(())
 
     def close(self) -> None:

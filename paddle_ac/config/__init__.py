@@ -7,20 +7,23 @@ the algorithms lie in a file each, and are imported when they are asked for.
 
 from __future__ import annotations
 
-import importlib
 from typing import Any
 
+from paddle_ac.config.base import OnPolicyConfig, RunConfig, SynchronousConfig
 from paddle_ac.config.fields import LARGEST, LARGEST_SEED, LayerSizes, field
 from paddle_ac.config.groups import (
-    OnPolicyConfig,
-    RolloutConfig,
-    RunConfig,
-    ScalingConfig,
-    SynchronousConfig,
-    VectorEnvConfig,
+    EvaluationGroup,
+    LossGroup,
+    MemoryGroup,
+    NetworkGroup,
+    OptimizerGroup,
+    RolloutGroup,
+    RunGroup,
+    ScalingGroup,
+    SynchronousOptimizerGroup,
+    VectorEnvGroup,
 )
 from paddle_ac.config.loading import (
-    CONFIGS,
     change_config,
     change_on_resume,
     find_config_class,
@@ -30,19 +33,26 @@ from paddle_ac.config.loading import (
     write_yaml,
 )
 from paddle_ac.config.messages import first_problem, nearest, who_take
-from paddle_ac.family import FAMILY
+from paddle_ac.registry import CONFIGS, REGISTRY, load_class
 
 __all__ = [
     "CONFIGS",
     "LARGEST",
     "LARGEST_SEED",
+    "EvaluationGroup",
     "LayerSizes",
+    "LossGroup",
+    "MemoryGroup",
+    "NetworkGroup",
     "OnPolicyConfig",
-    "RolloutConfig",
+    "OptimizerGroup",
+    "RolloutGroup",
     "RunConfig",
-    "ScalingConfig",
+    "RunGroup",
+    "ScalingGroup",
     "SynchronousConfig",
-    "VectorEnvConfig",
+    "SynchronousOptimizerGroup",
+    "VectorEnvGroup",
     "change_config",
     "change_on_resume",
     "field",
@@ -58,8 +68,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    for place, _ in FAMILY.values():
-        module, _, config_class = place.partition(":")
-        if name == config_class:
-            return getattr(importlib.import_module(module), name)
+    for places in REGISTRY.values():
+        if places.config.endswith(f":{name}"):
+            return load_class(places.config)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -77,13 +77,17 @@ Units = Annotated[int, Gt(0), Le(65_536)]
 LayerSizes = Annotated[tuple[Units, ...], BeforeValidator(_split_commas), Field(max_length=100)]
 
 
-def field(group: str, default: Any, description: str, **constraints: Any) -> Any:
+def field(group: str, default: Any, description: str, changeable: bool = False, **constraints: Any) -> Any:
     """A hyper-parameter.
 
     Args:
-        group: where ``--help`` shows it: ``"run"``, ``"watching"``, ``"algorithm"``, ``"network"`` or ``"optimizer"``.
+        group: where ``--help`` shows it: ``"run"``, ``"evaluation and logging"``, ``"algorithm"``, ``"network"`` or
+            ``"optimizer"``.
         default: its value where none is given.
         description: what it means, and where the default comes from.
+        changeable: whether ``--resume`` may change it.
         constraints: as pydantic's ``Field`` takes them: ``ge``, ``gt``, ``le``, ``lt``.
     """
-    return Field(default, description=description, json_schema_extra={"group": group}, **constraints)
+    return Field(
+        default, description=description, json_schema_extra={"group": group, "changeable": changeable}, **constraints
+    )

@@ -1,13 +1,17 @@
-"""The groups of hyper-parameters that several algorithms share."""
+"""The groups of hyper-parameters that configurations are composed of.
+
+Every group stands by itself: none derives from another, and no two declare the same field. A property of a group
+answers for all configurations that have it; its answer without the group is in ``base.py``.
+"""
 
 from __future__ import annotations
 
-import re
-from typing import Any, ClassVar, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
-from paddle_ac.config.fields import LARGEST, LARGEST_SEED, Arguments, LayerSizes, NetworkPlace, field
+from paddle_ac.config.fields import LARGEST_SEED, Arguments, LayerSizes, NetworkPlace, field
+from paddle_ac.cores import default_num_workers
 from paddle_ac.errors import quoted
 from paddle_ac.nn.images import parse_conv_layers
 
@@ -25,55 +29,25 @@ BUILT_IN_NETWORK = {
     "recurrent_size",
 }
 
+Schedule = Literal["constant", "linear", "step"]
+SynchronousOptimizer = Literal["rmsprop", "rmsprop_torch", "adam"]
+OPTIMIZERS = (
+    "TF-style RMSProp (mean square starts at 1, epsilon inside the root), PyTorch's RMSProp (starts at 0, epsilon "
+    "outside), or Adam"
+)
 
-def _is_whole_in_e_notation(value: Any) -> bool:
-    """Whether it is a text as ``"1e6"``: the command line gives it so, and YAML where there is no point in it."""
-    return isinstance(value, str) and bool(re.fullmatch(r"\d+(\.\d+)?[eE]\+?\d{1,2}", value)) and float(value) % 1 == 0
 
-
-class RunConfig(BaseModel):
-    """What every algorithm's run has. Steps are steps of single environments, summed over all of them."""
+class Group(BaseModel):
+    """Hyper-parameters that belong together."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-    # What `--resume` may change: how long, how watched and on which processes; never what is learned.
-    changeable_on_resume: ClassVar[set[str]] = {
-        "total_steps",
-        "eval_interval",
-        "eval_episodes",
-        "eval_max_steps",
-        "checkpoint_interval",
-    }
-
-    @model_validator(mode="before")
-    @classmethod
-    def _no_bool_is_a_number(cls, values: dict[str, Any]) -> dict[str, Any]:
-        for name, value in values.items():
-            parts = value if isinstance(value, (list, tuple)) else [value]
-            takes_bool = cls.model_fields[name].annotation in (bool, bool | None)
-            if any(isinstance(part, bool) for part in parts) and not takes_bool:
-                raise ValueError(f"{name}: takes no {quoted(value)} (which is what YAML reads yes, no, on and off as)")
-        return values
-
-    @model_validator(mode="before")
-    @classmethod
-    def _1e6_is_a_whole_number(cls, values: dict[str, Any]) -> dict[str, Any]:
-        return {
-            name: int(float(value))
-            if cls.model_fields[name].annotation in (int, int | None) and _is_whole_in_e_notation(value)
-            else value
-            for name, value in values.items()
-        }
 
     def __hash__(self) -> int:
         return hash(self.model_dump_json())  # a dictionary, such as env_kwargs, has no hash
 
-    @model_validator(mode="after")
-    def _integers_have_64_bits(self) -> RunConfig:
-        for name, value in self:
-            if isinstance(value, int) and abs(value) > LARGEST:
-                raise ValueError(f"{name}: must be less than 2**63, got {quoted(value)}")
-        return self
+
+class RunGroup(Group):
+    """What is run, and for how long. Steps are steps of single environments, summed over all of them."""
 
     algo: str
     env: str = field(
@@ -90,7 +64,7 @@ class RunConfig(BaseModel):
     )
     frame_stack: int = field("run", 1, "last observations that the policy sees side by side (Atari: 4)", ge=1, le=1000)
     seed: int = field("run", 0, "seed of parameters, actions and environments", ge=0, le=LARGEST_SEED)
-    total_steps: int = field("run", 500_000, "steps to train for", ge=1)
+    total_steps: int = field("run", 500_000, "steps to train for", ge=1, changeable=True)
     num_threads: int = field(
         "run",
         1,
@@ -99,25 +73,33 @@ class RunConfig(BaseModel):
         le=1024,
     )
 
-    eval_interval: int = field("watching", 25_000, "steps between two evaluations", ge=1)
-    eval_episodes: int = field("watching", 20, "episodes in an evaluation, greedy, on environments of its own", ge=1)
-    eval_max_steps: int = field(
-        "watching", 10_000, "steps after which an evaluation's episode is cut, where an environment has no limit", ge=1
+
+class EvaluationGroup(Group):
+    """Evaluation and logging."""
+
+    eval_interval: int = field("evaluation and logging", 25_000, "steps between two evaluations", ge=1, changeable=True)
+    eval_episodes: int = field(
+        "evaluation and logging",
+        20,
+        "episodes in an evaluation, greedy, on environments of its own",
+        ge=1,
+        changeable=True,
     )
-    log_interval: int = field("watching", 2_000, "steps between two points of a curve", ge=1)
-    checkpoint_interval: int = field("watching", 50_000, "steps between two checkpoints", ge=1)
+    eval_max_steps: int = field(
+        "evaluation and logging",
+        10_000,
+        "steps after which an evaluation's episode is cut, where an environment has no limit",
+        ge=1,
+        changeable=True,
+    )
+    log_interval: int = field("evaluation and logging", 2_000, "steps between two points of a curve", ge=1)
+    checkpoint_interval: int = field(
+        "evaluation and logging", 50_000, "steps between two checkpoints", ge=1, changeable=True
+    )
 
 
-class VectorEnvConfig(RunConfig):
-    """What the algorithms that step their environments side by side share."""
-
-    changeable_on_resume: ClassVar[set[str]] = RunConfig.changeable_on_resume | {
-        "resume_episodes",
-        "vec",
-        "num_workers",
-        "step_timeout",
-        "start_timeout",
-    }
+class VectorEnvGroup(Group):
+    """Environments that are stepped side by side."""
 
     num_envs: int = field("run", 8, "environments side by side (rl-baselines3-zoo, A2C: 8)", ge=1)
     vec: Literal["auto", "serial", "subproc", "native", "envpool"] = field(
@@ -125,6 +107,7 @@ class VectorEnvConfig(RunConfig):
         "auto",
         "environments one by one in this process, in worker processes, vectorised by their maker (native) or of "
         "envpool (ids of its own); auto takes what is fastest, as measured",
+        changeable=True,
     )
     num_workers: int | None = field(
         "run",
@@ -132,10 +115,18 @@ class VectorEnvConfig(RunConfig):
         "worker processes of subproc, threads of envpool; must divide num_envs [as many as cores allow]",
         ge=1,
         le=1024,
+        changeable=True,
     )
-    step_timeout: float = field("run", 60.0, "seconds after which a worker that gives no answer is stuck", gt=0, le=1e6)
+    step_timeout: float = field(
+        "run", 60.0, "seconds after which a worker that gives no answer is stuck", gt=0, le=1e6, changeable=True
+    )
     start_timeout: float = field(
-        "run", 600.0, "seconds that workers may take to start and to make their environments", gt=0, le=1e6
+        "run",
+        600.0,
+        "seconds that workers may take to start and to make their environments",
+        gt=0,
+        le=1e6,
+        changeable=True,
     )
 
     resume_episodes: Literal["replay", "new"] = field(
@@ -143,16 +134,29 @@ class VectorEnvConfig(RunConfig):
         "replay",
         "what a resumed run does with episodes that were running: replay them, which continues the run exactly, or "
         "begin new ones, for environments that do not repeat themselves",
+        changeable=True,
     )
 
     @model_validator(mode="after")
-    def _workers_divide_environments(self) -> VectorEnvConfig:
+    def _workers_divide_environments(self) -> VectorEnvGroup:
         if self.num_workers is not None and self.num_envs % self.num_workers:
             raise ValueError(f"num_workers={self.num_workers} must divide num_envs={self.num_envs}")
         return self
 
+    @property
+    def vector_envs(self) -> VectorEnvGroup:
+        """This group."""
+        return self
 
-class ScalingConfig(RunConfig):
+    @property
+    def num_other_workers(self) -> int:
+        """Worker processes, or threads of envpool, that step the environments; 0 if this process does."""
+        if self.vec not in ("subproc", "envpool"):
+            return 0
+        return self.num_workers or default_num_workers(self.num_envs)
+
+
+class ScalingGroup(Group):
     """How observations and rewards are brought to scale; rewards are normalised, then scaled, then clipped."""
 
     reward_scale: float = field("algorithm", 1.0, "what rewards are multiplied by before they are learned from", gt=0)
@@ -166,10 +170,8 @@ class ScalingConfig(RunConfig):
     normalize_rewards: bool = field("algorithm", False, "rewards by the running deviation of the discounted return")
 
 
-class OnPolicyConfig(ScalingConfig):
-    """What the on-policy members of the family share."""
-
-    changeable_on_resume: ClassVar[set[str]] = RunConfig.changeable_on_resume | {"lr_decay_steps", "backend", "device"}
+class LossGroup(Group):
+    """The actor-critic loss."""
 
     gamma: float = field("algorithm", 0.99, "discount factor (Mnih et al. 2016, baselines: 0.99)", ge=0, le=1)
     critic_loss: Literal["squared", "smooth_l1"] = field(
@@ -179,6 +181,10 @@ class OnPolicyConfig(ScalingConfig):
     entropy_coef: float = field(
         "algorithm", 0.001, "weight of the entropy bonus in the total (baselines: 0.01; measured: 0.001)", ge=0
     )
+
+
+class NetworkGroup(Group):
+    """The network of the actor and the critic."""
 
     encoder: Literal["auto", "mlp", "a3c", "nature", "impala", "small"] = field(
         "network",
@@ -219,37 +225,21 @@ class OnPolicyConfig(ScalingConfig):
     )
     network_kwargs: Arguments = field("network", {}, "arguments of network, as name=value with values as in YAML")
     backend: Literal["auto", "numpy", "paddle"] = field(
-        "network", "auto", "what networks compute with; auto takes numpy for built-in networks on the CPU, else paddle"
+        "network",
+        "auto",
+        "what networks compute with; auto takes numpy for built-in networks on the CPU, else paddle",
+        changeable=True,
     )
     device: str = field(
-        "network", "cpu", "device of the paddle backend: cpu, gpu, gpu:N or xpu", pattern=r"^(cpu|gpu|gpu:\d{1,3}|xpu)$"
+        "network",
+        "cpu",
+        "device of the paddle backend: cpu, gpu, gpu:N or xpu",
+        pattern=r"^(cpu|gpu|gpu:\d{1,3}|xpu)$",
+        changeable=True,
     )
-
-    learning_rate: float = field("optimizer", 7e-4, "initial learning rate (baselines A2C: 7e-4)", gt=0, le=100)
-    lr_schedule: Literal["constant", "linear", "step"] = field(
-        "optimizer",
-        "step",
-        "constant, linear to 0 over lr_decay_steps, or times lr_decay_factor every lr_decay_steps",
-    )
-    lr_decay_steps: int | None = field(
-        "optimizer", None, "steps that the schedule counts in [the whole run for linear, 25000 for step]", ge=1
-    )
-    lr_decay_factor: float = field("optimizer", 0.92, "factor of the step schedule (0.92 in the tutorial)", gt=0, le=1)
-    optimizer_epsilon: float = field("optimizer", 1e-5, "epsilon of the optimiser (baselines: 1e-5)", gt=0)
-    rmsprop_decay: float = field("optimizer", 0.99, "decay of RMSProp's mean square (A3C, baselines: 0.99)", ge=0, lt=1)
-    max_grad_norm: float = field("optimizer", 0.5, "largest norm of the gradient (baselines: 0.5)", gt=0)
 
     @model_validator(mode="after")
-    def _linear_schedule_covers_the_run(self) -> OnPolicyConfig:
-        if self.lr_schedule == "linear" and self.decay_steps < self.total_steps:
-            raise ValueError(
-                f"lr_decay_steps={self.lr_decay_steps} is less than total_steps={self.total_steps}: "
-                "the linear schedule would leave a learning rate of 0 from there"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _network_options_are_of_one_kind(self) -> OnPolicyConfig:
+    def _network_options_are_of_one_kind(self) -> NetworkGroup:
         if self.conv_layers is not None:
             if self.encoder != "auto":
                 raise ValueError(f"conv_layers={self.conv_layers} replaces the encoder: leave out {self.encoder}")
@@ -277,14 +267,37 @@ class OnPolicyConfig(ScalingConfig):
             return self.network is not None or self.device != "cpu"
         return self.backend == "paddle"
 
-    @property
-    def decay_steps(self) -> int:
-        """``lr_decay_steps``, or what it is where none are given."""
-        return self.lr_decay_steps or (self.total_steps if self.lr_schedule == "linear" else 25_000)
+
+class OptimizerGroup(Group):
+    """Gradient steps and the schedule of their learning rate."""
+
+    learning_rate: float = field("optimizer", 7e-4, "initial learning rate (baselines A2C: 7e-4)", gt=0, le=100)
+    lr_schedule: Schedule = field(
+        "optimizer",
+        "step",
+        "constant, linear to 0 over lr_decay_steps, or times lr_decay_factor every lr_decay_steps",
+    )
+    lr_decay_steps: int | None = field(
+        "optimizer",
+        None,
+        "steps that the schedule counts in [the whole run for linear, 25000 for step]",
+        ge=1,
+        changeable=True,
+    )
+    lr_decay_factor: float = field("optimizer", 0.92, "factor of the step schedule (0.92 in the tutorial)", gt=0, le=1)
+    optimizer_epsilon: float = field("optimizer", 1e-5, "epsilon of the optimiser (baselines: 1e-5)", gt=0)
+    rmsprop_decay: float = field("optimizer", 0.99, "decay of RMSProp's mean square (A3C, baselines: 0.99)", ge=0, lt=1)
+    max_grad_norm: float = field("optimizer", 0.5, "largest norm of the gradient (baselines: 0.5)", gt=0)
 
 
-class RolloutConfig(OnPolicyConfig):
-    """What the members that learn from rollouts of a fixed length share."""
+class SynchronousOptimizerGroup(Group):
+    """The optimiser of the algorithms with one learner."""
+
+    optimizer: SynchronousOptimizer = field("optimizer", "rmsprop", OPTIMIZERS)
+
+
+class RolloutGroup(Group):
+    """Rollouts of a fixed length."""
 
     num_steps: int = field(
         "algorithm", 5, "rollout length T: steps of each environment between two updates (baselines: 5)", ge=1
@@ -293,28 +306,21 @@ class RolloutConfig(OnPolicyConfig):
         "algorithm", 1.0, "lambda of generalised advantage estimation (arXiv:1506.02438); 1: n-step returns", ge=0, le=1
     )
 
+    @property
+    def advantage_lambda(self) -> float:
+        """``gae_lambda``."""
+        return self.gae_lambda
+
+
+class MemoryGroup(Group):
+    """A recurrent layer."""
+
     recurrent: Literal["none", "lstm", "gru"] = field(
         "network", "none", "a layer after the hidden ones that remembers the episode (A3C-LSTM)"
     )
     recurrent_size: int = field("network", 64, "units of the recurrent layer", ge=1, le=65_536)
 
-
-SynchronousOptimizer = Literal["rmsprop", "rmsprop_torch", "adam"]
-OPTIMIZERS = (
-    "TF-style RMSProp (mean square starts at 1, epsilon inside the root), PyTorch's RMSProp (starts at 0, epsilon "
-    "outside), or Adam"
-)
-
-
-class SynchronousConfig(VectorEnvConfig, OnPolicyConfig):
-    """What the on-policy algorithms with one learner share."""
-
-    changeable_on_resume: ClassVar[set[str]] = (
-        VectorEnvConfig.changeable_on_resume | OnPolicyConfig.changeable_on_resume
-    )
-
-    optimizer: SynchronousOptimizer = field("optimizer", "rmsprop", OPTIMIZERS)
-
-
-class SynchronousRolloutConfig(SynchronousConfig, RolloutConfig):
-    """What A2C, PAAC, TD and Q actor-critic share."""
+    @property
+    def memory(self) -> tuple[str, int]:
+        """Kind and units of the recurrent layer."""
+        return self.recurrent, self.recurrent_size

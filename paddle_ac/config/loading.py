@@ -7,16 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import ValidationError
 
-from paddle_ac.config.groups import RunConfig
-from paddle_ac.config.messages import MAX_PROBLEMS, nearest, one_line, who_take
+from paddle_ac.config.base import RunConfig
+from paddle_ac.config.messages import check_names, nearest
 from paddle_ac.errors import ConfigError, quoted, shortened
-from paddle_ac.family import MembersClasses
 from paddle_ac.files import write_atomically
 from paddle_ac.plain_yaml import read_plain_yaml
-
-CONFIGS: Mapping[str, type[RunConfig]] = MembersClasses(0)
+from paddle_ac.registry import CONFIGS
 
 
 def find_config_class(algo: Any) -> type[RunConfig]:
@@ -36,17 +33,8 @@ def make_config(values: dict[str, Any]) -> RunConfig:
         ConfigError: an unknown algorithm or name (with the nearest right one), a wrong type, a value out of range.
     """
     config_class = find_config_class(values.get("algo"))
-    for name in values:
-        if name not in config_class.model_fields:
-            takers = [algo for algo in CONFIGS if name in CONFIGS[algo].model_fields]
-            hint = f": only {who_take(takers)} it" if takers else nearest(name, config_class.model_fields)
-            raise ConfigError(f"unknown hyper-parameter {quoted(name)} of {values['algo']}{hint}")
-    try:
-        return config_class(**values)
-    except ValidationError as error:
-        problems = error.errors()
-        more = f"; and {len(problems) - MAX_PROBLEMS} more" if len(problems) > MAX_PROBLEMS else ""
-        raise ConfigError("; ".join(map(one_line, problems[:MAX_PROBLEMS])) + more) from None
+    check_names(values, config_class)  # first: names in a YAML file may be numbers, which are no keywords
+    return config_class(**values)
 
 
 def change_config(config: RunConfig, changes: Mapping[str, Any]) -> RunConfig:

@@ -7,9 +7,10 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
-from paddle_ac.errors import MAX_QUOTED, quoted, shortened
+from paddle_ac.errors import MAX_QUOTED, ConfigError, quoted, shortened
+from paddle_ac.registry import CONFIGS
 
 MAX_PROBLEMS = 5  # that an error message names
 
@@ -27,8 +28,24 @@ def who_take(takers: list[str]) -> str:
     return f"{', '.join(takers)} take{'s' * (len(takers) == 1)}"
 
 
-def one_line(problem: Any) -> str:
-    """Describe a problem that pydantic found, with the value and, of a choice, the nearest right one."""
+def describe_problems(error: ValidationError) -> str:
+    """Describe what is wrong with the values of a configuration, in one line, ``MAX_PROBLEMS`` mistakes at most."""
+    problems = error.errors()
+    more = f"; and {len(problems) - MAX_PROBLEMS} more" if len(problems) > MAX_PROBLEMS else ""
+    return "; ".join(map(_one_line, problems[:MAX_PROBLEMS])) + more
+
+
+def check_names(names: Iterable[Any], config_class: type[BaseModel]) -> None:
+    """Raise ``ConfigError`` for a name that a configuration does not have, with who has it or the nearest right one."""
+    for name in names:
+        if name not in config_class.model_fields:
+            takers = [algo for algo in CONFIGS if name in CONFIGS[algo].model_fields]
+            hint = f": only {who_take(takers)} it" if takers else nearest(name, config_class.model_fields)
+            algo = config_class.model_fields["algo"].default
+            raise ConfigError(f"unknown hyper-parameter {quoted(name)} of {algo}{hint}")
+
+
+def _one_line(problem: Any) -> str:
     place = str(problem["loc"][0]) if problem["loc"] else ""  # of a part of hidden_sizes, the name is enough
     message = _message(problem)
     if problem["type"] == "string_too_short":

@@ -6,11 +6,12 @@ from typing import Any, Literal
 
 from pydantic import model_validator
 
+from paddle_ac.config.base import SynchronousConfig
 from paddle_ac.config.fields import field
-from paddle_ac.config.groups import SynchronousRolloutConfig
+from paddle_ac.config.groups import MemoryGroup, RolloutGroup, Schedule
 
 
-class PAACConfig(SynchronousRolloutConfig):
+class PAACConfig(MemoryGroup, RolloutGroup, SynchronousConfig):
     """Parallel advantage actor-critic (Clemente et al. 2017, arXiv:1705.04862): A2C with many environments."""
 
     algo: Literal["paac"] = "paac"
@@ -19,7 +20,7 @@ class PAACConfig(SynchronousRolloutConfig):
     learning_rate: float = field(
         "optimizer", 7e-4 * 32, "initial learning rate; 0.0007 * num_envs if none is given (the paper)", gt=0, le=100
     )
-    lr_schedule: Literal["constant", "linear", "step"] = field(
+    lr_schedule: Schedule = field(
         "optimizer", "linear", "constant, linear to 0 over lr_decay_steps (the paper), or times lr_decay_factor"
     )
 

@@ -6,11 +6,12 @@ from typing import Literal
 
 from pydantic import model_validator
 
+from paddle_ac.config.base import SynchronousConfig
 from paddle_ac.config.fields import field
-from paddle_ac.config.groups import OPTIMIZERS, SynchronousOptimizer, SynchronousRolloutConfig
+from paddle_ac.config.groups import OPTIMIZERS, MemoryGroup, RolloutGroup, Schedule, SynchronousOptimizer
 
 
-class PPOConfig(SynchronousRolloutConfig):
+class PPOConfig(MemoryGroup, RolloutGroup, SynchronousConfig):
     """Proximal policy optimisation (Schulman et al. 2017, arXiv:1707.06347)."""
 
     algo: Literal["ppo"] = "ppo"
@@ -38,7 +39,7 @@ class PPOConfig(SynchronousRolloutConfig):
     entropy_coef: float = field("algorithm", 0.0, "weight of the entropy bonus in the total (the paper: 0)", ge=0)
     optimizer: SynchronousOptimizer = field("optimizer", "adam", f"{OPTIMIZERS} (the paper)")
     learning_rate: float = field("optimizer", 1e-3, "initial learning rate (measured)", gt=0, le=100)
-    lr_schedule: Literal["constant", "linear", "step"] = field(
+    lr_schedule: Schedule = field(
         "optimizer", "linear", "constant, linear to 0 over lr_decay_steps, or times lr_decay_factor"
     )
 

@@ -6,11 +6,12 @@ from typing import Literal
 
 from pydantic import model_validator
 
+from paddle_ac.config.base import SynchronousConfig
 from paddle_ac.config.fields import field
-from paddle_ac.config.groups import SynchronousRolloutConfig
+from paddle_ac.config.groups import MemoryGroup, RolloutGroup, Schedule
 
 
-class QActorCriticConfig(SynchronousRolloutConfig):
+class QActorCriticConfig(MemoryGroup, RolloutGroup, SynchronousConfig):
     """Actor-critic whose critic learns Q(s, .) (Sutton et al. 2000; expected SARSA, van Seijen et al. 2009)."""
 
     algo: Literal["q_ac"] = "q_ac"
@@ -18,7 +19,7 @@ class QActorCriticConfig(SynchronousRolloutConfig):
     gae_lambda: float = field("algorithm", 0.0, "0: one-step targets; more looks further", ge=0, le=1)
     value_coef: float = field("algorithm", 1.0, "weight of the critic's loss in the total (measured)", ge=0)
     learning_rate: float = field("optimizer", 2e-3, "initial learning rate (measured on CartPole-v1)", gt=0, le=100)
-    lr_schedule: Literal["constant", "linear", "step"] = field(
+    lr_schedule: Schedule = field(
         "optimizer",
         "linear",
         "constant, linear to 0 over lr_decay_steps, or times lr_decay_factor every lr_decay_steps",
@@ -32,3 +33,8 @@ class QActorCriticConfig(SynchronousRolloutConfig):
                 f"a2c, ppo, paac, a3c and td_ac take {self.recurrent}"
             )
         return self
+
+    @property
+    def q_critic(self) -> bool:
+        """Yes."""
+        return True

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
+from paddle_ac.config.base import SynchronousConfig
 from paddle_ac.config.fields import field
-from paddle_ac.config.groups import OPTIMIZERS, SynchronousConfig, SynchronousOptimizer
+from paddle_ac.config.groups import OPTIMIZERS, Schedule, SynchronousOptimizer
 
 
 class ReinforceConfig(SynchronousConfig):
@@ -21,9 +22,14 @@ class ReinforceConfig(SynchronousConfig):
         ge=1,
     )
     learning_rate: float = field("optimizer", 1e-2, "initial learning rate (measured on CartPole-v1)", gt=0, le=100)
-    lr_schedule: Literal["constant", "linear", "step"] = field(
+    lr_schedule: Schedule = field(
         "optimizer",
         "linear",
         "constant, linear to 0 over lr_decay_steps, or times lr_decay_factor every lr_decay_steps",
     )
     optimizer: SynchronousOptimizer = field("optimizer", "adam", OPTIMIZERS)
+
+    @property
+    def has_baseline(self) -> bool:
+        """``baseline``."""
+        return self.baseline

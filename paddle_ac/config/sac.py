@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Literal
 
+from paddle_ac.config.base import RunConfig
 from paddle_ac.config.fields import LayerSizes, field
-from paddle_ac.config.groups import ScalingConfig, VectorEnvConfig
+from paddle_ac.config.groups import ScalingGroup, VectorEnvGroup
 
 
-class SACConfig(VectorEnvConfig, ScalingConfig):
+class SACConfig(ScalingGroup, VectorEnvGroup, RunConfig):
     """Soft actor-critic with an automatic temperature (Haarnoja et al. 2018, arXiv:1812.05905)."""
 
     algo: Literal["sac"] = "sac"
@@ -23,9 +24,11 @@ class SACConfig(VectorEnvConfig, ScalingConfig):
     total_steps: int = field("run", 20_000, "steps to train for", ge=1)
     num_envs: int = field("run", 1, "environments side by side (the paper: 1)", ge=1)
 
-    eval_interval: int = field("watching", 2_000, "steps between two evaluations", ge=1)
-    log_interval: int = field("watching", 500, "steps between two points of a curve", ge=1)
-    checkpoint_interval: int = field("watching", 10_000, "steps between two checkpoints, replay buffer included", ge=1)
+    eval_interval: int = field("evaluation and logging", 2_000, "steps between two evaluations", ge=1)
+    log_interval: int = field("evaluation and logging", 500, "steps between two points of a curve", ge=1)
+    checkpoint_interval: int = field(
+        "evaluation and logging", 10_000, "steps between two checkpoints, replay buffer included", ge=1
+    )
 
     gamma: float = field("algorithm", 0.99, "discount factor (the paper: 0.99)", ge=0, le=1)
     tau: float = field("algorithm", 0.005, "step of the target networks towards the critics (the paper)", gt=0, le=1)

@@ -32,8 +32,8 @@ from multiprocessing_env import (
     get_env_attr,
     reset_env,
 )
-from paddle_ac.config import RunConfig, VectorEnvConfig
-from paddle_ac.cores import usable_cores
+from paddle_ac.config import RunConfig, VectorEnvGroup
+from paddle_ac.cores import default_num_workers
 from paddle_ac.envs.names import find_attribute, registration_hint
 from paddle_ac.envs.native import (
     NativeVecEnv,
@@ -70,7 +70,7 @@ NATIVE_FROM = 8  # environments: fewer are stepped faster one by one
 SECONDS_OF_A_WORKER = 45e-6  # that a step of all environments takes longer for each worker process
 
 
-def make_training_envs(config: VectorEnvConfig) -> VecEnv:
+def make_training_envs(config: RunConfig) -> VecEnv:
     """The environments to learn in, as the configuration says.
 
     Raises:
@@ -78,15 +78,16 @@ def make_training_envs(config: VectorEnvConfig) -> VecEnv:
         EnvironmentFailedError: an environment raised while being made.
     """
     config = resolve_vec(config)
-    is_native = config.vec in ("native", "envpool")
-    require_memory(config.num_envs * (NATIVE_ENV if is_native else SINGLE_ENV), f"num_envs={config.num_envs}")
-    if config.vec == "subproc" and config.num_workers:
-        require_memory(config.num_workers * WORKER, f"num_workers={config.num_workers}")
+    group = config.vector_envs
+    is_native = group.vec in ("native", "envpool")
+    require_memory(group.num_envs * (NATIVE_ENV if is_native else SINGLE_ENV), f"num_envs={group.num_envs}")
+    if group.vec == "subproc" and group.num_workers:
+        require_memory(group.num_workers * WORKER, f"num_workers={group.num_workers}")
     with as_config_error(config):
         if is_native:
-            return _make_native_envs(config, (config.seed, TRAINING), config.num_envs)
-        env_fns = training_env_fns(config, config.num_envs)
-        return _side_by_side(env_fns, config, (config.seed, TRAINING), config.num_workers)
+            return _make_native_envs(config, (config.seed, TRAINING), group.num_envs)
+        env_fns = training_env_fns(config, group.num_envs)
+        return _side_by_side(env_fns, group, (config.seed, TRAINING), group.num_workers)
 
 
 def training_env_fns(
@@ -156,13 +157,11 @@ def make_evaluation_envs(config: RunConfig, seed: int, num_envs: int, purpose: i
     """
     with as_config_error(config):
         config = resolve_vec(config)
-        if isinstance(config, VectorEnvConfig) and config.vec in ("native", "envpool"):
+        if config.vector_envs.vec in ("native", "envpool"):
             return _make_native_envs(config, (seed, purpose), num_envs)
         make_env = _env_maker(config)
         env_fns = [functools.partial(make_seeded, make_env, (seed, purpose, index)) for index in range(num_envs)]
-        if isinstance(config, VectorEnvConfig):
-            return _side_by_side(env_fns, config, (seed, purpose))
-        return DummyVecEnv(env_fns)
+        return _side_by_side(env_fns, config.vector_envs, (seed, purpose))
 
 
 def make_rendered_env(config: RunConfig, render_mode: str) -> Any:
@@ -176,12 +175,10 @@ def make_rendered_env(config: RunConfig, render_mode: str) -> Any:
     Raises:
         ConfigError: an unknown environment, or one that has no pictures or cannot make them here.
     """
-    if isinstance(config, VectorEnvConfig) and (
-        config.vec == "envpool"
-        or (config.vec == "native" and not has_same_step_version(_find_spec(config)))  # other observations
-    ):
-        told = f"environments of --vec {config.vec} have no pictures: {config.env} cannot be watched"
-        raise ConfigError(told) from ValueError(f"--vec {config.vec} gives none")
+    vec = config.vector_envs.vec
+    if vec == "envpool" or (vec == "native" and not has_same_step_version(_find_spec(config))):  # other observations
+        message = f"environments of --vec {vec} have no pictures: {config.env} cannot be rendered"
+        raise ConfigError(message) from ValueError(f"--vec {vec} gives none")
     with as_config_error(config):
         modes = _render_modes(config)
         if not {render_mode, "rgb_array"} & set(modes):  # a window is made around pictures
@@ -242,14 +239,14 @@ def resolve_vec(config: AnyConfig) -> AnyConfig:
     environments on. The games of ALE are taken vectorised in any number, for their small grayscale images. Elsewhere
     a step is timed, and workers are taken if with them the step of all environments takes less time.
     """
-    if not isinstance(config, VectorEnvConfig) or config.vec != "auto":
+    if config.vector_envs.vec != "auto":
         return config
     return config.model_copy(update={"vec": _choose_vec(config, _is_daemonic())[0]})
 
 
 def log_vec(config: RunConfig) -> None:
     """Say in the log what ``resolve_vec`` makes of a configuration, and why."""
-    if isinstance(config, VectorEnvConfig) and config.vec == "auto":
+    if config.vector_envs.vec == "auto":
         logging.getLogger(__name__).info("environments: %s (%s)", *_choose_vec(config, _is_daemonic()))
 
 
@@ -259,14 +256,15 @@ def _is_daemonic() -> bool:
 
 
 @functools.cache
-def _choose_vec(config: VectorEnvConfig, is_daemonic: bool) -> tuple[str, str]:
+def _choose_vec(config: RunConfig, is_daemonic: bool) -> tuple[str, str]:
     """The kind, and the reason for it."""
     reason = _reason_for_native(config)
     if reason:
         return "native", reason
     step = _seconds_of_a_step(config)
-    serial = step * config.num_envs
-    num_workers = config.num_workers or default_num_workers(config.num_envs)
+    group = config.vector_envs
+    serial = step * group.num_envs
+    num_workers = group.num_workers or default_num_workers(group.num_envs)
     subproc = serial / num_workers + SECONDS_OF_A_WORKER * num_workers
     reason = (
         f"a step of all takes {serial * 1e6:,.0f} us, about {subproc * 1e6:,.0f} us in {num_workers} "
@@ -279,12 +277,12 @@ def _choose_vec(config: VectorEnvConfig, is_daemonic: bool) -> tuple[str, str]:
     return "subproc" if subproc < serial else "serial", reason
 
 
-def _reason_for_native(config: VectorEnvConfig) -> str | None:
+def _reason_for_native(config: RunConfig) -> str | None:
     """Why the vectorised version of an environment is the best choice; ``None`` if it is not, or there is none."""
     if config.env.startswith("gym:") or config.frame_stack > 1:
         return None
     spec = _find_spec(config)
-    if has_same_step_version(spec) and config.num_envs >= NATIVE_FROM:
+    if has_same_step_version(spec) and config.vector_envs.num_envs >= NATIVE_FROM:
         return f"{config.env} has a vectorised version, worth it from {NATIVE_FROM} environments on"
     is_ale = str(spec.vector_entry_point).startswith("ale_py.")
     if is_ale and not spec.additional_wrappers and not arguments_not_taken(spec):
@@ -307,14 +305,14 @@ def _seconds_of_a_step(config: RunConfig) -> float:
     return float(np.median(seconds))
 
 
-def _make_native_envs(config: VectorEnvConfig, key: tuple[int, ...], num_envs: int) -> NativeVecEnv:
+def _make_native_envs(config: RunConfig, key: tuple[int, ...], num_envs: int) -> NativeVecEnv:
     envs: SameStepEnvs
     if config.frame_stack > 1:
         raise ConfigError(
             f"frame_stack={config.frame_stack} is for single environments: --vec must be serial or subproc"
         )
-    if config.vec == "envpool":
-        num_threads = config.num_workers or default_num_workers(num_envs)
+    if config.vector_envs.vec == "envpool":
+        num_threads = config.vector_envs.num_workers or default_num_workers(num_envs)
         envs = SameStepEnvPool(config.env, num_envs, num_threads, config.env_kwargs)
     elif config.env.startswith("gym:"):
         raise ConfigError("classic gym has no vectorised versions of environments: --vec must be serial or subproc")
@@ -325,11 +323,11 @@ def _make_native_envs(config: VectorEnvConfig, key: tuple[int, ...], num_envs: i
 
 def _side_by_side(
     env_fns: Sequence[Callable[[], SeededEpisodes]],
-    config: VectorEnvConfig,
+    group: VectorEnvGroup,
     seed: tuple[int, ...],
     num_workers: int | None = None,
 ) -> VecEnv:
-    if config.vec == "serial":
+    if group.vec == "serial":
         return DummyVecEnv(env_fns)
     if _is_daemonic():
         raise ConfigError(
@@ -337,12 +335,12 @@ def _side_by_side(
             "workers of multiprocessing.Pool): take --vec serial"
         )
     in_series = len(env_fns) // (num_workers or default_num_workers(len(env_fns)))
-    return _in_workers(env_fns, config, seed, in_series, seeds_globals=in_series == 1)
+    return _in_workers(env_fns, group, seed, in_series, seeds_globals=in_series == 1)
 
 
 def _in_workers(
     env_fns: Sequence[Callable[..., SeededEpisodes]],
-    config: VectorEnvConfig,
+    group: VectorEnvGroup,
     seed: tuple[int, ...],
     in_series: int,
     seeds_globals: bool,
@@ -350,14 +348,14 @@ def _in_workers(
     return SubprocVecEnv(
         [functools.partial(env_fn, seeds_globals=seeds_globals) for env_fn in env_fns],
         in_series=in_series,
-        step_timeout=config.step_timeout,
-        start_timeout=config.start_timeout,
+        step_timeout=group.step_timeout,
+        start_timeout=group.start_timeout,
         seed=seed,
     )
 
 
 def find_unrepeatable(
-    config: VectorEnvConfig, states: dict[str, Any], observations: np.ndarray, max_steps: int
+    config: RunConfig, states: dict[str, Any], observations: np.ndarray, max_steps: int
 ) -> str | None:
     """Replay an episode of the training in a new environment, as resuming does, and compare the observations.
 
@@ -372,7 +370,7 @@ def find_unrepeatable(
     Returns:
         what is wrong; ``None`` if the environment repeated itself, or if its episodes are not replayed.
     """
-    if config.vec in ("native", "envpool"):
+    if config.vector_envs.vec in ("native", "envpool"):
         return None
     lengths = [len(states[str(index)]["actions"]) for index in range(len(states))]
     within = [index for index, length in enumerate(lengths) if length <= max_steps]
@@ -390,18 +388,14 @@ def find_unrepeatable(
     return None if np.array_equal(*seen) else "the same seed and actions led to different observations"
 
 
-def _make_again(config: VectorEnvConfig, index: int, attempt: int) -> VecEnv:
+def _make_again(config: RunConfig, index: int, attempt: int) -> VecEnv:
     """One environment of the training, in a process like those of the training."""
     env_fns = training_env_fns(config, index + 1)[index:]
-    if config.vec == "serial":
+    group = config.vector_envs
+    if group.vec == "serial":
         return DummyVecEnv(env_fns)
-    is_alone = (config.num_workers or default_num_workers(config.num_envs)) == config.num_envs
-    return _in_workers(env_fns, config, (config.seed, TRAINING, attempt), in_series=1, seeds_globals=is_alone)
-
-
-def default_num_workers(num_envs: int) -> int:
-    """The largest number of workers that divides the environments and is no more than the usable cores."""
-    return max(workers for workers in range(1, min(usable_cores(), num_envs) + 1) if num_envs % workers == 0)
+    is_alone = (group.num_workers or default_num_workers(group.num_envs)) == group.num_envs
+    return _in_workers(env_fns, group, (config.seed, TRAINING, attempt), in_series=1, seeds_globals=is_alone)
 
 
 def _env_maker(config: RunConfig, **options: Any) -> Callable[[], Any]:

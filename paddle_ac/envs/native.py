@@ -173,7 +173,8 @@ class NativeVecEnv(VecEnv):
         check_space(self.action_space, "action")
         if container_kind(self.observation_space):
             raise TypeError(
-                f"its vectorised version has observations of {self.observation_space}: --vec must be serial or subproc"
+                f"--vec native and envpool take observations of one array, not of {self.observation_space}: "
+                "--vec must be serial or subproc"
             )
         self.envs = envs
         self.key = key

@@ -7,8 +7,7 @@ from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
-from paddle_ac.config import OnPolicyConfig, RolloutConfig
-from paddle_ac.config.reinforce import ReinforceConfig
+from paddle_ac.config import OnPolicyConfig
 from paddle_ac.errors import NonFiniteError
 from paddle_ac.learning.returns import generalized_advantages, n_step_returns
 from paddle_ac.learning.rewards import scale_and_clip
@@ -52,13 +51,14 @@ class GradientOfRollout:
     Args:
         config: discount factor, coefficients and norm.
         network: the policy and critic that played.
-        layout: of its P parameters.
+        gradient: ``[P]`` float32, overwritten with the gradient of each rollout.
+        layout: of the network's P parameters.
     """
 
-    def __init__(self, config: OnPolicyConfig, network: Network, layout: ParameterLayout):
+    def __init__(self, config: OnPolicyConfig, network: Network, gradient: np.ndarray, layout: ParameterLayout):
         self.config = config
         self.network = network
-        self.has_baseline = not isinstance(config, ReinforceConfig) or config.baseline
+        self.has_baseline = config.has_baseline
         self.loss = ActorCriticLoss(
             network.distribution,
             config.critic_loss,
@@ -66,7 +66,7 @@ class GradientOfRollout:
             config.entropy_coef,
             network.q_critic,
         )
-        self._gradient = np.zeros(layout.size, np.float32)
+        self._gradient = gradient
         self._views = layout.views(self._gradient)
 
     def __call__(self, rollout: Rollout) -> RolloutGradient:
@@ -93,11 +93,11 @@ class GradientOfRollout:
         rewards = scale_and_clip(rollout.rewards, config)
         truncation_values, last_values = rollout.bootstrap_values(self.network.values if self.has_baseline else _nought)
         known = rewards, rollout.terminated, rollout.truncated, truncation_values
-        if not isinstance(config, RolloutConfig) or config.gae_lambda == 1:
+        if config.advantage_lambda == 1:
             returns = rollout.transitions(n_step_returns(*known, last_values, config.gamma))
             return returns, None if self.has_baseline else returns
         values = self.network.values(rollout.transitions(rollout.observations), rollout.unroll).reshape(rewards.shape)
-        advantages = generalized_advantages(*known, values, last_values, config.gamma, config.gae_lambda)
+        advantages = generalized_advantages(*known, values, last_values, config.gamma, config.advantage_lambda)
         return rollout.transitions(advantages + values), rollout.transitions(advantages)
 
 

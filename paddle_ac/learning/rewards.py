@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from paddle_ac.config import ScalingConfig
+from paddle_ac.config import ScalingGroup
 from paddle_ac.nn.moments import RunningMoments
 
 LARGEST = 10.0  # of a normalised reward, either way (OpenAI baselines, VecNormalize)
 
 
-def scale_and_clip(rewards: np.ndarray, config: ScalingConfig) -> np.ndarray:
+def scale_and_clip(rewards: np.ndarray, config: ScalingGroup) -> np.ndarray:
     """Rewards of any shape, float32, times ``reward_scale`` and then within ``reward_clip`` either way."""
     scaled = rewards * np.float32(config.reward_scale)
     return scaled if config.reward_clip is None else np.clip(scaled, -config.reward_clip, config.reward_clip)

@@ -7,6 +7,7 @@ the actor alone: nobody who acts needs the critic.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -15,7 +16,7 @@ import paddle.nn.functional as F
 from paddle import nn
 from paddle.static import InputSpec
 
-from multiprocessing_env import space_kind
+from multiprocessing_env import space_kind, space_parts
 from paddle_ac.nn.action_scale import ActionScale
 from paddle_ac.nn.custom_network import CustomActorCritic
 from paddle_ac.nn.description import STATE_PARTS
@@ -32,7 +33,8 @@ class ExportedPolicy(nn.Layer, ABC):
 
     Inputs, by name: ``observation`` ``[B, *observation_space.shape]``, float32 of a Box and int64 of the discrete
     kinds, as the environment gives it; and, of a policy that remembers, ``state`` ``[B, S]`` float32, zeros where an
-    episode begins.
+    episode begins. A Dict or Tuple space has an input for each part in place of ``observation``, named by its path,
+    such as ``observation.robot.joints``.
 
     Outputs, in the order of ``output_names``: ``action`` ``[B, *action_space.shape]``, float32 within a Box and int64
     of the discrete kinds; ``logits`` ``[B, K]`` float32, those of each choice side by side, or ``mean`` and ``log_std``
@@ -53,11 +55,15 @@ class ExportedPolicy(nn.Layer, ABC):
 
     def __init__(self, policy: Any, observation_space: Any, action_space: Any):
         super().__init__()
-        self.encode = ExportedEncoder(policy.encode)
-        self.observation_dtype: Literal["float32", "int64"] = (
-            "float32" if space_kind(observation_space) == "Box" else "int64"
-        )
-        self.observation_shape = tuple(observation_space.shape)
+        parts = space_parts(observation_space)
+        self.encode = ExportedEncoder(policy.encode, list(parts))
+        self.paths = list(parts)
+        self.observation_names = [".".join(["observation", *path.split("/")]) for path in parts] or ["observation"]
+        spaces = list(parts.values()) or [observation_space]
+        self.observation_shapes = [tuple(space.shape) for space in spaces]
+        self.observation_dtypes: list[Literal["float32", "int64"]] = [
+            "float32" if space_kind(space) == "Box" else "int64" for space in spaces
+        ]
         self.action_shape = tuple(action_space.shape)
         if space_kind(action_space) == "Box":
             self.register_buffer("low", paddle.to_tensor(action_space.low.astype(np.float32)))
@@ -75,19 +81,40 @@ class ExportedPolicy(nn.Layer, ABC):
     @property
     def input_names(self) -> list[str]:
         """Of what a call takes."""
-        return ["observation"] + ["state"] * (self.state_size > 0)
+        return self.observation_names + ["state"] * (self.state_size > 0)
 
     @property
-    def input_specs(self) -> list[InputSpec]:
-        """The name, shape and dtype of each input."""
-        specs = [InputSpec([None, *self.observation_shape], self.observation_dtype, "observation")]
+    def input_specs(self) -> list[Any]:
+        """The name, shape and dtype of each input, as ``forward`` takes them."""
+        observations = zip(self.observation_shapes, self.observation_dtypes, self.observation_names, strict=True)
+        specs: list[Any] = [InputSpec([None, *shape], dtype, name) for shape, dtype, name in observations]
+        if self.paths:
+            specs = [specs]
         if self.state_size:
             specs.append(InputSpec([None, self.state_size], "float32", "state"))
         return specs
 
+    def inputs_of(self, observations: np.ndarray, states: np.ndarray) -> list[np.ndarray]:
+        """The inputs, in the order of ``input_names``.
+
+        Args:
+            observations: ``[B, *observation_space.shape]``, packed where the space is a Dict or a Tuple.
+            states: ``[B, S]`` or wider, of the policy.
+        """
+        parts = [observations[path] for path in self.paths] or [observations]
+        inputs = [part.astype(dtype) for part, dtype in zip(parts, self.observation_dtypes, strict=True)]
+        return inputs + [states[:, : self.state_size]] * (self.state_size > 0)
+
+    def outputs_of(self, inputs: list[np.ndarray]) -> list[np.ndarray]:
+        """The outputs for inputs in the order of ``input_names``."""
+        tensors = list(map(paddle.to_tensor, inputs))
+        num_parts = len(self.observation_names)
+        observation = tensors[:num_parts] if self.paths else tensors[0]
+        return [output.numpy() for output in self(observation, *tensors[num_parts:])]
+
     @abstractmethod
-    def forward(self, observation: paddle.Tensor, state: paddle.Tensor | None = None) -> list[paddle.Tensor]:
-        """The outputs for the inputs."""
+    def forward(self, observation: Any, state: paddle.Tensor | None = None) -> list[paddle.Tensor]:
+        """The outputs for the inputs; the parts of a Dict or Tuple space are a list."""
 
     def _in_box(self, units: paddle.Tensor) -> paddle.Tensor:
         """Map ``[B, A]`` units of ``ActionScale`` to actions, clipped to the bounds of the Box."""
@@ -104,12 +131,10 @@ class ExportedNetwork(ExportedPolicy):
         self.choices = np.ravel(getattr(action_space, "nvec", [])).tolist()
 
     @abstractmethod
-    def _outputs(
-        self, observation: paddle.Tensor, state: paddle.Tensor | None
-    ) -> tuple[paddle.Tensor, paddle.Tensor | None]:
+    def _outputs(self, observation: Any, state: paddle.Tensor | None) -> tuple[paddle.Tensor, paddle.Tensor | None]:
         """Outputs of the actor ``[B, num_outputs]``, and the new state of a recurrent network."""
 
-    def forward(self, observation: paddle.Tensor, state: paddle.Tensor | None = None) -> list[paddle.Tensor]:
+    def forward(self, observation: Any, state: paddle.Tensor | None = None) -> list[paddle.Tensor]:
         outputs, state = self._outputs(observation, state)
         new_state = [] if state is None else [state]
         if self.action_kind != "Box":
@@ -141,11 +166,10 @@ class ExportedActorCritic(ExportedNetwork):
             self.memory = layer.actor_memory
             self.state_size = layer.actor_memory.hidden_size * STATE_PARTS[layer.description.recurrent]
 
-    def _outputs(
-        self, observation: paddle.Tensor, state: paddle.Tensor | None
-    ) -> tuple[paddle.Tensor, paddle.Tensor | None]:
-        encoders = zip(self.image_encoders, self.as_images, strict=True)
-        parts = [encoder(as_images(observation)).flatten(1) for encoder, as_images in encoders]
+    def _outputs(self, observation: Any, state: paddle.Tensor | None) -> tuple[paddle.Tensor, paddle.Tensor | None]:
+        images = [observation[self.paths.index(of.image.part)] if self.paths else observation for of in self.as_images]
+        encoders = zip(self.image_encoders, self.as_images, images, strict=True)
+        parts = [encoder(as_images(image)).flatten(1) for encoder, as_images, image in encoders]
         if self.encode.has_features:
             parts.append(self.encode(observation))
         features = self.torso(paddle.concat(parts, axis=-1) if len(parts) > 1 else parts[0])
@@ -165,16 +189,21 @@ class ExportedCustomNetwork(ExportedNetwork):
         layer = layer_of(policy)
         self.network = layer.network
         self.state_size = layer.state_size
-        self.dtype: Any = "float32" if self.encode.is_normalized else np.dtype(observation_space.dtype).name
+        parts = list(space_parts(observation_space).values()) or [observation_space]
+        self.dtypes: list[Any] = [np.dtype(part.dtype).name for part in parts]
 
-    def _outputs(
-        self, observation: paddle.Tensor, state: paddle.Tensor | None
-    ) -> tuple[paddle.Tensor, paddle.Tensor | None]:
+    def _outputs(self, observation: Any, state: paddle.Tensor | None) -> tuple[paddle.Tensor, paddle.Tensor | None]:
+        given: Any
         if self.encode.is_normalized:
-            observation = self.encode(observation).reshape([-1, *self.observation_shape])
-        state_of_none = paddle.zeros([observation.shape[0], 0])
-        given = observation.astype(self.dtype), state_of_none if state is None else state
-        outputs, _, new_state = self.network(*given)
+            given = self.encode(observation).reshape([-1, *self.observation_shapes[0]])
+        elif self.paths:
+            given = {
+                path: part.astype(dtype) for path, part, dtype in zip(self.paths, observation, self.dtypes, strict=True)
+            }
+        else:
+            given = observation.astype(self.dtypes[0])
+        first = observation[0] if self.paths else observation
+        outputs, _, new_state = self.network(given, paddle.zeros([first.shape[0], 0]) if state is None else state)
         return outputs, new_state if self.state_size else None
 
 
@@ -186,18 +215,25 @@ class ExportedSquashedGaussianActor(ExportedPolicy):
         self.torso = policy.torso
         self.head = policy.head
 
-    def forward(self, observation: paddle.Tensor, state: paddle.Tensor | None = None) -> list[paddle.Tensor]:
+    def forward(self, observation: Any, state: paddle.Tensor | None = None) -> list[paddle.Tensor]:
         mean, log_std = paddle.split(self.head(self.torso(self.encode(observation))), 2, axis=-1)
         return [self._in_box(mean.tanh()), mean, log_std.clip(*LOG_STD_RANGE)]
 
 
 class ExportedEncoder(nn.Layer):
-    """What an ``ObservationEncoder`` computes, by its moments as they are now."""
+    """What an ``ObservationEncoder`` computes, by its moments as they are now.
 
-    def __init__(self, encode: ObservationEncoder):
+    Args:
+        encode: the encoder.
+        paths: of all parts of a Dict or Tuple space, in the order in which ``forward`` receives them.
+    """
+
+    def __init__(self, encode: ObservationEncoder, paths: Sequence[str] = ()):
         super().__init__()
-        self.num_features = encode.num_features
+        self.parts = nn.LayerList([ExportedEncoder(part) for part in encode.parts.values()])
+        self.positions = [paths.index(path) for path in encode.parts]
         self.has_features = encode.has_features
+        self.num_features = encode.num_features
         self.is_normalized = encode.moments is not None
         self.scales_pixels = encode.scales_pixels
         if encode.moments is not None:
@@ -209,8 +245,12 @@ class ExportedEncoder(nn.Layer):
             start = np.broadcast_to(encode.start, encode.categories.shape).astype(np.int64)
             self.register_buffer("start", paddle.to_tensor(start))
 
-    def forward(self, observation: paddle.Tensor) -> paddle.Tensor:
-        """``[B, *observation_space.shape]`` to ``[B, F]`` float32."""
+    def forward(self, observation: Any) -> paddle.Tensor:
+        """``[B, *observation_space.shape]``, or a list of the parts, to ``[B, F]`` float32."""
+        if len(self.parts):
+            encoders = zip(self.parts, self.positions, strict=True)
+            features = paddle.concat([encode(observation[position]) for encode, position in encoders], axis=-1)
+            return self._normalized(features)
         if self.categories:
             chosen = observation.reshape([-1, len(self.categories)]) - self.start
             one_hot = [F.one_hot(chosen[:, part], n) for part, n in enumerate(self.categories)]
@@ -218,6 +258,9 @@ class ExportedEncoder(nn.Layer):
         features = observation.astype("float32").reshape([-1, self.num_features])
         if self.scales_pixels:
             return features * float(PIXEL_SCALE)
+        return self._normalized(features)
+
+    def _normalized(self, features: paddle.Tensor) -> paddle.Tensor:
         return ((features - self.mean) * self.scale).clip(-LARGEST, LARGEST) if self.is_normalized else features
 
 

@@ -30,7 +30,8 @@ class SquashedGaussianActor(nn.Layer):
     """A policy whose actions are tanh of a Gaussian, mean and deviation by the state (the paper's appendix C).
 
     Args:
-        observation_space: a Box (flattened), or a Discrete, MultiDiscrete or MultiBinary space.
+        observation_space: a Box (flattened), a Discrete, MultiDiscrete or MultiBinary space, or a Dict or a Tuple of
+            these, whose observations are packed (``ObservationPacking``).
         action_space: a Box of floats with finite bounds.
         hidden_sizes: units of each hidden layer.
         activation: ``"tanh"`` or ``"relu"``, after each hidden layer.

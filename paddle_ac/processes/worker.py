@@ -44,10 +44,6 @@ class Failure:
     observation_error: ObservationError | None = None
 
 
-class PoolClosedError(Exception):
-    """The pool, or the process that it is in, has gone."""
-
-
 class WorkerContext:
     """Connects a worker function with its pool.
 
@@ -73,11 +69,8 @@ class WorkerContext:
 
     def wait_for_start(self) -> None:
         """Report that the worker is ready, and wait until the pool expects progress from it."""
-        self._send(READY)
-        try:
-            self._channel.recv()
-        except (EOFError, OSError):
-            raise PoolClosedError from None
+        self._channel.send(READY)
+        self._channel.recv()
 
     def advance(self) -> None:
         """Show the pool that the worker is not stuck; call it more often than every ``step_timeout`` seconds."""
@@ -85,13 +78,7 @@ class WorkerContext:
 
     def report(self, content: Any, is_last: bool = False) -> None:
         """Send a ``Report``; wait while the pool receives none."""
-        self._send(Report(self.index, content, is_last))
-
-    def _send(self, message: Any) -> None:
-        try:
-            self._channel.send(message)
-        except OSError:
-            raise PoolClosedError from None
+        self._channel.send(Report(self.index, content, is_last))
 
 
 WorkerFunction = Callable[..., None]  # called with a WorkerContext and the worker's arguments
@@ -109,8 +96,6 @@ def run_function(
     """Run a worker function in its process, and send the pool the exception that ends it, if any."""
     try:
         function(WorkerContext(channel, index, start, progress, stop), *arguments)
-    except PoolClosedError:
-        return
     except NonFiniteError as error:
         failure = Failure(str(error), is_non_finite=True)
     except ObservationError as error:
@@ -121,5 +106,5 @@ def run_function(
         failure = Failure(traceback.format_exc())
     else:
         return
-    with contextlib.suppress(OSError):  # the pool is closed
+    with contextlib.suppress(OSError):  # the pool is closed, which may be why the function has failed
         channel.send(failure)

@@ -15,10 +15,10 @@ import numpy as np
 import paddle
 
 from paddle_ac.algorithms.algorithm import Algorithm
-from paddle_ac.algorithms.registry import ALGORITHMS
 from paddle_ac.config import RunConfig
 from paddle_ac.cores import usable_cores
 from paddle_ac.envs.make import resolve_vec
+from paddle_ac.registry import ALGORITHMS
 
 WARM_UP_SECONDS = 0.3
 

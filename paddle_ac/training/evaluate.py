@@ -10,14 +10,14 @@ import numpy as np
 
 from multiprocessing_env import VecEnv
 from paddle_ac.algorithms.algorithm import Policy
-from paddle_ac.algorithms.policy import check_policy_format
-from paddle_ac.algorithms.registry import ALGORITHMS
+from paddle_ac.algorithms.policy import OLDEST_FORMAT, check_policy_format
 from paddle_ac.config import RunConfig
 from paddle_ac.envs.make import FINAL_EVALUATION, make_evaluation_envs
 from paddle_ac.errors import CheckpointError, ConfigError, NonFiniteError, quoted
 from paddle_ac.nn.actions import clip_for
 from paddle_ac.packing import numbers_of, packed
 from paddle_ac.process_settings import BlasThreadLimit
+from paddle_ac.registry import ALGORITHMS
 from paddle_ac.training.checkpoint import load_best_model, load_run_state
 from paddle_ac.training.run_folder import RunFolder
 
@@ -46,7 +46,7 @@ def load_policy(folder: RunFolder, config: RunConfig, checkpoint: str, envs: Vec
     state = load_best_model(path, config.algo) if is_best else load_run_state(path, config.algo)["algorithm"]
     policy = ALGORITHMS[config.algo].make_policy(config, envs.observation_space, envs.action_space)
     try:
-        check_policy_format(policy, state)
+        check_policy_format(policy, state.get("format", OLDEST_FORMAT))
         policy.load_parameters(state["parameters"])
         policy.encode.load_state_dict(state.get("encoder", {}))
     except ValueError as error:

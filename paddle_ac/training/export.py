@@ -17,7 +17,6 @@ import paddle
 
 from multiprocessing_env import VecEnv, space_kind
 from paddle_ac.algorithms.algorithm import Policy
-from paddle_ac.algorithms.registry import ALGORITHMS
 from paddle_ac.config import RunConfig, read_config, write_yaml
 from paddle_ac.envs.make import make_evaluation_envs
 from paddle_ac.errors import ConfigError, ExportError, quoted
@@ -28,6 +27,7 @@ from paddle_ac.nn.sac_networks import SquashedGaussianActor
 from paddle_ac.nn.unroll import Unroll
 from paddle_ac.packing import packed
 from paddle_ac.process_settings import warnings_ignored
+from paddle_ac.registry import ALGORITHMS
 from paddle_ac.training.evaluate import load_policy
 from paddle_ac.training.run_folder import RunFolder, check_path
 
@@ -104,7 +104,7 @@ def export_run(
     model = TrainedModel(config, *spaces, policy, exported_policy(policy, *spaces))
     with tempfile.TemporaryDirectory() as temporary:
         run_model = FORMATS[export_format](model, Path(temporary) / target.name)
-        inputs = _inputs_of(model, observations, states)
+        inputs = model.exported.inputs_of(observations, states)
         outputs = run_model(inputs)
         difference = largest_difference(model, outputs, observations, states)
         if not difference <= TOLERANCE:  # nor where it is NaN
@@ -159,13 +159,6 @@ def largest_difference(
             unit = np.maximum(unit, np.where(np.isfinite(half_range), half_range, 1))
         differences.append(np.abs(here - right) / unit)
     return float(np.max([np.max(difference) for difference in differences]))  # NaN if any is
-
-
-def _inputs_of(model: TrainedModel, observations: np.ndarray, states: np.ndarray) -> list[np.ndarray]:
-    """What the exported policy takes, in its order."""
-    exported = model.exported
-    inputs = [observations.astype(exported.observation_dtype)]
-    return inputs + [states[:, : exported.state_size]] * (exported.state_size > 0)
 
 
 def _describe(name: str, array: np.ndarray) -> str:
@@ -267,8 +260,7 @@ def _write_pdparams(model: TrainedModel, path: Path) -> RunModel:
     again.load_parameters({name: value.numpy() for name, value in paddle.load(f"{path}.pdparams").items()})
     if moments:
         again.encode.load_state_dict(dict(np.load(f"{path}.npz")))
-    exported = exported_policy(again, model.observation_space, model.action_space)
-    return lambda inputs: [output.numpy() for output in exported(*map(paddle.to_tensor, inputs))]
+    return exported_policy(again, model.observation_space, model.action_space).outputs_of
 
 
 @contextmanager

@@ -17,7 +17,6 @@ from tqdm import tqdm
 from multiprocessing_env import Channel, WorkerProcess
 from paddle_ac.config import RunConfig
 from paddle_ac.cores import usable_cores
-from paddle_ac.envs.make import default_num_workers
 from paddle_ac.errors import ConfigError
 from paddle_ac.memory import RUN, require_memory
 from paddle_ac.process import escape_output, imports_contained
@@ -58,11 +57,7 @@ class Ending:
 
 def runs_that_fit(config: RunConfig) -> int:
     """How many runs of a configuration, ``vec`` settled, the cores here train at a time; one at least."""
-    processes = config.num_threads
-    if config.algo == "a3c" or getattr(config, "vec", None) in ("subproc", "envpool"):
-        workers = getattr(config, "num_workers", None) or default_num_workers(getattr(config, "num_envs", 1))
-        processes = max(processes, workers)
-    return max(usable_cores() // processes, 1)
+    return max(usable_cores() // max(config.num_threads, config.num_other_workers), 1)
 
 
 def run_side_by_side(

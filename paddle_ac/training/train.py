@@ -21,13 +21,13 @@ import paddle
 from paddle_ac.algorithms.agent import warn_about_images
 from paddle_ac.algorithms.algorithm import Algorithm, Policy
 from paddle_ac.algorithms.policy import POLICY_FORMAT
-from paddle_ac.algorithms.registry import ALGORITHMS
 from paddle_ac.config import RunConfig, change_on_resume, write_yaml
 from paddle_ac.envs.make import FINAL_EVALUATION, log_vec, make_evaluation_envs, make_shown_env, resolve_vec
 from paddle_ac.errors import CheckpointError, ConfigError, NonFiniteError
 from paddle_ac.files import write_atomically
 from paddle_ac.packing import ObservationPacking
 from paddle_ac.process import imports_contained
+from paddle_ac.registry import ALGORITHMS
 from paddle_ac.training.checkpoint import load_run_state, save_checkpoint
 from paddle_ac.training.evaluate import evaluate, num_evaluation_envs
 from paddle_ac.training.interrupt import Interrupt, interrupts
@@ -169,7 +169,7 @@ class _Run:
         self.logger.write_hyper_parameters(self.config)
         self.logger.write_configuration(self.config, self.algorithm.env_steps)
         algorithm, packing = self.algorithm, ObservationPacking(self.algorithm.observation_space)
-        blank, state = np.zeros((1, *packing.shape), packing.dtype), algorithm.initial_state(1)
+        blank, state = packing.blank(), algorithm.initial_state(1)
         layers, compute = algorithm.layers()
         graph = draw_networks(layers, packing.shape, lambda: compute(blank, state))
         write_atomically(self.folder.graph, graph.encode())

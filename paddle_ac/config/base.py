@@ -1,0 +1,142 @@
+"""Configurations: what all have, and what the on-policy algorithms share, composed of groups."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, ClassVar
+
+from pydantic import ValidationError, model_validator
+
+from paddle_ac.config.fields import LARGEST
+from paddle_ac.config.groups import (
+    EvaluationGroup,
+    LossGroup,
+    NetworkGroup,
+    OptimizerGroup,
+    RunGroup,
+    ScalingGroup,
+    SynchronousOptimizerGroup,
+    VectorEnvGroup,
+)
+from paddle_ac.config.messages import check_names, describe_problems
+from paddle_ac.errors import ConfigError, quoted
+
+ONE_BY_ONE = VectorEnvGroup(num_envs=1, vec="serial")
+
+
+def _is_whole_in_e_notation(value: Any) -> bool:
+    """Whether it is a text as ``"1e6"``: the command line gives it so, and YAML where there is no point in it."""
+    return isinstance(value, str) and bool(re.fullmatch(r"\d+(\.\d+)?[eE]\+?\d{1,2}", value)) and float(value) % 1 == 0
+
+
+class RunConfig(EvaluationGroup, RunGroup):
+    """The hyper-parameters of a run: the base of every configuration.
+
+    Args:
+        values: hyper-parameters by name; texts are converted (``"8"``, ``"64,64"``, ``"1e-3"``).
+
+    Attributes:
+        changeable_on_resume: names of what ``--resume`` may change: how long, how evaluated and on which processes;
+            never what is learned.
+
+    Raises:
+        ConfigError: an unknown name (with the nearest right one), a wrong type, a value out of range.
+    """
+
+    changeable_on_resume: ClassVar[frozenset[str]]
+
+    def __init__(self, **values: Any):
+        check_names(values, type(self))
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            raise ConfigError(describe_problems(error)) from None
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **options: Any) -> None:
+        super().__pydantic_init_subclass__(**options)
+        declared = [known for base in cls.__mro__ for known in getattr(base, "model_fields", {}).items()]
+        cls.changeable_on_resume = frozenset(
+            name
+            for name, known in declared
+            if isinstance(known.json_schema_extra, dict) and known.json_schema_extra["changeable"]
+        )
+
+    @property
+    def vector_envs(self) -> VectorEnvGroup:
+        """How environments are stepped side by side; one by one in this process without flags for it."""
+        return ONE_BY_ONE
+
+    @property
+    def num_other_workers(self) -> int:
+        """Processes or threads beside this process that a run keeps busy."""
+        return 0
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_bool_is_a_number(cls, values: dict[str, Any]) -> dict[str, Any]:
+        for name, value in values.items():
+            parts = value if isinstance(value, (list, tuple)) else [value]
+            takes_bool = cls.model_fields[name].annotation in (bool, bool | None)
+            if any(isinstance(part, bool) for part in parts) and not takes_bool:
+                raise ValueError(f"{name}: takes no {quoted(value)} (which is what YAML reads yes, no, on and off as)")
+        return values
+
+    @model_validator(mode="before")
+    @classmethod
+    def _1e6_is_a_whole_number(cls, values: dict[str, Any]) -> dict[str, Any]:
+        return {
+            name: int(float(value))
+            if cls.model_fields[name].annotation in (int, int | None) and _is_whole_in_e_notation(value)
+            else value
+            for name, value in values.items()
+        }
+
+    @model_validator(mode="after")
+    def _integers_have_64_bits(self) -> RunConfig:
+        for name, value in self:
+            if isinstance(value, int) and abs(value) > LARGEST:
+                raise ValueError(f"{name}: must be less than 2**63, got {quoted(value)}")
+        return self
+
+
+class OnPolicyConfig(OptimizerGroup, NetworkGroup, LossGroup, ScalingGroup, RunConfig):
+    """What the on-policy algorithms share."""
+
+    @model_validator(mode="after")
+    def _linear_schedule_covers_the_run(self) -> OnPolicyConfig:
+        if self.lr_schedule == "linear" and self.decay_steps < self.total_steps:
+            raise ValueError(
+                f"lr_decay_steps={self.lr_decay_steps} is less than total_steps={self.total_steps}: "
+                "the linear schedule would leave a learning rate of 0 from there"
+            )
+        return self
+
+    @property
+    def decay_steps(self) -> int:
+        """``lr_decay_steps``, or what it is where none are given."""
+        return self.lr_decay_steps or (self.total_steps if self.lr_schedule == "linear" else 25_000)
+
+    @property
+    def has_baseline(self) -> bool:
+        """Whether the critic's values are learned and subtracted from the returns."""
+        return True
+
+    @property
+    def q_critic(self) -> bool:
+        """Whether the critic learns Q(s, .), rather than V(s)."""
+        return False
+
+    @property
+    def advantage_lambda(self) -> float:
+        """Lambda of the advantage estimate; 1 for returns that are not mixed with values on the way."""
+        return 1.0
+
+    @property
+    def memory(self) -> tuple[str, int]:
+        """Kind and units of the recurrent layer: ``"none"``, ``"lstm"`` or ``"gru"``."""
+        return "none", 0
+
+
+class SynchronousConfig(SynchronousOptimizerGroup, VectorEnvGroup, OnPolicyConfig):
+    """What the on-policy algorithms with one learner share."""

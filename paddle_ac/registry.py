@@ -1,0 +1,62 @@
+"""The algorithms by name: where the configuration and the class of each are.
+
+A line here makes an algorithm known to the command line, to configurations and to ``paddle_ac.make``. Places are texts,
+so that a mistake in a configuration is reported without the second that importing Paddle takes.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from paddle_ac.algorithms.algorithm import Algorithm
+    from paddle_ac.config.base import RunConfig
+
+
+class Places(NamedTuple):
+    """Where the two classes of an algorithm are, each as ``module:name``."""
+
+    config: str
+    algorithm: str
+
+
+A2C = "paddle_ac.algorithms.a2c:A2C"  # also TD and Q actor-critic and PAAC, which differ in their hyper-parameters
+
+REGISTRY = {
+    "a2c": Places("paddle_ac.config.a2c:A2CConfig", A2C),
+    "ppo": Places("paddle_ac.config.ppo:PPOConfig", "paddle_ac.algorithms.ppo:PPO"),
+    "paac": Places("paddle_ac.config.paac:PAACConfig", A2C),
+    "a3c": Places("paddle_ac.config.a3c:A3CConfig", "paddle_ac.algorithms.a3c:A3C"),
+    "td_ac": Places("paddle_ac.config.td_ac:TDActorCriticConfig", A2C),
+    "q_ac": Places("paddle_ac.config.q_ac:QActorCriticConfig", A2C),
+    "reinforce": Places("paddle_ac.config.reinforce:ReinforceConfig", "paddle_ac.algorithms.reinforce:Reinforce"),
+    "sac": Places("paddle_ac.config.sac:SACConfig", "paddle_ac.algorithms.sac:SAC"),
+}
+
+
+class _Classes(Mapping[str, Any]):
+    """A class of each algorithm, imported when it is asked for."""
+
+    def __init__(self, kind: str):
+        self._kind = kind
+
+    def __getitem__(self, algo: str) -> Any:
+        return load_class(getattr(REGISTRY[algo], self._kind))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(REGISTRY)
+
+    def __len__(self) -> int:
+        return len(REGISTRY)
+
+
+def load_class(place: str) -> Any:
+    """Import the class at ``module:name``."""
+    module, _, name = place.partition(":")
+    return getattr(importlib.import_module(module), name)
+
+
+CONFIGS: Mapping[str, type[RunConfig]] = _Classes("config")
+ALGORITHMS: Mapping[str, type[Algorithm]] = _Classes("algorithm")
