@@ -132,7 +132,10 @@ class ExportedActorCritic(ExportedNetwork):
     def __init__(self, policy: Network, observation_space: Any, action_space: Any):
         super().__init__(policy, observation_space, action_space)
         layer = layer_of(policy)
-        self.as_images, self.image_encoders = layer.as_images, layer.image_encoders
+        self.image_encoders = nn.LayerList(
+            nn.Sequential(as_images, encoder, nn.Flatten())
+            for as_images, encoder in zip(layer.as_images, layer.image_encoders, strict=True)
+        )
         self.torso = layer.actor_torso
         self.head = layer.actor_head
         self.log_std = layer.actor_log_std if layer.description.own_stds else None
@@ -144,8 +147,7 @@ class ExportedActorCritic(ExportedNetwork):
     def _outputs(
         self, observation: paddle.Tensor, state: paddle.Tensor | None
     ) -> tuple[paddle.Tensor, paddle.Tensor | None]:
-        encoders = zip(self.image_encoders, self.as_images, strict=True)
-        parts = [encoder(as_images(observation)).flatten(1) for encoder, as_images in encoders]
+        parts = [encode(observation) for encode in self.image_encoders]
         if self.encode.has_features:
             parts.append(self.encode(observation))
         features = self.torso(paddle.concat(parts, axis=-1) if len(parts) > 1 else parts[0])

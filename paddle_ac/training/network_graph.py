@@ -123,6 +123,6 @@ class _Program:
 
 
 def _nodes(values: Any) -> list[Any]:
-    """The nodes of automatic differentiation that tensors, and other values among them, were computed by."""
+    """The nodes of automatic differentiation of the tensors among some values that have a gradient."""
     tensors = [value for value in utils.flatten(values) if isinstance(value, Tensor)]
-    return [tensor.grad_fn for tensor in tensors if tensor.grad_fn is not None]
+    return [tensor.grad_fn for tensor in tensors if not tensor.stop_gradient]
