@@ -7,7 +7,7 @@ import numpy as np
 from paddle_ac.nn.actions import action_distribution
 from paddle_ac.nn.numpy_network import NumpyActorCritic
 from paddle_ac.nn.paddle_layers import ActorCritic
-from paddle_ac.nn.paddle_network import PaddleNetwork
+from paddle_ac.nn.paddle_network import PaddleNetwork, layer_of
 from paddle_ac.nn.paddle_parameters import take_gradients, values_of
 from paddle_ac.nn.parameters import FlatParameters
 from paddle_ac.nn.unroll import Unroll
@@ -16,12 +16,21 @@ from paddle_ac.nn.unroll import Unroll
 class ReferenceNetwork(PaddleNetwork):
     """A built-in network in Paddle, called for tensors that can be differentiated."""
 
-    def __init__(self, observation_space, action_space, hidden_sizes=(64, 64), **options):
+    def __init__(self, observation_space, action_space, hidden_sizes=None, **options):
         self.action_space = action_space
         layer = ActorCritic.for_spaces(observation_space, action_space, hidden_sizes=hidden_sizes, **options)
         distribution = action_distribution(action_space)
         parameters = FlatParameters(values_of(layer))
         super().__init__(layer, parameters, layer.encode, distribution, layer.description.q_critic)
+
+    @classmethod
+    def of(cls, network):
+        """A built-in network of either backend, on its own memory."""
+        reference = cls.__new__(cls)
+        PaddleNetwork.__init__(
+            reference, layer_of(network), network.parameters, network.encode, network.distribution, network.q_critic
+        )
+        return reference
 
     def __call__(self, observations, unroll=None):
         return self._unrolled(observations, unroll or Unroll.of_one_step(self.initial_state(len(observations))))

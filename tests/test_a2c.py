@@ -13,10 +13,10 @@ from paddle_ac.algorithms.a2c import A2C
 from paddle_ac.algorithms.reinforce import Reinforce
 from paddle_ac.config import make_config, read_yaml
 from paddle_ac.learning.returns import generalized_advantages, n_step_returns
-from paddle_ac.nn.parameters import FlatParameters
 from tests.environments import RandomWalk
 from tests.paddle_distributions import Categorical
 from tests.paddle_losses import actor_critic_loss
+from tests.paddle_networks import ReferenceNetwork
 
 BASELINES = Path(__file__).parent.parent / "configs" / "a2c_baselines.yaml"
 
@@ -40,10 +40,10 @@ def test_updates_are_those_of_automatic_differentiation(changes):
     collect = agent.collector.collect
     agent.collector.collect = lambda act: rollouts.append(collect(act)) or rollouts[-1]
 
-    reference = A2C.make_policy(config, agent.envs.observation_space, agent.envs.action_space)
-    flat = FlatParameters(reference)
-    flat.vector[:] = agent.parameters.vector
-    mean_square, num_ends = np.ones_like(flat.vector), 0
+    reference = ReferenceNetwork.of(A2C.make_policy(config, agent.envs.observation_space, agent.envs.action_space))
+    vector = reference.parameters.vector
+    np.testing.assert_array_equal(vector, agent.parameters.vector)
+    mean_square, num_ends = np.ones_like(vector), 0
     for _ in range(20):
         metrics = agent.update()
         rollout = rollouts[-1]
@@ -59,15 +59,15 @@ def test_updates_are_those_of_automatic_differentiation(changes):
         actions = paddle.to_tensor(rollout.actions.reshape(-1))
         loss = actor_critic_loss(Categorical(logits), values, actions, paddle.to_tensor(returns), 0.5, 0.1, given)
         loss.total.backward()
-        gradient = flat.take_gradient()
+        gradient = reference.take_gradient()
         norm = np.linalg.norm(gradient)
         gradient *= min(1, config.max_grad_norm / norm)
         mean_square = 0.99 * mean_square + 0.01 * gradient**2
-        flat.vector -= 7e-4 * gradient / np.sqrt(mean_square + 1e-5)
+        vector -= 7e-4 * gradient / np.sqrt(mean_square + 1e-5)
         assert metrics["losses/total"] == pytest.approx(loss.total.item(), rel=1e-3)
         assert metrics["diagnostics/grad_norm"] == pytest.approx(norm, rel=1e-3)
     assert num_ends > 5
-    np.testing.assert_allclose(agent.parameters.vector, flat.vector, atol=2e-5)
+    np.testing.assert_allclose(agent.parameters.vector, vector, atol=2e-5)
 
 
 @pytest.mark.parametrize("baseline", [True, False])

@@ -78,8 +78,9 @@ def test_normalised_pixels_are_not_scaled_before():
     assert not encode.scales_pixels and np.all(encode.flatten(np.full((1, *SHAPE), 10, np.uint8)) == 10)
 
 
-def test_a_policy_learns_from_images():
-    settings = {"gamma": 0, "activation": "relu", "learning_rate": 2e-3, "lr_schedule": "constant", "seed": 0}
+@pytest.mark.parametrize("encoder", ["auto", "mlp"])
+def test_a_policy_learns_from_images(encoder):
+    settings = {"gamma": 0, "activation": "relu", "learning_rate": 2e-3, "lr_schedule": "constant", "encoder": encoder}
     with paddle_ac.make(**QUICK, **settings) as agent:
         returns = []
         while agent.env_steps < 24_000:
@@ -88,21 +89,22 @@ def test_a_policy_learns_from_images():
 
 
 def test_dense_layers_for_images_are_announced_with_their_size(caplog):
-    with paddle_ac.make(**QUICK):
+    with paddle_ac.make(**QUICK, encoder="mlp"):
         pass
     (record,) = [record for record in caplog.records if "dense layers" in record.getMessage()]
     assert record.levelno == logging.WARNING
     assert "images of shape (8, 8, 3)" in record.getMessage() and "33,349 parameters" in record.getMessage()
     caplog.clear()
-    with paddle_ac.make("a2c", "CartPole-v1", num_envs=1, vec="serial"):
-        pass
+    for values in ({"env": "CartPole-v1"}, {}):
+        with paddle_ac.make(**QUICK | values):
+            pass
     assert not caplog.records
 
 
 @pytest.mark.parametrize("algo", ["a2c", "a3c"])
 def test_checkpoints_of_unscaled_pixels_are_rejected_in_one_line(tmp_path, algo):
     kind = {"algo": algo, "num_workers": 1} if algo == "a3c" else QUICK
-    values = {**kind, "env": QUICK["env"], "total_steps": 40, "eval_episodes": 1}
+    values = {**kind, "env": QUICK["env"], "encoder": "mlp", "total_steps": 40, "eval_episodes": 1}
     paddle_ac.train(values, str(tmp_path / "run"), progress=False)
     folder = RunFolder.open(tmp_path / "run")
     state = load_checkpoint(folder.latest)

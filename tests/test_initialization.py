@@ -6,15 +6,15 @@ import numpy as np
 import paddle
 import pytest
 from gymnasium.spaces import Box, Discrete
-from paddle_ac.nn.networks import ActorCritic
 from scipy import stats
 
-from paddle_ac.algorithms.policy import make_actor_critic
+from paddle_ac.algorithms.policy import make_network
 from paddle_ac.algorithms.sac import SAC
 from paddle_ac.config import make_config
 from paddle_ac.nn.initialization import orthogonal, uniform_by_inputs, weights_generator, xavier
-from paddle_ac.nn.parameters import FlatParameters
+from paddle_ac.nn.paddle_parameters import flatten_parameters
 from paddle_ac.nn.sac_networks import SquashedGaussianActor, TwinCritic
+from tests.paddle_networks import ReferenceNetwork
 
 BOX = Box(-1, 1, (3,), np.float32)
 
@@ -50,11 +50,15 @@ def test_uniform_weights_fill_their_bounds_evenly(draw, bound):
     assert stats.kstest(weights, stats.uniform(-bound, 2 * bound).cdf).pvalue > 0.01
 
 
+def built_in(*arguments, **options):
+    return lambda generator: ReferenceNetwork(BOX, *arguments, generator=generator, **options).layer
+
+
 NETWORKS = {
-    "orthogonal": lambda generator: ActorCritic(BOX, Discrete(4), (16, 8), generator=generator),
-    "xavier": lambda generator: ActorCritic(BOX, Discrete(4), (8,), initialization="xavier", generator=generator),
-    "lstm": lambda generator: ActorCritic(BOX, Discrete(4), (8,), recurrent="lstm", generator=generator),
-    "gru": lambda generator: ActorCritic(BOX, BOX, (8,), shared_torso=True, recurrent="gru", generator=generator),
+    "orthogonal": built_in(Discrete(4), (16, 8)),
+    "xavier": built_in(Discrete(4), (8,), initialization="xavier"),
+    "lstm": built_in(Discrete(4), (8,), recurrent="lstm"),
+    "gru": built_in(BOX, (8,), shared_torso=True, recurrent="gru"),
     "sac actor": lambda generator: SquashedGaussianActor(BOX, BOX, (8,), generator=generator),
     "sac critics": lambda generator: TwinCritic(6, (8,), generator=generator),
 }
@@ -65,7 +69,7 @@ EVERY_NETWORK = pytest.mark.parametrize("make", NETWORKS.values(), ids=NETWORKS)
 def test_weights_depend_on_the_generator_alone(make):
     def vector(seed, paddles_seed):
         paddle.seed(paddles_seed)
-        return FlatParameters(make(np.random.default_rng(seed))).vector
+        return flatten_parameters(make(np.random.default_rng(seed))).vector
 
     np.testing.assert_array_equal(vector(3, 0), vector(3, 1))
     assert not np.array_equal(vector(3, 0), vector(4, 0))
@@ -73,7 +77,7 @@ def test_weights_depend_on_the_generator_alone(make):
 
 @EVERY_NETWORK
 def test_networks_without_a_generator_differ(make):
-    assert not np.array_equal(FlatParameters(make(None)).vector, FlatParameters(make(None)).vector)
+    assert not np.array_equal(flatten_parameters(make(None)).vector, flatten_parameters(make(None)).vector)
 
 
 @EVERY_NETWORK
@@ -91,13 +95,13 @@ def test_a_network_leaves_the_global_generators_alone(make):
 
 def test_every_layer_has_weights_of_its_own():
     for make in NETWORKS.values():
-        weights = [view for view in FlatParameters(make(np.random.default_rng(0))).views.values() if view.any()]
+        weights = [view for view in flatten_parameters(make(np.random.default_rng(0))).views.values() if view.any()]
         firsts = [float(weight.ravel()[0]) for weight in weights]
         assert len(set(firsts)) == len(firsts)
 
 
 def test_both_critics_of_sac_start_from_weights_of_their_own():
-    for name, view in FlatParameters(NETWORKS["sac critics"](np.random.default_rng(0))).views.items():
+    for name, view in flatten_parameters(NETWORKS["sac critics"](np.random.default_rng(0))).views.items():
         assert not np.array_equal(view[0], view[1]), name
 
 
@@ -114,8 +118,9 @@ def test_recurrent_weights_are_orthogonal_and_their_biases_0():
 def test_the_seed_of_a_configuration_decides_the_weights(algo):
     def vector(seed):
         config = make_config({"algo": algo, "seed": seed})
-        make = SAC.make_policy if algo == "sac" else make_actor_critic
-        return FlatParameters(make(config, BOX, BOX)).vector
+        if algo == "sac":
+            return flatten_parameters(SAC.make_policy(config, BOX, BOX)).vector
+        return make_network(config, BOX, BOX).parameters.vector
 
     np.testing.assert_array_equal(vector(3), vector(3))
     assert not np.array_equal(vector(3), vector(4))

@@ -13,6 +13,7 @@ from multiprocessing_env import DummyVecEnv
 from paddle_ac.algorithms.a2c import A2C
 from paddle_ac.algorithms.a3c import A3C
 from paddle_ac.config import make_config, read_yaml
+from paddle_ac.nn.unroll import Unroll
 from paddle_ac.registry import ALGORITHMS
 from paddle_ac.training.evaluate import evaluate
 from tests.environments import Aiming, Fuse, Identity, OneStepChain, Recall, Repeating
@@ -169,7 +170,8 @@ def test_a_configuration_learns_cartpole(name):
 def test_more_entropy_is_kept_where_it_is_paid_for():
     observations = np.arange(3)
     paid, unpaid = (trained(Identity, 3000, entropy_coef=coef).policy for coef in (1.0, 0.0))
-    logits = [policy(observations)[0].numpy() for policy in (paid, unpaid)]
+    unroll = Unroll.of_one_step(paid.initial_state(3))
+    logits = [policy.forward(observations, unroll)[0] for policy in (paid, unpaid)]
     assert np.ptp(logits[0]) < 2 < 4 < np.ptp(logits[1])
 
 

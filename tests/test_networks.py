@@ -10,13 +10,15 @@ import paddle
 import pytest
 from gymnasium.spaces import Box, Discrete, MultiBinary, MultiDiscrete
 from gymnasium.spaces.utils import flatten
-from paddle_ac.nn.networks import ActorCritic
 
-from paddle_ac.algorithms.policy import make_actor_critic
+from paddle_ac.algorithms.policy import make_network
 from paddle_ac.config import make_config
 from paddle_ac.errors import ConfigError
 from paddle_ac.nn.encoding import ObservationEncoder
-from paddle_ac.nn.parameters import FlatParameters
+from paddle_ac.nn.paddle_layers import ActorCritic
+from paddle_ac.nn.paddle_network import layer_of
+from paddle_ac.nn.paddle_parameters import flatten_parameters, values_of
+from tests.paddle_networks import ReferenceNetwork
 
 BOX = Box(-10, 10, (3,), np.float32)
 SHARING = pytest.mark.parametrize("shared_torso", [False, True], ids=["separate", "shared"])
@@ -24,10 +26,6 @@ SHARING = pytest.mark.parametrize("shared_torso", [False, True], ids=["separate"
 
 def random_observations(batch_size=16, shape=(3,)):
     return np.random.default_rng(0).normal(size=(batch_size, *shape)).astype(np.float32)
-
-
-def weights_of(network):
-    return {name: parameter.numpy() for name, parameter in network.named_parameters()}
 
 
 def layers_to(head, shared_torso):
@@ -39,7 +37,7 @@ def layers_to(head, shared_torso):
 @SHARING
 @pytest.mark.parametrize("hidden_sizes", [(), (5,), (4, 7, 3)])
 def test_there_is_a_logit_for_each_action_and_one_value_for_each_observation(shared_torso, hidden_sizes):
-    network = ActorCritic(BOX, Discrete(4), hidden_sizes, shared_torso=shared_torso)
+    network = ReferenceNetwork(BOX, Discrete(4), hidden_sizes, shared_torso=shared_torso)
     logits, values = network(random_observations(6))
     assert (logits.shape, values.shape) == ([6, 4], [6])
     assert (logits.dtype, values.dtype) == (paddle.float32, paddle.float32)
@@ -48,16 +46,16 @@ def test_there_is_a_logit_for_each_action_and_one_value_for_each_observation(sha
 
 @pytest.mark.parametrize("shared_torso,expected", [(False, 2 * (16 + 25) + 12 + 6), (True, 16 + 25 + 12 + 6)])
 def test_a_shared_torso_exists_once_and_separate_ones_twice(shared_torso, expected):
-    network = ActorCritic(BOX, Discrete(2), (4, 5), shared_torso=shared_torso)
-    assert sum(weight.size for weight in weights_of(network).values()) == expected
-    assert FlatParameters(network).vector.size == expected
+    network = ReferenceNetwork(BOX, Discrete(2), (4, 5), shared_torso=shared_torso)
+    assert sum(weight.size for weight in network.weights().values()) == expected
+    assert network.parameters.vector.size == expected
 
 
 @SHARING
 def test_the_critic_reaches_the_actors_layers_only_where_they_are_shared(shared_torso):
-    network = ActorCritic(BOX, Discrete(2), (4, 5), shared_torso=shared_torso)
+    network = ReferenceNetwork(BOX, Discrete(2), (4, 5), shared_torso=shared_torso)
     network(random_observations())[1].sum().backward()
-    gradient = network.actor_torso[0].weight.grad
+    gradient = network.layer.actor_torso[0].weight.grad
     assert (gradient is not None and bool(gradient.numpy().any())) == shared_torso
 
 
@@ -66,10 +64,11 @@ def test_the_critic_reaches_the_actors_layers_only_where_they_are_shared(shared_
 def test_forward_is_the_multilayer_perceptron_of_its_weights(shared_torso, activation, function):
     paddle.seed(0)
     generator = np.random.default_rng(0)
-    network = ActorCritic(BOX, Discrete(4), (32, 8), activation, shared_torso, "xavier", generator=generator)
-    for parameter in network.parameters():  # biases other than 0 too
+    options = {"activation": activation, "shared_torso": shared_torso, "initialization": "xavier"}
+    network = ReferenceNetwork(BOX, Discrete(4), (32, 8), generator=generator, **options)
+    for parameter in network.layer.parameters():  # biases other than 0 too
         parameter.set_value(parameter + paddle.uniform(parameter.shape, min=-0.5, max=0.5))
-    observations, weights = random_observations(), weights_of(network)
+    observations, weights = random_observations(), network.weights()
 
     def outputs(head):
         first, second, last = layers_to(head, shared_torso)
@@ -85,7 +84,7 @@ def test_forward_is_the_multilayer_perceptron_of_its_weights(shared_torso, activ
 
 @SHARING
 def test_orthogonal_weights_are_orthogonal_with_the_gains_of_baselines(shared_torso):
-    weights = weights_of(ActorCritic(BOX, Discrete(4), (16, 8), shared_torso=shared_torso, initialization="orthogonal"))
+    weights = ReferenceNetwork(BOX, Discrete(4), (16, 8), shared_torso=shared_torso).weights()
     for head, gain_of_head in (("actor", 0.01), ("critic", 1)):
         for layer, gain in zip(layers_to(head, shared_torso), (math.sqrt(2), math.sqrt(2), gain_of_head), strict=True):
             weight = weights[f"{layer}.weight"].astype(np.float64)
@@ -94,7 +93,7 @@ def test_orthogonal_weights_are_orthogonal_with_the_gains_of_baselines(shared_to
 
 
 def test_xavier_weights_fill_their_bounds_evenly():
-    weights = weights_of(ActorCritic(Box(-1, 1, (40,)), Discrete(60), (80,), initialization="xavier"))
+    weights = ReferenceNetwork(Box(-1, 1, (40,)), Discrete(60), (80,), initialization="xavier").weights()
     for name, num_inputs, num_outputs in (
         ("actor_torso.0", 40, 80),
         ("critic_torso.0", 40, 80),
@@ -109,13 +108,13 @@ def test_xavier_weights_fill_their_bounds_evenly():
 
 @pytest.mark.parametrize("initialization", ["orthogonal", "xavier"])
 def test_biases_start_at_0(initialization):
-    weights = weights_of(ActorCritic(BOX, Discrete(4), (16, 8), initialization=initialization))
+    weights = ReferenceNetwork(BOX, Discrete(4), (16, 8), initialization=initialization).weights()
     biases = [weight for name, weight in weights.items() if name.endswith(".bias")]
     assert len(biases) == 6 and not any(bias.any() for bias in biases)
 
 
 def test_actor_and_critic_start_from_weights_of_their_own():
-    network = ActorCritic(BOX, Discrete(4), (16,))
+    network = ReferenceNetwork(BOX, Discrete(4), (16,)).layer
     assert not np.array_equal(network.actor_torso[0].weight.numpy(), network.critic_torso[0].weight.numpy())
 
 
@@ -161,14 +160,14 @@ def test_a_box_without_dimensions_is_one_feature():
 @EVERY_SPACE
 def test_a_network_takes_every_space_it_is_made_for(space):
     space.seed(0)
-    logits, values = ActorCritic(space, Discrete(3), (8,))(np.array([space.sample() for _ in range(5)]))
+    logits, values = ReferenceNetwork(space, Discrete(3), (8,))(np.array([space.sample() for _ in range(5)]))
     assert np.isfinite(logits.numpy()).all() and np.isfinite(values.numpy()).all()
 
 
 def decided_network():
     """Logits are the observation itself."""
-    network = ActorCritic(BOX, Discrete(3), ())
-    network.actor_head.weight.set_value(np.eye(3, dtype=np.float32))
+    network = ReferenceNetwork(BOX, Discrete(3), ())
+    network.layer.actor_head.weight.set_value(np.eye(3, dtype=np.float32))
     return network
 
 
@@ -190,74 +189,70 @@ def test_with_a_generator_actions_are_drawn_from_the_policy():
 
 @SHARING
 def test_parameters_keep_their_values_and_order_as_they_move_into_the_vector(shared_torso):
-    network = ActorCritic(BOX, Discrete(2), (4, 5), shared_torso=shared_torso)
-    weights, observations = weights_of(network), random_observations()
-    outputs_before = [output.numpy() for output in network(observations)]
-    parameters = FlatParameters(network)
+    layer = ActorCritic.for_spaces(BOX, Discrete(2), hidden_sizes=(4, 5), shared_torso=shared_torso)
+    weights, observations = values_of(layer), random_observations()
+    outputs_before = [output.numpy() for output in layer(observations)]
+    parameters = flatten_parameters(layer)
     assert list(parameters.views) == list(weights)
     np.testing.assert_array_equal(parameters.vector, np.concatenate([weight.ravel() for weight in weights.values()]))
-    for before, after in zip(outputs_before, network(observations), strict=True):
+    for before, after in zip(outputs_before, layer(observations), strict=True):
         np.testing.assert_array_equal(before, after.numpy())
 
 
 def test_the_network_sees_what_is_written_into_the_vector():
-    network = ActorCritic(BOX, Discrete(2), (4,))
-    parameters = FlatParameters(network)
+    network = ReferenceNetwork(BOX, Discrete(2), (4,))
+    parameters = network.parameters
     parameters.vector[...] = 0
     parameters.views["critic_head.bias"][...] = 3
     parameters.views["actor_head.bias"][...] = [1, 2]
     logits, values = network(random_observations(5))
     assert values.tolist() == [3] * 5 and logits.tolist() == [[1, 2]] * 5
     parameters.vector += 1
-    assert network.critic_head.bias.tolist() == [4]
-    assert all((parameter.numpy() >= 1).all() for parameter in network.parameters())
+    assert network.layer.critic_head.bias.tolist() == [4]
+    assert all((parameter.numpy() >= 1).all() for parameter in network.layer.parameters())
 
 
 def test_the_vector_sees_what_is_written_into_the_network():
-    network = ActorCritic(BOX, Discrete(2), (4,))
-    parameters = FlatParameters(network)
-    for number, parameter in enumerate(network.parameters()):
+    network = ReferenceNetwork(BOX, Discrete(2), (4,))
+    parameters = network.parameters
+    for number, parameter in enumerate(network.layer.parameters()):
         parameter.set_value(paddle.full_like(parameter, number))
     expected = np.concatenate([np.full(view.size, number) for number, view in enumerate(parameters.views.values())])
     np.testing.assert_array_equal(parameters.vector, expected)
 
 
 def test_the_memory_of_the_parameters_outlives_the_vector():
-    network, observations = ActorCritic(BOX, Discrete(2), (64, 64)), random_observations()
-    size = FlatParameters(network).vector.size
-    before = network(observations)[0].numpy()
+    layer, observations = ActorCritic.for_spaces(BOX, Discrete(2)), random_observations()
+    size = flatten_parameters(layer).vector.size
+    before = layer(observations)[0].numpy()
     gc.collect()
     overwriting = [np.full(size, np.nan, np.float32) for _ in range(20)]
-    np.testing.assert_array_equal(network(observations)[0].numpy(), before)
+    np.testing.assert_array_equal(layer(observations)[0].numpy(), before)
     assert len(overwriting) == 20
 
 
 @SHARING
-def test_take_gradient_gives_the_gradients_of_paddle_in_order_and_clears_them(shared_torso):
-    network = ActorCritic(BOX, Discrete(2), (4, 5), shared_torso=shared_torso)
-    parameters = FlatParameters(network)
+def test_take_gradients_gives_the_gradients_of_paddle_in_order_and_clears_them(shared_torso):
+    network = ReferenceNetwork(BOX, Discrete(2), (4, 5), shared_torso=shared_torso)
 
     def loss(scale):
         logits, values = network(random_observations())
         return scale * (logits.square().sum() + values.sum())
 
-    expected = paddle.grad(loss(1), network.parameters())
+    expected = paddle.grad(loss(1), network.layer.parameters())
     expected = np.concatenate([gradient.numpy().ravel() for gradient in expected])
     assert np.abs(expected).max() > 0.1
     loss(1).backward()
-    gradient = parameters.take_gradient()
+    gradient = network.take_gradient()
     assert gradient.dtype == np.float32
     np.testing.assert_allclose(gradient, expected, rtol=1e-6)
     loss(2).backward()
-    np.testing.assert_allclose(parameters.take_gradient(), 2 * expected, rtol=1e-6)
+    np.testing.assert_allclose(network.take_gradient(), 2 * expected, rtol=1e-6)
     np.testing.assert_allclose(gradient, expected, rtol=1e-6)
 
 
 def test_load_takes_values_by_name():
-    source, target = (
-        FlatParameters(ActorCritic(BOX, Discrete(2), (4,))),
-        FlatParameters(ActorCritic(BOX, Discrete(2), (4,))),
-    )
+    source, target = (ReferenceNetwork(BOX, Discrete(2), (4,)).parameters for _ in range(2))
     assert not np.array_equal(source.vector, target.vector)
     vector = target.vector
     target.load(dict(reversed(source.views.items())))
@@ -285,7 +280,7 @@ def without(name):
     ids=["absent", "unknown", "larger", "without dimensions", "transposed", "empty"],
 )
 def test_load_refuses_another_networks_parameters_by_name_and_changes_nothing(spoil, named):
-    parameters = FlatParameters(ActorCritic(BOX, Discrete(2), (4,)))
+    parameters = ReferenceNetwork(BOX, Discrete(2), (4,)).parameters
     before = parameters.vector.copy()
     values = spoil({name: np.full_like(view, 9) for name, view in parameters.views.items()})
     with pytest.raises(ValueError, match="another network") as caught:
@@ -297,10 +292,10 @@ def test_load_refuses_another_networks_parameters_by_name_and_changes_nothing(sp
 def test_a_configurations_network_is_the_one_that_it_describes():
     space, actions = Box(-1, 1, (3,)), Discrete(2)
     changes = {"activation": "relu", "shared_torso": True, "hidden_sizes": (5, 4), "initialization": "xavier"}
-    network = make_actor_critic(make_config({"algo": "a2c", **changes}), space, actions)
+    network = layer_of(make_network(make_config({"algo": "a2c", **changes}), space, actions))
     assert network.critic_torso is network.actor_torso
     assert [type(layer).__name__ for layer in network.actor_torso] == ["Linear", "ReLU", "Linear", "ReLU"]
     assert network.actor_torso[0].weight.shape == [3, 5] and network.actor_head.weight.shape == [4, 2]
     for refused in (Discrete(2, start=1), MultiDiscrete([2, 2], start=[0, 1])):
-        with pytest.raises(ConfigError, match="action spaces that begin at 0; that of"):
-            make_actor_critic(make_config({"algo": "a2c"}), space, refused)
+        with pytest.raises(ConfigError, match="action spaces that begin at 0; the action space of"):
+            make_network(make_config({"algo": "a2c"}), space, refused)

@@ -9,16 +9,14 @@ import paddle
 import pytest
 import scipy.special
 from gymnasium.spaces import Box, Discrete, MultiBinary, MultiDiscrete
-from paddle_ac.nn.networks import ActorCritic
 
 from paddle_ac.learning.gradient import BLOCK_SIZE, differentiate
 from paddle_ac.losses.actor_critic import ActorCriticLoss, Targets
 from paddle_ac.nn.actions import log_softmax
-from paddle_ac.nn.numpy_network import NumpyActorCritic
-from paddle_ac.nn.parameters import FlatParameters
 from paddle_ac.nn.unroll import Unroll
 from tests.paddle_distributions import Categorical, make_distribution
 from tests.paddle_losses import actor_critic_loss
+from tests.paddle_networks import ReferenceNetwork
 
 SPACES = {
     "box": (Box(-1, 1, (2, 3)), np.random.default_rng(0).normal(size=(7, 2, 3)).astype(np.float32)),
@@ -44,51 +42,52 @@ def networks(request):
     """A Paddle network with weights large enough for its outputs to matter, its NumPy twin, and observations."""
     space_name, actions, hidden_sizes, activation, shared_torso, dependent = request.param
     space, observations = SPACES[space_name]
-    network = ActorCritic(
+    network = ReferenceNetwork(
         space,
         ACTIONS[actions],
         hidden_sizes,
-        activation,
-        shared_torso,
-        "xavier",
+        activation=activation,
+        shared_torso=shared_torso,
+        initialization="xavier",
         state_dependent_std=dependent,
         generator=np.random.default_rng(3),
     )
-    flat = FlatParameters(network)
-    flat.vector += np.random.default_rng(1).normal(scale=0.3, size=flat.vector.shape).astype(np.float32)
-    twin = NumpyActorCritic(flat.views, network.encode, network.distribution, activation)
-    return network, flat, twin, observations
+    vector = network.parameters.vector
+    vector += np.random.default_rng(1).normal(scale=0.3, size=vector.shape).astype(np.float32)
+    return network, network.twin(), observations
 
 
-def loss_of(network, flat, observations, targets, unroll=None, critic_loss="squared", value_coef=0.4, entropy_coef=0.3):
+def loss_of(network, observations, targets, unroll=None, critic_loss="squared", value_coef=0.4, entropy_coef=0.3):
     """The loss of a NumPy network: terms and total by name, values, and the gradient ``[P]``."""
     loss = ActorCriticLoss(network.distribution, critic_loss, value_coef, entropy_coef, network.q_critic)
-    gradient = np.full_like(flat.vector, np.nan)
+    gradient = np.full_like(network.parameters.vector, np.nan)
     unroll = unroll or Unroll.of_one_step(network.initial_state(len(observations)))
-    terms, values = differentiate(network, loss, observations, targets, flat.layout.views(gradient), unroll)
+    terms, values = differentiate(
+        network, loss, observations, targets, network.parameters.layout.views(gradient), unroll
+    )
     return {**dict(zip(TERMS, terms, strict=True)), "total": loss.total(terms)}, values, gradient
 
 
 def test_actions_and_values_are_the_same(networks):
-    network, flat, twin, observations = networks
+    network, twin, observations = networks
     np.testing.assert_allclose(twin.values(observations), network.values(observations), atol=1e-5)
     np.testing.assert_allclose(twin.act(observations), network.act(observations), rtol=1e-5, atol=1e-5)
     drawn = [policy.act(observations, np.random.default_rng(5)) for policy in (twin, network)]
     np.testing.assert_allclose(*drawn, rtol=1e-5, atol=1e-5)
     assert drawn[0].shape == (7, *network.action_space.shape)
     assert drawn[0].dtype == network.action_space.dtype
-    flat.vector *= -1
+    network.parameters.vector *= -1
     np.testing.assert_allclose(twin.values(observations), network.values(observations), atol=1e-5)
 
 
 @pytest.mark.parametrize("with_advantages", [False, True])
 def test_the_loss_and_its_gradient_are_those_of_automatic_differentiation(networks, with_advantages):
-    network, flat, twin, observations = networks
+    network, twin, observations = networks
     generator = np.random.default_rng(2)
     actions = network.act(observations, generator)
     returns, advantages = generator.normal(size=(2, 7)).astype(np.float32)
     advantages = advantages if with_advantages else None
-    found, found_values, gradient = loss_of(twin, flat, observations, Targets(actions, returns, advantages))
+    found, found_values, gradient = loss_of(twin, observations, Targets(actions, returns, advantages))
 
     outputs, values = network(observations)
     policy = make_distribution(network.action_space, outputs)
@@ -98,7 +97,7 @@ def test_the_loss_and_its_gradient_are_those_of_automatic_differentiation(networ
     for name in ("total", *TERMS):
         assert found[name] == pytest.approx(getattr(loss, name).item(), rel=1e-5, abs=2e-6), name
     np.testing.assert_allclose(found_values, values.numpy(), atol=1e-5)
-    np.testing.assert_allclose(gradient, flat.take_gradient(), rtol=1e-4, atol=5e-6)
+    np.testing.assert_allclose(gradient, network.take_gradient(), rtol=1e-4, atol=5e-6)
 
 
 @pytest.mark.parametrize("q_critic", [False, True])
@@ -107,15 +106,13 @@ def test_the_loss_and_its_gradient_are_those_of_automatic_differentiation(networ
 def test_every_critic_is_differentiated_as_paddle_does(critic_loss, shared_torso, q_critic):
     generator = np.random.default_rng(2)
     space = Box(-1, 1, (4,))
-    network = ActorCritic(
-        space, Discrete(3), (16,), "tanh", shared_torso, "xavier", q_critic=q_critic, generator=generator
-    )
-    flat = FlatParameters(network)
-    twin = NumpyActorCritic(flat.views, network.encode, network.distribution, "tanh", q_critic)
+    options = {"shared_torso": shared_torso, "initialization": "xavier", "q_critic": q_critic}
+    network = ReferenceNetwork(space, Discrete(3), (16,), generator=generator, **options)
+    twin = network.twin()
     observations = generator.normal(size=(30, 4)).astype(np.float32)
     actions, returns = generator.integers(3, size=30), generator.normal(0, 3, 30).astype(np.float32)
     targets = Targets(actions, returns)
-    found, _, gradient = loss_of(twin, flat, observations, targets, None, critic_loss, 0.7, 0.2)
+    found, _, gradient = loss_of(twin, observations, targets, None, critic_loss, 0.7, 0.2)
 
     logits, values = network(observations)
     advantages = None
@@ -130,7 +127,7 @@ def test_every_critic_is_differentiated_as_paddle_does(critic_loss, shared_torso
     loss.total.backward()
     for name in ("total", *TERMS):
         assert found[name] == pytest.approx(getattr(loss, name).item(), rel=1e-5, abs=2e-6), name
-    np.testing.assert_allclose(gradient, flat.take_gradient(), rtol=1e-4, atol=5e-6)
+    np.testing.assert_allclose(gradient, network.take_gradient(), rtol=1e-4, atol=5e-6)
 
 
 @pytest.mark.parametrize("q_critic", [False, True])
@@ -139,21 +136,20 @@ def test_every_critic_is_differentiated_as_paddle_does(critic_loss, shared_torso
 @pytest.mark.parametrize("recurrent", ["lstm", "gru"])
 def test_networks_that_remember_are_differentiated_as_paddle_does(recurrent, hidden_sizes, shared_torso, q_critic):
     generator = np.random.default_rng(2)
-    network = ActorCritic(
+    network = ReferenceNetwork(
         Box(-1, 1, (4,)),
         Discrete(3),
         hidden_sizes,
-        "tanh",
-        shared_torso,
-        "xavier",
+        shared_torso=shared_torso,
+        initialization="xavier",
         q_critic=q_critic,
         recurrent=recurrent,
         recurrent_size=5,
         generator=generator,
     )
-    flat = FlatParameters(network)
-    flat.vector += generator.normal(scale=0.3, size=flat.vector.shape).astype(np.float32)
-    twin = NumpyActorCritic(flat.views, network.encode, network.distribution, "tanh", q_critic, recurrent)
+    vector = network.parameters.vector
+    vector += generator.normal(scale=0.3, size=vector.shape).astype(np.float32)
+    twin = network.twin()
     num_steps, num_envs = 120, 3  # more rows than a block of others has
     assert twin.state_size == network.state_size == 5 * {"lstm": 2, "gru": 1}[recurrent] * (2 - shared_torso)
     state = generator.normal(size=(num_envs, twin.state_size)).astype(np.float32)
@@ -162,7 +158,7 @@ def test_networks_that_remember_are_differentiated_as_paddle_does(recurrent, hid
     assert batch_size > BLOCK_SIZE
     observations = generator.normal(size=(batch_size, 4)).astype(np.float32)
     actions, returns = generator.integers(3, size=batch_size), generator.normal(size=batch_size).astype(np.float32)
-    found, _, gradient = loss_of(twin, flat, observations, Targets(actions, returns), unroll)
+    found, _, gradient = loss_of(twin, observations, Targets(actions, returns), unroll)
 
     logits, values = network(observations, unroll)
     np.testing.assert_allclose(twin.values(observations, unroll), network.values(observations, unroll), atol=1e-5)
@@ -175,7 +171,7 @@ def test_networks_that_remember_are_differentiated_as_paddle_does(recurrent, hid
     loss = actor_critic_loss(policy, values, paddle.to_tensor(actions), returned, 0.4, 0.3, advantages)
     loss.total.backward()
     assert found["total"] == pytest.approx(loss.total.item(), rel=1e-5)
-    np.testing.assert_allclose(gradient, flat.take_gradient(), rtol=1e-4, atol=5e-6)
+    np.testing.assert_allclose(gradient, network.take_gradient(), rtol=1e-4, atol=5e-6)
 
     states = [state.copy(), state.copy()]
     drawn = [
@@ -191,13 +187,12 @@ def test_networks_that_remember_are_differentiated_as_paddle_does(recurrent, hid
 
 def test_a_batch_of_several_blocks_is_differentiated_as_a_whole():
     generator = np.random.default_rng(2)
-    network = ActorCritic(Box(-1, 1, (4,)), Discrete(3), (16, 16), "tanh", False, "xavier", generator=generator)
-    flat = FlatParameters(network)
-    twin = NumpyActorCritic(flat.views, network.encode, network.distribution, "tanh")
+    network = ReferenceNetwork(Box(-1, 1, (4,)), Discrete(3), (16, 16), initialization="xavier", generator=generator)
+    twin = network.twin()
     batch_size = 2 * BLOCK_SIZE + 77
     observations = generator.normal(size=(batch_size, 4)).astype(np.float32)
     actions, returns = generator.integers(3, size=batch_size), generator.normal(size=batch_size).astype(np.float32)
-    found, found_values, gradient = loss_of(twin, flat, observations, Targets(actions, returns))
+    found, found_values, gradient = loss_of(twin, observations, Targets(actions, returns))
     logits, values = network(observations)
     loss = actor_critic_loss(
         Categorical(logits), values, paddle.to_tensor(actions), paddle.to_tensor(returns), 0.4, 0.3
@@ -205,7 +200,7 @@ def test_a_batch_of_several_blocks_is_differentiated_as_a_whole():
     loss.total.backward()
     assert found["total"] == pytest.approx(loss.total.item(), rel=1e-5)
     np.testing.assert_allclose(found_values, values.numpy(), atol=1e-5)
-    np.testing.assert_allclose(gradient, flat.take_gradient(), rtol=1e-4, atol=2e-6)
+    np.testing.assert_allclose(gradient, network.take_gradient(), rtol=1e-4, atol=2e-6)
 
 
 def test_log_softmax_is_scipys_however_large_the_logits():

@@ -21,6 +21,7 @@ from paddle_ac.nn.actions import action_distribution
 from paddle_ac.nn.unroll import Unroll
 from tests.environments import RandomWalk
 from tests.paddle_distributions import make_distribution
+from tests.paddle_networks import ReferenceNetwork
 
 SPACES = {
     "discrete": Discrete(4),
@@ -196,7 +197,8 @@ def test_gradient_of_sequences_is_that_of_the_loss_unrolled_in_paddle(changes):
     agent, observations, targets, unroll = recurrent_batch(entropy_coef=0.1, **changes)
     gradient, terms, total, _ = agent._gradient_of_rows(observations, targets, unroll)
 
-    outputs, values = agent.policy(observations, unroll)
+    network = ReferenceNetwork.of(agent.policy)
+    outputs, values = network(observations, unroll)
     policy = make_distribution(agent.action_space, outputs)
     ratios = (policy.log_prob(paddle.to_tensor(targets.actions)) - paddle.to_tensor(targets.old_log_probs)).exp()
     advantages, returns, old = map(paddle.to_tensor, (targets.advantages, targets.returns, targets.old_values))
@@ -209,7 +211,7 @@ def test_gradient_of_sequences_is_that_of_the_loss_unrolled_in_paddle(changes):
     assert total == pytest.approx(expected.item(), rel=1e-5)
     assert 0.1 < terms[4] < 0.9, "some ratios are clipped"
     found = agent.parameters.layout.views(gradient)
-    for name, parameter in agent.policy.named_parameters():
+    for name, parameter in network.layer.named_parameters():
         np.testing.assert_allclose(found[name], parameter.grad.numpy(), rtol=1e-3, atol=1e-5, err_msg=name)
 
 

@@ -42,8 +42,7 @@ def test_the_return_of_a_truncated_episode_bootstraps_from_the_critic():
             value = real(observations, unroll)
             return value
 
-        real, agent.network.values = agent.network.values, values
-        agent.gradient_of.network.values = values
+        real, agent.policy.values = agent.policy.values, values
         agent.update()
         (rollout,) = rollouts
         truncation_values, _ = rollout.bootstrap_values(real)

@@ -10,17 +10,15 @@ import gymnasium
 import numpy as np
 import pytest
 from gymnasium.spaces import Box, Discrete
-from paddle_ac.nn.networks import ActorCritic
 
 from multiprocessing_env import DummyVecEnv
 from paddle_ac.envs.wrappers import EpisodeReplay
 from paddle_ac.errors import NonFiniteError
 from paddle_ac.learning.returns import n_step_returns
 from paddle_ac.learning.rollout import CollectingStoppedError, EpisodeCollector, RolloutCollector
-from paddle_ac.nn.numpy_network import NumpyActorCritic
-from paddle_ac.nn.parameters import FlatParameters
 from paddle_ac.nn.unroll import Unroll
 from tests.environments import RandomWalk
+from tests.paddle_networks import ReferenceNetwork
 
 
 class Scripted(gymnasium.Env):
@@ -384,19 +382,9 @@ def test_what_the_policy_remembers_is_kept_with_the_rollout_and_begun_anew_with_
 def test_a_rollout_is_unrolled_as_it_was_played(recurrent, shared_torso):
     """Step by step, over episodes' ends, the network says what it says of the whole rollout at once."""
     generator = np.random.default_rng(3)
-    network = ActorCritic(
-        Box(-1, 1, (3,)),
-        Discrete(4),
-        (8,),
-        "tanh",
-        shared_torso,
-        "xavier",
-        recurrent=recurrent,
-        generator=generator,
-    )
-    twin = NumpyActorCritic(
-        FlatParameters(network).views, network.encode, network.distribution, "tanh", recurrent=recurrent
-    )
+    options = {"shared_torso": shared_torso, "initialization": "xavier", "recurrent": recurrent}
+    network = ReferenceNetwork(Box(-1, 1, (3,)), Discrete(4), (8,), generator=generator, **options)
+    twin = network.twin()
     values = []
 
     def act(observations, state):

@@ -23,7 +23,7 @@ from paddle_ac.learning.replay import Batch
 from paddle_ac.losses.sac import actor_loss, minimum, soft_bellman_residual
 from paddle_ac.nn.action_scale import ActionScale
 from paddle_ac.nn.numpy_sac import squashed_log_probabilities
-from paddle_ac.nn.parameters import FlatParameters
+from paddle_ac.nn.paddle_parameters import flatten_parameters
 from paddle_ac.nn.sac_networks import TwinCritic
 from paddle_ac.training.evaluate import evaluate_run
 from paddle_ac.training.train import resume, train
@@ -152,7 +152,7 @@ def agent(request):
 def paddle_critic(agent: SAC, views=None) -> TwinCritic:
     """The critics (or with their views the targets) as a Paddle network."""
     critic = TwinCritic(5, agent.config.hidden_sizes, agent.config.activation)
-    FlatParameters(critic).load(views or agent.critic_parameters.views)
+    flatten_parameters(critic).load(views or agent.critic_parameters.views)
     return critic
 
 
@@ -229,7 +229,8 @@ def test_the_loss_of_the_actor_and_its_gradient_are_those_of_automatic_different
     expected = (alpha * log_probabilities - values).mean()
     expected.backward()
     assert found == pytest.approx(expected.item(), rel=1e-4, abs=1e-4)
-    np.testing.assert_allclose(gradient, agent.parameters.take_gradient(), rtol=2e-3, atol=2e-5)
+    layout = agent.parameters.layout
+    np.testing.assert_allclose(gradient, gradient_of(agent.policy, layout), rtol=2e-3, atol=2e-5)
 
 
 def test_a_gradient_step_is_that_of_paddle_with_its_own_optimisers():
@@ -240,7 +241,7 @@ def test_a_gradient_step_is_that_of_paddle_with_its_own_optimisers():
     log_alpha = paddle.to_tensor(np.log([0.5]).astype(np.float32), stop_gradient=False)
     names = dict(actor.named_parameters())
     twin = SAC.make_policy(agent.config, agent.envs.observation_space, agent.envs.action_space)
-    FlatParameters(twin).load(agent.parameters.views)
+    flatten_parameters(twin).load(agent.parameters.views)
     optimizers = [
         paddle.optimizer.Adam(rate, parameters=parameters)
         for rate, parameters in ((1e-3, twin.parameters()), (3e-4, critic.parameters()), (1e-2, [log_alpha]))

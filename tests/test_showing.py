@@ -71,9 +71,10 @@ def test_the_values_are_those_that_are_learned(algorithm):
 def test_the_graph_has_every_parameter_and_leads_from_the_observations_to_the_results(algorithm):
     observations, state = some_observations(algorithm, 1)
     shape = observations.shape[1:]
-    graph = json.loads(draw_networks(algorithm.networks, shape, lambda: algorithm.inspect(observations, state)))
+    layers, compute = algorithm.layers()
+    graph = json.loads(draw_networks(layers, shape, lambda: compute(observations, state)))
     drawn = {tuple(variable["shape"]) for variable in graph["vars"] if variable["persistable"]}
-    for name, network in algorithm.networks.items():
+    for name, network in layers.items():
         for parameter_name, parameter in network.named_parameters():
             assert tuple(parameter.shape) in drawn, (name, parameter_name)
     followers = {}
@@ -90,10 +91,11 @@ def test_the_graph_has_every_parameter_and_leads_from_the_observations_to_the_re
 def test_drawing_leaves_the_networks_as_they_were(algorithm):
     observations, state = some_observations(algorithm, 3)
     before = algorithm.inspect(observations, state)
-    draw_networks(algorithm.networks, observations.shape[1:], lambda: algorithm.inspect(observations, state))
+    networks, compute = algorithm.layers()
+    draw_networks(networks, observations.shape[1:], lambda: compute(observations, state))
     after = algorithm.inspect(observations, state)
     assert all((before[tag] == after[tag]).all() for tag in before)
-    layers = [layer for network in algorithm.networks.values() for layer in network.sublayers()]
+    layers = [layer for network in networks.values() for layer in network.sublayers()]
     assert not any(layer._forward_post_hooks for layer in layers)
 
 

@@ -176,9 +176,8 @@ def describe_network(
     """Describe the network for an environment's spaces; the arguments are those of ``ActorCritic``.
 
     Raises:
-        TypeError: an action space without a distribution, Q(s, .) of one that is not Discrete, or images with four
-            dimensions.
-        ValueError: images that are too small for the encoder, or an image encoder without an image.
+        TypeError: an action space without a distribution, or Q(s, .) of one that is not Discrete.
+        ValueError: images with four dimensions or too small for the encoder, or an image encoder without an image.
         ConfigError: more parameters than there is memory.
     """
     distribution = action_distribution(action_space)

@@ -157,7 +157,12 @@ class ExportedActorCritic(ExportedNetwork):
     def __init__(self, policy: Network, observation_space: Any, action_space: Any):
         super().__init__(policy, observation_space, action_space)
         layer = layer_of(policy)
-        self.as_images, self.image_encoders = layer.as_images, layer.image_encoders
+        self.image_encoders = nn.LayerList(
+            nn.Sequential(as_images, encoder, nn.Flatten())
+            for as_images, encoder in zip(layer.as_images, layer.image_encoders, strict=True)
+        )
+        images = layer.description.images
+        self.image_places = [None if image.part is None else self.paths.index(image.part) for image in images]
         self.torso = layer.actor_torso
         self.head = layer.actor_head
         self.log_std = layer.actor_log_std if layer.description.own_stds else None
@@ -166,10 +171,12 @@ class ExportedActorCritic(ExportedNetwork):
             self.memory = layer.actor_memory
             self.state_size = layer.actor_memory.hidden_size * STATE_PARTS[layer.description.recurrent]
 
-    def _outputs(self, observation: Any, state: paddle.Tensor | None) -> tuple[paddle.Tensor, paddle.Tensor | None]:
-        images = [observation[self.paths.index(of.image.part)] if self.paths else observation for of in self.as_images]
-        encoders = zip(self.image_encoders, self.as_images, images, strict=True)
-        parts = [encoder(as_images(image)).flatten(1) for encoder, as_images, image in encoders]
+    def _outputs(
+        self, observation: paddle.Tensor, state: paddle.Tensor | None
+    ) -> tuple[paddle.Tensor, paddle.Tensor | None]:
+        parts = []
+        for place, encode in zip(self.image_places, self.image_encoders):  # noqa: B905 (unknown to Paddle's tracing)
+            parts.append(encode(observation if place is None else observation[place]))
         if self.encode.has_features:
             parts.append(self.encode(observation))
         features = self.torso(paddle.concat(parts, axis=-1) if len(parts) > 1 else parts[0])

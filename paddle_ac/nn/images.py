@@ -170,7 +170,7 @@ def image_input(space: Any, part: str | None = None) -> ImageInput | None:
     as many. A Box of pixels with two dimensions is an image with one channel. Sides below 3 pixels make no image.
 
     Raises:
-        TypeError: pixels with four dimensions or more.
+        ValueError: pixels with four dimensions or more.
     """
     if space_kind(space) != "Box":
         return None
@@ -180,8 +180,8 @@ def image_input(space: Any, part: str | None = None) -> ImageInput | None:
         shape = (*shape, 1)
     if len(shape) != 3:
         if len(shape) > 3 and pixels:
-            raise TypeError(
-                f"takes images of 2 or 3 dimensions, and these have {len(shape)}, {shape}: put all frames into the "
+            raise ValueError(
+                f"images must have 2 or 3 dimensions, and these have {len(shape)}, {shape}: put all frames into the "
                 "channels of one image, or flatten them with --encoder mlp"
             )
         return None
@@ -193,7 +193,7 @@ def image_input(space: Any, part: str | None = None) -> ImageInput | None:
 
 
 def image_inputs(space: Any) -> tuple[ImageInput, ...]:
-    """The images in an observation space; ``TypeError`` as ``image_input``."""
+    """The images in an observation space; ``ValueError`` as ``image_input``."""
     parts = space_parts(space)
     images = [image_input(part, path) for path, part in parts.items()] if parts else [image_input(space)]
     return tuple(image for image in images if image is not None)

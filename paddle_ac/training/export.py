@@ -249,7 +249,7 @@ def _tidy(graph: Any, output_names: list[str]) -> None:
 def _write_pdparams(model: TrainedModel, path: Path) -> RunModel:
     """``.pdparams``, ``.yaml``, and ``.npz`` where observations are normalised: what makes the same network again."""
     policy = model.policy
-    paddle.save(layer_to_save(policy).state_dict(), f"{path}.pdparams")
+    paddle.save(dict(layer_to_save(policy).named_parameters()), f"{path}.pdparams")
     write_yaml(model.config, f"{path}.yaml")
     moments = policy.encode.state_dict()
     if moments:

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from paddle import nn, utils
+from paddle import Tensor, nn, utils
 from paddle.base import core
 
 from paddle_ac.process import imports_contained
@@ -66,11 +66,13 @@ class _Program:
         """A hook that writes down a layer each time when it has computed."""
 
         def write(layer: nn.Layer, inputs: Any, outputs: Any) -> None:
+            if not _nodes(outputs):  # computed from observations alone: no parameter has a part in it
+                return
             parameters = {}
             for parameter_name, parameter in layer.named_parameters():
                 parameters[parameter_name] = [f"{name}.{parameter_name}"]
                 self._add_variable(f"{name}.{parameter_name}", parameter.shape, is_parameter=True)
-            sources = {source for tensor in utils.flatten(inputs) for source in self._sources_of(tensor.grad_fn)}
+            sources = {source for node in _nodes(inputs) for source in self._sources_of(node)}
             output = utils.flatten(outputs)[0]
             self._add_variable(f"{name}.output", [-1, *output.shape[1:]])
             parts = [part for part in name.split(".")[:-1] + [name.rpartition(".")[2]] if not part.isdigit()]
@@ -80,8 +82,8 @@ class _Program:
                 {"X": sorted(sources) or [OBSERVATIONS], **parameters},
                 f"{name}.output",
             )
-            for tensor in utils.flatten(outputs):
-                self._made_by[tensor.grad_fn.node_ptr()] = f"{name}.output"
+            for node in _nodes(outputs):
+                self._made_by[node.node_ptr()] = f"{name}.output"
 
         return write
 
@@ -118,3 +120,9 @@ class _Program:
         if output is not None:
             operation.set_output("Out", [output])
             self._unused.append(output)
+
+
+def _nodes(values: Any) -> list[Any]:
+    """The nodes of automatic differentiation of the tensors among some values that have a gradient."""
+    tensors = [value for value in utils.flatten(values) if isinstance(value, Tensor)]
+    return [tensor.grad_fn for tensor in tensors if not tensor.stop_gradient]
