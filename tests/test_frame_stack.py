@@ -1,14 +1,20 @@
-"""Frames side by side: the newest last, begun anew with an episode, for every generation of the gym interface."""
+"""Stacks of frames: the newest last, restarted with an episode, for every generation of the gym interface."""
 
 from __future__ import annotations
 
+import functools
+
+import gymnasium
 import numpy as np
 import pytest
+from gymnasium.spaces import Box, Discrete
 
+import paddle_ac
 from paddle_ac.config import make_config
 from paddle_ac.envs.make import make_evaluation_envs, make_training_envs
 from paddle_ac.envs.wrappers import FrameStack
 from paddle_ac.errors import ConfigError
+from paddle_ac.nn.images import image_input
 from tests.environments import Counting, Identity, OldGym
 from tests.test_run import assert_same_run, quick_run, resume
 
@@ -31,6 +37,74 @@ def test_the_last_observations_are_side_by_side(make_env):
     assert found.tolist() == before.tolist(), "what was handed out does not change"
     env.reset(seed=5)
     assert env.reset(seed=5)[0].tolist() == first.tolist()
+
+
+class Film(gymnasium.Env):
+    """Observes a different number in every place and frame."""
+
+    action_space = Discrete(2)
+
+    def __init__(self, shape, dtype=np.uint8):
+        self.observation_space = Box(0, 255, shape, dtype)
+
+    def reset(self, *, seed=None, options=None):
+        self.first = 0
+        return self._observe(), {}
+
+    def step(self, action):
+        self.first += 1
+        return self._observe(), 0.0, False, False, {}
+
+    def _observe(self):
+        space = self.observation_space
+        return (self.first + np.arange(np.prod(space.shape)).reshape(space.shape) % 200).astype(space.dtype)
+
+
+@pytest.mark.parametrize(
+    "shape,num_frames,join,image",
+    [
+        ((8, 6, 1), 4, functools.partial(np.concatenate, axis=2), (8, 6, 4)),
+        ((7, 7, 3), 4, functools.partial(np.concatenate, axis=2), (7, 7, 12)),  # more channels than rows
+        ((1, 8, 6), 4, functools.partial(np.concatenate, axis=0), (8, 6, 4)),
+        ((3, 7, 7), 4, functools.partial(np.concatenate, axis=0), (7, 7, 12)),
+        ((8, 6), 4, np.stack, (8, 6, 4)),
+    ],
+)
+def test_frames_of_an_image_become_its_channels(shape, num_frames, join, image):
+    env, plain = FrameStack(Film(shape), num_frames), Film(shape)
+    frames = [plain.reset()[0]] * num_frames
+    found = env.reset()[0]
+    for _ in range(num_frames + 2):
+        assert env.observation_space.contains(found)
+        np.testing.assert_array_equal(found, join(frames[-num_frames:]))
+        found = env.step(0)[0]
+        frames.append(plain.step(0)[0])
+    assert image_input(env.observation_space).shape == image
+
+
+@pytest.mark.parametrize(
+    "shape,dtype,expected",
+    [((128,), np.uint8, (512,)), ((5, 3), np.float32, (20, 3)), ((6,), np.float32, (4, 6)), ((), np.float32, (4,))],
+)
+def test_frames_that_are_no_image_are_none_together(shape, dtype, expected):
+    env = FrameStack(Film(shape, dtype), 4)
+    first, second = env.reset()[0], env.step(0)[0]
+    assert first.shape == second.shape == expected and image_input(env.observation_space) is None
+    assert np.array_equal(second.reshape(4, -1), first.reshape(4, -1) + [[0], [0], [0], [1]])
+
+
+@pytest.mark.parametrize("shape,num_frames", [((1, 8, 8), 8), ((8, 8), 8), ((3, 6, 8), 3), ((8, 6, 3), 2)])
+def test_a_stack_whose_channels_cannot_be_told_is_rejected(shape, num_frames):
+    with pytest.raises(ConfigError, match=rf"frame_stack={num_frames} makes .* channels cannot be told"):
+        FrameStack(Film(shape), num_frames)
+
+
+def test_a_policy_predicts_for_stacks_of_images():
+    agent = paddle_ac.make(
+        "a2c", "tests.environments:Catch", env_kwargs={"pixels": 10}, frame_stack=4, num_envs=2, vec="serial"
+    )
+    with agent:
+        assert agent.policy.act(np.zeros((3, 10, 10, 4), np.uint8)).shape == (3,)
 
 
 def test_what_is_not_a_box_cannot_be_stacked():

@@ -21,6 +21,7 @@ from multiprocessing_env import (
 )
 from paddle_ac.errors import ConfigError
 from paddle_ac.memory import require_memory
+from paddle_ac.nn.images import image_input
 
 REPLAY_SECONDS = 1.0  # that a call of EpisodeReplay.set_state takes
 
@@ -66,14 +67,18 @@ class Wrapper:
 
 
 class FrameStack(Wrapper):
-    """The last ``num_frames`` observations side by side, the newest last; an episode begins with copies of its first.
+    """Observe the last ``num_frames`` observations, the newest last; an episode starts with copies of its first one.
+
+    Frames of an image ``[H, W, C]`` become ``[H, W, K * C]``, those of ``[C, H, W]`` become ``[K * C, H, W]``. Other
+    frames are stacked to ``[K, *shape]``, which is an image with K channels for pixels ``[H, W]``. Where that would
+    turn frames that are no image into one, as with the RAM of ALE, they are concatenated along their first axis.
 
     Args:
         env: a Gymnasium or classic gym environment with observations of a Box.
-        num_frames: K; observations are ``[K, *shape]``.
+        num_frames: K.
 
     Raises:
-        ConfigError: another observation space.
+        ConfigError: another observation space, or a stack whose channels cannot be told from rows and columns.
     """
 
     def __init__(self, env: Any, num_frames: int):
@@ -83,9 +88,10 @@ class FrameStack(Wrapper):
             raise ConfigError(f"only observations of a Box can be stacked, not of {space}")
         bytes_of_frame = 3 * math.prod(space.shape) * space.dtype.itemsize  # and of the bounds of the space
         require_memory(num_frames * bytes_of_frame, f"frame_stack={num_frames}")
-        low, high = (np.stack([bound] * num_frames) for bound in (space.low, space.high))
-        self._stacked_space = Box(low, high, dtype=space.dtype)
-        self._frames = np.zeros(self._stacked_space.shape, space.dtype)
+        self._stacked_space, axis = _stack_space(space, num_frames)
+        self._stack = np.zeros(self._stacked_space.shape, space.dtype)
+        by_frame = self._stack.reshape(*space.shape[:axis], num_frames, *space.shape[axis:])
+        self._frames = np.moveaxis(by_frame, axis, 0)  # [K, *shape], the same memory
         self._convert = ObservationConverter(space)
 
     @property
@@ -93,17 +99,42 @@ class FrameStack(Wrapper):
         return self._stacked_space
 
     def reset(self, *, seed: int | None = None, options: dict | None = None) -> tuple[np.ndarray, dict]:
-        """Begin an episode."""
+        """Start an episode."""
         observation, info = reset_env(self.env, seed, options)
         self._frames[:] = self._convert(observation)
-        return self._frames.copy(), info
+        return self._stack.copy(), info
 
     def step(self, action: Any) -> tuple:
-        """The environment's own results, four or five, with the stack for an observation."""
+        """The environment's own results, four or five, with the stack as observation."""
         observation, *rest = self.env.step(action)
         self._frames[:-1] = self._frames[1:]
         self._frames[-1] = self._convert(observation)
-        return self._frames.copy(), *rest
+        return self._stack.copy(), *rest
+
+
+def _stack_space(space: Any, num_frames: int) -> tuple[Box, int]:
+    """The space of stacks, and the axis of a frame before which the axis of frames goes."""
+    image = image_input(space) if len(space.shape) in (2, 3) else None
+    if image is None:
+        stacked = _join_bounds(space, num_frames, np.stack, 0)
+        if len(stacked.shape) in (2, 3) and image_input(stacked) is not None:
+            stacked = _join_bounds(space, num_frames, np.concatenate, 0)
+        return stacked, 0
+    is_grey = len(space.shape) == 2
+    axis = 0 if is_grey or image.channels_first else 2
+    stacked = _join_bounds(space, num_frames, np.stack if is_grey else np.concatenate, axis)
+    found = image_input(stacked)
+    if found is None or found.channels_first != (axis == 0):
+        raise ConfigError(
+            f"frame_stack={num_frames} makes {stacked.shape} of images {space.shape}, whose channels cannot be told "
+            "from rows and columns: take another number of frames"
+        )
+    return stacked, axis
+
+
+def _join_bounds(space: Any, num_frames: int, join: Callable[..., np.ndarray], axis: int) -> Box:
+    low, high = (join([bound] * num_frames, axis=axis) for bound in (space.low, space.high))
+    return Box(low, high, dtype=space.dtype)
 
 
 class TimeLimit(Wrapper):

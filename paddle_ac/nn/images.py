@@ -166,8 +166,9 @@ def is_pixels(space: Any) -> bool:
 def image_input(space: Any, part: str | None = None) -> ImageInput | None:
     """The image that a space describes; ``None`` if it describes something else.
 
-    A Box with three dimensions is an image with the channels first or last, whichever are fewer; last if both are
-    as many. A Box of pixels with two dimensions is an image with one channel. Sides below 3 pixels make no image.
+    A Box with three dimensions is an image with the channels first or last. If two neighbouring sides are equal, the
+    third dimension is the channels; otherwise whichever of the first and the last is smaller; the last if they are
+    equal. A Box of pixels with two dimensions is an image with one channel. Sides below 3 pixels make no image.
 
     Raises:
         ValueError: pixels with four dimensions or more.
@@ -185,7 +186,7 @@ def image_input(space: Any, part: str | None = None) -> ImageInput | None:
                 "channels of one image, or flatten them with --encoder mlp"
             )
         return None
-    channels_first = len(space.shape) == 3 and shape[0] < shape[2]
+    channels_first = len(space.shape) == 3 and _has_channels_first(shape)
     image = ImageShape(*(shape[1], shape[2], shape[0]) if channels_first else shape)
     if min(image.height, image.width) < 3:
         return None
@@ -247,6 +248,13 @@ def smallest_side(layers: Sequence[ImageLayer]) -> int:
 def num_outputs(shape: ImageShape) -> int:
     """Numbers in an image."""
     return math.prod(shape)
+
+
+def _has_channels_first(shape: tuple[int, ...]) -> bool:
+    first, middle, last = shape
+    if first == middle or middle == last:  # square
+        return first != middle
+    return first < last
 
 
 def _output_side(side: int, kernel: int, stride: int, padding: int) -> int:
