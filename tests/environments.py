@@ -257,6 +257,19 @@ class Catch(gymnasium.Env):
         board[row * self.cell : (row + 1) * self.cell, column * self.cell : (column + 1) * self.cell] = 255
 
 
+class CatchByParts(Catch):
+    """Catch with the ball in an image, ``board``, and the position of the paddle in a vector, ``paddle``."""
+
+    def __init__(self):
+        super().__init__()
+        self.observation_space = Dict({"board": self.observation_space, "paddle": Box(-1, 1, (1,))})
+
+    def _observe(self):
+        board = np.zeros((self.CELLS, self.CELLS, 1), np.uint8)
+        board[self.row, self.column] = 255
+        return {"board": board, "paddle": np.array([2 * self.paddle / (self.CELLS - 1) - 1], np.float32)}
+
+
 class Fuse(gymnasium.Env):
     """An episode of 60 steps with a reward of 1 each; the observation is the part of it that is over."""
 

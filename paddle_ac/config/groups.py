@@ -62,7 +62,13 @@ class RunGroup(Group):
         {},
         "arguments of the environment, as name=value with values as in YAML; max_episode_steps is its time limit",
     )
-    frame_stack: int = field("run", 1, "last observations that the policy sees side by side (Atari: 4)", ge=1, le=1000)
+    frame_stack: int = field(
+        "run",
+        1,
+        "last observations that the policy sees; frames of an image become its channels (Atari: 4)",
+        ge=1,
+        le=1000,
+    )
     seed: int = field("run", 0, "seed of parameters, actions and environments", ge=0, le=LARGEST_SEED)
     total_steps: int = field("run", 500_000, "steps to train for", ge=1, changeable=True)
     num_threads: int = field(
