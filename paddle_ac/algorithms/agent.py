@@ -11,7 +11,7 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 
 from multiprocessing_env import space_parts
-from paddle_ac.algorithms.algorithm import Algorithm, Policy
+from paddle_ac.algorithms.algorithm import Algorithm, Panel, Policy
 from paddle_ac.algorithms.state import Part, identity_part, load_parts
 from paddle_ac.nn.actions import clip_for
 from paddle_ac.nn.encoding import is_image
@@ -125,7 +125,12 @@ class Agent(Predictor, ABC):
 
     Attributes:
         should_stop: a long ``update`` asks it, and returns without having learned anything if it returns true.
+        metric_tags: tags of metrics that not every algorithm has.
+        panels: of these metrics, in the picture of a run.
     """
+
+    metric_tags: tuple[str, ...] = ()
+    panels: tuple[Panel, ...] = ()
 
     def __init__(self, config: Any):
         self.config = config

@@ -9,6 +9,7 @@ import numpy as np
 
 from multiprocessing_env import VecEnv
 from paddle_ac.algorithms.a2c import A2C
+from paddle_ac.algorithms.algorithm import Panel
 from paddle_ac.config.ppo import PPOConfig
 from paddle_ac.errors import NonFiniteError
 from paddle_ac.learning.gradient import differentiate, row_blocks
@@ -36,6 +37,10 @@ class PPO(A2C):
     """
 
     metric_tags: tuple[str, ...] = ("diagnostics/approx_kl", "diagnostics/clip_fraction")
+    panels: tuple[Panel, ...] = (
+        Panel("KL divergence of an update", "nats", {"diagnostics/approx_kl": ""}),
+        Panel("clipped ratios", "", {"diagnostics/clip_fraction": ""}),
+    )
 
     config: PPOConfig
 

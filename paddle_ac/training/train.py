@@ -403,6 +403,7 @@ class _Run:
             "best_env_steps": self.best["env_steps"] if self.best else None,
             "best_is_latest": self.best_is_latest,
             "has_pictures": self.can_be_shown,
+            "asynchronous": self.algorithm.asynchronous,
             "stopped_by": stopped_by,
             "error": error,
             "versions": {
@@ -417,7 +418,8 @@ class _Run:
             from paddle_ac.training.plotting import plot_run  # here: Matplotlib would delay the first update
 
         try:
-            plot_run(self.folder.progress, self.folder.curves, f"{config.algo} on {config.env}, seed {config.seed}")
+            title = f"{config.algo} on {config.env}, seed {config.seed}"
+            plot_run(self.folder.progress, self.folder.curves, title, self.algorithm.panels)
         except ConfigError as error:  # somebody has changed the table meanwhile: all else of the run is complete
             logging.getLogger(__name__).warning("no picture of the curves: %s", error)
         return summary
