@@ -115,7 +115,7 @@ def test_panels_of_an_algorithm_follow_the_common_ones(tmp_path):
         Panel("empty", "", {"losses/none": ""}),
     ]
     figure = plot_run(tmp_path / "progress.csv", tmp_path / "curves.png", "a run", panels)
-    assert [axes.get_title() for axes in figure.axes][-2:] == ["speed", "KL divergence"]
+    assert [axes.get_title() for axes in figure.axes][-2:] == ["speed", "gradient"]
     assert lines_of(figure.axes[-1])[0][2] == [0.1, 0.2, 0.3]
 
 
