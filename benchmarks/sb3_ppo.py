@@ -24,11 +24,21 @@ from pathlib import Path
 from typing import Any
 
 from peers.episodes import greedy_return
-from side_by_side import append_row, in_new_process, print_returns, read_returns, run_peer, steps_per_second, tell
+from side_by_side import (
+    append_row,
+    blas_kernel,
+    in_new_process,
+    print_returns,
+    read_returns,
+    run_peer,
+    steps_per_second,
+    tell,
+)
 from threadpoolctl import threadpool_limits
 
 from paddle_ac.algorithms.ppo import PPO
-from paddle_ac.config import PPOConfig, make_config, read_yaml
+from paddle_ac.config.loading import make_config, read_yaml
+from paddle_ac.config.ppo import PPOConfig
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 TASKS = {"CartPole-v1": ("ppo_cartpole.yaml", 100_000), "LunarLander-v3": ("ppo_lunar_lander.yaml", 1_000_000)}
@@ -69,6 +79,7 @@ def compare_speed(peer_python: str, rounds: int, seconds: float) -> None:
         for threads, measured in peers.items():
             flags = peer_flags(speed_config("serial"))
             measured.append(run_peer(peer_python, "sb3_ppo.py", seconds=seconds, threads=threads, **flags))
+    print(f"kernel of NumPy's matrix products: {blas_kernel()}")
     for vec, measured in ours.items():
         tell(f"paddle_ac, --vec {vec}", measured, "steps/s")
     for threads, measured in peers.items():

@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 from reliability import bootstrap_interval, interquartile_mean
+from threadpoolctl import threadpool_info
 
 from paddle_ac.algorithms.algorithm import Algorithm
 
@@ -36,6 +37,11 @@ def run_peer(python: str, program: str, **flags: object) -> float:
         sys.exit(f"error: {python}: {error.strerror}")
     except subprocess.CalledProcessError:  # what was wrong stands above
         sys.exit(f"error: {program} failed under {python}")
+
+
+def blas_kernel() -> str:
+    """The kernel of NumPy's matrix products, such as SkylakeX: OPENBLAS_CORETYPE may have set a slower one."""
+    return ", ".join(info["architecture"] for info in threadpool_info() if info["user_api"] == "blas")
 
 
 def in_new_process(function: Callable[..., float], *arguments: Any) -> float:

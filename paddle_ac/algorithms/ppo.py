@@ -140,8 +140,9 @@ def minibatches(
 
 def standardized(values: np.ndarray) -> np.ndarray:
     """Values ``[B]`` with their mean subtracted, divided by their standard deviation (plus 1e-8)."""
-    centred = values - values.mean()
-    return centred / (np.sqrt(np.square(centred).mean()) + np.float32(1e-8))
+    size = np.float32(len(values))  # sums rather than means, which take four times as long in NumPy
+    centred = values - np.add.reduce(values) / size
+    return centred / (np.sqrt(np.add.reduce(centred * centred) / size) + np.float32(1e-8))
 
 
 def _sequences_of_one_step(number: int) -> Unroll:
