@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import math
 from abc import ABC, abstractmethod
@@ -33,9 +34,17 @@ class HasPolicy(Protocol):
     @property
     def action_space(self) -> Any: ...
 
+    @property
+    def packing(self) -> ObservationPacking: ...
+
 
 class Predictor:
     """Chooses actions for one observation or for several side by side."""
+
+    @functools.cached_property
+    def packing(self: HasPolicy) -> ObservationPacking:
+        """How observations are packed into one array."""
+        return ObservationPacking(self.observation_space)
 
     def predict(
         self: HasPolicy,
@@ -61,7 +70,7 @@ class Predictor:
                 state that is not float32 or not of theirs.
             TypeError: observations of another kind of numbers, such as floats for a space of integers.
         """
-        batch, is_one = ObservationPacking(self.observation_space).pack_any(observations)
+        batch, is_one = self.packing.pack_any(observations)
         rows = (() if is_one else (len(batch),)) + (self.policy.state_size,)
         if state is not None and (np.shape(state) != rows or getattr(state, "dtype", None) != np.float32):
             raise ValueError(f"state must be a float32 array of shape {rows}, as initial_state gives it, not {state!r}")
