@@ -33,7 +33,8 @@ class PPO(A2C):
         envs: N environments, closed by ``close``.
 
     Raises:
-        ConfigError: an action space that the algorithm does not take.
+        ConfigError: an action space that the algorithm does not take, or minibatches that split the sequences of a
+            recurrent network.
     """
 
     metric_tags: tuple[str, ...] = ("diagnostics/approx_kl", "diagnostics/clip_fraction")
@@ -46,6 +47,8 @@ class PPO(A2C):
 
     def __init__(self, config: PPOConfig, envs: VecEnv):
         super().__init__(config, envs)
+        if self.policy.state_size:  # of a network of any kind
+            config.require_whole_environments("a recurrent network")
         self.loss = PPOLoss(
             self.network.distribution,
             config.critic_loss,

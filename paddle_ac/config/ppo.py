@@ -9,6 +9,7 @@ from pydantic import model_validator
 from paddle_ac.config.base import SynchronousConfig
 from paddle_ac.config.fields import field
 from paddle_ac.config.groups import OPTIMIZERS, MemoryGroup, RolloutGroup, Schedule, SynchronousOptimizer
+from paddle_ac.errors import ConfigError
 
 
 class PPOConfig(MemoryGroup, RolloutGroup, SynchronousConfig):
@@ -68,14 +69,23 @@ class PPOConfig(MemoryGroup, RolloutGroup, SynchronousConfig):
 
     @model_validator(mode="after")
     def _recurrent_minibatches_are_whole_environments(self) -> PPOConfig:
+        if self.recurrent != "none":
+            self.require_whole_environments(f"recurrent={self.recurrent}")
+        return self
+
+    def require_whole_environments(self, reason: str) -> None:
+        """Raise ``ConfigError`` unless every minibatch is the rollouts of the same number of environments.
+
+        Args:
+            reason: why it must be, for the message.
+        """
         rollout_size = self.num_steps * self.num_envs
         size = min(self.minibatch_size, rollout_size)
-        if self.recurrent != "none" and (size % self.num_steps or rollout_size % size):
+        if size % self.num_steps or rollout_size % size:
             possible = [self.num_steps * envs for envs in range(1, self.num_envs + 1) if self.num_envs % envs == 0]
             nearest = min(possible, key=lambda value: abs(value - self.minibatch_size))
-            raise ValueError(
-                f"minibatch_size={self.minibatch_size} with recurrent={self.recurrent}: minibatches are whole "
-                f"environments of num_steps={self.num_steps} steps, the same number of num_envs={self.num_envs} in "
-                f"each; the nearest size is {nearest}"
+            raise ConfigError(
+                f"minibatch_size={self.minibatch_size} with {reason}: minibatches are whole environments of "
+                f"num_steps={self.num_steps} steps, the same number of num_envs={self.num_envs} in each; the nearest "
+                f"size is {nearest}"
             )
-        return self
