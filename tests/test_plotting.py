@@ -109,9 +109,9 @@ def test_the_picture_of_a_run_draws_every_point_of_every_curve(tmp_path):
 
 
 def test_panels_of_an_algorithm_follow_the_common_ones(tmp_path):
-    write_table(tmp_path / "progress.csv", **EVERYTHING, diagnostics_approx_kl=[0.1, 0.2, 0.3])
+    write_table(tmp_path / "progress.csv", **EVERYTHING, diagnostics_grad_norm=[0.1, 0.2, 0.3])
     panels = [
-        Panel("KL divergence", "nats", {"diagnostics/approx_kl": ""}),
+        Panel("gradient", "", {"diagnostics/grad_norm": ""}),
         Panel("empty", "", {"losses/none": ""}),
     ]
     figure = plot_run(tmp_path / "progress.csv", tmp_path / "curves.png", "a run", panels)

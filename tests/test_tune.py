@@ -22,7 +22,7 @@ from paddle_ac.training import tune as tune_module
 from paddle_ac.training.progress import FittingBar
 from paddle_ac.training.report import report_study
 from paddle_ac.training.run_folder import RunFolder
-from paddle_ac.training.train import train
+from paddle_ac.training.runs import train
 from paddle_ac.training.tune import choose_space, plan, tune
 from tests.environments import misbehaving_id
 from tests.test_run import QUICK, ROOT, wait_until
