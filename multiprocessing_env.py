@@ -143,7 +143,7 @@ class EnvironmentAttributeError(EnvironmentFailedError, AttributeError):
     """An environment has no attribute of that name, or cannot be asked for one; nothing is broken."""
 
 
-class ObservationError(EnvironmentFailedError, ValueError):
+class ObservationError(EnvironmentFailedError):
     """An environment returned an observation that does not belong to its space. Its text is one line."""
 
 

@@ -998,7 +998,7 @@ def run_part(name: str, numbers: list[int], seed: int, bench: Bench, jobs: int) 
 
 def make_runs(folder: Path, algorithms: list[str]) -> dict[str, Path]:
     """A short finished run of each algorithm."""
-    from paddle_ac.training.train import train
+    from paddle_ac.training.runs import train
 
     for algo in algorithms:
         train(make_config({**QUICK, "algo": algo, **ALGORITHMS[algo]}), str(folder / algo), progress=False)

@@ -20,7 +20,7 @@ import numpy as np
 from paddle_ac.command_line import ArgumentParser, choose_algo, exit_codes, seed_list
 from paddle_ac.config import RunConfig, find_config_class, make_config, read_yaml
 from paddle_ac.training.evaluate import evaluate_run
-from paddle_ac.training.train import train
+from paddle_ac.training.runs import train
 
 MODELS = ("best", "latest")
 COLUMNS = ("algo", "env", "seed", "total_steps", *MODELS, "train_seconds")

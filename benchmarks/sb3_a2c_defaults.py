@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 from reliability import bootstrap_interval, interquartile_mean
-from side_by_side import PEERS
+from side_by_side import PEERS, append_row
 from threadpoolctl import threadpool_limits
 
 from paddle_ac.algorithms.a2c import A2C
@@ -55,7 +55,7 @@ def main() -> None:
                 if (env, library, seed) not in read(arguments.csv):
                     task = (env, seed, arguments.steps or steps, threshold)
                     row = run_peer(arguments.peer_python, *task) if library != LIBRARIES[0] else run_ours(*task)
-                    append(arguments.csv, [library, env, str(seed), *row])
+                    append_row(arguments.csv, [library, env, str(seed), *row])
     print_table(read(arguments.csv))
 
 
@@ -78,13 +78,6 @@ def run_peer(python: str, env: str, seed: int, steps: int, threshold: float) -> 
     flags = {"env": env, "seed": seed, "steps": steps, "threshold": threshold, "episodes": EPISODES}
     command = [python, str(PEERS / "sb3_a2c_defaults.py"), *(f"--{name}={value}" for name, value in flags.items())]
     return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.strip().split(",")
-
-
-def append(file: Path, row: list[str]) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with file.open("a", newline="") as rows:
-        csv.writer(rows).writerow(row)
-    print(*row, flush=True)
 
 
 def read(file: Path) -> Rows:

@@ -6,22 +6,19 @@ trains both libraries with every seed on every environment, in turn and in one t
 deterministic policies on the same 10 episodes along the way. Each evaluation appends a row to the CSV file; a run whose
 rows are complete is not repeated. `--peer-python` is the interpreter of an environment with `stable-baselines3` and
 `gymnasium[mujoco]`; without it, only the table is printed: every seed, the interquartile mean over the seeds and its
-95 % interval (stratified bootstrap, Agarwal et al. 2021, arXiv:2108.13264).
+95 % interval (bootstrap, Agarwal et al. 2021, arXiv:2108.13264).
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
 import subprocess
 import time
-from collections import defaultdict
 from pathlib import Path
 
-import gymnasium
 import numpy as np
-from scipy.stats import trim_mean
-from side_by_side import PEERS
+from peers.episodes import greedy_return
+from side_by_side import PEERS, append_row, print_returns, read_returns
 from threadpoolctl import threadpool_limits
 
 from paddle_ac.algorithms.sac import SAC
@@ -29,7 +26,6 @@ from paddle_ac.config import SACConfig, make_config
 
 LIBRARIES = ("paddle_ac", "stable_baselines3")
 EPISODES = 10
-Returns = dict[tuple[str, str, int, int], float]  # by environment, library, seed and steps
 
 
 def main() -> None:
@@ -44,10 +40,10 @@ def main() -> None:
         for seed in arguments.seeds:
             for env in arguments.envs:
                 for library in LIBRARIES:
-                    done = read(arguments.csv)
+                    done = read_returns(arguments.csv)
                     if not all((env, library, seed, steps) in done for steps in arguments.steps):
                         run(library, env, seed, arguments)
-    print_table(read(arguments.csv))
+    print_returns(read_returns(arguments.csv))
 
 
 def run(library: str, env: str, seed: int, arguments: argparse.Namespace) -> None:
@@ -77,61 +73,18 @@ def run(library: str, env: str, seed: int, arguments: argparse.Namespace) -> Non
 
 def run_ours(config: SACConfig, steps: list[int], file: Path) -> None:
     agent = SAC.from_config(config)
+    noise = np.zeros((1, agent.scale.num_actions), np.float32)
     started = time.perf_counter()
     for total_steps in steps:
         while agent.env_steps < total_steps:
             agent.update()
-        mean_return, alpha = evaluate(agent, config.env), float(np.exp(agent.log_alpha[0]))
-        seconds = time.perf_counter() - started
-        row = [
-            "paddle_ac",
-            config.env,
-            config.seed,
-            total_steps,
-            f"{mean_return:.2f}",
-            f"{alpha:.5f}",
-            f"{seconds:.0f}",
-        ]
-        with open(file, "a", newline="") as rows:
-            csv.writer(rows).writerow(row)
+        mean_return = greedy_return(
+            lambda observation: agent.actor.act(observation[None], noise)[0], config.env, EPISODES
+        )
+        alpha, seconds = float(np.exp(agent.log_alpha[0])), time.perf_counter() - started
+        row = ["paddle_ac", config.env, config.seed, total_steps]
+        append_row(file, [*row, f"{mean_return:.2f}", f"{alpha:.5f}", f"{seconds:.0f}"])
     agent.close()
-
-
-def evaluate(agent: SAC, env_id: str) -> float:
-    """Mean return of whole deterministic episodes; the i-th starts from seed 100,000 + i."""
-    env = gymnasium.make(env_id)
-    noise = np.zeros((1, agent.scale.num_actions), np.float32)
-    total = 0.0
-    for episode in range(EPISODES):
-        observation, _ = env.reset(seed=100_000 + episode)
-        done = False
-        while not done:
-            action = agent.actor.act(observation[np.newaxis], noise)[0]
-            observation, reward, terminated, truncated, _ = env.step(action)
-            total += float(reward)
-            done = terminated or truncated
-    env.close()
-    return total / EPISODES
-
-
-def read(file: Path) -> Returns:
-    if not file.exists():
-        return {}
-    with open(file, newline="") as rows:
-        return {(row[1], row[0], int(row[2]), int(row[3])): float(row[4]) for row in csv.reader(rows)}
-
-
-def print_table(returns: Returns) -> None:
-    groups: dict[tuple[str, int, str], dict[int, float]] = defaultdict(dict)
-    for (env, library, seed, steps), mean_return in sorted(returns.items()):
-        groups[env, steps, library][seed] = mean_return
-    print("| environment | steps | library | by seed | IQM | 95 % interval |\n|---|---|---|---|---|---|")
-    for (env, steps, library), by_seed in sorted(groups.items()):
-        values = np.array([by_seed[seed] for seed in sorted(by_seed)])
-        samples = np.random.default_rng(0).choice(values, (10_000, len(values)))
-        low, high = np.percentile(trim_mean(samples, 0.25, axis=1), [2.5, 97.5])
-        cells = ", ".join(f"{seed}: {by_seed[seed]:.0f}" for seed in sorted(by_seed))
-        print(f"| {env} | {steps:,} | {library} | {cells} | {trim_mean(values, 0.25):.0f} | {low:.0f} to {high:.0f} |")
 
 
 if __name__ == "__main__":

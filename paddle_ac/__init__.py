@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from paddle_ac.config import make_config, read_yaml
     from paddle_ac.errors import CheckpointError, ConfigError, NonFiniteError
     from paddle_ac.training.evaluate import evaluate_run
+    from paddle_ac.training.observer import Observer
 
 __version__ = "0.2.0.dev0"
 
@@ -32,6 +33,7 @@ _HOMES = {
     "make_config": "paddle_ac.config",
     "read_yaml": "paddle_ac.config",
     "evaluate_run": "paddle_ac.training.evaluate",
+    "Observer": "paddle_ac.training.observer",
     "CheckpointError": "paddle_ac.errors",
     "ConfigError": "paddle_ac.errors",
     "NonFiniteError": "paddle_ac.errors",
@@ -41,6 +43,7 @@ __all__ = [
     "CheckpointError",
     "ConfigError",
     "NonFiniteError",
+    "Observer",
     "evaluate_run",
     "load",
     "make",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from gymnasium.envs.registration import EnvSpec
@@ -14,9 +14,10 @@ from paddle_ac.envs.make import make_evaluation_envs, resolve_vec
 from paddle_ac.envs.names import name_env
 from paddle_ac.errors import ConfigError, quoted
 from paddle_ac.registry import ALGORITHMS
-from paddle_ac.training import train as training
+from paddle_ac.training import runs
 from paddle_ac.training.evaluate import load_policy
 from paddle_ac.training.interrupt import Interrupt, interrupts
+from paddle_ac.training.observer import Observer
 from paddle_ac.training.run_folder import RunFolder
 
 
@@ -44,7 +45,12 @@ def make(algo: str, env: str | EnvSpec | Callable[..., Any], **hyper_parameters:
     return agent
 
 
-def train(config: RunConfig | Mapping[str, Any], run_dir: str | None = None, progress: bool = True) -> dict[str, Any]:
+def train(
+    config: RunConfig | Mapping[str, Any],
+    run_dir: str | None = None,
+    progress: bool = True,
+    observers: Sequence[Observer] = (),
+) -> dict[str, Any]:
     """Train as ``tools/train.py`` does, with curves, evaluations and checkpoints in a run folder.
 
     Args:
@@ -55,6 +61,7 @@ def train(config: RunConfig | Mapping[str, Any], run_dir: str | None = None, pro
             ``gymnasium.register("python/Name-v0", entry_point=Name)``.
         run_dir: a new or empty folder; named after the run under ``runs/`` by default.
         progress: show a progress bar, if this is a terminal.
+        observers: see the run: each is a ``paddle_ac.Observer``.
 
     Returns:
         the summary, as in ``summary.json``, with ``run_dir``, ``env_steps``, ``train_seconds``, ``eval_mean_return``
@@ -73,10 +80,15 @@ def train(config: RunConfig | Mapping[str, Any], run_dir: str | None = None, pro
             raise ConfigError(f"a configuration is hyper-parameters by name, as read_yaml gives, not {quoted(config)}")
         config = make_config({**config, **({"env": name_env(config["env"])} if "env" in config else {})})
     with interrupts() as interrupt:
-        return _of_a_whole_run(training.train(config, run_dir, progress), interrupt)
+        return _of_a_whole_run(runs.train(config, run_dir, progress, observers), interrupt)
 
 
-def resume(run_dir: str, changes: dict[str, Any] | None = None, progress: bool = True) -> dict[str, Any]:
+def resume(
+    run_dir: str,
+    changes: dict[str, Any] | None = None,
+    progress: bool = True,
+    observers: Sequence[Observer] = (),
+) -> dict[str, Any]:
     """Go on from a run's latest checkpoint, in the same folder and with the same numbers as if it had never stopped.
 
     Args:
@@ -84,6 +96,7 @@ def resume(run_dir: str, changes: dict[str, Any] | None = None, progress: bool =
         changes: hyper-parameters to change from here on, of the configuration's ``changeable_on_resume``, such as
             ``{"total_steps": 1_000_000}``.
         progress: show a progress bar, if this is a terminal.
+        observers: see the run: each is a ``paddle_ac.Observer``.
 
     Returns:
         the summary, as ``train``.
@@ -94,7 +107,7 @@ def resume(run_dir: str, changes: dict[str, Any] | None = None, progress: bool =
         VecEnvError, NonFiniteError, KeyboardInterrupt: as ``train``.
     """
     with interrupts() as interrupt:
-        return _of_a_whole_run(training.resume(run_dir, changes, progress), interrupt)
+        return _of_a_whole_run(runs.resume(run_dir, changes, progress, observers), interrupt)
 
 
 def _of_a_whole_run(summary: dict[str, Any], interrupt: Interrupt) -> dict[str, Any]:

@@ -35,7 +35,7 @@ class ObservationPacking:
             self.dtype, self.shape = np.dtype(space.dtype), tuple(space.shape)
 
     def pack(self, observations: Any) -> np.ndarray:
-        """Pack N observations.
+        """Pack N observations of vectorised environments, which have checked them.
 
         Args:
             observations: a dictionary or tuple of arrays ``[N, ...]``, nested as the space is; else one array.
@@ -44,17 +44,15 @@ class ObservationPacking:
             a new array ``[N]`` of ``dtype``; the array itself for other spaces.
 
         Raises:
-            NotInSpaceError: observations that do not belong to the space.
+            NotInSpaceError: observations of another structure.
         """
-        if not self.parts:
-            return observations
-        return self._filled(self._convert.batch(observations))
+        return self._filled(self._convert.split(observations)) if self.parts else observations
 
     def pack_one(self, observation: Any) -> np.ndarray:
         """Pack one observation, as ``pack``; returns an array ``[*shape]``."""
         if not self.parts:
             return observation
-        return self._filled([part[np.newaxis] for part in self._convert(observation)]).reshape(())
+        return self._filled([np.asarray(part)[np.newaxis] for part in self._convert.split(observation)]).reshape(())
 
     def pack_any(self, observations: Any) -> tuple[np.ndarray, bool]:
         """Check and pack one observation or B of them, whichever it is.
@@ -71,7 +69,8 @@ class ObservationPacking:
         if self.parts:
             first_part = self._convert.split(observations)[0]
             is_one = np.shape(first_part) == next(iter(self.parts.values())).shape
-            return (self.pack_one(observations)[np.newaxis] if is_one else self.pack(observations)), is_one
+            checked = self._convert(observations) if is_one else self._convert.batch(observations)
+            return self._filled([part[np.newaxis] for part in checked] if is_one else checked), is_one
         batch = np.asarray(observations)
         is_one = batch.shape == self.shape
         if not is_one and batch.shape[1:] != self.shape:
@@ -108,7 +107,7 @@ class PackedVecEnv(VecEnvWrapper):
 
     def step_wait(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[dict]]:
         observations, rewards, dones, infos = self.venv.step_wait()
-        for env in np.flatnonzero(dones):
+        for env in dones.nonzero()[0].tolist():
             infos[env]["terminal_observation"] = self.packing.pack_one(infos[env]["terminal_observation"])
         return self.packing.pack(observations), rewards, dones, infos
 

@@ -33,7 +33,7 @@ from paddle_ac.processes.pool import WorkerPool
 from paddle_ac.training.checkpoint import load_checkpoint
 from paddle_ac.training.evaluate import evaluate
 from paddle_ac.training.run_folder import RunFolder
-from paddle_ac.training.train import resume, train
+from paddle_ac.training.runs import resume, train
 from tests.conftest import leaked_shared_memory, shared_memory
 from tests.environments import misbehaving_id
 from tests.test_run import QUICK, run_tool, start_tool, visualdl_curves, wait_until

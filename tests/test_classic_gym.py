@@ -9,7 +9,7 @@ from multiprocessing_env import DummyVecEnv, EnvironmentFailedError, SubprocVecE
 from paddle_ac.config import make_config
 from paddle_ac.envs.single import import_classic_gym
 from paddle_ac.envs.wrappers import TimeLimit
-from paddle_ac.training.train import train
+from paddle_ac.training.runs import train
 from tests.environments import OldGym
 
 gym = import_classic_gym()

@@ -222,7 +222,13 @@ def summary(monkeypatch) -> dict:
     """Of a run that came to its end, with pictures."""
     monkeypatch.setattr(sys, "argv", ["tools/train.py"])
     summary = {"stopped_by": "total_steps", "env_steps": 1_234_567, "episodes": 4321, "train_seconds": 200.3}
-    summary |= {"algo": "a2c", "env": "CartPole-v1", "run_dir": "runs/my first", "has_pictures": True}
+    summary |= {
+        "algo": "a2c",
+        "env": "CartPole-v1",
+        "run_dir": "runs/my first",
+        "has_pictures": True,
+        "asynchronous": False,
+    }
     return summary | {"mean_return_last_100": 480.04, "eval_mean_return": 500.0, "best_eval_mean_return": 500.0}
 
 
@@ -249,8 +255,8 @@ def test_the_time_of_a_run_is_told_with_what_it_lacks(summary):
 
     assert first_line(episodes=1).endswith(", 1 episode in 3 min 20 s, evaluations left out")
     assert first_line(best_eval_mean_return=None).endswith("episodes in 3 min 20 s")
-    assert first_line(algo="a3c").endswith("in 3 min 20 s, the start of the workers left out")
-    assert first_line(algo="a3c", train_seconds=0.0, episodes=15).endswith("steps, 15 episodes")
+    assert first_line(asynchronous=True).endswith("in 3 min 20 s, the start of the workers left out")
+    assert first_line(asynchronous=True, train_seconds=0.0, episodes=15).endswith("steps, 15 episodes")
 
 
 def test_what_to_type_next_works_where_it_is_typed(summary, monkeypatch):

@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
+import ast
 import math
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from paddle_ac.config import CONFIGS, A2CConfig, make_config, read_yaml, write_yaml
+from paddle_ac.config import (
+    CONFIGS,
+    A2CConfig,
+    OnPolicyConfig,
+    RunConfig,
+    SynchronousConfig,
+    groups,
+    make_config,
+    read_yaml,
+    write_yaml,
+)
+from paddle_ac.config.groups import Group
 from paddle_ac.errors import ConfigError
 
+PACKAGE = Path(__file__).parent.parent / "paddle_ac"
 CONFIG_FILES = sorted((Path(__file__).parent.parent / "configs").glob("*.yaml"))
 
 
@@ -427,3 +442,161 @@ def test_every_field_tells_what_it_is(algo):
 @pytest.mark.parametrize("algo", CONFIGS)
 def test_what_may_change_on_resume_are_fields(algo):
     assert CONFIGS[algo].model_fields.keys() >= CONFIGS[algo].changeable_on_resume
+
+
+MISTAKES = {
+    "unknown name": {"gama": 1},
+    "unknown name that holds a bool": {"gama": True},
+    "name of another algorithm": {"clip_range": 0.1, "lock": True, "tau": 0.1},
+    "unlike any name": {"xyzzy": None},
+    "wrong type": {"seed": "zero"},
+    "bool for a number": {"seed": True},
+    "out of range": {"total_steps": 0},
+    "not finite": {"gamma": math.nan},
+    "wrong choice": {"activation": "rely"},
+    "part of a tuple": {"hidden_sizes": "64,-1"},
+    "too large for 64 bits": {"total_steps": 2**63},
+    "empty text": {"env": ""},
+    "arguments of the environment": {"env_kwargs": ["gravity"]},
+    "wrong algorithm": {"algo": "trpo"},
+    "several": {"seed": -1, "total_steps": 0, "log_interval": 0, "eval_interval": 0, "eval_episodes": 0, "env": 3},
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+@pytest.mark.parametrize("algo", CONFIGS)
+def test_configuration_class_raises_the_error_of_make_config(algo, mistake):
+    config_class, values = CONFIGS[algo], MISTAKES[mistake]
+    if mistake == "wrong algorithm":
+        assert message_of(lambda: config_class(**values)) == f"algo: must be {algo!r}, got 'trpo'"
+        return
+    message = message_of(lambda: config_class(**values))
+    assert message == message_of(make_config, {"algo": algo, **values})
+
+
+def test_configuration_class_suggests_the_nearest_name():
+    message = message_of(lambda: A2CConfig(gama=1))
+    assert message == "unknown hyper-parameter 'gama' of a2c (did you mean 'gamma'?)"
+
+
+@pytest.mark.parametrize(
+    "algo,values",
+    [
+        ("a2c", {"num_envs": 8, "num_workers": 3}),
+        ("ppo", {"lr_schedule": "linear", "lr_decay_steps": 5, "total_steps": 6}),
+        ("paac", {"num_envs": "many"}),
+        ("q_ac", {"recurrent": "gru"}),
+    ],
+)
+def test_configuration_class_checks_values_against_each_other_as_make_config_does(algo, values):
+    assert message_of(lambda: CONFIGS[algo](**values)) == message_of(make_config, {"algo": algo, **values})
+
+
+def test_groups_stand_by_themselves_and_share_no_field():
+    declared = [name for group in Group.__subclasses__() for name in vars(group)["__annotations__"]]
+    of_groups = [group for group in vars(groups).values() if isinstance(group, type) and issubclass(group, Group)]
+    assert all(group.__bases__ == (Group,) for group in of_groups if group is not Group)
+    assert len(declared) == len(set(declared)) >= 40
+
+
+@pytest.mark.parametrize("algo", CONFIGS)
+def test_configurations_are_composed_of_groups_and_derive_from_no_other_algorithm(algo):
+    bases = CONFIGS[algo].__mro__[1:-3]  # without Group, BaseModel and object
+    compositions = (RunConfig, OnPolicyConfig, SynchronousConfig)
+    assert all(base.__bases__ == (Group,) or base in compositions for base in bases)
+    for composition in compositions:
+        assert not vars(composition).get("__annotations__", {}).keys() & composition.model_fields.keys()
+
+
+@pytest.mark.parametrize("algo", CONFIGS)
+def test_fields_lie_in_the_groups_that_the_help_shows(algo):
+    shown = {field.json_schema_extra["group"] for name, field in CONFIGS[algo].model_fields.items() if name != "algo"}
+    assert shown == {"run", "evaluation and logging", "algorithm", "network", "optimizer"}
+
+
+def test_a_field_with_another_default_may_still_change_on_resume():
+    assert "checkpoint_interval" in CONFIGS["sac"].changeable_on_resume
+    assert "num_workers" in A2CConfig.changeable_on_resume
+    assert "num_workers" not in CONFIGS["a3c"].changeable_on_resume
+
+
+def test_nothing_outside_the_registry_depends_on_names_of_algorithms_or_classes_of_configurations():
+    """Code asks a configuration for a property. ``RunConfig``, the base of all, tells no algorithm from another."""
+    found = [
+        f"{path.relative_to(PACKAGE)}:{node.lineno}"
+        for path in PACKAGE.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if _compares_algo(node) or _asks_for_class(node)
+    ]
+    assert found == []
+
+
+def _compares_algo(node: ast.AST) -> bool:
+    """``config.algo == "a3c"``, ``values["algo"] in ("a2c", "a3c")``, ``match config.algo``."""
+    if isinstance(node, ast.Match):
+        return _is_algo(node.subject)
+    if not isinstance(node, ast.Compare):
+        return False
+    sides = [node.left, *node.comparators]
+    texts = [
+        part for side in sides for part in ast.walk(side) if isinstance(part, ast.Constant) and part.value in CONFIGS
+    ]
+    return any(map(_is_algo, sides)) and bool(texts)
+
+
+def _is_algo(node: ast.AST) -> bool:
+    if isinstance(node, ast.Subscript):
+        return isinstance(node.slice, ast.Constant) and node.slice.value == "algo"
+    return isinstance(node, (ast.Attribute, ast.Name)) and getattr(node, "attr", getattr(node, "id", "")) == "algo"
+
+
+def _asks_for_class(node: ast.AST) -> bool:
+    """``isinstance(config, A3CConfig)``, ``issubclass(..., VectorEnvGroup)``."""
+    if not (isinstance(node, ast.Call) and getattr(node.func, "id", "") in ("isinstance", "issubclass")):
+        return False
+    names = {getattr(part, "id", getattr(part, "attr", "")) for part in ast.walk(node.args[1])}
+    return any(name.endswith(("Config", "Group")) for name in names - {"RunConfig"})
+
+
+@pytest.mark.parametrize(
+    "line,forbidden",
+    [
+        ('config.algo == "a3c"', True),
+        ('config.algo in ("a2c", "a3c")', True),
+        ('values["algo"] != "sac"', True),
+        ("isinstance(config, (A3CConfig, SACConfig))", True),
+        ("isinstance(config, config.VectorEnvGroup)", True),
+        ("isinstance(config, RunConfig)", False),
+        ("config.algo == other.algo", False),
+        ("config.q_critic", False),
+    ],
+)
+def test_the_search_for_dependence_on_algorithms_finds_it(line, forbidden):
+    nodes = list(ast.walk(ast.parse(line)))
+    assert any(_compares_algo(node) or _asks_for_class(node) for node in nodes) == forbidden
+
+
+@pytest.mark.parametrize("algo", CONFIGS)
+def test_properties_state_what_an_algorithm_can_do(algo):
+    config = make_config(
+        {"algo": algo, **({"vec": "subproc"} if algo != "a3c" else {}), "num_workers": 1, "num_envs": 1}
+    )
+    assert config.vector_envs.vec == ("serial" if algo == "a3c" else "subproc")
+    assert config.num_other_workers == 1
+    if isinstance(config, OnPolicyConfig):
+        assert config.q_critic == (algo == "q_ac") and config.has_baseline
+        assert config.advantage_lambda == getattr(config, "gae_lambda", 1.0)
+        assert config.memory[0] == "none"
+
+
+def test_reinforce_without_a_baseline_has_none():
+    assert not make_config({"algo": "reinforce", "baseline": False}).has_baseline
+
+
+def test_configurations_of_algorithms_are_imported_when_asked_for():
+    code = (
+        "import sys; from paddle_ac.config import find_config_class; find_config_class('ppo');"
+        "print([name for name in sys.modules if name == 'paddle' or name.startswith('paddle_ac.config.')])"
+    )
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert "paddle_ac.config.ppo" in printed and "paddle_ac.config.sac" not in printed and "'paddle'" not in printed

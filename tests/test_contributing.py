@@ -84,10 +84,8 @@ def test_its_flags_are_those_that_it_heeds(run):
     assert own and all(f"config.{name}" in CODE for name in own)
 
 
-def test_the_space_of_the_page_is_searched(run, tmp_path):
-    (space,) = blocks(PAGE, "yaml")
+def test_tune_searches_what_the_fields_declare(run):
     *_, tune = [shlex.split(line) for line in command_lines(PAGE, "sh")]
-    (tmp_path / tune[tune.index("--space") + 1]).write_text(space)
     report = run(*tune[1:], "--trials", "2", "--total-steps", "3000", "--no-progress")
     assert "2 complete" in report and "noise_std" in report
 

@@ -27,7 +27,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 
 from paddle_ac.config import make_config
 from paddle_ac.training.dashboard import Dashboard
-from paddle_ac.training.train import train
+from paddle_ac.training.runs import train
 from tests.environments import misbehaving_id
 from tests.test_command_line import run_main
 from tests.test_run import QUICK, run_tool, start_tool, wait_until

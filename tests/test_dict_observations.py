@@ -68,11 +68,11 @@ class Showing(gymnasium.Env):
         return self.observation, 1.0, False, False, {}
 
 
-class Matching(gymnasium.Env):
-    """The right action is whether both parts agree, so that neither part alone helps; 10 steps."""
+class Combining(gymnasium.Env):
+    """The right action is the number of the combination that both parts show, so that one part gives half; 10 steps."""
 
     observation_space = Dict({"picture": Box(0, 255, (3, 3), np.uint8), "sign": Discrete(2)})
-    action_space = Discrete(2)
+    action_space = Discrete(4)
 
     def reset(self, *, seed=None, options=None):
         super().reset(seed=seed)
@@ -85,11 +85,11 @@ class Matching(gymnasium.Env):
 
     def _draw(self):
         bright, sign = self.np_random.integers(0, 2, 2)
-        self.wanted = int(bright == sign)
+        self.wanted = int(2 * bright + sign)
         return {"picture": np.full((3, 3), 200 * bright, np.uint8), "sign": int(sign)}
 
 
-gymnasium.register("test/Matching-v0", Matching)
+gymnasium.register("test/Combining-v0", Combining)
 
 
 def leaves_of(observation) -> list[np.ndarray]:
@@ -379,6 +379,8 @@ def test_algorithms_train_resume_evaluate_and_predict(tmp_path, algo):
         changes.update(num_workers=2, num_envs=1)
     if algo == "sac":
         changes.update(learning_starts=100, batch_size=16, buffer_size=1000)
+    if algo == "reinforce":
+        changes.update(max_episode_steps=5)
     quick_run(tmp_path / "run", 600, **changes)
     summary = paddle_ac.resume(str(tmp_path / "run"), {"total_steps": 900})
     assert summary["env_steps"] >= 900 and summary["stopped_by"] == "total_steps"
@@ -395,7 +397,8 @@ def test_environments_that_do_not_repeat_themselves_cannot_be_resumed(tmp_path):
     state = load_checkpoint(path)
     state["algorithm"]["collector"]["observations"]["robot/joints"][0] += 1
     save_checkpoint(path, state)
-    with pytest.raises(CheckpointError, match="environment 0 does not repeat itself"):
+    message = r'environment 0 does not repeat itself.* led to observation\["robot/joints"\] \['
+    with pytest.raises(CheckpointError, match=message):
         paddle_ac.resume(str(tmp_path / "run"), {"total_steps": 1000})
 
 
@@ -463,13 +466,11 @@ def test_predict_rejects_a_part_that_is_not_finite(agent):
 
 
 @pytest.mark.slow
-def test_a2c_learns_what_takes_both_parts():
-    config = {"num_envs": 8, "vec": "serial", "seed": 0, "entropy_coef": 0.0, "total_steps": 60_000}
-    with paddle_ac.make("a2c", Matching, **config) as agent:
-        returns: list[float] = []
-        while not agent.is_done:
-            returns += agent.update()["charts/episode_return"]
-    assert np.mean(returns[-100:]) > 9.5
+@pytest.mark.parametrize("algo", ["a2c", "a3c"])
+def test_what_takes_both_parts_is_learned(tmp_path, algo):
+    config = {"algo": algo, "env": "test/Combining-v0", "seed": 0, "total_steps": 40_000, "eval_episodes": 20}
+    config.update({"num_envs": 8, "vec": "serial"} if algo == "a2c" else {"num_workers": 2})
+    assert paddle_ac.train(config, str(tmp_path / "run"), progress=False)["eval_mean_return"] == 10
 
 
 # ------------------------------------------------------------------------------------------------------------- export

@@ -27,7 +27,7 @@ from paddle_ac.envs.make import make_rendered_env, make_training_envs
 from paddle_ac.envs.native import NativeVecEnv
 from paddle_ac.errors import ConfigError
 from paddle_ac.training.evaluate import evaluate_run
-from paddle_ac.training.train import train
+from paddle_ac.training.runs import train
 from tests.environments import Counting, Raising
 from tests.test_run import wait_until
 

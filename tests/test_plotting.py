@@ -16,7 +16,10 @@ import pytest
 import scipy.stats
 from matplotlib.collections import PolyCollection
 
+import paddle_ac
+from paddle_ac.algorithms.algorithm import Panel
 from paddle_ac.config import CONFIGS, make_config, write_yaml
+from paddle_ac.registry import ALGORITHMS
 from paddle_ac.training.curves import (
     average,
     bootstrap_band,
@@ -103,6 +106,24 @@ def test_the_picture_of_a_run_draws_every_point_of_every_curve(tmp_path):
     ]
     assert len({axes.get_xlim() for axes in figure.axes}) == 1
     assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_panels_of_an_algorithm_follow_the_common_ones(tmp_path):
+    write_table(tmp_path / "progress.csv", **EVERYTHING, diagnostics_grad_norm=[0.1, 0.2, 0.3])
+    panels = [
+        Panel("gradient", "", {"diagnostics/grad_norm": ""}),
+        Panel("empty", "", {"losses/none": ""}),
+    ]
+    figure = plot_run(tmp_path / "progress.csv", tmp_path / "curves.png", "a run", panels)
+    assert [axes.get_title() for axes in figure.axes][-2:] == ["speed", "gradient"]
+    assert lines_of(figure.axes[-1])[0][2] == [0.1, 0.2, 0.3]
+
+
+@pytest.mark.parametrize("algo", ALGORITHMS)
+def test_panels_of_an_algorithm_draw_metrics_that_it_declares(algo):
+    with paddle_ac.make(algo, "Pendulum-v1" if algo == "sac" else "CartPole-v1", num_envs=1) as agent:
+        drawn = {tag for panel in agent.panels for tag in panel.curves}
+        assert drawn <= set(agent.metric_tags) and not drawn & set(COMMON_TAGS)
 
 
 @pytest.mark.parametrize(

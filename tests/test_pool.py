@@ -274,16 +274,16 @@ def get_stuck(context: WorkerContext, before_ready: bool) -> None:
 @pytest.mark.parametrize("before_ready", [False, True], ids=["playing", "starting"])
 @pytest.mark.parametrize("restart", [False, True], ids=["stop", "replace"])
 def test_a_stuck_worker_is_killed_and_named_or_replaced(start, restart, before_ready, monkeypatch, caplog):
-    reason = f"made no step within {QUICK:g} s (step_timeout)"
-    if before_ready:  # the others have that long to start, on a slow machine too
+    num_workers, reason = 2, f"made no step within {QUICK:g} s (step_timeout)"
+    if before_ready:  # no other worker may be slower to start
         monkeypatch.setattr(pool_module, "START_TIMEOUT", 5.0)
-        reason = "was not ready within 5 s"
-    pool = start(get_stuck, step_timeout=QUICK, restart=restart, arguments=lambda index, start: (before_ready,))
+        num_workers, reason = 1, "was not ready within 5 s"
+    pool = start(get_stuck, num_workers, QUICK, restart, arguments=lambda index, start: (before_ready,))
     stuck = processes_of(pool)[0]
     message = f"worker 0 {reason} and was killed"
     if restart:
-        reports_of(pool, lambda reports: (0, 1) in {(report.index, report.content) for report in reports})
-        assert f"{message}; another takes its place" in caplog.text and pool.starts == [2, 1]
+        reports_of(pool, lambda reports: any(report.index == 0 and report.content > 0 for report in reports))
+        assert f"{message}; another takes its place" in caplog.text
     else:
         with pytest.raises(WorkerTimeoutError) as raised:
             reports_of(pool, lambda _: False)

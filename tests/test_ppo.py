@@ -284,6 +284,11 @@ def test_recurrent_minibatches_of_whole_environments_are_accepted(changes):
     assert make_config({"algo": "ppo", "recurrent": "lstm", **changes}).recurrent == "lstm"
 
 
+def test_recurrent_network_that_no_hyper_parameter_names_needs_whole_environments():
+    with pytest.raises(ConfigError, match=r"minibatch_size=300 with a network of .* nearest size is 256"):
+        make_config({"algo": "ppo", "minibatch_size": 300}).require_whole_environments("a network of one's own")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("recurrent,seed", [("lstm", 11), ("lstm", 12), ("gru", 11)])
 def test_cartpole_without_velocities_is_learned_by_recurrent_networks(recurrent, seed):

@@ -11,7 +11,7 @@ import pytest
 
 import paddle_ac
 from paddle_ac.config import ReinforceConfig
-from paddle_ac.training.train import resume, train
+from paddle_ac.training.runs import resume, train
 from tests.test_run import QUICK, assert_same_run, flat, start_tool, wait_until
 
 ENDLESS = {name: value for name, value in QUICK.items() if name in ReinforceConfig.model_fields} | {

@@ -31,8 +31,9 @@ from paddle_ac.nn.optimizers import RMSProp
 from paddle_ac.training import plotting
 from paddle_ac.training.checkpoint import load_checkpoint, save_checkpoint
 from paddle_ac.training.evaluate import evaluate, evaluate_run, load_policy
+from paddle_ac.training.observer import Observer
 from paddle_ac.training.run_folder import RunFolder
-from paddle_ac.training.train import resume, train
+from paddle_ac.training.runs import resume, train
 from tests.conftest import leaked_shared_memory, shared_memory
 from tests.environments import Misbehaving, Paying, misbehaving_id
 
@@ -197,7 +198,7 @@ def test_training_computes_on_as_many_threads_as_it_was_told(tmp_path, monkeypat
 
 @pytest.mark.parametrize("moment", ["begin", "save_checkpoint"])
 def test_ctrl_c_at_the_birth_of_a_run_leaves_one_that_goes_on(uninterrupted, tmp_path, monkeypatch, moment):
-    home = RunFolder if moment == "begin" else sys.modules[train.__module__]
+    home = RunFolder if moment == "begin" else sys.modules["paddle_ac.training.train"]
     real = getattr(home, moment)
 
     def interrupted(*args):
@@ -409,12 +410,13 @@ def test_the_policy_at_the_end_may_be_the_best_until_the_run_goes_on(tmp_path, m
     assert summary["best_is_latest"] and env_steps_of_best() == 1500
     seen = {}
 
-    def on_point(env_steps, mean_return):
-        seen[env_steps] = env_steps_of_best()
-        return True
+    class Witness(Observer):
+        def on_log(self, run, point):
+            if not point.is_last:
+                seen[point.env_steps] = env_steps_of_best()
 
     means = iter([7.0, 2.0, 1.0])
-    summary = resume(str(tmp_path / "run"), {"total_steps": 2500}, on_point=on_point)
+    summary = resume(str(tmp_path / "run"), {"total_steps": 2500}, observers=[Witness()])
     assert seen[2000] == 1500 and seen[2400] == 2000, "from the checkpoint at 2100 on that of 1500 is gone"
     assert (summary["best_eval_mean_return"], summary["best_env_steps"], summary["eval_mean_return"]) == (7, 2000, 1)
     assert not summary["best_is_latest"] and env_steps_of_best() == 2000

@@ -15,7 +15,7 @@ from paddle_ac.training.checkpoint import _checksum, load_checkpoint, load_run_s
 from paddle_ac.training.evaluate import evaluate_run
 from paddle_ac.training.logger import read_progress
 from paddle_ac.training.run_folder import RunFolder
-from paddle_ac.training.train import resume
+from paddle_ac.training.runs import resume
 from tests.test_run import quick_run, visualdl_curves
 
 

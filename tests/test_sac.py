@@ -26,7 +26,7 @@ from paddle_ac.nn.numpy_sac import squashed_log_probabilities
 from paddle_ac.nn.paddle_parameters import flatten_parameters
 from paddle_ac.nn.sac_networks import TwinCritic
 from paddle_ac.training.evaluate import evaluate_run
-from paddle_ac.training.train import resume, train
+from paddle_ac.training.runs import resume, train
 from tests.environments import ContinuousIdentity, RandomWalk
 from tests.paddle_distributions import SquashedGaussian
 from tests.test_run import assert_same_run

@@ -15,14 +15,14 @@ from optuna.storages.journal import JournalFileBackend
 from visualdl import LogReader
 from visualdl.server.lib import get_hparam_list
 
-from paddle_ac.config import CONFIGS, make_config, read_yaml, write_yaml
+from paddle_ac.config import CONFIGS, A2CConfig, make_config, read_yaml, write_yaml
 from paddle_ac.errors import ConfigError
 from paddle_ac.training import side_by_side
 from paddle_ac.training import tune as tune_module
 from paddle_ac.training.progress import FittingBar
 from paddle_ac.training.report import report_study
 from paddle_ac.training.run_folder import RunFolder
-from paddle_ac.training.train import train
+from paddle_ac.training.runs import train
 from paddle_ac.training.tune import choose_space, plan, tune
 from tests.environments import misbehaving_id
 from tests.test_run import QUICK, ROOT, wait_until
@@ -231,11 +231,38 @@ def test_a_space_that_cannot_be_searched_is_refused(space, said):
     assert said in str(raised.value)
 
 
+@pytest.mark.parametrize(
+    "algo,some,none",
+    [
+        ("a2c", {"learning_rate", "lr_schedule", "gae_lambda", "normalize_rewards"}, {"clip_range", "tau", "seed"}),
+        ("ppo", {"learning_rate", "clip_range", "num_epochs", "minibatch_size"}, {"tau"}),
+        ("reinforce", {"learning_rate", "entropy_coef"}, {"num_steps", "gae_lambda"}),
+        ("sac", {"gamma", "tau", "batch_size", "actor_learning_rate", "normalize_rewards"}, {"learning_rate"}),
+    ],
+)
+def test_default_space_is_what_the_fields_of_the_algorithm_declare(algo, some, none):
+    space = choose_space(make_config({"algo": algo}), set())
+    assert some <= space.keys() and not none & space.keys()
+
+
+def test_field_with_another_default_keeps_the_search_of_its_group_unless_it_declares_one():
+    assert CONFIGS["a2c"].search_space["num_steps"] == CONFIGS["td_ac"].search_space["num_steps"]
+    assert CONFIGS["ppo"].search_space["num_steps"] != CONFIGS["a2c"].search_space["num_steps"]
+
+
+@pytest.mark.parametrize("algo", CONFIGS)
+def test_default_values_that_are_ranges_lie_within_the_default_space(algo):
+    config = make_config({"algo": algo})
+    for name, choices in config.search_space.items():
+        value = getattr(config, name)
+        assert value in choices if isinstance(choices, list) else choices["low"] <= value <= choices["high"], name
+
+
 def test_where_nothing_is_searched_it_says_whether_flags_are_the_cause(monkeypatch):
-    monkeypatch.setattr(tune_module, "DEFAULT_SPACE", {"gamma": [0.9, 0.99], "tau": [0.1]})
+    monkeypatch.setattr(A2CConfig, "search_space", {"gamma": [0.9, 0.99]})
     with pytest.raises(ConfigError, match="nothing is left to be searched: leave out flags"):
         choose_space(make_config({"algo": "a2c"}), {"gamma", "env"})
-    monkeypatch.setattr(tune_module, "DEFAULT_SPACE", {"tau": [0.1]})
+    monkeypatch.setattr(A2CConfig, "search_space", {})
     with pytest.raises(ConfigError, match="nothing is known that could be searched for a2c: give --space FILE"):
         choose_space(make_config({"algo": "a2c"}), {"gamma", "env"})
 

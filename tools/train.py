@@ -64,7 +64,7 @@ def main(arguments: list[str]) -> None:
             print(report_repeats(summary))
         else:
             with imports_contained():
-                from paddle_ac.training.train import resume, train  # after the checks: it takes a second
+                from paddle_ac.training.runs import resume, train  # after the checks: it takes a second
 
             summary = resume(resumed, flags, progress) if resumed is not None else train(config, run_dir, progress)
             print(report_run(summary))

@@ -18,31 +18,27 @@ from stable_baselines3 import A2C
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv
+from stopwatch import Stopwatch
 
 
-class Stopwatch(BaseCallback):
-    """Stops the training when the time is over or the return is reached."""
+class UntilReturn(BaseCallback):
+    """Stops the training when the mean return of the last 100 episodes reaches a threshold.
 
-    def __init__(self, seconds: float, until_return: float | None):
+    Attributes:
+        seconds: of training so far.
+    """
+
+    def __init__(self, threshold: float):
         super().__init__()
-        self.seconds, self.until_return = seconds, until_return
-        self.answer = float("nan")
+        self.threshold = threshold
 
     def _on_training_start(self) -> None:
-        self.started, self.steps_before = time.perf_counter(), 0
+        self.started = time.perf_counter()
 
     def _on_step(self) -> bool:
-        passed = time.perf_counter() - self.started
-        if self.until_return is not None:
-            returns = [episode["r"] for episode in self.model.ep_info_buffer]
-            self.answer = passed
-            return len(returns) < 100 or np.mean(returns) < self.until_return
-        if not self.steps_before and self.num_timesteps >= 2000:
-            self.started, self.steps_before, passed = time.perf_counter(), self.num_timesteps, 0.0
-        if self.steps_before and passed >= self.seconds:
-            self.answer = (self.num_timesteps - self.steps_before) / passed
-            return False
-        return True
+        self.seconds = time.perf_counter() - self.started
+        returns = [episode["r"] for episode in self.model.ep_info_buffer]
+        return len(returns) < 100 or np.mean(returns) < self.threshold
 
 
 def main() -> None:
@@ -59,10 +55,15 @@ def main() -> None:
     envs = make_vec_env("CartPole-v1", arguments.num_envs, seed=arguments.seed, vec_env_cls=vec_env_cls)
     network = {"net_arch": [64, 64], "activation_fn": torch.nn.Tanh}
     model = A2C("MlpPolicy", envs, n_steps=5, policy_kwargs=network, seed=arguments.seed, device="cpu")
-    stopwatch = Stopwatch(arguments.seconds, arguments.until_return)
-    model.learn(10**7, callback=stopwatch)
+    if arguments.until_return is None:
+        stopwatch = Stopwatch(2000, arguments.seconds)
+        model.learn(10**7, callback=stopwatch)
+        print(stopwatch.steps_per_second)
+    else:
+        until_return = UntilReturn(arguments.until_return)
+        model.learn(10**7, callback=until_return)
+        print(until_return.seconds)
     envs.close()
-    print(stopwatch.answer)
 
 
 if __name__ == "__main__":

@@ -9,30 +9,10 @@ paddle_ac. Its own logging is off.
 from __future__ import annotations
 
 import argparse
-import time
 
 import torch
 from stable_baselines3 import SAC
-from stable_baselines3.common.callbacks import BaseCallback
-
-
-class Stopwatch(BaseCallback):
-    """Stops the training when the time is over."""
-
-    def __init__(self, seconds: float):
-        super().__init__()
-        self.seconds = seconds
-        self.steps_before = 0
-        self.answer = float("nan")
-
-    def _on_step(self) -> bool:
-        if not self.steps_before and self.num_timesteps >= 500:
-            self.started, self.steps_before = time.perf_counter(), self.num_timesteps
-        if not self.steps_before:
-            return True
-        passed = time.perf_counter() - self.started
-        self.answer = (self.num_timesteps - self.steps_before) / passed if passed else self.answer
-        return passed < self.seconds
+from stopwatch import Stopwatch
 
 
 def main() -> None:
@@ -43,9 +23,9 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     model = SAC("MlpPolicy", "Pendulum-v1", seed=arguments.seed, device="cpu")  # 256,256, batch 256: its defaults
-    stopwatch = Stopwatch(arguments.seconds)
+    stopwatch = Stopwatch(500, arguments.seconds)
     model.learn(10**7, callback=stopwatch)
-    print(stopwatch.answer)
+    print(stopwatch.steps_per_second)
 
 
 if __name__ == "__main__":

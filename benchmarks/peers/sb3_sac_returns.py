@@ -12,8 +12,8 @@ import argparse
 import csv
 import time
 
-import gymnasium
 import torch
+from episodes import greedy_return
 from stable_baselines3 import SAC
 
 
@@ -51,31 +51,19 @@ def main() -> None:
         seed=arguments.seed,
         device="cpu",
     )
+
+    def act(observation):
+        return model.predict(observation, deterministic=True)[0]
+
     started = time.perf_counter()
     for steps in (int(text) for text in arguments.steps.split(",")):
         model.learn(steps - model.num_timesteps, reset_num_timesteps=False)
-        mean_return = evaluate(model, arguments.env, arguments.episodes)
+        mean_return = greedy_return(act, arguments.env, arguments.episodes)
         alpha = model.log_ent_coef.exp().item()
         seconds = time.perf_counter() - started
         row = ["stable_baselines3", arguments.env, arguments.seed, steps, f"{mean_return:.2f}", f"{alpha:.5f}"]
         with open(arguments.csv, "a", newline="") as file:
             csv.writer(file).writerow([*row, f"{seconds:.0f}"])
-
-
-def evaluate(model: SAC, env_id: str, episodes: int) -> float:
-    """Mean return of whole deterministic episodes; the i-th starts from seed 100,000 + i."""
-    env = gymnasium.make(env_id)
-    total = 0.0
-    for episode in range(episodes):
-        observation, _ = env.reset(seed=100_000 + episode)
-        done = False
-        while not done:
-            action, _ = model.predict(observation, deterministic=True)
-            observation, reward, terminated, truncated, _ = env.step(action)
-            total += float(reward)
-            done = terminated or truncated
-    env.close()
-    return total / episodes
 
 
 if __name__ == "__main__":

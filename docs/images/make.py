@@ -18,7 +18,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 from paddle_ac.config import make_config
 from paddle_ac.training.dashboard import Dashboard
 from paddle_ac.training.recording import watch_run
-from paddle_ac.training.train import train
+from paddle_ac.training.runs import train
 
 HERE = Path(__file__).parent.resolve()
 RUNS = {"lr-0.0002": 2e-4, "lr-0.0007": 7e-4, "lr-0.002": 2e-3}

@@ -42,8 +42,6 @@ class A2C(Synchronous):
         ConfigError: an action space that the algorithm does not take.
     """
 
-    metric_tags: tuple[str, ...] = ()
-
     policy: Network
 
     def __init__(self, config: SynchronousConfig, envs: VecEnv):

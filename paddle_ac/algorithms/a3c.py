@@ -13,6 +13,7 @@ import numpy as np
 from multiprocessing_env import DummyVecEnv, probe_spaces
 from paddle_ac.algorithms.a3c_worker import A3CWorker, initial_statistics, run_worker
 from paddle_ac.algorithms.agent import Agent
+from paddle_ac.algorithms.algorithm import Panel
 from paddle_ac.algorithms.learner import optimizer_part
 from paddle_ac.algorithms.policy import actor_critic_layers, format_part, log_backend, make_network
 from paddle_ac.algorithms.state import Part, arrays_part, check_structure, constant_part
@@ -72,6 +73,13 @@ class A3C(Agent):
             "diagnostics/policy_lag",
             "diagnostics/policy_lag_max",
             *(f"workers/steps_{index}" for index in range(config.num_workers)),
+        )
+        self.panels = (
+            Panel(
+                "policy lag",
+                "updates",
+                {"diagnostics/policy_lag": "mean", "diagnostics/policy_lag_max": "largest"},
+            ),
         )
 
     @classmethod

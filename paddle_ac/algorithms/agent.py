@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import math
 from abc import ABC, abstractmethod
@@ -11,7 +12,7 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 
 from multiprocessing_env import space_parts
-from paddle_ac.algorithms.algorithm import Algorithm, Policy
+from paddle_ac.algorithms.algorithm import Algorithm, Panel, Policy
 from paddle_ac.algorithms.state import Part, identity_part, load_parts
 from paddle_ac.nn.actions import clip_for
 from paddle_ac.nn.encoding import is_image
@@ -33,9 +34,17 @@ class HasPolicy(Protocol):
     @property
     def action_space(self) -> Any: ...
 
+    @property
+    def packing(self) -> ObservationPacking: ...
+
 
 class Predictor:
     """Chooses actions for one observation or for several side by side."""
+
+    @functools.cached_property
+    def packing(self: HasPolicy) -> ObservationPacking:
+        """How observations are packed into one array."""
+        return ObservationPacking(self.observation_space)
 
     def predict(
         self: HasPolicy,
@@ -61,7 +70,7 @@ class Predictor:
                 state that is not float32 or not of theirs.
             TypeError: observations of another kind of numbers, such as floats for a space of integers.
         """
-        batch, is_one = ObservationPacking(self.observation_space).pack_any(observations)
+        batch, is_one = self.packing.pack_any(observations)
         rows = (() if is_one else (len(batch),)) + (self.policy.state_size,)
         if state is not None and (np.shape(state) != rows or getattr(state, "dtype", None) != np.float32):
             raise ValueError(f"state must be a float32 array of shape {rows}, as initial_state gives it, not {state!r}")
@@ -129,7 +138,12 @@ class Agent(Predictor, ABC):
 
     Attributes:
         should_stop: a long ``update`` asks it, and returns without having learned anything if it returns true.
+        metric_tags: tags of metrics that not every algorithm has.
+        panels: of these metrics, in the picture of a run.
     """
+
+    metric_tags: tuple[str, ...] = ()
+    panels: tuple[Panel, ...] = ()
 
     def __init__(self, config: Any):
         self.config = config

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from paddle_ac.nn.encoding import ObservationEncoder
+
+
+class Panel(NamedTuple):
+    """A part of a run's picture: curves in the same unit over the steps."""
+
+    title: str
+    unit: str
+    curves: dict[str, str]  # tag of each to its label; empty of a single one
 
 
 class Policy(Protocol):
@@ -42,6 +50,7 @@ class Algorithm(Protocol):
     """Learns, update by update, and knows nothing of files, logs, progress bars or command lines."""
 
     metric_tags: tuple[str, ...]  # tags of its metrics that not every algorithm has
+    panels: tuple[Panel, ...]  # of these metrics, in the picture of a run
     observation_space: Any
     action_space: Any
     asynchronous: bool  # it learns on between two calls of update(), and can be saved after an error of update()

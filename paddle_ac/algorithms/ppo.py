@@ -9,6 +9,7 @@ import numpy as np
 
 from multiprocessing_env import VecEnv
 from paddle_ac.algorithms.a2c import A2C
+from paddle_ac.algorithms.algorithm import Panel
 from paddle_ac.config.ppo import PPOConfig
 from paddle_ac.errors import NonFiniteError
 from paddle_ac.learning.gradient import differentiate, row_blocks
@@ -32,15 +33,22 @@ class PPO(A2C):
         envs: N environments, closed by ``close``.
 
     Raises:
-        ConfigError: an action space that the algorithm does not take.
+        ConfigError: an action space that the algorithm does not take, or minibatches that split the sequences of a
+            recurrent network.
     """
 
     metric_tags: tuple[str, ...] = ("diagnostics/approx_kl", "diagnostics/clip_fraction")
+    panels: tuple[Panel, ...] = (
+        Panel("KL divergence of an update", "nats", {"diagnostics/approx_kl": ""}),
+        Panel("clipped ratios", "", {"diagnostics/clip_fraction": ""}),
+    )
 
     config: PPOConfig
 
     def __init__(self, config: PPOConfig, envs: VecEnv):
         super().__init__(config, envs)
+        if self.policy.state_size:  # of a network of any kind
+            config.require_whole_environments("a recurrent network")
         self.loss = PPOLoss(
             self.policy.distribution,
             config.critic_loss,
@@ -135,8 +143,9 @@ def minibatches(
 
 def standardized(values: np.ndarray) -> np.ndarray:
     """Values ``[B]`` with their mean subtracted, divided by their standard deviation (plus 1e-8)."""
-    centred = values - values.mean()
-    return centred / (np.sqrt(np.square(centred).mean()) + np.float32(1e-8))
+    size = np.float32(len(values))  # sums rather than means, which take four times as long in NumPy
+    centred = values - np.add.reduce(values) / size
+    return centred / (np.sqrt(np.add.reduce(centred * centred) / size) + np.float32(1e-8))
 
 
 def _sequences_of_one_step(number: int) -> Unroll:

@@ -12,6 +12,7 @@ import numpy as np
 import paddle
 
 from multiprocessing_env import VecEnv, space_kind
+from paddle_ac.algorithms.algorithm import Panel
 from paddle_ac.algorithms.learner import Learner
 from paddle_ac.algorithms.state import Part, arrays_part, component_part
 from paddle_ac.algorithms.synchronous import Synchronous
@@ -59,6 +60,10 @@ class SAC(Synchronous):
     """
 
     metric_tags: tuple[str, ...] = ("losses/alpha", "diagnostics/alpha", "diagnostics/q_value")
+    panels: tuple[Panel, ...] = (
+        Panel("temperature alpha", "", {"diagnostics/alpha": ""}),
+        Panel("Q values of a batch", "", {"diagnostics/q_value": ""}),
+    )
 
     policy: SquashedGaussianActor
 

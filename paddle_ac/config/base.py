@@ -38,12 +38,14 @@ class RunConfig(EvaluationGroup, RunGroup):
     Attributes:
         changeable_on_resume: names of what ``--resume`` may change: how long, how evaluated and on which processes;
             never what is learned.
+        search_space: what ``tools/tune.py`` searches by default, by name.
 
     Raises:
         ConfigError: an unknown name (with the nearest right one), a wrong type, a value out of range.
     """
 
     changeable_on_resume: ClassVar[frozenset[str]]
+    search_space: ClassVar[dict[str, Any]]
 
     def __init__(self, **values: Any):
         check_names(values, type(self))
@@ -55,12 +57,20 @@ class RunConfig(EvaluationGroup, RunGroup):
     @classmethod
     def __pydantic_init_subclass__(cls, **options: Any) -> None:
         super().__pydantic_init_subclass__(**options)
-        declared = [known for base in cls.__mro__ for known in getattr(base, "model_fields", {}).items()]
-        cls.changeable_on_resume = frozenset(
-            name
-            for name, known in declared
-            if isinstance(known.json_schema_extra, dict) and known.json_schema_extra["changeable"]
-        )
+        cls.changeable_on_resume = frozenset(cls._declared("changeable"))
+        cls.search_space = cls._declared("search")
+
+    @classmethod
+    def _declared(cls, what: str) -> dict[str, Any]:
+        """What fields declare, by name. A field with another default than its group's keeps what the group declares."""
+        found: dict[str, Any] = {}
+        for name in cls.model_fields:
+            for base in cls.__mro__:
+                known = getattr(base, "model_fields", {}).get(name)
+                if known and isinstance(known.json_schema_extra, dict) and known.json_schema_extra[what]:
+                    found[name] = known.json_schema_extra[what]
+                    break
+        return found
 
     @property
     def vector_envs(self) -> VectorEnvGroup:

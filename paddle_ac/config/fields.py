@@ -77,7 +77,9 @@ Units = Annotated[int, Gt(0), Le(65_536)]
 LayerSizes = Annotated[tuple[Units, ...], BeforeValidator(_split_commas), Field(max_length=100)]
 
 
-def field(group: str, default: Any, description: str, changeable: bool = False, **constraints: Any) -> Any:
+def field(
+    group: str, default: Any, description: str, changeable: bool = False, search: Any = None, **constraints: Any
+) -> Any:
     """A hyper-parameter.
 
     Args:
@@ -86,8 +88,13 @@ def field(group: str, default: Any, description: str, changeable: bool = False, 
         default: its value where none is given.
         description: what it means, and where the default comes from.
         changeable: whether ``--resume`` may change it.
+        search: what ``tools/tune.py`` searches by default: a list of choices, or ``low`` and ``high``, with ``log`` to
+            search magnitudes rather than values; ``None`` to leave the hyper-parameter as it is.
         constraints: as pydantic's ``Field`` takes them: ``ge``, ``gt``, ``le``, ``lt``.
     """
     return Field(
-        default, description=description, json_schema_extra={"group": group, "changeable": changeable}, **constraints
+        default,
+        description=description,
+        json_schema_extra={"group": group, "changeable": changeable, "search": search},
+        **constraints,
     )

@@ -173,19 +173,41 @@ class ScalingGroup(Group):
     normalize_observations: bool = field(
         "algorithm", False, "Box observations by their running mean and deviation, kept with the model"
     )
-    normalize_rewards: bool = field("algorithm", False, "rewards by the running deviation of the discounted return")
+    normalize_rewards: bool = field(
+        "algorithm",
+        False,
+        "rewards by the running deviation of the discounted return",
+        search=[False, True],
+    )
 
 
 class LossGroup(Group):
     """The actor-critic loss."""
 
-    gamma: float = field("algorithm", 0.99, "discount factor (Mnih et al. 2016, baselines: 0.99)", ge=0, le=1)
+    gamma: float = field(
+        "algorithm",
+        0.99,
+        "discount factor (Mnih et al. 2016, baselines: 0.99)",
+        ge=0,
+        le=1,
+        search=[0.9, 0.95, 0.98, 0.99, 0.995, 0.999],
+    )
     critic_loss: Literal["squared", "smooth_l1"] = field(
         "algorithm", "squared", "the critic's loss: squared error, or smooth L1 (half of it up to 1, linear beyond)"
     )
-    value_coef: float = field("algorithm", 0.5, "weight of the critic's loss in the total (baselines: 0.5)", ge=0)
+    value_coef: float = field(
+        "algorithm",
+        0.5,
+        "weight of the critic's loss in the total (baselines: 0.5)",
+        ge=0,
+        search={"low": 0.1, "high": 1.0},
+    )
     entropy_coef: float = field(
-        "algorithm", 0.001, "weight of the entropy bonus in the total (baselines: 0.01; measured: 0.001)", ge=0
+        "algorithm",
+        0.001,
+        "weight of the entropy bonus in the total (baselines: 0.01; measured: 0.001)",
+        ge=0,
+        search={"low": 1e-5, "high": 1e-1, "log": True},
     )
 
 
@@ -277,11 +299,19 @@ class NetworkGroup(Group):
 class OptimizerGroup(Group):
     """Gradient steps and the schedule of their learning rate."""
 
-    learning_rate: float = field("optimizer", 7e-4, "initial learning rate (baselines A2C: 7e-4)", gt=0, le=100)
+    learning_rate: float = field(
+        "optimizer",
+        7e-4,
+        "initial learning rate (baselines A2C: 7e-4)",
+        gt=0,
+        le=100,
+        search={"low": 1e-4, "high": 5e-2, "log": True},
+    )
     lr_schedule: Schedule = field(
         "optimizer",
         "step",
         "constant, linear to 0 over lr_decay_steps, or times lr_decay_factor every lr_decay_steps",
+        search=["constant", "linear", "step"],
     )
     lr_decay_steps: int | None = field(
         "optimizer",
@@ -293,7 +323,13 @@ class OptimizerGroup(Group):
     lr_decay_factor: float = field("optimizer", 0.92, "factor of the step schedule (0.92 in the tutorial)", gt=0, le=1)
     optimizer_epsilon: float = field("optimizer", 1e-5, "epsilon of the optimiser (baselines: 1e-5)", gt=0)
     rmsprop_decay: float = field("optimizer", 0.99, "decay of RMSProp's mean square (A3C, baselines: 0.99)", ge=0, lt=1)
-    max_grad_norm: float = field("optimizer", 0.5, "largest norm of the gradient (baselines: 0.5)", gt=0)
+    max_grad_norm: float = field(
+        "optimizer",
+        0.5,
+        "largest norm of the gradient (baselines: 0.5)",
+        gt=0,
+        search={"low": 0.3, "high": 5.0, "log": True},
+    )
 
 
 class SynchronousOptimizerGroup(Group):
@@ -306,10 +342,19 @@ class RolloutGroup(Group):
     """Rollouts of a fixed length."""
 
     num_steps: int = field(
-        "algorithm", 5, "rollout length T: steps of each environment between two updates (baselines: 5)", ge=1
+        "algorithm",
+        5,
+        "rollout length T: steps of each environment between two updates (baselines: 5)",
+        ge=1,
+        search={"low": 4, "high": 128, "log": True},
     )
     gae_lambda: float = field(
-        "algorithm", 1.0, "lambda of generalised advantage estimation (arXiv:1506.02438); 1: n-step returns", ge=0, le=1
+        "algorithm",
+        1.0,
+        "lambda of generalised advantage estimation (arXiv:1506.02438); 1: n-step returns",
+        ge=0,
+        le=1,
+        search=[0.0, 0.8, 0.9, 0.95, 0.98, 1.0],
     )
 
     @property

@@ -8,6 +8,8 @@ from paddle_ac.config.base import RunConfig
 from paddle_ac.config.fields import LayerSizes, field
 from paddle_ac.config.groups import ScalingGroup, VectorEnvGroup
 
+LEARNING_RATES = {"low": 1e-5, "high": 1e-2, "log": True}  # that are searched
+
 
 class SACConfig(ScalingGroup, VectorEnvGroup, RunConfig):
     """Soft actor-critic with an automatic temperature (Haarnoja et al. 2018, arXiv:1812.05905)."""
@@ -30,10 +32,30 @@ class SACConfig(ScalingGroup, VectorEnvGroup, RunConfig):
         "evaluation and logging", 10_000, "steps between two checkpoints, replay buffer included", ge=1
     )
 
-    gamma: float = field("algorithm", 0.99, "discount factor (the paper: 0.99)", ge=0, le=1)
-    tau: float = field("algorithm", 0.005, "step of the target networks towards the critics (the paper)", gt=0, le=1)
+    gamma: float = field(
+        "algorithm",
+        0.99,
+        "discount factor (the paper: 0.99)",
+        ge=0,
+        le=1,
+        search=[0.9, 0.95, 0.98, 0.99, 0.995, 0.999],
+    )
+    tau: float = field(
+        "algorithm",
+        0.005,
+        "step of the target networks towards the critics (the paper)",
+        gt=0,
+        le=1,
+        search={"low": 1e-3, "high": 5e-2, "log": True},
+    )
     buffer_size: int = field("algorithm", 1_000_000, "transitions that the replay buffer holds (the paper)", ge=1)
-    batch_size: int = field("algorithm", 256, "transitions in a gradient step (the paper: 256)", ge=1)
+    batch_size: int = field(
+        "algorithm",
+        256,
+        "transitions in a gradient step (the paper: 256)",
+        ge=1,
+        search=[64, 128, 256, 512],
+    )
     learning_starts: int = field(
         "algorithm", 100, "steps with uniform actions before anything is learned (Stable-Baselines3: 100)", ge=0
     )
@@ -59,6 +81,27 @@ class SACConfig(ScalingGroup, VectorEnvGroup, RunConfig):
     hidden_sizes: LayerSizes = field("network", (256, 256), "units of each hidden layer, as in 64,64 (the paper)")
     activation: Literal["tanh", "relu"] = field("network", "relu", "activation of the hidden layers (the paper: relu)")
 
-    actor_learning_rate: float = field("optimizer", 3e-4, "learning rate of the actor (the paper)", gt=0, le=100)
-    critic_learning_rate: float = field("optimizer", 3e-4, "learning rate of the critics (the paper)", gt=0, le=100)
-    alpha_learning_rate: float = field("optimizer", 3e-4, "learning rate of log alpha (the paper)", gt=0, le=100)
+    actor_learning_rate: float = field(
+        "optimizer",
+        3e-4,
+        "learning rate of the actor (the paper)",
+        gt=0,
+        le=100,
+        search=LEARNING_RATES,
+    )
+    critic_learning_rate: float = field(
+        "optimizer",
+        3e-4,
+        "learning rate of the critics (the paper)",
+        gt=0,
+        le=100,
+        search=LEARNING_RATES,
+    )
+    alpha_learning_rate: float = field(
+        "optimizer",
+        3e-4,
+        "learning rate of log alpha (the paper)",
+        gt=0,
+        le=100,
+        search=LEARNING_RATES,
+    )

@@ -262,12 +262,14 @@ class RolloutCollector:
         if observations is None:
             return None
         for env in range(self.envs.num_envs):
-            if not np.array_equal(observations[env], expected[env]):
-                raise ValueError(
-                    f"environment {env} does not repeat itself and cannot be resumed where it stood: the same seed and "
-                    f"actions led to {_brief(observations[env])}, before to {_brief(expected[env])}; "
-                    "--resume-episodes new begins new episodes instead"
-                )
+            parts = zip(numbers_of(observations[env]), numbers_of(expected[env]), strict=True)
+            for (name, here), (_, there) in parts:
+                if not np.array_equal(here, there):
+                    raise ValueError(
+                        f"environment {env} does not repeat itself and cannot be resumed where it stood: the same seed "
+                        f"and actions led to {name} {_brief(here)}, before to {_brief(there)}; "
+                        "--resume-episodes new begins new episodes instead"
+                    )
         return observations
 
     def _undo(self, before: dict[str, Any]) -> None:

@@ -150,7 +150,7 @@ class ObservationEncoder:
             return np.asarray(observations, np.float32).reshape(batch_size, self.num_features)
         features = np.zeros((batch_size, self.num_features), np.float32)
         chosen = np.reshape(observations, (batch_size, -1)).astype(np.int64) - self.start + self.first_feature
-        np.put_along_axis(features, chosen, 1.0, axis=1)
+        features[np.arange(batch_size)[:, np.newaxis], chosen] = 1.0
         return features
 
     def normalize(self, features: np.ndarray) -> np.ndarray:

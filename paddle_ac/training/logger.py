@@ -85,8 +85,8 @@ class Logger:
             else:
                 self.pending[tag] = [total + math.fsum(values), count + len(values)]
 
-    def write(self, env_steps: int, train_seconds: float) -> None:
-        """Write a point of every tag that something was recorded of, at ``env_steps``.
+    def write(self, env_steps: int, train_seconds: float) -> dict[str, float]:
+        """Write a point of every tag that something was recorded of, at ``env_steps``, and return it.
 
         Raises:
             ValueError: something was recorded of a tag that has no column; nothing of the point is written.
@@ -101,6 +101,7 @@ class Logger:
         for tag, mean in means.items():
             self._visualdl.add_scalar(tag=tag, value=mean, step=env_steps)
         self._visualdl.flush()
+        return means
 
     def write_hyper_parameters(self, config: RunConfig) -> None:
         """Write what runs are compared by, once: VisualDL takes the first that a file holds."""

@@ -12,16 +12,17 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter
 
+from paddle_ac.algorithms.algorithm import Panel
 from paddle_ac.training.curves import average, describe, group_runs, read_runs, that_overlap, without_abandoned
 from paddle_ac.training.logger import read_progress
 
-PANELS = (
-    ("return", "", {"charts/episode_return": "training", "eval/mean_return": "evaluation"}),
-    ("episode length", "steps", {"charts/episode_length": ""}),
-    ("losses", "", {"losses/actor": "actor", "losses/critic": "critic"}),
-    ("policy entropy", "nats", {"losses/entropy": ""}),
-    ("explained variance", "", {"diagnostics/explained_variance": ""}),
-    ("speed", "steps/s", {"charts/steps_per_second": ""}),
+COMMON_PANELS = (
+    Panel("return", "", {"charts/episode_return": "training", "eval/mean_return": "evaluation"}),
+    Panel("episode length", "steps", {"charts/episode_length": ""}),
+    Panel("losses", "", {"losses/actor": "actor", "losses/critic": "critic"}),
+    Panel("policy entropy", "nats", {"losses/entropy": ""}),
+    Panel("explained variance", "", {"diagnostics/explained_variance": ""}),
+    Panel("speed", "steps/s", {"charts/steps_per_second": ""}),
 )
 
 X_AXES = {"steps": ("env_steps", "steps"), "seconds": ("train_seconds", "seconds of training")}
@@ -34,7 +35,7 @@ STYLES = cycler(linestyle=["-", "--", "-.", ":"]) * cycler(
 )
 
 
-def plot_run(progress: Path, picture: Path, title: str) -> Figure:
+def plot_run(progress: Path, picture: Path, title: str, own_panels: Sequence[Panel] = ()) -> Figure:
     """Draw the curves of a run's table over its steps: those that have points, as without a critic not all have.
 
     The picture is as large as its panels take.
@@ -43,13 +44,14 @@ def plot_run(progress: Path, picture: Path, title: str) -> Figure:
         progress: ``progress.csv``.
         picture: written in the format that its ending names.
         title: stands above.
+        own_panels: of the algorithm's own metrics, after the common ones.
 
     Returns:
         the figure, which is written already.
     """
     columns = read_progress(progress)
     panels = []
-    for name, unit, curves in PANELS:
+    for name, unit, curves in (*COMMON_PANELS, *own_panels):
         drawn = {column: label for column, label in curves.items() if not np.isnan(columns.get(column, np.nan)).all()}
         if drawn:
             panels.append((name, unit, drawn))

@@ -60,7 +60,7 @@ def _time_of(summary: dict[str, Any]) -> str:
     if not summary["train_seconds"]:  # a single update of workers, whose start is left out
         return ""
     told = f" in {as_duration(summary['train_seconds'])}"
-    if summary["algo"] == "a3c":
+    if summary["asynchronous"]:
         return f"{told}, the start of the workers left out"
     return told if summary["best_eval_mean_return"] is None else f"{told}, evaluations left out"
 

@@ -21,6 +21,7 @@ from paddle_ac.errors import ConfigError
 from paddle_ac.memory import RUN, require_memory
 from paddle_ac.process import escape_output, imports_contained
 from paddle_ac.training.interrupt import interrupts
+from paddle_ac.training.observer import ObservedRun, Observer, Point
 
 SECONDS_BETWEEN_LOOKS = 0.2  # for Ctrl-C, where no run has anything to tell
 
@@ -127,6 +128,21 @@ def _hear(process: WorkerProcess) -> Any:
         return Ending(error=f"its process {process.how_it_ended()}")
 
 
+class Reporter(Observer):
+    """Reports points to the parent process, which decides after each evaluation whether the run continues."""
+
+    def __init__(self, channel: Channel):
+        self._channel = channel
+
+    def on_log(self, run: ObservedRun, point: Point) -> bool:
+        """Report the steps and, after an evaluation, the mean return."""
+        if point.is_last:  # the parent gets the summary instead
+            return True
+        mean_return = point.metrics.get("eval/mean_return")
+        self._channel.send((point.env_steps, mean_return))
+        return mean_return is None or self._channel.recv()
+
+
 def _train(channel: Channel, job: Job) -> None:
     """What the process of a run does."""
     escape_output()
@@ -134,18 +150,15 @@ def _train(channel: Channel, job: Job) -> None:
     logging.basicConfig(level=logging.WARNING, format=f"{Path(job.run_dir).name}: %(message)s", stream=sys.stdout)
     tqdm.set_lock(threading.RLock())  # its own is a semaphore, which a process that is killed would leave behind
 
-    def on_point(env_steps: int, mean_return: float | None) -> bool:
-        channel.send((env_steps, mean_return))
-        return mean_return is None or channel.recv()
-
     with interrupts() as interrupt:
         try:
             with imports_contained():
-                from paddle_ac.training.train import resume, train  # here: the parent does not need Paddle
+                from paddle_ac.training.runs import resume, train  # here: the parent does not need Paddle
+
             if job.config is not None:
-                summary = train(job.config, job.run_dir, progress=False, on_point=on_point)
+                summary = train(job.config, job.run_dir, progress=False, observers=[Reporter(channel)])
             else:
-                summary = resume(job.run_dir, job.changes, progress=False, on_point=on_point)
+                summary = resume(job.run_dir, job.changes, progress=False, observers=[Reporter(channel)])
             ending = Ending(summary)
         except KeyboardInterrupt:
             ending = Ending()

@@ -1,4 +1,4 @@
-"""The one training loop: it drives every algorithm, and all of a run's files are written from here."""
+"""The one training loop: it drives every algorithm, and writes checkpoints, logs and the summary of a run."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import platform
 import sys
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
@@ -22,30 +22,26 @@ from paddle_ac.algorithms.agent import warn_about_images
 from paddle_ac.algorithms.algorithm import Algorithm, Policy
 from paddle_ac.algorithms.policy import POLICY_FORMAT
 from paddle_ac.config import RunConfig, change_on_resume, write_yaml
-from paddle_ac.envs.make import FINAL_EVALUATION, log_vec, make_evaluation_envs, make_shown_env, resolve_vec
+from paddle_ac.envs.make import FINAL_EVALUATION, log_vec, make_evaluation_envs, resolve_vec
 from paddle_ac.errors import CheckpointError, ConfigError, NonFiniteError
 from paddle_ac.files import write_atomically
-from paddle_ac.packing import ObservationPacking
-from paddle_ac.process import imports_contained
 from paddle_ac.registry import ALGORITHMS
 from paddle_ac.training.checkpoint import load_run_state, save_checkpoint
 from paddle_ac.training.evaluate import evaluate, num_evaluation_envs
 from paddle_ac.training.interrupt import Interrupt, interrupts
 from paddle_ac.training.logger import Logger
-from paddle_ac.training.network_graph import draw_networks
+from paddle_ac.training.observer import Evaluation, ObservedRun, Observer, Point
 from paddle_ac.training.progress import StepsBar, is_terminal, name_of
 from paddle_ac.training.run_folder import RunFolder
-from paddle_ac.training.showing import Spread, show_episode, without_screen
+from paddle_ac.training.showing import Spread
 
 CHECKED_STEPS = 1_000  # of an episode, at most, that are replayed to find whether an environment repeats itself
 CHECK_SECONDS = 1.0  # that the replay may take, about
-WATCHED_STEPS = 64  # of an evaluation, at most, of which the observations make the histograms
-
-OnPoint = Callable[[int, float | None], bool]
+WATCHED_STEPS = 64  # of an evaluation, at most, of which observers get the observations
 
 
 def train(
-    config: RunConfig, run_dir: str | None = None, progress: bool = True, on_point: OnPoint | None = None
+    config: RunConfig, run_dir: str | None = None, progress: bool = True, observers: Sequence[Observer] = ()
 ) -> dict[str, Any]:
     """Train from the beginning.
 
@@ -53,8 +49,7 @@ def train(
         config: hyper-parameters.
         run_dir: a new or empty folder; named after the run under ``runs/`` by default.
         progress: show a progress bar, if this is a terminal.
-        on_point: told the steps at every point of the curves, and the mean return where there was an evaluation; the
-            run is stopped, as ``"pruned"`` and with a checkpoint, where it answers ``False``.
+        observers: see the run, in this order.
 
     Returns:
         the summary, as in ``summary.json``.
@@ -72,9 +67,10 @@ def train(
             folder.begin(settled)
             log_vec(config)
             logger = Logger(folder, algorithm.metric_tags)
-            run = _Run(settled, folder, algorithm, logger, interrupt, on_point)
+            run = _Run(settled, folder, algorithm, logger, interrupt, observers)
             warn_about_images(algorithm)
             run.introduce()
+            run.start()
             run.save()
             return run.finish(progress)
 
@@ -83,7 +79,7 @@ def resume(
     run_dir: str,
     changes: dict[str, Any] | None = None,
     progress: bool = True,
-    on_point: OnPoint | None = None,
+    observers: Sequence[Observer] = (),
 ) -> dict[str, Any]:
     """Go on from a run's latest checkpoint, in the same folder and with the same numbers as if it had never stopped.
 
@@ -91,8 +87,7 @@ def resume(
         run_dir: the run's folder.
         changes: hyper-parameters to change from here on, of the configuration's ``changeable_on_resume``.
         progress: show a progress bar, if this is a terminal.
-        on_point: told the steps at every point of the curves, and the mean return where there was an evaluation; the
-            run is stopped, as ``"pruned"`` and with a checkpoint, where it answers ``False``.
+        observers: see the run, in this order.
 
     Returns:
         the summary, as in ``summary.json``.
@@ -117,12 +112,13 @@ def resume(
             has_visualdl = folder.visualdl.is_file()
             logger = Logger.resume(folder, algorithm.metric_tags, state["logger"])
             write_yaml(config, folder.config)
-            run = _Run(config, folder, algorithm, logger, interrupt, on_point)
+            run = _Run(config, folder, algorithm, logger, interrupt, observers)
             run.load_state_dict(state)
             if not has_visualdl:
                 run.introduce()
             elif config != before:
                 logger.write_configuration(config, algorithm.env_steps)
+            run.start()
             return run.finish(progress)
 
 
@@ -146,14 +142,15 @@ class _Run:
         algorithm: Algorithm,
         logger: Logger,
         interrupt: Interrupt,
-        on_point: OnPoint | None,
+        observers: Sequence[Observer],
     ):
         self.config = config
         self.folder = folder
         self.algorithm = algorithm
         self.logger = logger
         self.interrupt = interrupt
-        self.on_point = on_point
+        self.observers = observers
+        self.observed = ObservedRun(config, folder, algorithm, logger)
         self.train_seconds = 0.0
         self.episodes = 0
         self.recent_returns: deque[float] = deque(maxlen=100)
@@ -162,17 +159,16 @@ class _Run:
         self.evaluated = 0  # env_steps of the last evaluation
         self.best_is_latest = False  # whether the best one is that with which the run ended
         self.is_checked = False  # whether the environment repeats itself
-        self.can_be_shown = True  # until it turns out that there are no pictures to be had of the environment
 
     def introduce(self) -> None:
         """Write down what the run is, before anything is learned."""
         self.logger.write_hyper_parameters(self.config)
         self.logger.write_configuration(self.config, self.algorithm.env_steps)
-        algorithm, packing = self.algorithm, ObservationPacking(self.algorithm.observation_space)
-        blank, state = packing.blank(), algorithm.initial_state(1)
-        layers, compute = algorithm.layers()
-        graph = draw_networks(layers, packing.shape, lambda: compute(blank, state))
-        write_atomically(self.folder.graph, graph.encode())
+
+    def start(self) -> None:
+        """Announce the run to its observers."""
+        for observer in self.observers:
+            observer.on_start(self.observed)
 
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint holds, as ``checkpoint.RunState`` describes it."""
@@ -290,8 +286,9 @@ class _Run:
                 if _crossed(steps_before, steps, config.eval_interval):
                     mean_return = self._evaluate_and_keep_best(steps)
                 if mean_return is not None or _crossed(steps_before, steps, config.log_interval):
-                    self._write_point(steps)
-                    goes_on = self.on_point is None or self.on_point(steps, mean_return)
+                    point = self._write_point(steps)
+                    answers = [observer.on_log(self.observed, point) for observer in self.observers]
+                    goes_on = False not in answers
                     if self.recent_returns:
                         bar.set_postfix_str(f"return {np.mean(self.recent_returns):.1f}", refresh=False)
                 if _crossed(steps_before, steps, config.checkpoint_interval):
@@ -340,26 +337,10 @@ class _Run:
             {"eval/mean_return": mean_return, "eval/std_return": float(returns.std()), "eval/best_mean_return": best}
         )
         observations, states = (np.concatenate(arrays) for arrays in zip(*watched.items, strict=True))
-        for tag, numbers in self.algorithm.inspect(observations, states).items():
-            self.logger.write_histogram(tag, numbers, steps)
-        self._show(policy, steps)
+        evaluation = Evaluation(steps, returns, policy, observations, states)
+        for observer in self.observers:
+            observer.on_evaluation(self.observed, evaluation)
         return mean_return
-
-    def _show(self, policy: Policy, steps: int) -> None:
-        """Write pictures of an episode; of an environment that gives none, say so and leave it at that."""
-        if not self.can_be_shown:
-            return
-        try:
-            with without_screen(), make_shown_env(self.config, self.config.seed) as envs:
-                if envs.observation_space.shape != self.algorithm.observation_space.shape:
-                    raise ValueError("one by itself observes something else than those of its maker side by side")
-                frames = show_episode(policy, envs)
-        except Exception as error:  # whatever an environment's drawing may raise, nothing depends on it
-            self.can_be_shown = False
-            reason = " ".join(str(error.__cause__ or error).split())
-            logging.getLogger(__name__).info("no pictures of %s: %s", self.config.env, reason)
-        else:
-            self.logger.write_image("eval/episode", frames, steps)
 
     def _keep_as_best(self, policy: Policy, mean_return: float, steps: int) -> None:
         best = {"mean_return": mean_return, "env_steps": steps}
@@ -368,22 +349,21 @@ class _Run:
         save_checkpoint(self.folder.best, saved)
         self.best = best
 
-    def _write_point(self, steps: int) -> None:
+    def _write_point(self, steps: int, is_last: bool = False) -> Point:
         steps_before, updates, seconds = self.last_point
         if self.train_seconds > seconds and steps > steps_before:  # not where the last reports are all that is new
             passed = self.train_seconds - seconds
             self.logger.record({"charts/steps_per_second": (steps - steps_before) / passed})
             self.logger.record({"charts/updates_per_second": (self.algorithm.num_updates - updates) / passed})
         self.last_point = [steps, self.algorithm.num_updates, self.train_seconds]
-        self.logger.write(steps, self.train_seconds)
+        return Point(steps, self.logger.write(steps, self.train_seconds), is_last)
 
     def write_down(self, stopped_by: str, final_returns: np.ndarray | None, error: str | None = None) -> dict[str, Any]:
         with self.interrupt.deferred(patience=math.inf):
             return self._write_summary(stopped_by, final_returns, error)
 
     def _write_summary(self, stopped_by: str, final_returns: np.ndarray | None, error: str | None) -> dict[str, Any]:
-        if self.logger.pending:
-            self._write_point(self.algorithm.env_steps)
+        last = self._write_point(self.algorithm.env_steps, is_last=True) if self.logger.pending else None
         self.logger.close()
         config, steps = self.config, self.algorithm.env_steps
         summary = {
@@ -403,7 +383,7 @@ class _Run:
             "best_eval_mean_return": self.best["mean_return"] if self.best else None,
             "best_env_steps": self.best["env_steps"] if self.best else None,
             "best_is_latest": self.best_is_latest,
-            "has_pictures": self.can_be_shown,
+            "asynchronous": self.algorithm.asynchronous,
             "stopped_by": stopped_by,
             "error": error,
             "versions": {
@@ -413,14 +393,14 @@ class _Run:
                 "gymnasium": gymnasium.__version__,
             },
         }
+        for observer in self.observers:
+            summary |= observer.summarize()
         write_atomically(self.folder.summary, (json.dumps(summary, indent=2) + "\n").encode())
-        with imports_contained():
-            from paddle_ac.training.plotting import plot_run  # here: Matplotlib would delay the first update
-
-        try:
-            plot_run(self.folder.progress, self.folder.curves, f"{config.algo} on {config.env}, seed {config.seed}")
-        except ConfigError as error:  # somebody has changed the table meanwhile: all else of the run is complete
-            logging.getLogger(__name__).warning("no picture of the curves: %s", error)
+        if last is not None:
+            for observer in self.observers:
+                observer.on_log(self.observed, last)
+        for observer in self.observers:
+            observer.on_end(self.observed, summary)
         return summary
 
 

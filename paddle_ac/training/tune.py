@@ -38,24 +38,6 @@ BAR_FORMATS = (
     "{desc}: {n_fmt}/{total_fmt} {elapsed}",
 )
 
-# What is searched of the fields that a configuration has. A list holds the choices, a mapping the ends of a range.
-DEFAULT_SPACE: dict[str, Any] = {
-    "learning_rate": {"low": 1e-4, "high": 5e-2, "log": True},
-    "lr_schedule": ["constant", "linear", "step"],
-    "gamma": [0.9, 0.95, 0.98, 0.99, 0.995, 0.999],
-    "num_steps": {"low": 4, "high": 128, "log": True},
-    "gae_lambda": [0.0, 0.8, 0.9, 0.95, 0.98, 1.0],
-    "entropy_coef": {"low": 1e-5, "high": 1e-1, "log": True},
-    "value_coef": {"low": 0.1, "high": 1.0},
-    "max_grad_norm": {"low": 0.3, "high": 5.0, "log": True},
-    "normalize_rewards": [False, True],
-    "actor_learning_rate": {"low": 1e-5, "high": 1e-2, "log": True},
-    "critic_learning_rate": {"low": 1e-5, "high": 1e-2, "log": True},
-    "alpha_learning_rate": {"low": 1e-5, "high": 1e-2, "log": True},
-    "tau": {"low": 1e-3, "high": 5e-2, "log": True},
-    "batch_size": [64, 128, 256, 512],
-}
-
 
 def tune(
     config: RunConfig,
@@ -228,8 +210,8 @@ def choose_space(config: RunConfig, fixed: set[str], custom: dict[str, Any] | No
     Args:
         config: of the algorithm.
         fixed: hyper-parameters that are not searched.
-        custom: in place of ``DEFAULT_SPACE``: names to lists of choices, or to ``low`` and ``high``, and ``log`` where
-            magnitudes are searched rather than values.
+        custom: in place of the configuration's ``search_space``: names to lists of choices, or to ``low`` and ``high``,
+            with ``log`` to search magnitudes rather than values.
 
     Raises:
         ConfigError: nothing is left, an unknown name, or choices that are none.
@@ -238,8 +220,8 @@ def choose_space(config: RunConfig, fixed: set[str], custom: dict[str, Any] | No
     for name in custom or {}:
         if name not in fields:
             raise ConfigError(f"unknown hyper-parameter {quoted(name)} in the space{nearest(name, fields)}")
-    source = DEFAULT_SPACE if custom is None else custom
-    space = {name: choices for name, choices in source.items() if name in fields and name not in fixed}
+    source = config.search_space if custom is None else custom
+    space = {name: choices for name, choices in source.items() if name not in fixed}
     if not space and not fixed & source.keys():
         raise ConfigError(f"nothing is known that could be searched for {config.algo}: give --space FILE")
     if not space:
