@@ -290,7 +290,10 @@ DIFFERENT = {
 # What excludes values of DIFFERENT.
 OTHERS = {
     "encoder": {"encoder": "impala"},
-    "own network": {"network": "module:Outer.Class", "network_kwargs": {"size": 8, "name": "a=b", "nested": {"x": [1]}}},
+    "own network": {
+        "network": "module:Outer.Class",
+        "network_kwargs": {"size": 8, "nested": {"x": [1]}},
+    },
 }
 
 
