@@ -69,12 +69,18 @@ def message_of(function, *arguments):
         ("critic_loss", ["huber", "", None]),
         ("value_coef", [-0.1, math.nan, math.inf]),
         ("entropy_coef", [-0.1, math.nan, math.inf]),
-        ("hidden_sizes", ["64,x", "64,0", [64, -1], [1.5], [None], 0, 6.5, None, "64;64", [1] * 101, 2**63]),
+        ("hidden_sizes", ["64,x", "64,0", [64, -1], [1.5], [None], 0, 6.5, "64;64", [1] * 101, 2**63]),
         ("recurrent", ["rnn", "", None]),
         ("recurrent_size", [0, -1, 1.5]),
-        ("activation", ["gelu", "", None]),
-        ("shared_torso", ["perhaps", 2, None]),
+        ("activation", ["gelu", ""]),
+        ("shared_torso", ["perhaps", 2]),
         ("initialization", ["zeros", None]),
+        ("encoder", ["vgg", "", None]),
+        ("conv_layers", ["", "32", "32x8", "32x8x4,", "32x8x4x2", "32x0x4", "axbxc", "-1x8x4", "5000x8x4", 3, [32]]),
+        ("network", ["", "module", "module:", ":Class", "a b:C", "m:C:D", 3, ["m:C"], int.__add__, "m:" + "C" * 200]),
+        ("network_kwargs", ["size", 3, True, [1], ["size"], {1: 2}, {"a b": 1}, {"a": print}, {"size": 3}]),
+        ("backend", ["torch", "", None]),
+        ("device", ["cuda", "gpu:", "gpu:x", "gpu:-1", "cpu:0", "", None, 0]),
         ("optimizer", ["sgd", "Adam", None]),
         ("learning_rate", [-1, 0, 10**400, math.nan, math.inf, "nan", "inf", "fast", None, [1e-3]]),
         ("lr_schedule", ["cosine", None]),
@@ -284,6 +290,9 @@ DIFFERENT = {
     "activation": "relu",
     "shared_torso": True,
     "initialization": "xavier",
+    "conv_layers": "8x3x2,4x2x1",
+    "backend": "paddle",
+    "device": "gpu:1",
     "optimizer": "rmsprop_torch",
     "learning_rate": 1e-05,
     "lr_schedule": "constant",
@@ -293,9 +302,21 @@ DIFFERENT = {
     "rmsprop_decay": 0.5,
     "max_grad_norm": 1e9,
 }
+# What excludes values of DIFFERENT.
+OTHERS = {
+    "encoder": {"encoder": "impala"},
+    "own network": {
+        "network": "module:Outer.Class",
+        "network_kwargs": {"size": 8, "nested": {"x": [1]}},
+    },
+}
 
 
-@pytest.mark.parametrize("values", [{}, DIFFERENT, {"hidden_sizes": ()}], ids=["defaults", "all different", "no layer"])
+@pytest.mark.parametrize(
+    "values",
+    [{}, DIFFERENT, {"hidden_sizes": ()}, *OTHERS.values()],
+    ids=["defaults", "all different", "no layer", *OTHERS],
+)
 def test_a_configuration_comes_back_from_its_file(values, tmp_path):
     config = make_config({"algo": "a2c", **values})
     write_yaml(config, tmp_path / "config.yaml")
@@ -306,8 +327,9 @@ def test_a_configuration_comes_back_from_its_file(values, tmp_path):
 
 def test_the_different_configuration_differs_in_every_field():
     default = A2CConfig()
-    assert DIFFERENT.keys() == A2CConfig.model_fields.keys() - {"algo"}
-    assert all(getattr(default, name) != value for name, value in DIFFERENT.items())
+    different = DIFFERENT | OTHERS["encoder"] | OTHERS["own network"]
+    assert different.keys() == A2CConfig.model_fields.keys() - {"algo"}
+    assert all(getattr(default, name) != value for name, value in different.items())
 
 
 def test_numbers_that_yaml_takes_for_texts_are_converted(tmp_path):
