@@ -11,6 +11,7 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 
 from multiprocessing_env import space_parts
+from paddle_ac.action_masks import pack_with_masks
 from paddle_ac.algorithms.algorithm import Algorithm, Policy
 from paddle_ac.algorithms.state import Part, identity_part, load_parts
 from paddle_ac.nn.actions import clip_for
@@ -42,6 +43,7 @@ class Predictor:
         observations: Any,
         state: np.ndarray | None = None,
         generator: np.random.Generator | None = None,
+        action_mask: Any = None,
     ) -> Any:
         """Choose actions.
 
@@ -51,6 +53,8 @@ class Predictor:
             state: as ``initial_state`` gave it when the episode began; what a recurrent policy remembers is kept in it
                 from step to step. Without one every observation is taken for the first of an episode.
             generator: draws the actions from the policy; without one the most probable ones are taken.
+            action_mask: of a policy with action masks, ``[A]`` or ``[B, A]``: which actions are allowed; all by
+                default. Masks of a MultiDiscrete space lie side by side.
 
         Returns:
             an action ``[*action_space.shape]``, or actions ``[B, *action_space.shape]``, in the dtype of the action
@@ -61,7 +65,12 @@ class Predictor:
                 state that is not float32 or not of theirs.
             TypeError: observations of another kind of numbers, such as floats for a space of integers.
         """
-        batch, is_one = ObservationPacking(self.observation_space).pack_any(observations)
+        if getattr(self.policy, "has_mask", False):
+            batch, is_one = pack_with_masks(self.observation_space, observations, action_mask)
+        elif action_mask is not None:
+            raise ValueError("action_mask is for policies that were made with action_masks=True")
+        else:
+            batch, is_one = ObservationPacking(self.observation_space).pack_any(observations)
         rows = (() if is_one else (len(batch),)) + (self.policy.state_size,)
         if state is not None and (np.shape(state) != rows or getattr(state, "dtype", None) != np.float32):
             raise ValueError(f"state must be a float32 array of shape {rows}, as initial_state gives it, not {state!r}")
