@@ -215,6 +215,46 @@ class Recall(gymnasium.Env):
         return self.nothing, float(done and action == self.coin), done, False, {}
 
 
+class Corridor(gymnasium.Env):
+    """Of 20 actions only one is allowed in each state, and any other ends the episode; 10 allowed ones give 10.
+
+    Args:
+        masks: ``"info"`` (in the infos), ``"method"`` (``action_masks()``) or ``"none"``.
+        multi: MultiDiscrete actions, two choices of 20.
+    """
+
+    def __init__(self, masks="info", multi=False):
+        self.observation_space = Box(0, 1, (4,), np.float32)
+        self.action_space = MultiDiscrete([20, 20]) if multi else Discrete(20)
+        self.multi = multi
+        if masks == "method":
+            self.action_masks = self._mask
+        self._gives_info = masks == "info"
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.count = 0
+        return self._observe(), self._info()
+
+    def step(self, action):
+        is_allowed = self._mask()[action] if not self.multi else self._mask()[action + [0, 20]].all()
+        self.count += 1
+        is_over = not is_allowed or self.count == 10
+        return self._observe(), float(is_allowed), bool(is_over), False, self._info()
+
+    def _mask(self):
+        mask = np.zeros(20, np.int8)
+        mask[self.allowed] = 1
+        return np.concatenate([mask, mask[::-1]]) if self.multi else mask
+
+    def _info(self):
+        return {"action_mask": self._mask()} if self._gives_info else {}
+
+    def _observe(self):
+        self.allowed = int(self.np_random.integers(20))
+        return self.np_random.random(4).astype(np.float32)
+
+
 class Catch(gymnasium.Env):
     """A ball falls down a board of 10x10 cells, and a paddle at the bottom catches it or not (bsuite's catch).
 

@@ -12,6 +12,7 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 
 from multiprocessing_env import space_parts
+from paddle_ac.action_masks import MaskedPacking, packing_of
 from paddle_ac.algorithms.algorithm import Algorithm, Panel, Policy
 from paddle_ac.algorithms.state import Part, identity_part, load_parts
 from paddle_ac.nn.actions import clip_for
@@ -44,13 +45,14 @@ class Predictor:
     @functools.cached_property
     def packing(self: HasPolicy) -> ObservationPacking:
         """How observations are packed into one array."""
-        return ObservationPacking(self.observation_space)
+        return packing_of(self.observation_space, getattr(self.policy, "has_mask", False))
 
     def predict(
         self: HasPolicy,
         observations: Any,
         state: np.ndarray | None = None,
         generator: np.random.Generator | None = None,
+        action_mask: Any = None,
     ) -> Any:
         """Choose actions.
 
@@ -60,6 +62,8 @@ class Predictor:
             state: as ``initial_state`` gave it when the episode began; what a recurrent policy remembers is kept in it
                 from step to step. Without one every observation is taken for the first of an episode.
             generator: draws the actions from the policy; without one the most probable ones are taken.
+            action_mask: of a policy with action masks, ``[A]`` or ``[B, A]``: which actions are allowed; all by
+                default. Masks of a MultiDiscrete space lie side by side.
 
         Returns:
             an action ``[*action_space.shape]``, or actions ``[B, *action_space.shape]``, in the dtype of the action
@@ -70,7 +74,12 @@ class Predictor:
                 state that is not float32 or not of theirs.
             TypeError: observations of another kind of numbers, such as floats for a space of integers.
         """
-        batch, is_one = self.packing.pack_any(observations)
+        if isinstance(self.packing, MaskedPacking):
+            batch, is_one = self.packing.pack_with_masks(observations, action_mask)
+        elif action_mask is not None:
+            raise ValueError("action_mask is for policies that were made with action_masks=True")
+        else:
+            batch, is_one = self.packing.pack_any(observations)
         rows = (() if is_one else (len(batch),)) + (self.policy.state_size,)
         if state is not None and (np.shape(state) != rows or getattr(state, "dtype", None) != np.float32):
             raise ValueError(f"state must be a float32 array of shape {rows}, as initial_state gives it, not {state!r}")

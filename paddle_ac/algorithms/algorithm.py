@@ -117,7 +117,11 @@ class Algorithm(Protocol):
         ...
 
     def predict(
-        self, observations: Any, state: np.ndarray | None = None, generator: np.random.Generator | None = None
+        self,
+        observations: Any,
+        state: np.ndarray | None = None,
+        generator: np.random.Generator | None = None,
+        action_mask: Any = None,
     ) -> Any:
         """Actions for one observation or several; see ``Predictor.predict``."""
         ...

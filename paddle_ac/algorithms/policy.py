@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from multiprocessing_env import space_parts
+from paddle_ac.action_masks import OBSERVATION
 from paddle_ac.algorithms.state import Part, constant_part
 from paddle_ac.config import OnPolicyConfig
 from paddle_ac.errors import ConfigError
@@ -82,6 +83,7 @@ def make_network(
             recurrent_size,
             config.encoder,
             config.conv_layers,
+            config.action_masks,
         )
     except TypeError as error:
         raise _unsuitable_spaces(config, action_space, error) from None
@@ -91,7 +93,9 @@ def make_network(
         values = description.initial_parameters(weights_generator(config.seed))
         log_images(description)
     parameters = FlatParameters(values)
-    encode = ObservationEncoder(observation_space, config.normalize_observations, images=description.images)
+    encode = ObservationEncoder(
+        observation_space, config.normalize_observations, images=description.images, has_mask=config.action_masks
+    )
     distribution = action_distribution(action_space)
     if not config.uses_paddle:
         return NumpyActorCritic(description, parameters, encode, distribution, config.num_threads)
@@ -100,7 +104,9 @@ def make_network(
 
     use_device(config.device)
     layer = ActorCritic(description, encode)
-    return BuiltInPaddleNetwork(layer, parameters, encode, distribution, config.q_critic, config.device)
+    return BuiltInPaddleNetwork(
+        layer, parameters, encode, distribution, config.q_critic, config.device, config.action_masks
+    )
 
 
 def _make_custom(
@@ -122,20 +128,21 @@ def _make_custom(
     except TypeError as error:
         raise _unsuitable_spaces(config, action_space, error) from None
     use_device(config.device)
+    own_space = observation_space[OBSERVATION] if config.action_masks else observation_space
     # The parts of a Dict or Tuple are passed as they are.
-    normalize = config.normalize_observations and not space_parts(observation_space)
-    encode = ObservationEncoder(observation_space, normalize)
+    normalize = config.normalize_observations and not space_parts(own_space)
+    encode = ObservationEncoder(observation_space, normalize, has_mask=config.action_masks)
     layer = make_custom_network(
         network_class or import_network(config.network),
         config.network_kwargs,
-        observation_space,
+        own_space,
         action_space,
         distribution,
         encode,
         config.seed,
     )
     parameters = FlatParameters(values_of(layer) if values is None else values)
-    return PaddleNetwork(layer, parameters, encode, distribution, device=config.device)
+    return PaddleNetwork(layer, parameters, encode, distribution, device=config.device, has_mask=config.action_masks)
 
 
 def actor_critic_layers(network: Network) -> tuple[dict[str, Any], Callable[[np.ndarray, np.ndarray], Any]]:

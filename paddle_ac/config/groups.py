@@ -69,6 +69,11 @@ class RunGroup(Group):
         ge=1,
         le=1000,
     )
+    action_masks: bool = field(
+        "run",
+        False,
+        "take only the actions that info['action_mask'] or the method action_masks() of the environment allows",
+    )
     seed: int = field("run", 0, "seed of parameters, actions and environments", ge=0, le=LARGEST_SEED)
     total_steps: int = field("run", 500_000, "steps to train for", ge=1, changeable=True)
     num_threads: int = field(

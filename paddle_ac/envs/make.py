@@ -47,6 +47,7 @@ from paddle_ac.envs.single import (
     import_classic_gym,
     make_classic_gym,
     make_gymnasium,
+    make_masked,
     make_replayable,
     make_seeded,
     make_stacked,
@@ -279,7 +280,7 @@ def _choose_vec(config: RunConfig, is_daemonic: bool) -> tuple[str, str]:
 
 def _reason_for_native(config: RunConfig) -> str | None:
     """Why the vectorised version of an environment is the best choice; ``None`` if it is not, or there is none."""
-    if config.env.startswith("gym:") or config.frame_stack > 1:
+    if config.env.startswith("gym:") or config.frame_stack > 1 or config.action_masks:
         return None
     spec = _find_spec(config)
     if has_same_step_version(spec) and config.vector_envs.num_envs >= NATIVE_FROM:
@@ -307,10 +308,9 @@ def _seconds_of_a_step(config: RunConfig) -> float:
 
 def _make_native_envs(config: RunConfig, key: tuple[int, ...], num_envs: int) -> NativeVecEnv:
     envs: SameStepEnvs
-    if config.frame_stack > 1:
-        raise ConfigError(
-            f"frame_stack={config.frame_stack} is for single environments: --vec must be serial or subproc"
-        )
+    if config.frame_stack > 1 or config.action_masks:
+        name = "action_masks" if config.action_masks else f"frame_stack={config.frame_stack}"
+        raise ConfigError(f"{name} is for single environments: --vec must be serial or subproc")
     if config.vector_envs.vec == "envpool":
         num_threads = config.vector_envs.num_workers or default_num_workers(num_envs)
         envs = SameStepEnvPool(config.env, num_envs, num_threads, config.env_kwargs)
@@ -413,7 +413,9 @@ def _env_maker(config: RunConfig, **options: Any) -> Callable[[], Any]:
             hint = _newest_version(env_id, gym.envs.registry)
             raise ConfigError(f"environment {env_id!r}: {_one_line(error)}{hint}") from None
         make_env = functools.partial(make_classic_gym, _with_arguments(spec, config), _names_in_main(spec), **options)
-    return make_env if config.frame_stack == 1 else functools.partial(make_stacked, make_env, config.frame_stack)
+    if config.frame_stack > 1:
+        make_env = functools.partial(make_stacked, make_env, config.frame_stack)
+    return functools.partial(make_masked, make_env) if config.action_masks else make_env
 
 
 def _names_in_main(spec: Any) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import gymnasium
 
-from paddle_ac.envs.wrappers import EpisodeReplay, FrameStack, SeededEpisodes, TimeLimit
+from paddle_ac.envs.wrappers import ActionMasks, EpisodeReplay, FrameStack, SeededEpisodes, TimeLimit
 
 
 def make_replayable(make_env: Callable[[], Any], key: tuple[int, ...], seeds_globals: bool = False) -> EpisodeReplay:
@@ -26,6 +26,11 @@ def make_seeded(make_env: Callable[[], Any], key: tuple[int, ...], seeds_globals
 def make_stacked(make_env: Callable[[], Any], num_frames: int) -> FrameStack:
     """An environment whose observations are the last ones side by side."""
     return FrameStack(make_env(), num_frames)
+
+
+def make_masked(make_env: Callable[[], Any]) -> ActionMasks:
+    """An environment whose observations include its action masks."""
+    return ActionMasks(make_env())
 
 
 def make_gymnasium(

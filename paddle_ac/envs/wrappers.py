@@ -12,6 +12,7 @@ import numpy as np
 from gymnasium.spaces import Box
 
 from multiprocessing_env import (
+    NotInSpaceError,
     ObservationConverter,
     env_layers,
     get_env_attr,
@@ -19,6 +20,7 @@ from multiprocessing_env import (
     seed_global_generators,
     space_kind,
 )
+from paddle_ac.action_masks import MASK, OBSERVATION, check_mask, choice_sizes, space_with_mask
 from paddle_ac.errors import ConfigError
 from paddle_ac.memory import require_memory
 from paddle_ac.nn.images import image_input
@@ -64,6 +66,51 @@ class Wrapper:
 
     def close(self) -> None:
         self.env.close()
+
+
+class ActionMasks(Wrapper):
+    """Observations of a Dict: ``observation``, the environment's own, and ``action_mask``; see ``action_masks``.
+
+    Masks come from ``info["action_mask"]`` of ``reset`` and ``step``, or from a method ``action_masks()`` of the
+    environment. After the last step of an episode, when no action follows, all actions count as allowed.
+
+    Args:
+        env: a Gymnasium or classic gym environment with Discrete or MultiDiscrete actions.
+
+    Raises:
+        ConfigError: another action space.
+    """
+
+    def __init__(self, env: Any):
+        super().__init__(env)
+        self._sizes = choice_sizes(env.action_space)
+        self._space_with_mask = space_with_mask(env.observation_space, env.action_space)
+
+    @property
+    def observation_space(self) -> Any:
+        return self._space_with_mask
+
+    def reset(self, *, seed: int | None = None, options: dict | None = None) -> tuple[dict, dict]:
+        """Begin an episode."""
+        observation, info = reset_env(self.env, seed, options)
+        return {OBSERVATION: observation, MASK: self._mask(info)}, info
+
+    def step(self, action: Any) -> tuple:
+        """The environment's own results, four or five, with the mask in the observation."""
+        observation, reward, *ended, info = self.env.step(action)
+        mask = np.ones(sum(self._sizes), np.int8) if any(ended) else self._mask(info)
+        return {OBSERVATION: observation, MASK: mask}, reward, *ended, info
+
+    def _mask(self, info: dict) -> np.ndarray:
+        if MASK in info:
+            return check_mask(info[MASK], self._sizes)
+        try:
+            find_masks = get_env_attr(self.env, "action_masks")
+        except AttributeError:
+            raise NotInSpaceError(
+                "the environment has no action masks, neither info['action_mask'] nor a method action_masks()"
+            ) from None
+        return check_mask(find_masks(), self._sizes)
 
 
 class FrameStack(Wrapper):

@@ -15,6 +15,7 @@ import numpy as np
 import paddle
 from paddle import nn
 
+from paddle_ac.action_masks import MASK, OBSERVATION
 from paddle_ac.errors import ConfigError, quoted, shortened
 from paddle_ac.nn.actions import ActionDistribution
 from paddle_ac.nn.encoding import ObservationEncoder
@@ -31,7 +32,7 @@ class CustomActorCritic(nn.Layer):
     Args:
         network: the layer.
         encode: normalises the observations of a Box, if it normalises at all.
-        observation_space: of the environment.
+        observation_space: of the environment, without action masks.
     """
 
     def __init__(self, network: nn.Layer, encode: ObservationEncoder, observation_space: Any):
@@ -46,16 +47,27 @@ class CustomActorCritic(nn.Layer):
     ) -> tuple[paddle.Tensor, paddle.Tensor, paddle.Tensor]:
         """As ``ActorCritic.forward``; the layer gets tensors ``[B, *observation_space.shape]``."""
         if self.encode.moments is not None:
-            observations = self.encode(observations).reshape(observations.shape)
-        outputs, values, new_state = self.network(as_tensors(observations), state)
+            shape = (len(observations), *self.observation_space.shape)
+            outputs, values, new_state = self.network(paddle.to_tensor(self.encode(observations).reshape(shape)), state)
+        else:
+            outputs, values, new_state = self.network(as_tensors(observations), state)
         return outputs, values, state if new_state is None else new_state
 
 
 def as_tensors(observations: np.ndarray) -> paddle.Tensor | dict[str, paddle.Tensor]:
     """A batch as a tensor of the same dtype; one of a Dict or Tuple space as tensors by the path of the part."""
-    if observations.dtype.names is None:
+    names = observations.dtype.names
+    if names is None:
         return paddle.to_tensor(np.ascontiguousarray(observations))
-    return {path: paddle.to_tensor(np.ascontiguousarray(observations[path])) for path in observations.dtype.names}
+    if MASK in names and OBSERVATION in names:
+        return as_tensors(observations[OBSERVATION])
+    return {
+        path.removeprefix(f"{OBSERVATION}/") if MASK in names else path: paddle.to_tensor(
+            np.ascontiguousarray(observations[path])
+        )
+        for path in names
+        if path != MASK
+    }
 
 
 def import_network(place: str) -> type[nn.Layer]:

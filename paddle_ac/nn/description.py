@@ -61,6 +61,7 @@ class NetworkDescription:
         initial_log_std: logarithm of a Gaussian's deviation before anything is learned.
         q_critic: the critic estimates Q(s, .) of Discrete actions, rather than V(s).
         initialization: name of the initial weights.
+        has_mask: observations have a part with an action mask; see ``action_masks``.
     """
 
     images: tuple[ImageInput, ...]
@@ -77,6 +78,7 @@ class NetworkDescription:
     initial_log_std: float
     q_critic: bool
     initialization: str
+    has_mask: bool = False
 
     @property
     def num_inputs(self) -> int:
@@ -172,8 +174,12 @@ def describe_network(
     recurrent_size: int = 64,
     encoder: str = "auto",
     conv_layers: str | None = None,
+    has_mask: bool = False,
 ) -> NetworkDescription:
-    """Describe the network for an environment's spaces; the arguments are those of ``ActorCritic``.
+    """Describe the network for an environment's spaces; the arguments are attributes of ``NetworkDescription``.
+
+    Those that are ``None`` depend on whether there are images. ``encoder`` is ``"auto"``, ``"mlp"``, which flattens
+    images, or a name in ``ENCODERS``; ``conv_layers`` takes its place, as ``parse_conv_layers`` reads it.
 
     Raises:
         TypeError: an action space without a distribution, or Q(s, .) of one that is not Discrete.
@@ -195,7 +201,7 @@ def describe_network(
     description = NetworkDescription(
         images=inputs,
         image_layers=tuple(chosen.layers for chosen in encoders),
-        num_features=ObservationEncoder(observation_space, images=inputs).num_features,
+        num_features=ObservationEncoder(observation_space, images=inputs, has_mask=has_mask).num_features,
         hidden_sizes=tuple(hidden_sizes),
         activation=activation or ("relu" if inputs else "tanh"),
         shared_torso=bool(inputs) if shared_torso is None else shared_torso,
@@ -207,6 +213,7 @@ def describe_network(
         initial_log_std=initial_log_std,
         q_critic=q_critic,
         initialization=initialization,
+        has_mask=has_mask,
     )
     _require_memory_for(description)
     return description

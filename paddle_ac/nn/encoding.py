@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from multiprocessing_env import space_kind, space_parts
+from paddle_ac.action_masks import MASK
 from paddle_ac.nn.images import PIXEL_SCALE, ImageInput, is_pixels
 from paddle_ac.nn.moments import RunningMoments
 
@@ -35,6 +36,7 @@ class ObservationEncoder:
             moments, clipped to -10 and 10; the moments change in ``update`` alone.
         statistics: the arrays that the moments are to be kept in; if others change them, ``refresh`` sees it.
         images: what image encoders read; these parts of an observation have no features here.
+        has_mask: one part is an action mask, which is no feature either.
 
     Attributes:
         num_features: features F of one observation.
@@ -51,12 +53,13 @@ class ObservationEncoder:
         normalize: bool = False,
         statistics: dict[str, np.ndarray] | None = None,
         images: Collection[ImageInput] = (),
+        has_mask: bool = False,
     ):
-        image_parts = {image.part for image in images}
+        excluded = {image.part for image in images} | ({MASK} if has_mask else set())
         self.parts = {
             path: ObservationEncoder(part)
             for path, part in space_parts(observation_space).items()
-            if path not in image_parts
+            if path not in excluded
         }
         is_only_images = bool(images) and not self.parts
         self.num_features: int

@@ -17,6 +17,7 @@ from paddle import nn
 from paddle.static import InputSpec
 
 from multiprocessing_env import space_kind, space_parts
+from paddle_ac.action_masks import MASK, MASKED_LOGIT, OBSERVATION
 from paddle_ac.nn.action_scale import ActionScale
 from paddle_ac.nn.custom_network import CustomActorCritic
 from paddle_ac.nn.description import STATE_PARTS
@@ -58,7 +59,9 @@ class ExportedPolicy(nn.Layer, ABC):
         parts = space_parts(observation_space)
         self.encode = ExportedEncoder(policy.encode, list(parts))
         self.paths = list(parts)
-        self.observation_names = [".".join(["observation", *path.split("/")]) for path in parts] or ["observation"]
+        self.has_mask = bool(getattr(policy, "has_mask", False))
+        prefix = "" if self.has_mask else "observation/"
+        self.observation_names = [f"{prefix}{path}".replace("/", ".") for path in parts] or ["observation"]
         spaces = list(parts.values()) or [observation_space]
         self.observation_shapes = [tuple(space.shape) for space in spaces]
         self.observation_dtypes: list[Literal["float32", "int64"]] = [
@@ -136,6 +139,9 @@ class ExportedNetwork(ExportedPolicy):
 
     def forward(self, observation: Any, state: paddle.Tensor | None = None) -> list[paddle.Tensor]:
         outputs, state = self._outputs(observation, state)
+        if self.has_mask:
+            is_allowed = observation[self.paths.index(MASK)] != 0
+            outputs = paddle.where(is_allowed, outputs, paddle.full_like(outputs, float(MASKED_LOGIT)))
         new_state = [] if state is None else [state]
         if self.action_kind != "Box":
             return [self._most_probable(outputs), outputs, *new_state]
@@ -197,16 +203,20 @@ class ExportedCustomNetwork(ExportedNetwork):
         self.network = layer.network
         self.state_size = layer.state_size
         parts = list(space_parts(observation_space).values()) or [observation_space]
+        self.own_shape = layer.observation_space.shape
         self.dtypes: list[Any] = [np.dtype(part.dtype).name for part in parts]
 
     def _outputs(self, observation: Any, state: paddle.Tensor | None) -> tuple[paddle.Tensor, paddle.Tensor | None]:
         given: Any
         if self.encode.is_normalized:
-            given = self.encode(observation).reshape([-1, *self.observation_shapes[0]])
+            given = self.encode(observation).reshape([-1, *self.own_shape])
         elif self.paths:
-            given = {
-                path: part.astype(dtype) for path, part, dtype in zip(self.paths, observation, self.dtypes, strict=True)
-            }
+            given = {}
+            for path, part, dtype in zip(self.paths, observation, self.dtypes):  # noqa: B905 (unknown to the tracing)
+                given[path.removeprefix(f"{OBSERVATION}/") if self.has_mask else path] = part.astype(dtype)
+            if self.has_mask:
+                del given[MASK]
+                given = given.get(OBSERVATION, given)
         else:
             given = observation.astype(self.dtypes[0])
         first = observation[0] if self.paths else observation

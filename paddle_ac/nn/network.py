@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from paddle_ac.action_masks import MASK, mask_outputs
 from paddle_ac.nn.actions import ActionDistribution, expected_q
 from paddle_ac.nn.encoding import ObservationEncoder
 from paddle_ac.nn.parameters import FlatParameters
@@ -22,6 +23,8 @@ class Network(ABC):
         distribution: of the actions, given by the actor's outputs.
         q_critic: the critic estimates Q(s, .) of Discrete actions, rather than V(s).
         state_size: S, numbers of the recurrent state of one environment; 0 without a recurrent layer.
+        has_mask: observations have a part with an action mask; the outputs of masked actions become ``MASKED_LOGIT``,
+            which leaves them a probability and a gradient of 0.
     """
 
     def __init__(
@@ -31,12 +34,14 @@ class Network(ABC):
         distribution: ActionDistribution,
         q_critic: bool,
         state_size: int,
+        has_mask: bool = False,
     ):
         self.parameters = parameters
         self.encode = encode
         self.distribution = distribution
         self.q_critic = q_critic
         self.state_size = state_size
+        self.has_mask = has_mask
 
     @abstractmethod
     def act(
@@ -89,6 +94,10 @@ class Network(ABC):
 
     def refresh(self) -> None:  # noqa: B027 (most networks compute on the memory of the parameters)
         """Read the parameters again; to be called when they have changed."""
+
+    def _masked(self, outputs: np.ndarray, observations: np.ndarray) -> np.ndarray:
+        """Outputs of the actor under the masks of the observations, if they have some."""
+        return mask_outputs(outputs, observations[MASK]) if self.has_mask else outputs
 
     def initial_state(self, num_envs: int) -> np.ndarray:
         """Recurrent state at the beginning of an episode: zeros ``[N, S]`` float32."""

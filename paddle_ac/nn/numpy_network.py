@@ -57,7 +57,9 @@ class NumpyActorCritic(Network):
         distribution: ActionDistribution,
         num_threads: int = 1,
     ):
-        super().__init__(parameters, encode, distribution, description.q_critic, description.state_size)
+        super().__init__(
+            parameters, encode, distribution, description.q_critic, description.state_size, description.has_mask
+        )
         self.description = description
         views = parameters.views
         self.log_std = views["actor_log_std"] if description.own_stds else None
@@ -87,7 +89,7 @@ class NumpyActorCritic(Network):
         state = self.initial_state(len(features)) if state is None else state
         if self.state_size and not self.shared_torso:  # the critic's memory has to keep up
             self.critic_torso.step(features, state)
-        outputs = self._outputs(self.actor_torso.step(features, state))
+        outputs = self._masked(self._outputs(self.actor_torso.step(features, state)), observations)
         return self.distribution.mode(outputs) if generator is None else self.distribution.sample(outputs, generator)
 
     def values(self, observations: np.ndarray, unroll: Unroll | None = None) -> np.ndarray:
@@ -99,7 +101,7 @@ class NumpyActorCritic(Network):
         if not self.q_critic:
             return critic_outputs[:, 0]
         actor_features = critic_features if self.shared_torso else self.actor_torso.forward(features, unroll).outputs
-        return expected_q(self._outputs(actor_features), critic_outputs)
+        return expected_q(self._masked(self._outputs(actor_features), observations), critic_outputs)
 
     def forward(self, observations: np.ndarray, unroll: Unroll) -> tuple[np.ndarray, np.ndarray, Tape]:
         """As ``Network.forward``."""
@@ -108,7 +110,7 @@ class NumpyActorCritic(Network):
         critic = actor if self.shared_torso else self.critic_torso.forward(features, unroll)
         critic_outputs = self.critic_head(critic.outputs)
         return (
-            self._outputs(actor.outputs),
+            self._masked(self._outputs(actor.outputs), observations),
             critic_outputs if self.q_critic else critic_outputs[:, 0],
             Tape(actor, critic, images),
         )

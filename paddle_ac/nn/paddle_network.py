@@ -31,6 +31,7 @@ class PaddleNetwork(Network):
         distribution: of the actions, given by the actor's outputs.
         q_critic: the critic estimates Q(s, .) of Discrete actions.
         device: name of a device, as Paddle knows it.
+        has_mask: as in ``Network``.
     """
 
     def __init__(
@@ -41,8 +42,9 @@ class PaddleNetwork(Network):
         distribution: ActionDistribution,
         q_critic: bool = False,
         device: str = "cpu",
+        has_mask: bool = False,
     ):
-        super().__init__(parameters, encode, distribution, q_critic, layer.state_size)
+        super().__init__(parameters, encode, distribution, q_critic, layer.state_size, has_mask)
         self.layer = layer
         self.shares_memory = device == "cpu"
         if self.shares_memory:
@@ -62,7 +64,7 @@ class PaddleNetwork(Network):
             outputs, _, new_state = self.layer(observations, paddle.to_tensor(state))
         if self.state_size:
             state[...] = new_state.numpy()
-        numbers = outputs.numpy()
+        numbers = self._masked(outputs.numpy(), observations)
         return self.distribution.mode(numbers) if generator is None else self.distribution.sample(numbers, generator)
 
     def values(self, observations: np.ndarray, unroll: Unroll | None = None) -> np.ndarray:
@@ -70,14 +72,14 @@ class PaddleNetwork(Network):
         unroll = unroll or Unroll.of_one_step(self.initial_state(len(observations)))
         with paddle.no_grad():
             outputs, critic_outputs = (tensor.numpy() for tensor in self._unrolled(observations, unroll))
-        return expected_q(outputs, critic_outputs) if self.q_critic else critic_outputs
+        return expected_q(self._masked(outputs, observations), critic_outputs) if self.q_critic else critic_outputs
 
     def forward(
         self, observations: np.ndarray, unroll: Unroll
     ) -> tuple[np.ndarray, np.ndarray, tuple[paddle.Tensor, paddle.Tensor]]:
         """As ``Network.forward``; the tape is Paddle's."""
         outputs, critic_outputs = self._unrolled(observations, unroll)
-        return outputs.numpy(), critic_outputs.numpy(), (outputs, critic_outputs)
+        return self._masked(outputs.numpy(), observations), critic_outputs.numpy(), (outputs, critic_outputs)
 
     def backward(
         self,
@@ -119,7 +121,7 @@ class BuiltInPaddleNetwork(PaddleNetwork):
 
     Args:
         layer: a built-in network.
-        parameters, encode, distribution, q_critic, device: as in ``PaddleNetwork``.
+        parameters, encode, distribution, q_critic, device, has_mask: as in ``PaddleNetwork``.
     """
 
     def __init__(
@@ -130,8 +132,9 @@ class BuiltInPaddleNetwork(PaddleNetwork):
         distribution: ActionDistribution,
         q_critic: bool = False,
         device: str = "cpu",
+        has_mask: bool = False,
     ):
-        super().__init__(layer, parameters, encode, distribution, q_critic, device)
+        super().__init__(layer, parameters, encode, distribution, q_critic, device, has_mask)
         if self.shares_memory:
             acting = NumpyActorCritic(layer.description, parameters, encode, distribution)
             self.act, self.values = acting.act, acting.values  # type: ignore[method-assign]
