@@ -265,9 +265,10 @@ class ExportedEncoder(nn.Layer):
     def forward(self, observation: Any) -> paddle.Tensor:
         """``[B, *observation_space.shape]``, or a list of the parts, to ``[B, F]`` float32."""
         if len(self.parts):
-            encoders = zip(self.parts, self.positions, strict=True)
-            features = paddle.concat([encode(observation[position]) for encode, position in encoders], axis=-1)
-            return self._normalized(features)
+            features = []
+            for encode, position in zip(self.parts, self.positions):  # noqa: B905 (unknown to Paddle's tracing)
+                features.append(encode(observation[position]))
+            return self._normalized(paddle.concat(features, axis=-1))
         if self.categories:
             chosen = observation.reshape([-1, len(self.categories)]) - self.start
             one_hot = [F.one_hot(chosen[:, part], n) for part, n in enumerate(self.categories)]
