@@ -287,10 +287,10 @@ UPDATES = {
 @pytest.mark.parametrize("case", UPDATES)
 def test_updates_are_the_same_in_both_backends(case, num_updates):
     env, changes = UPDATES[case]
-    env = {"Walk": "test/Walk-v0", "Catch": "tests.environments:Catch"}[env]
+    places = {"Walk": "test/Walk-v0", "Catch": "tests.environments:Catch", "Lights": "tests.test_images:Lights"}
     values = {
         "algo": "a2c",
-        "env": env,
+        "env": places[env],
         "num_envs": 3,
         "vec": "serial",
         "hidden_sizes": (8,),

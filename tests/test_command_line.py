@@ -332,7 +332,6 @@ atexit.register(lambda: print("whole" if hasattr(sys.modules.get("paddle"), "to_
     "flags",
     [
         ("train.py", "--total-steps=100"),
-        ("evaluate.py", "--run-dir=nowhere"),
         ("export.py", "--run-dir=nowhere"),
         ("benchmark.py", "--rounds=1"),
     ],

@@ -37,7 +37,8 @@ def contents(folder: Path) -> dict[Path, bytes]:
 
 def write_raw(path: Path, state: str, arrays: dict[str, np.ndarray] | None = None) -> None:
     """A file with a right checksum, whatever its state is."""
-    path.write_bytes(save(arrays or {}, {"state": state, "checksum": _checksum(state, arrays or {})}))
+    metadata = {"state": state}
+    path.write_bytes(save(arrays or {}, {**metadata, "checksum": _checksum(metadata, arrays or {})}))
 
 
 @pytest.mark.parametrize(
