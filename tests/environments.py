@@ -255,61 +255,6 @@ class Corridor(gymnasium.Env):
         return self.np_random.random(4).astype(np.float32)
 
 
-class Catch(gymnasium.Env):
-    """A ball falls down a board of 10x10 cells, and a paddle at the bottom catches it or not (bsuite's catch).
-
-    Args:
-        pixels: side of the image; a cell is a square of ``pixels // 10`` pixels.
-        is_hidden: the ball is visible in the first observation only.
-        channels_first: images are ``[1, pixels, pixels]`` rather than ``[pixels, pixels, 1]``.
-    """
-
-    CELLS = 10
-
-    def __init__(self, pixels=10, is_hidden=False, channels_first=False):
-        shape = (1, pixels, pixels) if channels_first else (pixels, pixels, 1)
-        self.observation_space = Box(0, 255, shape, np.uint8)
-        self.action_space = Discrete(3)
-        self.cell, self.is_hidden = pixels // self.CELLS, is_hidden
-
-    def reset(self, *, seed=None, options=None):
-        super().reset(seed=seed)
-        self.row, self.column = 0, int(self.np_random.integers(self.CELLS))
-        self.paddle = self.CELLS // 2
-        return self._observe(), {}
-
-    def step(self, action):
-        self.row += 1
-        self.paddle = min(max(self.paddle + int(action) - 1, 0), self.CELLS - 1)
-        is_over = self.row == self.CELLS - 1
-        reward = (1.0 if self.paddle == self.column else -1.0) if is_over else 0.0
-        return self._observe(), reward, is_over, False, {}
-
-    def _observe(self):
-        image = np.zeros(self.observation_space.shape, np.uint8)
-        board = image[0] if image.shape[0] == 1 else image[..., 0]
-        if self.row == 0 or not self.is_hidden:
-            self._paint(board, self.row, self.column)
-        self._paint(board, self.CELLS - 1, self.paddle)
-        return image
-
-    def _paint(self, board, row, column):
-        board[row * self.cell : (row + 1) * self.cell, column * self.cell : (column + 1) * self.cell] = 255
-
-
-class CatchByParts(Catch):
-    """Catch with the ball in an image, ``board``, and the position of the paddle in a vector, ``paddle``."""
-
-    def __init__(self):
-        super().__init__()
-        self.observation_space = Dict({"board": self.observation_space, "paddle": Box(-1, 1, (1,))})
-
-    def _observe(self):
-        board = np.zeros((self.CELLS, self.CELLS, 1), np.uint8)
-        board[self.row, self.column] = 255
-        return {"board": board, "paddle": np.array([2 * self.paddle / (self.CELLS - 1) - 1], np.float32)}
-
-
 class Fuse(gymnasium.Env):
     """An episode of 60 steps with a reward of 1 each; the observation is the part of it that is over."""
 

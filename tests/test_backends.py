@@ -287,7 +287,7 @@ UPDATES = {
 @pytest.mark.parametrize("case", UPDATES)
 def test_updates_are_the_same_in_both_backends(case, num_updates):
     env, changes = UPDATES[case]
-    places = {"Walk": "test/Walk-v0", "Catch": "tests.environments:Catch", "Lights": "tests.test_images:Lights"}
+    places = {"Walk": "test/Walk-v0", "Catch": "paddle_ac.envs.catch:Catch", "Lights": "tests.test_images:Lights"}
     values = {
         "algo": "a2c",
         "env": places[env],

@@ -101,7 +101,7 @@ def test_a_stack_whose_channels_cannot_be_told_is_rejected(shape, num_frames):
 
 def test_a_policy_predicts_for_stacks_of_images():
     agent = paddle_ac.make(
-        "a2c", "tests.environments:Catch", env_kwargs={"pixels": 10}, frame_stack=4, num_envs=2, vec="serial"
+        "a2c", "paddle_ac.envs.catch:Catch", env_kwargs={"pixels": 10}, frame_stack=4, num_envs=2, vec="serial"
     )
     with agent:
         assert agent.policy.act(np.zeros((3, 10, 10, 4), np.uint8)).shape == (3,)

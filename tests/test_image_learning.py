@@ -8,18 +8,18 @@ import pytest
 
 import paddle_ac
 from paddle_ac.config import read_yaml
+from paddle_ac.envs.catch import Catch, CatchByParts
 from paddle_ac.envs.make import make_evaluation_envs
 from paddle_ac.training.evaluate import evaluate
-from tests.environments import Catch, CatchByParts
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 
 pytestmark = pytest.mark.slow
 
 
-def greedy_return(algo, env, seed, **changes):
+def greedy_return(algo, env, seed, total_steps, **changes):
     """Mean return of 100 greedy episodes after a training with the configuration for images."""
-    values = {**read_yaml(CONFIGS / f"{algo}_images.yaml"), "seed": seed, **changes}
+    values = {**read_yaml(CONFIGS / f"{algo}_images.yaml"), "seed": seed, "total_steps": total_steps, **changes}
     with paddle_ac.make(values.pop("algo"), env, **values) as agent:
         while not agent.is_done:
             agent.update()
@@ -30,19 +30,15 @@ def greedy_return(algo, env, seed, **changes):
 
 
 @pytest.mark.parametrize("algo", ["a2c", "a3c"])
-class TestCatch:
-    @pytest.mark.parametrize("seed", [0, 1])
-    def test_a_grid_of_cells_is_learned_from(self, algo, seed):
-        assert greedy_return(algo, Catch, seed, total_steps=100_000) >= 0.95
-
-    def test_an_image_of_84_pixels_is_learned_from(self, algo):
-        changes = {"env_kwargs": {"pixels": 84}, "encoder": "a3c", "total_steps": 80_000}
-        assert greedy_return(algo, Catch, 0, **changes) >= 0.95
-
-    @pytest.mark.parametrize("seed", [0, 1])
-    def test_an_image_and_a_vector_in_a_dict_are_learned_from(self, algo, seed):
-        assert greedy_return(algo, CatchByParts, seed, total_steps=100_000) >= 0.95
-
-    def test_a_ball_seen_in_the_first_image_only_is_remembered_by_an_lstm(self, algo):
-        changes = {"env_kwargs": {"is_hidden": True}, "recurrent": "lstm", "total_steps": 500_000}
-        assert greedy_return(algo, Catch, 0, **changes) >= 0.95
+@pytest.mark.parametrize(
+    "env,total_steps,changes",
+    [
+        (Catch, 150_000, {}),
+        (Catch, 100_000, {"env_kwargs": {"pixels": 84}, "encoder": "a3c"}),
+        (Catch, 500_000, {"env_kwargs": {"is_hidden": True}, "recurrent": "lstm"}),
+        (CatchByParts, 200_000, {}),
+    ],
+    ids=["cells", "pixels", "hidden", "dict"],
+)
+def test_catch_is_solved(algo, env, total_steps, changes):
+    assert greedy_return(algo, env, 0, total_steps, **changes) >= 0.95
