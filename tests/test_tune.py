@@ -19,6 +19,7 @@ from paddle_ac.config import CONFIGS, A2CConfig, make_config, read_yaml, write_y
 from paddle_ac.errors import ConfigError
 from paddle_ac.training import side_by_side
 from paddle_ac.training import tune as tune_module
+from paddle_ac.training.observer import Observer
 from paddle_ac.training.progress import FittingBar
 from paddle_ac.training.report import report_study
 from paddle_ac.training.run_folder import RunFolder
@@ -145,12 +146,14 @@ def test_no_trial_is_more_than_whole_on_the_bar(tmp_path, monkeypatch):
 def test_an_evaluation_stops_a_run_that_is_not_to_go_on(tmp_path):
     heard = []
 
-    def on_point(env_steps, mean_return):
-        heard.append((env_steps, mean_return))
-        return env_steps < 400
+    class Listener(Observer):
+        def on_log(self, run, point):
+            if not point.is_last:
+                heard.append((point.env_steps, point.metrics.get("eval/mean_return")))
+            return point.env_steps < 400
 
     config = make_config({**BASE, "log_interval": 100})
-    summary = train(config, str(tmp_path / "run"), on_point=on_point)
+    summary = train(config, str(tmp_path / "run"), observers=[Listener()])
     assert summary["stopped_by"] == "pruned" and summary["env_steps"] == 400
     assert [env_steps for env_steps, _ in heard] == [100, 200, 300, 400]
     assert [mean_return is None for _, mean_return in heard] == [True, False, True, False]
