@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import reprlib
+from pathlib import Path
 from typing import Any
 
 MAX_QUOTED = 200  # characters
@@ -44,3 +45,11 @@ class NonFiniteError(ArithmeticError):
 
 class ExportError(ArithmeticError):
     """An exported model that does not compute what its policy does."""
+
+
+def hint_of_module_here(name: str, error: ImportError) -> str:
+    """What to type where a module lies in the current folder, which is not searched for a run that is read."""
+    top = name.partition(".")[0]
+    if error.name != top or not (Path(f"{top}.py").is_file() or Path(top).is_dir()):
+        return ""
+    return f"; {top} in the current folder is imported with --import-here, for a run that you trust"

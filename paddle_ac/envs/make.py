@@ -13,7 +13,6 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, TypeVar
 
 import gymnasium
@@ -460,18 +459,10 @@ def _import_module(name: str, env_id: str) -> Any:
         cause = error.__cause__
         assert cause is not None
         if isinstance(cause, ImportError):
-            raise ConfigError(f"environment {env_id!r}: {_one_line(cause)}{_module_here(name, cause)}") from None
+            raise ConfigError(f"environment {env_id!r}: {_one_line(cause)}{hint_of_module_here(name, cause)}") from None
         frame = traceback.extract_tb(cause.__traceback__)[-1]
         where = "" if isinstance(cause, SyntaxError) else f" ({frame.filename}, line {frame.lineno})"
         raise ConfigError(f"environment {env_id!r}: module {name} raises {error.reason}{where}") from None
-
-
-def _module_here(name: str, error: ImportError) -> str:
-    """Of a module that lies in the current folder, which is not searched for a run that is read: what to type."""
-    top = name.partition(".")[0]
-    if error.name != top or not (Path(f"{top}.py").is_file() or Path(top).is_dir()):
-        return ""
-    return f"; {top} in the current folder is imported with --import-here, for a run that you trust"
 
 
 def _newest_version(env_id: str, registry: Mapping[str, Any]) -> str:

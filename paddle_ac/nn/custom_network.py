@@ -16,7 +16,7 @@ import paddle
 from paddle import nn
 
 from paddle_ac.action_masks import MASK, OBSERVATION
-from paddle_ac.errors import ConfigError, quoted, shortened
+from paddle_ac.errors import ConfigError, hint_of_module_here, quoted, shortened
 from paddle_ac.nn.actions import ActionDistribution
 from paddle_ac.nn.encoding import ObservationEncoder
 from paddle_ac.packing import ObservationPacking
@@ -82,8 +82,9 @@ def import_network(place: str) -> type[nn.Layer]:
         for part in name.split("."):
             found = getattr(found, part)
     except Exception as error:  # whatever a module of the user's own may raise
-        reason = f"{type(error).__name__}: {error}"
-        raise ConfigError(f"network {quoted(place)} cannot be imported: {shortened(reason)}") from None
+        reason = shortened(f"{type(error).__name__}: {error}".splitlines()[0])
+        hint = hint_of_module_here(module_name, error) if isinstance(error, ImportError) else ""
+        raise ConfigError(f"network {quoted(place)} cannot be imported: {reason}{hint}") from None
     if not (isinstance(found, type) and issubclass(found, nn.Layer)):
         raise ConfigError(f"network {quoted(place)} must be a class that derives from paddle.nn.Layer")
     return found

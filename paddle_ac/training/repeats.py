@@ -184,6 +184,7 @@ def _summarize(
         "run_dir": str(folder.path),
         "algo": config.algo,
         "env": config.env,
+        "network": getattr(config, "network", None),
         "seeds": list(seeds),
         "total_steps": config.total_steps,
         "stopped_by": "interrupt" if not is_complete else "error" if failures else "total_steps",

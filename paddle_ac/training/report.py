@@ -41,7 +41,7 @@ def report_run(summary: dict[str, Any]) -> str:
         if summary[name] is not None:
             lines.append(f"mean return, {label}: {summary[name]:.1f}")
     folder = shlex.quote(summary["run_dir"])
-    here = _import_here(summary["env"])
+    here = _import_here(summary)
     go_on = f"  go on:     {_command('train')} --resume {folder}{here}"
     evaluate = f"  evaluate:  {_command('evaluate')} --run-dir {folder}{_which(summary)}{here} --episodes 100"
     export = f"  export:    {_command('export')} --run-dir {folder}{_which(summary)}{here} --format paddle"
@@ -70,10 +70,12 @@ def _command(tool: str) -> str:
     return f"python {shlex.quote(Path(sys.argv[0]).with_name(f'{tool}.py').as_posix())}"
 
 
-def _import_here(env_id: str) -> str:
-    """The flag for an environment whose module lies in the current folder; a tool that reads a run asks for it."""
-    module = env_id.rpartition(":")[0].partition(".")[0]
-    return " --import-here" if module and (Path(f"{module}.py").is_file() or Path(module).is_dir()) else ""
+def _import_here(summary: dict[str, Any]) -> str:
+    """The flag for modules of a run that lie in the current folder; a tool that reads a run asks for it."""
+    places = [summary["env"], summary["network"] or ""]
+    modules = [place.rpartition(":")[0].partition(".")[0] for place in places]
+    is_here = any(Path(f"{module}.py").is_file() or Path(module).is_dir() for module in modules if module)
+    return " --import-here" if is_here else ""
 
 
 def _which(summary: dict[str, Any]) -> str:
@@ -113,13 +115,13 @@ def report_repeats(summary: dict[str, Any]) -> str:
     lines.append(f"everything of these runs lies in {folder}, the figures in summary.json")
     if ended:
         best_run = max(ended, key=lambda run: run["eval_mean_return"])
-        chosen = f"--run-dir {shlex.quote(best_run['run_dir'])}{_which(best_run)}{_import_here(summary['env'])}"
+        chosen = f"--run-dir {shlex.quote(best_run['run_dir'])}{_which(best_run)}{_import_here(summary)}"
         lines.append(f"  evaluate:  {_command('evaluate')} {chosen} --episodes 100")
     if any(run["env_steps"] for run in summary["runs"]):
         lines.append(f"  picture:   {_command('plot')} {folder}")
         lines.append(f"  curves:    {_command('dashboard')} {folder}")
     if summary["stopped_by"] != "total_steps":
-        lines.append(f"  go on:     {_command('train')} --resume {folder}{_import_here(summary['env'])}")
+        lines.append(f"  go on:     {_command('train')} --resume {folder}{_import_here(summary)}")
     return "\n".join(lines)
 
 
@@ -142,9 +144,7 @@ def report_study(result: dict[str, Any]) -> str:
         lines.append(f"  try it:    {_command('train')} --config {folder}/best.yaml --seeds 0,1,2,3,4")
     lines.append(f"  compare:   {_command('dashboard')} {folder}")
     num_trials = result["num_trials"] if result["stopped_by"] == "interrupt" else 2 * sum(trials.values())
-    lines.append(
-        f"  go on:     {_command('tune')} --study-dir {folder} --trials {num_trials}{_import_here(result['env'])}"
-    )
+    lines.append(f"  go on:     {_command('tune')} --study-dir {folder} --trials {num_trials}{_import_here(result)}")
     return "\n".join(lines)
 
 

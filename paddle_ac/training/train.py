@@ -370,6 +370,7 @@ class _Run:
             "run_dir": str(self.folder.path),
             "algo": config.algo,
             "env": config.env,
+            "network": getattr(config, "network", None),
             "seed": config.seed,
             "env_steps": steps,
             "updates": self.algorithm.num_updates,

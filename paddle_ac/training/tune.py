@@ -155,6 +155,7 @@ def _search(
     return {
         "study_dir": str(folder.path),
         "env": config.env,
+        "network": getattr(config, "network", None),
         "num_trials": num_trials,
         "trials": {
             "complete": states.count(TrialState.COMPLETE),
