@@ -225,6 +225,7 @@ def summary(monkeypatch) -> dict:
     summary |= {
         "algo": "a2c",
         "env": "CartPole-v1",
+        "network": None,
         "run_dir": "runs/my first",
         "has_pictures": True,
         "asynchronous": False,

@@ -52,7 +52,7 @@ from paddle_ac.envs.single import (
     make_stacked,
 )
 from paddle_ac.envs.wrappers import SeededEpisodes
-from paddle_ac.errors import ConfigError, quoted
+from paddle_ac.errors import ConfigError, hint_of_module_here, quoted
 from paddle_ac.memory import NATIVE_ENV, SINGLE_ENV, WORKER, require_memory
 from paddle_ac.packing import packed
 from paddle_ac.process_settings import warnings_ignored
