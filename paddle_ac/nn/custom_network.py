@@ -158,8 +158,8 @@ def _check(layer: CustomActorCritic, observation_space: Any, distribution: Actio
         if not isinstance(tensor, paddle.Tensor):
             raise _NetworkError(f"{name} must be a tensor of shape {['B', *shape[1:]]}, not {quoted(tensor)}")
         if list(tensor.shape) != shape or tensor.dtype != paddle.float32:
-            found = f"{str(tensor.dtype).removeprefix('paddle.')} {tensor.shape}"
-            raise _NetworkError(f"{name} must be float32 {shape} for {batch_size} observations, and are {found}")
+            found = f"{str(tensor.dtype).removeprefix('paddle.')} {list(tensor.shape)}"
+            raise _NetworkError(f"{name} must be float32 {shape} for {batch_size} observations, not {found}")
     paddle.autograd.backward([outputs, values], [paddle.ones_like(outputs), paddle.ones_like(values)])
     for name, parameter in layer.network.named_parameters():
         if parameter.grad is None and not parameter.stop_gradient:
