@@ -23,7 +23,7 @@ from paddle_ac.training import export
 from paddle_ac.training.checkpoint import load_checkpoint
 from paddle_ac.training.export import export_run
 from paddle_ac.training.network_graph import draw_networks
-from tests.commands import ROOT, blocks
+from tests.commands import ROOT, blocks, in_text
 from tests.own_networks import Buffered, Frozen, OfParts, Own, Remembering
 from tests.paddle_networks import ReferenceNetwork
 from tests.test_command_line import run_main
@@ -238,10 +238,10 @@ def test_class_of_a_script_reaches_the_workers_of_a3c(tmp_path):
 
 def test_network_of_the_page_trains_and_is_found_again_from_its_folder(tmp_path):
     (tmp_path / "my_network.py").write_text(blocks(PAGE, "python")[0])
-    (command,) = blocks(PAGE, "sh")
-    command = command.strip().replace("tools/", f"{ROOT}/tools/").replace("python", sys.executable, 1)
-    more = " --total-steps 400 --eval-episodes 1 --run-dir run --no-progress --vec serial"
-    ended = subprocess.run(command + more, shell=True, cwd=tmp_path, capture_output=True, text=True, timeout=200)
+    (flags,) = [code.split() for code in in_text(PAGE) if code.startswith("--network my_network:MyNetwork ")]
+    flags += ["--total-steps", "400", "--eval-episodes", "1", "--run-dir", "run", "--no-progress", "--vec", "serial"]
+    train = [sys.executable, f"{ROOT}/tools/train.py", *flags]
+    ended = subprocess.run(train, cwd=tmp_path, capture_output=True, text=True, timeout=200)
     assert ended.returncode == 0, ended.stderr
     assert "tools/evaluate.py --run-dir run --import-here" in ended.stdout
     evaluate = [sys.executable, f"{ROOT}/tools/evaluate.py", "--run-dir", "run", "--episodes", "1"]

@@ -160,7 +160,7 @@ def test_how_images_are_read_is_logged(shape, logged, caplog):
     assert [record.getMessage() for record in caplog.records] == [logged]
 
 
-CATCH = {"env": "tests.environments:Catch", "num_envs": 2, "vec": "serial"}
+CATCH = {"env": "paddle_ac.envs.catch:Catch", "num_envs": 2, "vec": "serial"}
 
 
 def test_pixels_stay_uint8_in_rollouts():
@@ -195,9 +195,12 @@ def test_checkpoint_of_another_encoder_is_rejected_in_one_line(capsys, tmp_path)
     [
         (["--encoder", "nature"], "CartPole-v1: the nature encoder needs an image, a Box [height, width, channels]"),
         (["--conv-layers", "8x3x1"], "CartPole-v1: conv_layers=8x3x1 needs an image"),
-        (["--env", "tests.environments:Catch", "--encoder", "nature"], "nature encoder needs images of at least 36x36"),
         (
-            ["--env", "tests.environments:Catch", "--conv-layers", "8x11x1"],
+            ["--env", "paddle_ac.envs.catch:Catch", "--encoder", "nature"],
+            "nature encoder needs images of at least 36x36",
+        ),
+        (
+            ["--env", "paddle_ac.envs.catch:Catch", "--conv-layers", "8x11x1"],
             "conv_layers=8x11x1 needs images of",
         ),
         (["--conv-layers", "8x3"], "must be CHANNELSxKERNELxSTRIDE of each layer, such as 32x8x4,64x4x2"),
