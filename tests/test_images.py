@@ -14,6 +14,7 @@ import paddle_ac
 from paddle_ac.errors import CheckpointError
 from paddle_ac.nn.encoding import ObservationEncoder
 from paddle_ac.nn.exported import ExportedEncoder
+from paddle_ac.nn.images import image_input
 from paddle_ac.training.checkpoint import load_checkpoint, save_checkpoint
 from paddle_ac.training.run_folder import RunFolder
 
@@ -115,3 +116,27 @@ def test_checkpoints_of_unscaled_pixels_are_rejected_in_one_line(tmp_path, algo)
     assert "\n" not in str(failure.value)
     with pytest.raises(CheckpointError, match=r"version 0\.1, which did not scale pixels"):
         paddle_ac.resume(str(folder.path), {"total_steps": 10_000}, progress=False)
+
+
+@pytest.mark.parametrize(
+    "shape,image,channels_first",
+    [
+        ((84, 84, 3), (84, 84, 3), False),
+        ((3, 84, 84), (84, 84, 3), True),
+        ((7, 7, 12), (7, 7, 12), False),  # square: more channels than rows
+        ((12, 7, 7), (7, 7, 12), True),
+        ((210, 160, 3), (210, 160, 3), False),
+        ((3, 210, 160), (210, 160, 3), True),
+        ((10, 10, 10), (10, 10, 10), False),  # assumed
+        ((10, 12, 10), (10, 12, 10), False),  # assumed
+        ((84, 84), (84, 84, 1), False),
+    ],
+)
+def test_channels_are_the_side_that_differs_else_the_smaller_one(shape, image, channels_first):
+    found = image_input(Box(0, 255, shape, np.uint8))
+    assert found.shape == image and found.channels_first == channels_first
+
+
+@pytest.mark.parametrize("space", [Box(0, 255, (128,), np.uint8), Box(0, 255, (2, 2, 3), np.uint8), Box(0, 1, (9, 9))])
+def test_other_boxes_are_no_images(space):
+    assert image_input(space) is None
