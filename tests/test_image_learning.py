@@ -29,16 +29,22 @@ def greedy_return(algo, env, seed, total_steps, **changes):
             return evaluate(agent.policy, envs, 100, max_steps=20).mean()
 
 
-@pytest.mark.parametrize("algo", ["a2c", "a3c"])
+CELLS = (Catch, 150_000, {})
+PIXELS = (Catch, 100_000, {"env_kwargs": {"pixels": 84}, "encoder": "a3c"})
+HIDDEN = (Catch, 500_000, {"env_kwargs": {"is_hidden": True}, "recurrent": "lstm"})
+PARTS = (CatchByParts, 200_000, {})
+
+
 @pytest.mark.parametrize(
-    "env,total_steps,changes",
+    "algo,env,total_steps,changes",
     [
-        (Catch, 150_000, {}),
-        (Catch, 100_000, {"env_kwargs": {"pixels": 84}, "encoder": "a3c"}),
-        (Catch, 500_000, {"env_kwargs": {"is_hidden": True}, "recurrent": "lstm"}),
-        (CatchByParts, 200_000, {}),
+        pytest.param(algo, *case, id=f"{algo}-{name}")
+        for algo, cases in {
+            "a2c": {"cells": CELLS, "pixels": PIXELS, "hidden": HIDDEN, "parts": PARTS},
+            "a3c": {"cells": CELLS, "hidden": HIDDEN, "parts": PARTS},
+        }.items()
+        for name, case in cases.items()
     ],
-    ids=["cells", "pixels", "hidden", "dict"],
 )
 def test_catch_is_solved(algo, env, total_steps, changes):
     assert greedy_return(algo, env, 0, total_steps, **changes) >= 0.95
