@@ -38,6 +38,11 @@ def space_with_mask(observation_space: Any, action_space: Any) -> Dict:
     return Dict({OBSERVATION: observation_space, MASK: MultiBinary(sum(choice_sizes(action_space)))})
 
 
+def has_masks(observation_space: Any) -> bool:
+    """Whether observations are those of ``space_with_mask``."""
+    return space_kind(observation_space) == "Dict" and set(observation_space.keys()) == {OBSERVATION, MASK}
+
+
 def check_mask(mask: Any, sizes: list[int]) -> np.ndarray:
     """A mask ``[sum(sizes)]`` int8 that allows an action of every choice.
 
@@ -107,6 +112,14 @@ class MaskedPacking(ObservationPacking):
 def packing_of(space: Any, has_mask: bool) -> ObservationPacking:
     """The packing of an observation space, with masks or without."""
     return MaskedPacking(space) if has_mask else ObservationPacking(space)
+
+
+def sample_allowed(action_space: Any, masks: np.ndarray) -> np.ndarray:
+    """Draw allowed actions ``[N, *action_space.shape]`` uniformly, from masks ``[N, A]`` and the space's generator."""
+    ends = np.cumsum(choice_sizes(action_space))[:-1]
+    draw = action_space.np_random.choice
+    rows = [[draw(np.flatnonzero(part)) for part in np.split(mask, ends)] for mask in masks]
+    return np.array(rows, action_space.dtype).reshape(len(masks), *action_space.shape)
 
 
 def mask_outputs(outputs: np.ndarray, masks: np.ndarray) -> np.ndarray:

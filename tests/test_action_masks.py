@@ -9,7 +9,7 @@ from scipy.special import log_softmax
 
 import paddle_ac
 from multiprocessing_env import DummyVecEnv, NotInSpaceError, ObservationError, SubprocVecEnv
-from paddle_ac.action_masks import MASK, OBSERVATION, check_mask, packing_of, space_with_mask
+from paddle_ac.action_masks import MASK, OBSERVATION, check_mask, packing_of, sample_allowed, space_with_mask
 from paddle_ac.config import make_config
 from paddle_ac.envs.make import make_evaluation_envs, make_training_envs
 from paddle_ac.envs.wrappers import ActionMasks
@@ -193,6 +193,21 @@ def test_masks_need_discrete_actions_and_single_environments():
         paddle_ac.make("a2c", "Pendulum-v1", action_masks=True)
     with pytest.raises(ConfigError, match="action_masks is for single environments: --vec must be serial or subproc"):
         paddle_ac.make("a2c", "CartPole-v1", action_masks=True, vec="native")
+
+
+@pytest.mark.parametrize("algo", ["a2c", "a3c"])
+def test_the_phases_of_an_update_take_allowed_actions(algo):
+    with paddle_ac.make(algo, CORRIDOR, action_masks=True, env_kwargs={"multi": True}) as agent:
+        for run in agent.phases().values():
+            for _ in range(30):
+                assert run() > 0
+
+
+def test_actions_are_sampled_evenly_from_those_allowed():
+    masks = np.tile([1, 0, 1, 1, 0], (3000, 1))
+    actions = sample_allowed(MultiDiscrete([2, 3], seed=0), masks)
+    assert (actions[:, 0] == 0).all() and set(actions[:, 1]) == {0, 1}
+    assert abs((actions[:, 1] == 0).mean() - 0.5) < 0.03
 
 
 def test_dict_observations_keep_their_parts():

@@ -31,6 +31,7 @@ from multiprocessing_env import (
     get_env_attr,
     reset_env,
 )
+from paddle_ac.action_masks import MASK, sample_allowed
 from paddle_ac.config import RunConfig, VectorEnvGroup
 from paddle_ac.cores import default_num_workers
 from paddle_ac.envs.names import find_attribute, registration_hint
@@ -295,12 +296,15 @@ def _seconds_of_a_step(config: RunConfig) -> float:
     seconds: list[float] = []
     (env_fn,) = training_env_fns(config, 1)
     with as_config_error(config), DummyVecEnv([env_fn]) as envs:
-        envs.reset()
+        observations = envs.reset()
         while len(seconds) < 100 and sum(seconds) < 0.1:
             with EnvironmentCall(0, "action_space.sample"):
-                actions = np.array([envs.action_space.sample()])
+                if config.action_masks:
+                    actions = sample_allowed(envs.action_space, observations[MASK])
+                else:
+                    actions = np.array([envs.action_space.sample()])
             started = time.perf_counter()
-            envs.step(actions)
+            observations, *_ = envs.step(actions)
             seconds.append(time.perf_counter() - started)
     return float(np.median(seconds))
 

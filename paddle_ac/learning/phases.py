@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from paddle_ac.action_masks import MASK, has_masks, sample_allowed
 from paddle_ac.learning.rollout import Act, Rollout, RolloutCollector
 
 NUM_RANDOM_STEPS = 100
@@ -38,6 +39,11 @@ def phases_of_update(
         envs.step(next_actions())
         return envs.num_envs
 
+    def step_as_masks_allow() -> int:
+        nonlocal observations
+        observations, *_ = envs.step(sample_allowed(space, observations[MASK]))
+        return envs.num_envs
+
     def choose() -> int:
         act(observations, collector.policy_state)
         return envs.num_envs
@@ -46,4 +52,8 @@ def phases_of_update(
         learn(rollout)
         return rollout.rewards.size
 
-    return {"environments": step, "acting": choose, "learning": learn_from_rollout}
+    return {
+        "environments": step_as_masks_allow if has_masks(envs.observation_space) else step,
+        "acting": choose,
+        "learning": learn_from_rollout,
+    }
