@@ -11,7 +11,8 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Literal, NoReturn, get_args, get_origin
+from types import UnionType
+from typing import Annotated, Any, Literal, NoReturn, Union, get_args, get_origin
 
 from multiprocessing_env import ObservationError, VecEnvError
 from paddle_ac.config import CONFIGS, LARGEST, LARGEST_SEED, RunConfig, nearest, read_yaml, who_take
@@ -288,6 +289,11 @@ def _as_typed(default: Any) -> str:
 
 
 def _how_to_read(annotation: Any, name: str) -> dict[str, Any]:
+    kinds = [kind for kind in get_args(annotation) if kind is not type(None)]
+    if get_origin(annotation) in (Union, UnionType) and len(kinds) == 1:
+        annotation = kinds[0]  # no value is a matter of the default alone
+    if get_origin(annotation) is Annotated:
+        annotation = get_args(annotation)[0]
     if annotation is bool:
         return {"action": argparse.BooleanOptionalAction}
     if get_origin(annotation) is Literal:
@@ -296,8 +302,7 @@ def _how_to_read(annotation: Any, name: str) -> dict[str, Any]:
         return {"metavar": "N,N"}
     if get_origin(annotation) is dict:
         return {"metavar": "NAME=VALUE", "nargs": "+", "action": "extend"}
-    kinds = {int: "N", float: "X", int | None: "N", float | None: "X"}
-    return {"metavar": kinds.get(annotation, name.upper())}
+    return {"metavar": {int: "N", float: "X"}.get(annotation, name.upper())}
 
 
 def _printable(text: str) -> str:

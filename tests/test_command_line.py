@@ -192,6 +192,12 @@ def test_help_tells_every_flag_with_its_default(capsys, tool):
     assert all(flag in output for flag in flags)
 
 
+def test_flags_whose_default_depends_on_others_are_read_like_the_rest(capsys):
+    _, output, _ = run_main(capsys, "train.py", "--algo=a2c", "--help")
+    for flag in ("--shared-torso, --no-shared-torso", "--activation tanh|relu", "--hidden-sizes N,N"):
+        assert flag in output
+
+
 @pytest.mark.parametrize("columns", [80, 120])
 @pytest.mark.parametrize(
     "tool", ["train.py", "evaluate.py", "benchmark.py", "tune.py", "plot.py", "export.py", "dashboard.py"]
