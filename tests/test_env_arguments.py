@@ -92,7 +92,7 @@ def test_flags_are_read_as_yaml_values():
         (["gravity"], "'gravity' is not name=value"),
         (["=3"], "'=3' is not name=value"),
         (["a=1", "a=2"], "names a twice"),
-        (["a=[1"], "env_kwargs: a cannot be read as YAML"),
+        (["a=[1"], "env_kwargs: the value of a cannot be read as YAML"),
         (3, "must be a mapping"),
         ({1: 2}, "names of arguments, not 1"),
         ({"a b": 2}, "names of arguments, not 'a b'"),

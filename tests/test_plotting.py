@@ -203,7 +203,7 @@ def test_runs_that_differ_in_their_seed_alone_are_one_curve(tmp_path):
         (
             [{"gamma": 0.9}, {"algo": "paac"}, {"algo": "paac", "hidden_sizes": (32, 16)}],
             "CartPole-v1",
-            ["a2c, gamma=0.9 (1 seed)", "paac, hidden_sizes=64,64 (1 seed)", "paac, hidden_sizes=32,16 (1 seed)"],
+            ["a2c, gamma=0.9 (1 seed)", "paac, hidden_sizes=default (1 seed)", "paac, hidden_sizes=32,16 (1 seed)"],
         ),
         ([{"env": "Pendulum-v1"}, {"algo": "sac"}], "Pendulum-v1", ["a2c (1 seed)", "sac (1 seed)"]),
         ([{}, {"env": "Acrobot-v1"}], "a2c", ["CartPole-v1 (1 seed)", "Acrobot-v1 (1 seed)"]),

@@ -162,6 +162,8 @@ def _tells_apart(name: str, config: RunConfig, configs: Sequence[RunConfig]) -> 
 
 
 def _as_text(value: Any) -> str:
+    if value is None:
+        return "default"
     if isinstance(value, tuple):
         return ",".join(map(str, value))
     return f"{value:g}" if isinstance(value, float) else str(value)
