@@ -6,7 +6,8 @@ import inspect
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from sphinx.search.en import SearchEnglish
 
@@ -102,10 +103,15 @@ def _values_of(field: Any) -> str:
     """What a field may be: ``int, >= 1``, or its choices."""
     if get_origin(field.annotation) is dict:
         return "mapping"
-    kinds = [kind for kind in (get_args(field.annotation) or (field.annotation,)) if kind is not type(None)]
-    if get_origin(field.annotation) is Literal:
+    annotation = field.annotation
+    if get_origin(annotation) in (Union, UnionType):  # with None
+        annotation = next(kind for kind in get_args(annotation) if kind is not type(None))
+    if get_origin(annotation) is Annotated:
+        annotation = get_args(annotation)[0]
+    kinds = get_args(annotation) or (annotation,)
+    if get_origin(annotation) is Literal:
         return ", ".join(f"``{choice}``" for choice in kinds)
-    if get_origin(field.annotation) is tuple:
+    if get_origin(annotation) is tuple:
         return _within(f"{kinds[0].__origin__.__name__}s", kinds[0].__metadata__)
     return _within(kinds[0].__name__, field.metadata)
 

@@ -60,4 +60,7 @@ def run_line(line: str, folder: Path, timeout: float = 280) -> subprocess.Comple
 
 
 def run_python(code: str, folder: Path, timeout: float = 280) -> subprocess.CompletedProcess:
-    return subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, timeout=timeout)
+    environment = {**os.environ, "PYTHONWARNINGS": "ignore:No ccache found"}  # of Paddle, where code imports it itself
+    return subprocess.run(
+        [sys.executable, "-c", code], cwd=folder, env=environment, capture_output=True, text=True, timeout=timeout
+    )

@@ -111,9 +111,9 @@ def test_the_record_has_every_hyper_parameter(dashboard):
     runs = json.load(urllib.request.urlopen(f"{dashboard.address}app/api/hparams/list"))["data"]
     assert len(runs) == 2
     for run in runs:
-        config = make_config({"algo": "a2c"}).model_dump()
+        config = make_config({"algo": "a2c", "hidden_sizes": (16,)}).model_dump()
         assert run["hparams"].keys() == {name for name in config if config[name] is not None}
-        assert run["hparams"]["hidden_sizes"] == "16" and run["hparams"]["shared_torso"] == "false"
+        assert run["hparams"]["hidden_sizes"] == "16" and run["hparams"]["normalize_rewards"] == "false"
         assert all(value is not None for value in run["metrics"].values())
 
 

@@ -30,7 +30,6 @@ def greedy_return(algo, env, seed, total_steps, **changes):
 
 
 CELLS = (Catch, 150_000, {})
-PIXELS = (Catch, 100_000, {"env_kwargs": {"pixels": 84}, "encoder": "a3c"})
 HIDDEN = (Catch, 500_000, {"env_kwargs": {"is_hidden": True}, "recurrent": "lstm"})
 PARTS = (CatchByParts, 200_000, {})
 
@@ -40,8 +39,8 @@ PARTS = (CatchByParts, 200_000, {})
     [
         pytest.param(algo, *case, id=f"{algo}-{name}")
         for algo, cases in {
-            "a2c": {"cells": CELLS, "pixels": PIXELS, "hidden": HIDDEN, "parts": PARTS},
-            "a3c": {"cells": CELLS, "hidden": HIDDEN, "parts": PARTS},
+            "a2c": {"cells": CELLS, "hidden": HIDDEN, "parts": PARTS},
+            "a3c": {"cells": CELLS},
         }.items()
         for name, case in cases.items()
     ],

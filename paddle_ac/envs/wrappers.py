@@ -122,7 +122,7 @@ class FrameStack(Wrapper):
 
     Args:
         env: a Gymnasium or classic gym environment with observations of a Box.
-        num_frames: K.
+        num_frames: number of frames K.
 
     Raises:
         ConfigError: another observation space, or a stack whose channels cannot be told from rows and columns.
