@@ -13,7 +13,7 @@ import numpy as np
 from gymnasium.spaces import Dict, MultiBinary
 
 from multiprocessing_env import NotInSpaceError, space_kind
-from paddle_ac.errors import ConfigError
+from paddle_ac.errors import ConfigError, quoted
 from paddle_ac.packing import ObservationPacking
 
 OBSERVATION = "observation"
@@ -28,19 +28,16 @@ def choice_sizes(action_space: Any) -> list[int]:
         ConfigError: another space.
     """
     kind = space_kind(action_space)
-    if kind not in ("Discrete", "MultiDiscrete"):
-        raise ConfigError(f"action masks are for Discrete and MultiDiscrete action spaces, not for {action_space}")
+    if kind not in ("Discrete", "MultiDiscrete") or np.any(getattr(action_space, "start", 0)):
+        raise ConfigError(
+            f"action masks are for Discrete and MultiDiscrete action spaces that begin at 0, not for {action_space}"
+        )
     return [int(action_space.n)] if kind == "Discrete" else np.ravel(action_space.nvec).tolist()
 
 
 def space_with_mask(observation_space: Any, action_space: Any) -> Dict:
     """The Dict space of observations with masks."""
     return Dict({OBSERVATION: observation_space, MASK: MultiBinary(sum(choice_sizes(action_space)))})
-
-
-def has_masks(observation_space: Any) -> bool:
-    """Whether observations are those of ``space_with_mask``."""
-    return space_kind(observation_space) == "Dict" and set(observation_space.keys()) == {OBSERVATION, MASK}
 
 
 def check_mask(mask: Any, sizes: list[int]) -> np.ndarray:
@@ -57,11 +54,11 @@ def check_mask(mask: Any, sizes: list[int]) -> np.ndarray:
         parts = [np.ravel(part) for part in mask] if isinstance(mask, (list, tuple)) else [np.asarray(mask)]
         flat = np.concatenate(parts)
     except ValueError:
-        raise NotInSpaceError(f"{MASK} must be of shape ({sum(sizes)},), not {mask!r}") from None
+        raise NotInSpaceError(f"{MASK} must be of shape ({sum(sizes)},), not {quoted(mask)}") from None
     if flat.shape != (sum(sizes),):
         raise NotInSpaceError(f"{MASK} must be of shape ({sum(sizes)},), one entry for each action, not {flat.shape}")
-    if not np.isin(flat, (0, 1)).all():
-        raise NotInSpaceError(f"{MASK} must be bool, or 0 and 1, not {flat}")
+    if flat.dtype.kind not in "biuf" or not np.isin(flat, (0, 1)).all():
+        raise NotInSpaceError(f"{MASK} must be bool, or 0 and 1, not {quoted(flat.tolist())}")
     flat = flat.astype(np.int8)
     for index, part in enumerate(np.split(flat, np.cumsum(sizes)[:-1])):
         if not part.any():
@@ -75,33 +72,37 @@ class MaskedPacking(ObservationPacking):
 
     Args:
         space: as ``space_with_mask`` returned it.
+        action_space: of the environment.
     """
 
-    def __init__(self, space: Any):
+    def __init__(self, space: Any, action_space: Any):
         super().__init__(space)
         self._own = ObservationPacking(space[OBSERVATION])
-        self._mask_size = space[MASK].shape[0]
+        self._sizes = choice_sizes(action_space)
 
     def pack_with_masks(self, observations: Any, masks: Any) -> tuple[np.ndarray, bool]:
         """Check and pack one observation or B of them with their masks.
 
         Args:
             observations: as ``pack_any`` takes them, of the environment's own space.
-            masks: ``[A]`` or ``[B, A]``; ``None`` allows all actions.
+            masks: ``[A]`` or ``[B, A]``, each as ``check_mask`` takes it; ``None`` allows all actions.
 
         Returns:
             packed observations ``[B]``, and whether it was one, ``B`` then being 1.
 
         Raises:
-            NotInSpaceError: observations that do not belong to their space, or masks of another shape.
+            NotInSpaceError: observations that do not belong to their space, masks of another shape or with other values
+                than 0 and 1, or a choice without an allowed action.
         """
         batch, is_one = self._own.pack_any(observations)
-        shape = (self._mask_size,) if is_one else (len(batch), self._mask_size)
-        allowed = np.ones(shape, np.int8) if masks is None else np.asarray(masks)
-        if allowed.shape != shape:
-            raise NotInSpaceError(f"action_mask must be of shape {shape}, not {allowed.shape}")
         packed = np.zeros(len(batch), self.dtype)
-        packed[MASK] = allowed
+        if masks is None:
+            packed[MASK] = 1
+        else:
+            rows = [masks] if is_one else masks
+            if len(rows) != len(batch):
+                raise NotInSpaceError(f"there are {len(batch)} observations, and {len(rows)} rows of {MASK}")
+            packed[MASK] = [check_mask(row, self._sizes) for row in rows]
         if batch.dtype.names is None:
             packed[OBSERVATION] = batch
         for name in batch.dtype.names or ():
@@ -109,9 +110,9 @@ class MaskedPacking(ObservationPacking):
         return packed, is_one
 
 
-def packing_of(space: Any, has_mask: bool) -> ObservationPacking:
+def packing_of(space: Any, action_space: Any, has_mask: bool) -> ObservationPacking:
     """The packing of an observation space, with masks or without."""
-    return MaskedPacking(space) if has_mask else ObservationPacking(space)
+    return MaskedPacking(space, action_space) if has_mask else ObservationPacking(space)
 
 
 def sample_allowed(action_space: Any, masks: np.ndarray) -> np.ndarray:

@@ -125,6 +125,22 @@ class Ignoring(Own):
         self.spare = nn.Linear(2, 2)
 
 
+class Squeezing(Own):
+    """Loses the axis of a batch of one observation."""
+
+    def forward(self, observations, state):
+        features = self.features(observations)
+        return self.policy(features), self.critic(features).squeeze(), None
+
+
+class Dropping(Own):
+    """Drops features at random."""
+
+    def __init__(self, *spaces):
+        super().__init__(*spaces)
+        self.dropout = nn.Dropout(0.5)
+
+
 class Normalizing(Own):
     def __init__(self, *spaces):
         super().__init__(*spaces)

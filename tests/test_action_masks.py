@@ -28,7 +28,7 @@ def policy_of(action_space, algo="a2c", **changes):
     space = space_with_mask(Box(-1, 1, (3,)), action_space)
     from paddle_ac.algorithms.policy import make_network
 
-    return make_network(config, space, action_space), packing_of(space, has_mask=True)
+    return make_network(config, space, action_space), packing_of(space, action_space, has_mask=True)
 
 
 def batch_of(packing, masks, seed=0):
@@ -135,8 +135,16 @@ def test_a_run_with_masks_is_resumed_loaded_and_predicts(tmp_path):
     assert policy.predict(observations, action_mask=masks).tolist() == [4, 11, 19]
     assert policy.predict(observations[0], action_mask=masks[1]) == 11
     assert 0 <= policy.predict(observations[0]) < 20
-    with pytest.raises(NotInSpaceError, match=r"action_mask must be of shape \(20,\), not \(3, 20\)"):
-        policy.predict(observations[0], action_mask=masks)
+    for mask, message in [
+        (masks, r"action_mask must be of shape \(20,\), one entry for each action, not \(3, 20\)"),
+        ([False] * 20, "must allow at least one action, and allows none"),
+        ([0.5] * 20, "must be bool, or 0 and 1"),
+        (["a"] * 20, "must be bool, or 0 and 1"),
+    ]:
+        with pytest.raises(NotInSpaceError, match=message):
+            policy.predict(observations[0], action_mask=mask)
+    with pytest.raises(NotInSpaceError, match="there are 3 observations, and 2 rows of action_mask"):
+        policy.predict(observations, action_mask=masks[:2])
 
 
 def test_predict_rejects_masks_of_a_policy_without_them():
@@ -191,6 +199,8 @@ def test_an_environment_without_masks_is_told_apart():
 def test_masks_need_discrete_actions_and_single_environments():
     with pytest.raises(ConfigError, match="action masks are for Discrete and MultiDiscrete"):
         paddle_ac.make("a2c", "Pendulum-v1", action_masks=True)
+    with pytest.raises(ConfigError, match="that begin at 0"):
+        space_with_mask(Box(-1, 1, (2,)), Discrete(3, start=5))
     with pytest.raises(ConfigError, match="action_masks is for single environments: --vec must be serial or subproc"):
         paddle_ac.make("a2c", "CartPole-v1", action_masks=True, vec="native")
 
@@ -198,9 +208,11 @@ def test_masks_need_discrete_actions_and_single_environments():
 @pytest.mark.parametrize("algo", ["a2c", "a3c"])
 def test_the_phases_of_an_update_take_allowed_actions(algo):
     with paddle_ac.make(algo, CORRIDOR, action_masks=True, env_kwargs={"multi": True}) as agent:
-        for run in agent.phases().values():
+        phases = agent.phases()
+        for run in phases.values():
             for _ in range(30):
                 assert run() > 0
+    assert "step_as_masks_allow" in phases["environments"].__qualname__
 
 
 def test_actions_are_sampled_evenly_from_those_allowed():
@@ -212,6 +224,6 @@ def test_actions_are_sampled_evenly_from_those_allowed():
 
 def test_dict_observations_keep_their_parts():
     inner = Dict({"a": Box(-1, 1, (2,)), "b": Discrete(3)})
-    packing = packing_of(space_with_mask(inner, Discrete(2)), has_mask=True)
+    packing = packing_of(space_with_mask(inner, Discrete(2)), Discrete(2), has_mask=True)
     packed, is_one = packing.pack_with_masks({"a": np.ones(2, np.float32), "b": 2}, [0, 1])
     assert is_one and packed[f"{OBSERVATION}/b"].tolist() == [2] and packed[MASK].tolist() == [[0, 1]]

@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import paddle
 import pytest
-from gymnasium.spaces import Box, Discrete
+from gymnasium.spaces import Box, Dict, Discrete
 from paddle import nn
 
 import paddle_ac
@@ -162,6 +162,8 @@ WRONG = {
     "DoubleOutputs": "policy outputs must be float32 [3, 2] for 3 observations, not float64 [3, 2]",
     "ArrayOfValues": "values must be a tensor of shape ['B'], not array(",
     "Ignoring": "the parameter spare.weight has no influence on policy outputs or values: use it, remove it, or",
+    "Squeezing": "values must be float32 [1] for 1 observations, not float32 []",
+    "Dropping": "dropout is a Dropout, which makes the policy's probabilities random; leave it out",
     "Normalizing": "norm is a BatchNorm, whose statistics are no parameters; use LayerNorm instead",
     "WrongState": "the new state must be float32 [3, 11] for 3 observations, not float32 [3, 12]",
     "NegativeState": "state_size must be 0 or more, not -1",
@@ -265,3 +267,40 @@ def test_network_of_the_page_learns_cartpole(seed, tmp_path, monkeypatch):
         while not agent.is_done and (len(returns) < 100 or np.mean(returns[-100:]) < 475):
             returns += agent.update()["charts/episode_return"]
     assert np.mean(returns[-100:]) >= 475
+
+
+@pytest.mark.parametrize("normalize", [True, False])
+def test_check_passes_observations_of_the_dtype_that_training_passes(normalize):
+    space = Box(-1, 1, (2,), np.float64)
+    seen = []
+
+    class Watching(Own):
+        def features(self, observations):
+            seen.append(observations.dtype)
+            return super().features(observations.astype("float32"))
+
+    config = make_config({"algo": "a2c", "network": "tests.own_networks:Own", "normalize_observations": normalize})
+    network = make_network(config, space, Discrete(2), network_class=Watching)
+    checked = set(seen)
+    seen.clear()
+    network.act(np.zeros((4, 2)))
+    assert set(seen) == checked == {paddle.float32 if normalize else paddle.float64}
+
+
+def test_dict_with_a_key_action_mask_keeps_its_parts_without_masks():
+    space = Dict({"action_mask": Box(0, 1, (2,), np.float32), "observation": Box(0, 1, (3,), np.float32)})
+    seen = []
+
+    class Watching(paddle.nn.Layer):
+        def __init__(self, *spaces):
+            super().__init__()
+            self.policy, self.critic = paddle.nn.Linear(5, 2), paddle.nn.Linear(5, 1)
+
+        def forward(self, observations, state):
+            seen.append(set(observations))
+            features = paddle.concat([observations["action_mask"], observations["observation"]], axis=-1)
+            return self.policy(features), self.critic(features).squeeze(-1), None
+
+    config = make_config({"algo": "a2c", "network": "tests.own_networks:Own"})
+    make_network(config, space, Discrete(2), network_class=Watching)
+    assert seen[0] == {"action_mask", "observation"}

@@ -140,4 +140,4 @@ class A2C(Synchronous):
         def learn(rollout: Rollout) -> None:
             self._learn(rollout, 0.0)
 
-        return phases_of_update(self.collector, self._act, learn)
+        return phases_of_update(self.collector, self._act, learn, self.policy.has_mask)

@@ -94,7 +94,7 @@ class A3CWorker:
         def learn(rollout: Rollout) -> None:
             self.optimizer.step(self.gradient_of(rollout).gradient, 0.0)
 
-        return {"copying": copy, **phases_of_update(self.collector, self._act, learn)}
+        return {"copying": copy, **phases_of_update(self.collector, self._act, learn, self.network.has_mask)}
 
     def update(self) -> None:
         """One round of the paper's loop: copy, play up to t_max steps, differentiate, write.

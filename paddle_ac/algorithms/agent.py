@@ -45,7 +45,7 @@ class Predictor:
     @functools.cached_property
     def packing(self: HasPolicy) -> ObservationPacking:
         """How observations are packed into one array."""
-        return packing_of(self.observation_space, getattr(self.policy, "has_mask", False))
+        return packing_of(self.observation_space, self.action_space, getattr(self.policy, "has_mask", False))
 
     def predict(
         self: HasPolicy,
@@ -103,6 +103,8 @@ def warn_about_images(algorithm: Algorithm) -> None:
     """Warn, in one line, that images go through dense layers, and how large the network is for that."""
     space = algorithm.observation_space
     encode = algorithm.policy.encode
+    if getattr(algorithm.policy, "is_custom", False):
+        return
     shapes = [part.shape for path, part in space_parts(space).items() if is_image(part) and path in encode.parts]
     if encode.has_features and is_image(space):
         shapes = [space.shape]

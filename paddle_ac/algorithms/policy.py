@@ -135,11 +135,12 @@ def _make_custom(
     layer = make_custom_network(
         network_class or import_network(config.network),
         config.network_kwargs,
-        own_space,
+        observation_space,
         action_space,
         distribution,
         encode,
         config.seed,
+        config.action_masks,
     )
     parameters = FlatParameters(values_of(layer) if values is None else values)
     return PaddleNetwork(layer, parameters, encode, distribution, device=config.device, has_mask=config.action_masks)

@@ -82,6 +82,8 @@ def read_config(path: str | Path) -> RunConfig:
     """Read a complete configuration, as ``write_yaml`` wrote it; ``ConfigError`` names the file."""
     values = read_yaml(path)
     try:
+        if "encoder" not in values and "encoder" in find_config_class(values.get("algo")).model_fields:
+            values["encoder"] = "mlp"  # of runs from before there were encoders, which flattened images
         return make_config(values)
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from None

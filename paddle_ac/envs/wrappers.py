@@ -110,7 +110,7 @@ class ActionMasks(Wrapper):
             raise NotInSpaceError(
                 "the environment has no action masks, neither info['action_mask'] nor a method action_masks()"
             ) from None
-        return check_mask(find_masks(), self._sizes)
+        return check_mask(find_masks() if callable(find_masks) else find_masks, self._sizes)
 
 
 class FrameStack(Wrapper):

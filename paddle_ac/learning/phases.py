@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from paddle_ac.action_masks import MASK, has_masks, sample_allowed
+from paddle_ac.action_masks import MASK, sample_allowed
 from paddle_ac.learning.rollout import Act, Rollout, RolloutCollector
 
 NUM_RANDOM_STEPS = 100
@@ -17,6 +17,7 @@ def phases_of_update(
     collector: RolloutCollector,
     act: Act,
     learn: Callable[[Rollout], None],
+    has_mask: bool = False,
 ) -> dict[str, Callable[[], int]]:
     """What the update of an algorithm that plays and then learns consists of.
 
@@ -24,6 +25,7 @@ def phases_of_update(
         collector: with N environments, which are no good for learning afterwards.
         act: as for ``RolloutCollector.collect``.
         learn: learns from a rollout.
+        has_mask: observations have action masks.
 
     Returns:
         by name, functions that do a part once and return the steps of single environments that it is done for:
@@ -53,7 +55,7 @@ def phases_of_update(
         return rollout.rewards.size
 
     return {
-        "environments": step_as_masks_allow if has_masks(envs.observation_space) else step,
+        "environments": step_as_masks_allow if has_mask else step,
         "acting": choose,
         "learning": learn_from_rollout,
     }

@@ -21,7 +21,7 @@ from paddle_ac.nn.actions import ActionDistribution
 from paddle_ac.nn.encoding import ObservationEncoder
 from paddle_ac.packing import ObservationPacking
 
-CHECK_BATCH_SIZE = 3
+CHECK_BATCH_SIZES = (3, 1)  # a batch of 1 shows results that lose an axis
 
 _making = threading.Lock()  # Paddle's generator of initial weights is one for the whole process
 
@@ -33,40 +33,46 @@ class CustomActorCritic(nn.Layer):
         network: the layer.
         encode: normalises the observations of a Box, if it normalises at all.
         observation_space: of the environment, without action masks.
+        has_mask: observations are packed with action masks, which the layer does not receive.
     """
 
-    def __init__(self, network: nn.Layer, encode: ObservationEncoder, observation_space: Any):
+    def __init__(self, network: nn.Layer, encode: ObservationEncoder, observation_space: Any, has_mask: bool):
         super().__init__()
         self.network = network
         self.encode = encode
         self.observation_space = observation_space
+        self.has_mask = has_mask
         self.state_size = int(getattr(network, "state_size", 0))
 
     def forward(
         self, observations: np.ndarray, state: paddle.Tensor
     ) -> tuple[paddle.Tensor, paddle.Tensor, paddle.Tensor]:
         """As ``ActorCritic.forward``; the layer gets tensors ``[B, *observation_space.shape]``."""
-        if self.encode.moments is not None:
-            shape = (len(observations), *self.observation_space.shape)
-            outputs, values, new_state = self.network(paddle.to_tensor(self.encode(observations).reshape(shape)), state)
-        else:
-            outputs, values, new_state = self.network(as_tensors(observations), state)
+        outputs, values, new_state = self.network(self.inputs_of(observations), state)
         return outputs, values, state if new_state is None else new_state
 
+    def inputs_of(self, observations: np.ndarray) -> paddle.Tensor | dict[str, paddle.Tensor]:
+        """The first argument of the user's layer for a batch of observations."""
+        if self.encode.moments is not None:
+            shape = (len(observations), *self.observation_space.shape)
+            return paddle.to_tensor(self.encode(observations).reshape(shape))
+        return as_tensors(observations, self.has_mask)
 
-def as_tensors(observations: np.ndarray) -> paddle.Tensor | dict[str, paddle.Tensor]:
-    """A batch as a tensor of the same dtype; one of a Dict or Tuple space as tensors by the path of the part."""
+
+def as_tensors(observations: np.ndarray, has_mask: bool) -> paddle.Tensor | dict[str, paddle.Tensor]:
+    """A batch as a tensor of the same dtype; one of a Dict or Tuple space as tensors by the path of the part.
+
+    Action masks are left out.
+    """
     names = observations.dtype.names
     if names is None:
         return paddle.to_tensor(np.ascontiguousarray(observations))
-    if MASK in names and OBSERVATION in names:
-        return as_tensors(observations[OBSERVATION])
+    if has_mask and OBSERVATION in names:
+        return as_tensors(observations[OBSERVATION], has_mask=False)
+    paths = {path: path.removeprefix(f"{OBSERVATION}/") for path in names if path != MASK} if has_mask else {}
     return {
-        path.removeprefix(f"{OBSERVATION}/") if MASK in names else path: paddle.to_tensor(
-            np.ascontiguousarray(observations[path])
-        )
-        for path in names
-        if path != MASK
+        name: paddle.to_tensor(np.ascontiguousarray(observations[path]))
+        for path, name in (paths or dict(zip(names, names, strict=True))).items()
     }
 
 
@@ -98,6 +104,7 @@ def make_custom_network(
     distribution: ActionDistribution,
     encode: ObservationEncoder,
     seed: int,
+    has_mask: bool = False,
 ) -> CustomActorCritic:
     """Make the user's network and check it.
 
@@ -109,6 +116,7 @@ def make_custom_network(
         distribution: of the actions.
         encode: of the observations.
         seed: of the initial weights; Paddle's own generator is as before afterwards.
+        has_mask: the observation space is that of ``space_with_mask``.
 
     Raises:
         ConfigError: the class raises, its results have other shapes or dtypes, or a parameter has no influence on them.
@@ -118,9 +126,13 @@ def make_custom_network(
         states = paddle.get_rng_state()
         try:
             paddle.seed(seed)
-            network = network_class(observation_space, action_space, **arguments)
-            layer = CustomActorCritic(network, encode, observation_space)
-            _check(layer, observation_space, distribution)
+            own_space = observation_space[OBSERVATION] if has_mask else observation_space
+            network = network_class(own_space, action_space, **arguments)
+            layer = CustomActorCritic(network, encode, own_space, has_mask)
+            _check_kind(layer)
+            for batch_size in CHECK_BATCH_SIZES:
+                observations = np.repeat(ObservationPacking(observation_space).blank(), batch_size, axis=0)
+                _check(layer, observations, distribution)
         except _NetworkError as error:
             raise ConfigError(f"network {name}: {error}") from None
         except Exception as error:  # whatever a class of the user's own may raise
@@ -135,16 +147,20 @@ class _NetworkError(Exception):
     """What is wrong with a network."""
 
 
-def _check(layer: CustomActorCritic, observation_space: Any, distribution: ActionDistribution) -> None:
+def _check_kind(layer: CustomActorCritic) -> None:
     if layer.state_size < 0:
         raise _NetworkError(f"state_size must be 0 or more, not {layer.state_size}")
     for name, part in layer.network.named_sublayers():
         if isinstance(part, nn.layer.norm._BatchNormBase):
             raise _NetworkError(f"{name} is a BatchNorm, whose statistics are no parameters; use LayerNorm instead")
-    batch_size, packing = CHECK_BATCH_SIZE, ObservationPacking(observation_space)
-    observations = np.zeros((batch_size, *packing.shape), packing.dtype)
+        if isinstance(part, (nn.Dropout, nn.Dropout2D, nn.Dropout3D, nn.AlphaDropout)):
+            raise _NetworkError(f"{name} is a Dropout, which makes the policy's probabilities random; leave it out")
+
+
+def _check(layer: CustomActorCritic, observations: np.ndarray, distribution: ActionDistribution) -> None:
+    batch_size = len(observations)
     state = paddle.zeros([batch_size, layer.state_size])
-    results = layer.network(as_tensors(observations), state)
+    results = layer.network(layer.inputs_of(observations), state)
     if not isinstance(results, tuple) or len(results) != 3:
         raise _NetworkError("forward must return (policy outputs, values, new state); None is no state")
     outputs, values, new_state = results

@@ -7,6 +7,7 @@ An encoder is a sequence of layers that each backend builds. Images are ``[B, he
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
@@ -15,6 +16,7 @@ import numpy as np
 
 from multiprocessing_env import space_kind, space_parts
 
+NUMBER = re.compile(r"[0-9]{1,4}")
 PIXEL_SCALE = np.float32(1 / 255)
 
 
@@ -171,7 +173,7 @@ def image_input(space: Any, part: str | None = None) -> ImageInput | None:
     equal. A Box of pixels with two dimensions is an image with one channel. Sides below 3 pixels make no image.
 
     Raises:
-        ValueError: pixels with four dimensions or more.
+        ValueError: four dimensions or more.
     """
     if space_kind(space) != "Box":
         return None
@@ -180,7 +182,7 @@ def image_input(space: Any, part: str | None = None) -> ImageInput | None:
     if len(shape) == 2 and pixels:
         shape = (*shape, 1)
     if len(shape) != 3:
-        if len(shape) > 3 and pixels:
+        if len(shape) > 3:
             raise ValueError(
                 f"images must have 2 or 3 dimensions, and these have {len(shape)}, {shape}: put all frames into the "
                 "channels of one image, or flatten them with --encoder mlp"
@@ -214,7 +216,7 @@ def parse_conv_layers(text: str) -> tuple[Convolution, ...]:
     layers = []
     for part in text.split(","):
         numbers = part.strip().split("x")
-        if len(numbers) != 3 or not all(number.isdigit() and 0 < int(number) <= 4096 for number in numbers):
+        if len(numbers) != 3 or not all(NUMBER.fullmatch(number) and 0 < int(number) <= 4096 for number in numbers):
             raise ValueError("must be CHANNELSxKERNELxSTRIDE of each layer, such as 32x8x4,64x4x2")
         channels, kernel, stride = map(int, numbers)
         layers.append(Convolution(channels, kernel, stride))

@@ -27,6 +27,8 @@ class Network(ABC):
             which leaves them a probability and a gradient of 0.
     """
 
+    is_custom = False  # made of a layer of the user's own
+
     def __init__(
         self,
         parameters: FlatParameters,

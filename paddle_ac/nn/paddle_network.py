@@ -46,6 +46,7 @@ class PaddleNetwork(Network):
     ):
         super().__init__(parameters, encode, distribution, q_critic, layer.state_size, has_mask)
         self.layer = layer
+        self.is_custom = not isinstance(layer, ActorCritic)
         self.shares_memory = device == "cpu"
         if self.shares_memory:
             share_memory(layer, parameters.views)
