@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 
@@ -234,7 +235,10 @@ if __name__ == "__main__":
 
 def test_class_of_a_script_reaches_the_workers_of_a3c(tmp_path):
     (tmp_path / "script.py").write_text(SCRIPT)
-    ended = subprocess.run([sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, timeout=200)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}  # where the tests lie, which are not installed
+    ended = subprocess.run(
+        [sys.executable, "script.py"], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=200
+    )
     assert ended.returncode == 0 and ended.stdout == "True\n", ended.stderr
 
 
