@@ -65,13 +65,22 @@ def _as_plain_data(value: Any, name: str) -> Any:
 def _as_place(value: Any) -> Any:
     """A class as ``"module:Class"``."""
     if not isinstance(value, type):
+        if not isinstance(value, str) or not re.fullmatch(r"[\w.]+:[\w.]+", value):
+            raise ValueError("must be module:Class, or the class itself in Python")
         return value
     if "<locals>" in value.__qualname__:
         raise ValueError(f"{value.__name__} must be a class of a module or script, not one inside a function")
     return f"{value.__module__}:{value.__qualname__}"
 
 
-NetworkPlace = Annotated[str, BeforeValidator(_as_place), Field(pattern=r"^[\w.]+:[\w.]+$", max_length=200)]
+def _as_device(value: Any) -> Any:
+    if not isinstance(value, str) or not re.fullmatch(r"cpu|xpu|gpu(:[0-9]{1,3})?", value):
+        raise ValueError("must be cpu, gpu, gpu:N or xpu")
+    return value
+
+
+NetworkPlace = Annotated[str, BeforeValidator(_as_place), Field(max_length=200)]
+Device = Annotated[str, BeforeValidator(_as_device)]
 Arguments = Annotated[dict[str, Any], BeforeValidator(_read_arguments)]
 Units = Annotated[int, Gt(0), Le(65_536)]
 LayerSizes = Annotated[tuple[Units, ...], BeforeValidator(_split_commas), Field(max_length=100)]

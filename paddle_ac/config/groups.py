@@ -10,7 +10,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
-from paddle_ac.config.fields import LARGEST_SEED, Arguments, LayerSizes, NetworkPlace, field
+from paddle_ac.config.fields import LARGEST_SEED, Arguments, Device, LayerSizes, NetworkPlace, field
 from paddle_ac.cores import default_num_workers
 from paddle_ac.errors import quoted
 from paddle_ac.nn.images import parse_conv_layers
@@ -263,13 +263,7 @@ class NetworkGroup(Group):
         "what networks compute with; auto takes numpy for built-in networks on the CPU, else paddle",
         changeable=True,
     )
-    device: str = field(
-        "network",
-        "cpu",
-        "device of the paddle backend: cpu, gpu, gpu:N or xpu",
-        pattern=r"^(cpu|gpu|gpu:\d{1,3}|xpu)$",
-        changeable=True,
-    )
+    device: Device = field("network", "cpu", "device of the paddle backend: cpu, gpu, gpu:N or xpu", changeable=True)
 
     @model_validator(mode="after")
     def _network_options_are_of_one_kind(self) -> NetworkGroup:
