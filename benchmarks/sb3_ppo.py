@@ -39,6 +39,7 @@ from threadpoolctl import threadpool_limits
 from paddle_ac.algorithms.ppo import PPO
 from paddle_ac.config.loading import make_config, read_yaml
 from paddle_ac.config.ppo import PPOConfig
+from paddle_ac.nn.description import MLP_HIDDEN_SIZES
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 TASKS = {"CartPole-v1": ("ppo_cartpole.yaml", 100_000), "LunarLander-v3": ("ppo_lunar_lander.yaml", 1_000_000)}
@@ -105,7 +106,7 @@ def peer_flags(config: PPOConfig) -> dict[str, Any]:
     return {
         "env": config.env,
         "seed": config.seed,
-        "hidden_sizes": ",".join(map(str, config.hidden_sizes)),
+        "hidden_sizes": ",".join(map(str, config.hidden_sizes or MLP_HIDDEN_SIZES)),
         "normalize_observations": int(config.normalize_observations),
         "normalize_rewards": int(config.normalize_rewards),
         **{name: getattr(config, name) for name in SAME},
