@@ -545,7 +545,7 @@ def test_a_field_with_another_default_may_still_change_on_resume():
 
 
 def test_nothing_outside_the_registry_depends_on_names_of_algorithms_or_classes_of_configurations():
-    """Code asks a configuration for a property. ``RunConfig``, the base of all, tells no algorithm from another."""
+    """Code asks a configuration for a property. ``RunConfig``, the base of all, is the same for every algorithm."""
     found = [
         f"{path.relative_to(PACKAGE)}:{node.lineno}"
         for path in PACKAGE.rglob("*.py")

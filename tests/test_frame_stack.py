@@ -95,7 +95,7 @@ def test_frames_that_are_no_image_are_none_together(shape, dtype, expected):
 
 @pytest.mark.parametrize("shape,num_frames", [((1, 8, 8), 8), ((8, 8), 8), ((3, 6, 8), 3), ((8, 6, 3), 2)])
 def test_a_stack_whose_channels_cannot_be_told_is_rejected(shape, num_frames):
-    with pytest.raises(ConfigError, match=rf"frame_stack={num_frames} makes .* channels cannot be told"):
+    with pytest.raises(ConfigError, match=rf"frame_stack={num_frames} makes .* channels cannot be identified"):
         FrameStack(Film(shape), num_frames)
 
 

@@ -41,7 +41,7 @@ def check_policy_format(policy: Any, version: int) -> None:
 
 
 def format_part(policy: Network) -> Part:
-    """The saved part that tells how the policy acts."""
+    """The saved part with the version of how the policy acts."""
     return constant_part(POLICY_FORMAT, lambda version: check_policy_format(policy, version), missing=OLDEST_FORMAT)
 
 

@@ -247,7 +247,7 @@ class NetworkGroup(Group):
     )
 
     state_dependent_std: bool = field(
-        "network", False, "Box actions: the actor puts out their deviation, rather than one parameter of each"
+        "network", False, "Box actions: the actor outputs their deviation, rather than one parameter of each"
     )
     initial_log_std: float = field(
         "network", 0.0, "Box actions: initial logarithm of their standard deviation, in halves of the Box", ge=-20, le=2

@@ -125,7 +125,7 @@ class FrameStack(Wrapper):
         num_frames: number of frames K.
 
     Raises:
-        ConfigError: another observation space, or a stack whose channels cannot be told from rows and columns.
+        ConfigError: another observation space, or a stack whose channels cannot be identified.
     """
 
     def __init__(self, env: Any, num_frames: int):
@@ -173,8 +173,8 @@ def _stack_space(space: Any, num_frames: int) -> tuple[Box, int]:
     found = image_input(stacked)
     if found is None or found.channels_first != (axis == 0):
         raise ConfigError(
-            f"frame_stack={num_frames} makes {stacked.shape} of images {space.shape}, whose channels cannot be told "
-            "from rows and columns: take another number of frames"
+            f"frame_stack={num_frames} makes {stacked.shape} of images {space.shape}, whose channels cannot be "
+            "identified: take another number of frames"
         )
     return stacked, axis
 
