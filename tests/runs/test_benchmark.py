@@ -1,0 +1,81 @@
+"""The tool that times a configuration: figures that fit together."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+
+import pytest
+
+from paddle_ac.config import make_config
+from paddle_ac.training.benchmark import benchmark
+from tests.paths import TOOLS
+
+TOOL = TOOLS / "benchmark.py"
+
+# A gradient step for 64 steps: were it one for each, learning would take as long as the whole, give or take the noise.
+SMALL_SAC = {"algo": "sac", "num_envs": 8, "vec": "serial", "train_freq": 8, "batch_size": 32, "hidden_sizes": (32,)}
+
+
+@pytest.fixture
+def main():
+    spec = importlib.util.spec_from_file_location("benchmark_tool", TOOL)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.main
+
+
+@pytest.mark.parametrize(
+    "values,parts",
+    [
+        ({"algo": "a2c", "num_envs": 2}, ["environments", "acting", "learning"]),
+        ({"algo": "paac", "num_envs": 16}, ["environments", "acting", "learning"]),
+        (SMALL_SAC, ["environments", "acting", "learning"]),
+        ({"algo": "a3c", "num_workers": 2}, ["copying", "environments", "acting", "learning"]),
+    ],
+)
+def test_the_parts_and_the_whole_fit_together(values, parts):
+    result = benchmark(make_config(values), rounds=2, seconds=0.2)
+    assert list(result["phases"]) == parts
+    medians = {name: phase["steps_per_second"][1] for name, phase in result["phases"].items()}
+    whole = result["whole"][1]
+    processes = result["processes"]
+    assert processes == (min(2, os.cpu_count()) if values["algo"] == "a3c" else 1)
+    assert all(rate * processes > whole for rate in medians.values()), "no part takes longer than all together"
+    assert result["bound"][1] == pytest.approx(processes / sum(1 / rate for rate in medians.values()), rel=0.3)
+    assert 0.2 < result["whole_to_bound"][1] < 1.3
+    assert 0.2 < sum(phase["share"][1] for phase in result["phases"].values()) < 1.3
+    for low, middle, high in (result["whole"], result["bound"], result["whole_to_bound"]):
+        assert low <= middle <= high
+
+
+def test_the_tool_prints_a_table_and_writes_json(main, capsys, tmp_path):
+    main(
+        ["--num-envs", "2", "--vec", "serial", "--rounds", "1", "--seconds", "0.1", "--json", str(tmp_path / "it.json")]
+    )
+    printed = capsys.readouterr().out
+    for row in ("environments", "acting", "learning", "the rest", "bound of the parts", "whole", "whole / bound"):
+        assert any(line.startswith(row) for line in printed.splitlines()), row
+    result = json.loads((tmp_path / "it.json").read_text())
+    assert f"{result['whole'][1]:,.0f}" in printed
+    assert result["config"]["num_envs"] == 2 and result["machine"]["cores"] >= 1
+
+
+@pytest.mark.parametrize(
+    "arguments,said",
+    [
+        (["--rounds", "0"], "--rounds"),
+        (["--seconds", "-1"], "--seconds"),
+        (["--num-env", "3"], "did you mean '--num-envs'"),
+        (["--config", "no.yaml"], "no.yaml"),
+        (["--env", "CartPol-v1"], "CartPol"),
+        (["--json", "/nowhere/it.json"], "/nowhere/it.json"),
+    ],
+)
+def test_the_tool_refuses(main, capsys, arguments, said):
+    with pytest.raises(SystemExit) as end:
+        main(arguments)
+    assert end.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert said in line
