@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
+from own_network import OwnNetwork
 from side_by_side import run_peer, steps_per_second, tell
 from threadpoolctl import threadpool_limits
 from time_to_return import train_until
@@ -20,13 +22,15 @@ from paddle_ac.algorithms.a2c import A2C
 from paddle_ac.config import make_config, read_yaml
 
 CONFIGS = Path(__file__).parent.parent / "configs"
-CASES = {  # title: environments and their kind, ours and the peer's
-    "8 environments, one process": (8, "serial", "serial"),
-    "8 environments, native": (8, "native", "serial"),
-    "16 environments, one process": (16, "serial", "serial"),
-    "16 environments, native": (16, "native", "serial"),
-    "8 environments, 2 workers": (8, "subproc", "subproc"),
-    "8 environments, 8 workers": (8, "subproc 8", "subproc"),
+CASES: dict[str, tuple[dict[str, Any], str]] = {  # title: what is ours, the peer's kind of environments
+    "8 environments, one process": ({"num_envs": 8, "vec": "serial"}, "serial"),
+    "8 environments, native": ({"num_envs": 8, "vec": "native"}, "serial"),
+    "16 environments, one process": ({"num_envs": 16, "vec": "serial"}, "serial"),
+    "16 environments, native": ({"num_envs": 16, "vec": "native"}, "serial"),
+    "8 environments, 2 workers": ({"num_envs": 8, "vec": "subproc"}, "subproc"),
+    "8 environments, 8 workers": ({"num_envs": 8, "vec": "subproc", "num_workers": 8}, "subproc"),
+    "8 environments, one process, backend paddle": ({"num_envs": 8, "vec": "serial", "backend": "paddle"}, "serial"),
+    "8 environments, one process, own network": ({"num_envs": 8, "vec": "serial", "network": OwnNetwork}, "serial"),
 }
 
 
@@ -46,20 +50,19 @@ def main() -> None:
 
 def compare_speed(peer_python: str, rounds: int, seconds: float) -> None:
     """Steps of single environments per second, and the ratio."""
-    for title, (num_envs, vec, peer_vec) in CASES.items():
+    for title, (changes, peer_vec) in CASES.items():
         ours, peers = [], []
         for _ in range(rounds):
-            ours.append(measure_ours(num_envs, vec, seconds))
-            peers.append(run_peer(peer_python, "sb3_a2c.py", num_envs=num_envs, vec=peer_vec, seconds=seconds))
+            ours.append(measure_ours(changes, seconds))
+            peer = {"num_envs": changes["num_envs"], "vec": peer_vec, "seconds": seconds}
+            peers.append(run_peer(peer_python, "sb3_a2c.py", **peer))
         tell(f"{title}: paddle_ac", ours, "steps/s")
         tell("Stable-Baselines3", peers, "steps/s")
         tell("ratio", [one / other for one, other in zip(ours, peers, strict=True)])
 
 
-def measure_ours(num_envs: int, vec: str, seconds: float) -> float:
+def measure_ours(changes: dict[str, Any], seconds: float) -> float:
     """Steps per second from the 2,000th step on, as the peer counts them."""
-    kind, _, num_workers = vec.partition(" ")
-    changes = {"num_envs": num_envs, "vec": kind, "num_workers": num_workers or None}
     agent = A2C.from_config(make_config({**read_yaml(CONFIGS / "a2c_baselines.yaml"), **changes}))
     speed = steps_per_second(agent, 2000, seconds)
     agent.close()

@@ -2,7 +2,7 @@
 
 It writes the initial weights, every batch and all noise of 20 gradient steps, and the losses and final weights that
 follow from them, to `tests/data/sb3_sac_update.npz`, under the names and in the shapes that paddle_ac uses.
-`tests/test_sac.py` repeats these updates. It needs `stable-baselines3`, and nothing of paddle_ac.
+`tests/runs/test_sac.py` repeats these updates. It needs `stable-baselines3`, and nothing of paddle_ac.
 """
 
 from __future__ import annotations
