@@ -1,4 +1,4 @@
-"""The network of docs/networks.md, for the speed of a user's own: two hidden layers for the policy, two for the critic."""
+"""The network of docs/networks.md, to time a network of the user's own."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from paddle import Tensor, nn
 
 
 class OwnNetwork(nn.Layer):
+    """A policy and a critic, two hidden layers each."""
+
     def __init__(self, observation_space: Box, action_space: Discrete) -> None:
         super().__init__()
         self.policy = _mlp(observation_space.shape[0], int(action_space.n))
