@@ -22,6 +22,7 @@ from paddle_ac.algorithms.a2c import A2C
 from paddle_ac.config import make_config, read_yaml
 
 CONFIGS = Path(__file__).parent.parent / "configs"
+BUILT_IN = ("hidden_sizes", "activation", "shared_torso")  # of built-in networks only
 CASES: dict[str, tuple[dict[str, Any], str]] = {  # title: what is ours, the peer's kind of environments
     "8 environments, one process": ({"num_envs": 8, "vec": "serial"}, "serial"),
     "8 environments, native": ({"num_envs": 8, "vec": "native"}, "serial"),
@@ -30,7 +31,10 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {  # title: what is ours, the pee
     "8 environments, 2 workers": ({"num_envs": 8, "vec": "subproc"}, "subproc"),
     "8 environments, 8 workers": ({"num_envs": 8, "vec": "subproc", "num_workers": 8}, "subproc"),
     "8 environments, one process, backend paddle": ({"num_envs": 8, "vec": "serial", "backend": "paddle"}, "serial"),
-    "8 environments, one process, own network": ({"num_envs": 8, "vec": "serial", "network": OwnNetwork}, "serial"),
+    "8 environments, one process, own network": (
+        {"num_envs": 8, "vec": "serial", "network": OwnNetwork, **dict.fromkeys(BUILT_IN)},
+        "serial",
+    ),
 }
 
 

@@ -154,6 +154,13 @@ class WrongState(Remembering):
         return super().forward(observations, paddle.zeros([len(observations), 12]))
 
 
+class AllFrozen(Own):
+    def __init__(self, *spaces):
+        super().__init__(*spaces)
+        for parameter in self.parameters():
+            parameter.stop_gradient = True
+
+
 class NegativeState(Own):
     state_size = -1
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from paddle_ac.nn.actions import action_distribution
+from paddle_ac.nn.description import describe_network
+from paddle_ac.nn.encoding import ObservationEncoder
 from paddle_ac.nn.numpy_network import NumpyActorCritic
 from paddle_ac.nn.paddle_layers import ActorCritic
 from paddle_ac.nn.paddle_network import PaddleNetwork, layer_of
@@ -13,12 +15,24 @@ from paddle_ac.nn.parameters import FlatParameters
 from paddle_ac.nn.unroll import Unroll
 
 
+def built_in_layer(observation_space, action_space, generator=None, normalize_observations=False, **options):
+    """The built-in network in Paddle for an environment's spaces, with initial weights."""
+    description = describe_network(observation_space, action_space, **options)
+    layer = ActorCritic(
+        description, ObservationEncoder(observation_space, normalize_observations, images=description.images)
+    )
+    values = description.initial_parameters(generator or np.random.default_rng())
+    for name, parameter in layer.named_parameters():
+        parameter.set_value(values[name])
+    return layer
+
+
 class ReferenceNetwork(PaddleNetwork):
     """A built-in network in Paddle, called for tensors that can be differentiated."""
 
     def __init__(self, observation_space, action_space, hidden_sizes=None, **options):
         self.action_space = action_space
-        layer = ActorCritic.for_spaces(observation_space, action_space, hidden_sizes=hidden_sizes, **options)
+        layer = built_in_layer(observation_space, action_space, hidden_sizes=hidden_sizes, **options)
         distribution = action_distribution(action_space)
         parameters = FlatParameters(values_of(layer))
         super().__init__(layer, parameters, layer.encode, distribution, layer.description.q_critic)

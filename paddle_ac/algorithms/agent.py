@@ -16,7 +16,7 @@ from paddle_ac.action_masks import MaskedPacking, packing_of
 from paddle_ac.algorithms.algorithm import Algorithm, Panel, Policy
 from paddle_ac.algorithms.state import Part, identity_part, load_parts
 from paddle_ac.nn.actions import clip_for
-from paddle_ac.nn.encoding import is_image
+from paddle_ac.nn.images import has_unscaled_pixels, is_pixels
 from paddle_ac.packing import ObservationPacking, numbers_of
 from paddle_ac.process_settings import BlasThreadLimit
 
@@ -100,13 +100,21 @@ class Predictor:
 
 
 def warn_about_images(algorithm: Algorithm) -> None:
-    """Warn, in one line, that images go through dense layers, and how large the network is for that."""
+    """Warn, in one line each, of images that go through dense layers and of pixels that nothing scales."""
     space = algorithm.observation_space
     encode = algorithm.policy.encode
     if getattr(algorithm.policy, "is_custom", False):
         return
-    shapes = [part.shape for path, part in space_parts(space).items() if is_image(part) and path in encode.parts]
-    if encode.has_features and is_image(space):
+    parts = space_parts(space)
+    for path, part in parts.items() or [("", space)]:
+        if has_unscaled_pixels(part) and encode.moments is None:
+            logging.getLogger(__name__).warning(
+                "%s: %s images up to 255 are not scaled; return them as uint8, or divide them by 255",
+                f"observation[{path!r}]" if path else "observations",
+                part.dtype,
+            )
+    shapes = [part.shape for path, part in parts.items() if path in encode.parts and _is_image(part)]
+    if encode.has_features and _is_image(space):
         shapes = [space.shape]
     if not shapes:
         return
@@ -119,6 +127,10 @@ def warn_about_images(algorithm: Algorithm) -> None:
         ", ".join(map(str, shapes)),
         f"{count:,}",
     )
+
+
+def _is_image(space: Any) -> bool:
+    return is_pixels(space) and len(space.shape) >= 2
 
 
 class TrainedPolicy(Predictor):

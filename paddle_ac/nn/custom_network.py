@@ -8,7 +8,10 @@ state)`` returns the outputs of the policy ``[B, num_outputs]``, values ``[B]`` 
 from __future__ import annotations
 
 import importlib
+import sys
 import threading
+import traceback
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -136,11 +139,18 @@ def make_custom_network(
         except _NetworkError as error:
             raise ConfigError(f"network {name}: {error}") from None
         except Exception as error:  # whatever a class of the user's own may raise
-            reason = f"{type(error).__name__}: {error}".splitlines()[0]
-            raise ConfigError(f"network {name} failed: {shortened(reason)}") from error
+            reason = shortened(f"{type(error).__name__}: {error}".splitlines()[0])
+            raise ConfigError(f"network {name} failed{_line_of(error, network_class)}: {reason}") from error
         finally:
             paddle.set_rng_state(states)
     return layer
+
+
+def _line_of(error: Exception, network_class: type) -> str:
+    """The innermost line of the class's own file that raised an error."""
+    own_file = sys.modules[network_class.__module__].__dict__.get("__file__")
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == own_file]
+    return f" ({Path(own_file).name}, line {lines[-1]})" if own_file and lines else ""
 
 
 class _NetworkError(Exception):
@@ -150,6 +160,8 @@ class _NetworkError(Exception):
 def _check_kind(layer: CustomActorCritic) -> None:
     if layer.state_size < 0:
         raise _NetworkError(f"state_size must be 0 or more, not {layer.state_size}")
+    if all(parameter.stop_gradient for parameter in layer.network.parameters()):
+        raise _NetworkError("it has no parameters to learn: use paddle.nn layers, and leave one without stop_gradient")
     for name, part in layer.network.named_sublayers():
         if isinstance(part, nn.layer.norm._BatchNormBase):
             raise _NetworkError(f"{name} is a BatchNorm, whose statistics are no parameters; use LayerNorm instead")

@@ -26,7 +26,6 @@ from paddle_ac.nn.images import (
     ImageLayer,
     choose_encoder,
     image_inputs,
-    num_outputs,
     output_shapes,
     parse_conv_layers,
 )
@@ -84,7 +83,7 @@ class NetworkDescription:
     def num_inputs(self) -> int:
         """Inputs of the hidden layers."""
         encoded = zip(self.image_layers, self.images, strict=True)
-        return self.num_features + sum(num_outputs(output_shapes(layers, image.shape)[-1]) for layers, image in encoded)
+        return self.num_features + sum(math.prod(output_shapes(layers, image.shape)[-1]) for layers, image in encoded)
 
     @property
     def num_critic_outputs(self) -> int:
@@ -246,7 +245,8 @@ def _encoder_of(image: ImageInput, encoder: str, conv_layers: str | None) -> Enc
     try:
         output_shapes(chosen.layers, image.shape)
     except ValueError as error:
-        raise ValueError(f"{name} {error}") from None
+        where = "" if image.part is None else f"observation[{image.part!r}]: "
+        raise ValueError(f"{where}{name} {error}") from None
     return chosen
 
 

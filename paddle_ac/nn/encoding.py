@@ -16,11 +16,6 @@ from paddle_ac.nn.moments import RunningMoments
 LARGEST = 10.0  # of a normalised feature, either way (OpenAI baselines, VecNormalize)
 
 
-def is_image(space: Any) -> bool:
-    """Whether a space is a Box of uint8 from 0 to 255 with two dimensions or more."""
-    return is_pixels(space) and len(space.shape) >= 2
-
-
 class ObservationEncoder:
     """Encode observations as float32 features: a Box flattened, discrete parts one-hot.
 

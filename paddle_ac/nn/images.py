@@ -6,7 +6,6 @@ An encoder is a sequence of layers that each backend builds. Images are ``[B, he
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -165,6 +164,11 @@ def is_pixels(space: Any) -> bool:
     return is_bytes and bool(np.all(space.low == 0) and np.all(space.high == 255))
 
 
+def has_unscaled_pixels(space: Any) -> bool:
+    """Whether a space is an image whose values go up to 255 in another dtype than uint8: nothing scales them."""
+    return space_kind(space) == "Box" and len(space.shape) == 3 and space.dtype != np.uint8 and space.high.max() == 255
+
+
 def image_input(space: Any, part: str | None = None) -> ImageInput | None:
     """The image that a space describes; ``None`` if it describes something else.
 
@@ -245,11 +249,6 @@ def smallest_side(layers: Sequence[ImageLayer]) -> int:
         if isinstance(layer, (Convolution, MaxPool)):
             side = max((side - 1) * layer.stride + layer.kernel - 2 * layer.padding, 1)
     return side
-
-
-def num_outputs(shape: ImageShape) -> int:
-    """Numbers in an image."""
-    return math.prod(shape)
 
 
 def _has_channels_first(shape: tuple[int, ...]) -> bool:

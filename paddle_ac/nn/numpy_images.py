@@ -323,7 +323,7 @@ class ImageEncoder:
             for index, layer in enumerate(layers)
         ]
         self._shape_of_result = images.output_shapes(layers, image.shape)[-1]
-        self.num_features = images.num_outputs(self._shape_of_result)
+        self.num_features = math.prod(self._shape_of_result)
         self._free: list[list[np.ndarray]] = [[] for _ in range(threads.num_threads)]
         self._names = [known for known in parameters if known.startswith(f"{name}.")]
 

@@ -34,11 +34,6 @@ class Tape:
     gates: np.ndarray
     hidden_products: np.ndarray
 
-    @property
-    def final_state(self) -> np.ndarray:
-        """``[N, S]``, after the last step."""
-        return self.states[-1]
-
 
 class RecurrentLayer(ABC):
     """H units with G gates each, and a state of S numbers, of which the first H are the output.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from typing import Any
 
 import numpy as np
 import paddle
@@ -11,7 +10,7 @@ import paddle.nn.functional as F
 from paddle import nn
 
 from paddle_ac.nn import images
-from paddle_ac.nn.description import STATE_PARTS, NetworkDescription, describe_network
+from paddle_ac.nn.description import STATE_PARTS, NetworkDescription
 from paddle_ac.nn.encoding import ObservationEncoder
 
 RECURRENT_CELLS = {"lstm": nn.LSTMCell, "gru": nn.GRUCell}
@@ -54,36 +53,6 @@ class ActorCritic(nn.Layer):
         if description.own_stds:
             self.actor_log_std = self.create_parameter([description.num_stds], default_initializer=_ZERO)
         self.critic_head = _linear(num_features, description.num_critic_outputs)
-
-    @classmethod
-    def for_spaces(
-        cls,
-        observation_space: Any,
-        action_space: Any,
-        generator: np.random.Generator | None = None,
-        normalize_observations: bool = False,
-        **options: Any,
-    ) -> ActorCritic:
-        """A network with initial weights.
-
-        Args:
-            observation_space: of the environment.
-            action_space: Discrete, MultiDiscrete (both from 0), MultiBinary, or a Box, whose actions are Gaussian.
-            generator: source of the initial weights; by default one with a seed from the operating system. Paddle's
-                global generator is not used.
-            normalize_observations: normalise features by the running moments of ``encode``.
-            options: as ``describe_network`` takes them.
-
-        Raises:
-            TypeError, ValueError: as ``describe_network``.
-        """
-        description = describe_network(observation_space, action_space, **options)
-        encode = ObservationEncoder(observation_space, normalize_observations, images=description.images)
-        network = cls(description, encode)
-        values = description.initial_parameters(generator or np.random.default_rng())
-        for name, parameter in network.named_parameters():
-            parameter.set_value(values[name])
-        return network
 
     def forward(
         self, observations: np.ndarray, state: paddle.Tensor | None = None

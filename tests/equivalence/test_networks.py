@@ -15,10 +15,9 @@ from paddle_ac.algorithms.policy import make_network
 from paddle_ac.config import make_config
 from paddle_ac.errors import ConfigError
 from paddle_ac.nn.encoding import ObservationEncoder
-from paddle_ac.nn.paddle_layers import ActorCritic
 from paddle_ac.nn.paddle_network import layer_of
 from paddle_ac.nn.paddle_parameters import flatten_parameters, values_of
-from tests.paddle_networks import ReferenceNetwork
+from tests.paddle_networks import ReferenceNetwork, built_in_layer
 
 BOX = Box(-10, 10, (3,), np.float32)
 SHARING = pytest.mark.parametrize("shared_torso", [False, True], ids=["separate", "shared"])
@@ -189,7 +188,7 @@ def test_with_a_generator_actions_are_drawn_from_the_policy():
 
 @SHARING
 def test_parameters_keep_their_values_and_order_as_they_move_into_the_vector(shared_torso):
-    layer = ActorCritic.for_spaces(BOX, Discrete(2), hidden_sizes=(4, 5), shared_torso=shared_torso)
+    layer = built_in_layer(BOX, Discrete(2), hidden_sizes=(4, 5), shared_torso=shared_torso)
     weights, observations = values_of(layer), random_observations()
     outputs_before = [output.numpy() for output in layer(observations)]
     parameters = flatten_parameters(layer)
@@ -222,7 +221,7 @@ def test_the_vector_sees_what_is_written_into_the_network():
 
 
 def test_the_memory_of_the_parameters_outlives_the_vector():
-    layer, observations = ActorCritic.for_spaces(BOX, Discrete(2)), random_observations()
+    layer, observations = built_in_layer(BOX, Discrete(2)), random_observations()
     size = flatten_parameters(layer).vector.size
     before = layer(observations)[0].numpy()
     gc.collect()

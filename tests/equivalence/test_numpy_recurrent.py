@@ -68,8 +68,8 @@ def test_outputs_and_state_are_those_of_paddles_cell(case):
         tape = case.forward()
         outputs, state = case.paddle_forward(paddle.to_tensor(case.inputs))
         np.testing.assert_allclose(tape.outputs, outputs.numpy(), atol=1e-6)
-        np.testing.assert_allclose(tape.final_state, state.numpy(), atol=1e-6)
-        assert tape.outputs.dtype == tape.final_state.dtype == np.float32
+        np.testing.assert_allclose(tape.states[-1], state.numpy(), atol=1e-6)
+        assert tape.outputs.dtype == tape.states[-1].dtype == np.float32
         case.flat.vector *= -1  # both read their parameters at every call
 
 
@@ -112,7 +112,7 @@ def test_a_sequence_is_its_steps(case):
         output, state = case.twin.step(case.inputs[step], state)
         assert output.shape == (N, H) and state.shape == (N, case.twin.state_size)
         np.testing.assert_allclose(tape.outputs[step], output, atol=1e-6)
-    np.testing.assert_allclose(tape.final_state, state, atol=1e-6)
+    np.testing.assert_allclose(tape.states[-1], state, atol=1e-6)
 
 
 def test_nothing_crosses_the_beginning_of_an_episode(case):
@@ -154,9 +154,9 @@ def test_the_state_is_carried_within_an_episode(case):
 def test_a_sequence_in_two_halves_is_the_whole(case):
     whole = case.forward()
     first = case.forward(inputs=case.inputs[:4], episode_starts=case.episode_starts[:4])
-    second = case.forward(inputs=case.inputs[4:], episode_starts=case.episode_starts[4:], state=first.final_state)
+    second = case.forward(inputs=case.inputs[4:], episode_starts=case.episode_starts[4:], state=first.states[-1])
     np.testing.assert_allclose(np.concatenate([first.outputs, second.outputs]), whole.outputs, atol=1e-6)
-    np.testing.assert_allclose(second.final_state, whole.final_state, atol=1e-6)
+    np.testing.assert_allclose(second.states[-1], whole.states[-1], atol=1e-6)
 
 
 @pytest.mark.filterwarnings("error")

@@ -155,8 +155,8 @@ def test_frozen_parameters_stay_as_they_are():
 
 
 WRONG = {
-    "Raising": "network Raising failed: RuntimeError: no such layer",
-    "RaisingInForward": "network RaisingInForward failed: RuntimeError: cannot compute",
+    "Raising": "network Raising failed (own_networks.py, line 80): RuntimeError: no such layer",
+    "RaisingInForward": "network RaisingInForward failed (own_networks.py, line 85): RuntimeError: cannot compute",
     "Listing": "network Listing: forward must return (policy outputs, values, new state); None is no state",
     "TwoResults": "network TwoResults: forward must return (policy outputs, values, new state); None is no state",
     "WideOutputs": "policy outputs must be float32 [3, 2] for 3 observations, not float32 [3, 7]",
@@ -168,6 +168,7 @@ WRONG = {
     "Dropping": "dropout is a Dropout, which makes the policy's probabilities random; leave it out",
     "Normalizing": "norm is a BatchNorm, whose statistics are no parameters; use LayerNorm instead",
     "WrongState": "the new state must be float32 [3, 11] for 3 observations, not float32 [3, 12]",
+    "AllFrozen": "it has no parameters to learn: use paddle.nn layers, and leave one without stop_gradient",
     "NegativeState": "state_size must be 0 or more, not -1",
     "NoLayer": "network 'tests.own_networks:NoLayer' must be a class that derives from paddle.nn.Layer",
     "Missing": "network 'tests.own_networks:Missing' cannot be imported: AttributeError: module 'tests.own_networks'",

@@ -138,6 +138,8 @@ def test_smallest_image_of_an_encoder_is_taken_and_a_smaller_one_rejected_by_nam
         message = f"the {name} encoder needs images of at least {side}x{side} pixels, these are {side}x{side - 1}"
         with pytest.raises(ValueError, match=message):
             describe(pixels(side, side - 1, 1), encoder=name)
+        with pytest.raises(ValueError, match=f"^observation\\['eye'\\]: the {name} encoder needs"):
+            describe(Dict(eye=pixels(side, side - 1, 1), speed=Discrete(3)), encoder=name)
 
 
 def test_conv_layers_are_channels_kernel_and_stride():

@@ -102,6 +102,25 @@ def test_dense_layers_for_images_are_announced_with_their_size(caplog):
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
 
 
+def test_images_of_floats_up_to_255_are_warned_of(caplog):
+    class Floats(gymnasium.Env):
+        observation_space, action_space = Box(0, 255, (12, 12, 3), np.float32), Discrete(2)
+
+        def reset(self, *, seed=None, options=None):
+            super().reset(seed=seed)
+            return self.observation_space.low, {}
+
+        def step(self, action):
+            return self.observation_space.low, 0.0, False, False, {}
+
+    for changes, is_warned in (({}, True), ({"normalize_observations": True, "encoder": "mlp"}, False)):
+        caplog.clear()
+        with paddle_ac.make("a2c", Floats, num_envs=1, **changes):
+            pass
+        message = "observations: float32 images up to 255 are not scaled; return them as uint8, or divide them by 255"
+        assert (message in caplog.messages) == is_warned
+
+
 @pytest.mark.parametrize("algo", ["a2c", "a3c"])
 def test_checkpoints_of_unscaled_pixels_are_rejected_in_one_line(tmp_path, algo):
     kind = {"algo": algo, "num_workers": 1} if algo == "a3c" else QUICK
