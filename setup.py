@@ -13,6 +13,7 @@ setup(
     python_requires=">=3.10",
     packages=find_packages(include=["paddle_ac", "paddle_ac.*"]),
     py_modules=["multiprocessing_env"],
+    entry_points={"console_scripts": ["paddle-ac = paddle_ac.__main__:main"]},
     install_requires=[
         "paddlepaddle>=3.0",
         "gymnasium[classic-control]>=1.0",  # with what draws CartPole and its like

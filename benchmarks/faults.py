@@ -14,7 +14,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import copy
-import importlib.util
+import importlib
 import io
 import json
 import logging
@@ -44,7 +44,8 @@ import psutil
 from gymnasium.spaces import Box, Discrete
 
 from multiprocessing_env import DummyVecEnv, SubprocVecEnv, VecEnvError
-from paddle_ac.command_line import exit_codes
+from paddle_ac.commands import COMMANDS
+from paddle_ac.commands.exit_codes import exit_codes
 from paddle_ac.config import make_config, read_yaml
 from paddle_ac.errors import CheckpointError, ConfigError, NonFiniteError
 
@@ -326,8 +327,7 @@ def fuzzed_yaml(rng: random.Random, bench: Bench, number: int) -> str:
 
 def fuzzed_command_line(rng: random.Random, bench: Bench, number: int) -> str:
     if "tools" not in bench.kept:
-        names = ("train", "evaluate", "export", "plot", "tune", "dashboard", "benchmark")
-        bench.kept["tools"] = {name: import_tool(name) for name in names}
+        bench.kept["tools"] = {name: importlib.import_module(f"paddle_ac.commands.{name}") for name in COMMANDS}
         here = bench.folder / "here"
         shutil.copytree(bench.runs["a2c"], here / "run")
         (here / "text").write_text("a text\n")
@@ -371,15 +371,6 @@ def fuzzed_command_line(rng: random.Random, bench: Bench, number: int) -> str:
 
 
 CONFIG_NAMES = {name for algo in ALGORITHMS for name in type(make_config({"algo": algo})).model_fields}
-
-
-def import_tool(name: str) -> Any:
-    spec = importlib.util.spec_from_file_location(f"tool_{name}", ROOT / "tools" / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def flags_of(tool: Any) -> list[str]:

@@ -17,7 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from paddle_ac.command_line import ArgumentParser, choose_algo, exit_codes, seed_list
+from paddle_ac.commands.arguments import ArgumentParser, choose_algo, seed_list
+from paddle_ac.commands.exit_codes import exit_codes
 from paddle_ac.config import RunConfig, find_config_class, make_config, read_yaml
 from paddle_ac.training.evaluate import evaluate_run
 from paddle_ac.training.runs import train
@@ -48,8 +49,7 @@ def parse(arguments: list[str]) -> dict[str, Any]:
     first.add_argument("--algo")
     first.add_argument("--config")
     chosen, _ = first.parse_known_args(arguments)
-    parser = ArgumentParser(description=__doc__)
-    parser.usage = "python benchmarks/reliability.py [flags]"
+    parser = ArgumentParser("reliability", description=__doc__)
     parser.add_argument("--algo", default=choose_algo(chosen.algo, chosen.config), help="[a2c]")
     parser.add_argument("--config", metavar="FILE", help="hyper-parameters in YAML [the algorithm's own]")
     parser.add_argument("--seeds", type=seed_list, default=list(range(20)), help="[0 to 19]")

@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from paddle_ac.command_line import choose_algo, exit_codes
+from paddle_ac.commands.arguments import choose_algo
+from paddle_ac.commands.exit_codes import exit_codes
 from paddle_ac.config import make_config, read_yaml
 from paddle_ac.registry import ALGORITHMS
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import runpy
-
-from tests.paths import TOOLS
+import importlib
 
 
 def run_main(capsys, tool: str, *arguments: str) -> tuple[int, str, str]:
-    main = runpy.run_path(str(TOOLS / tool))["main"]
+    """The exit code, output and errors of ``tools/TOOL``."""
+    main = importlib.import_module(f"paddle_ac.commands.{tool.removesuffix('.py')}").main
     code = 0
     try:
         main(list(arguments))

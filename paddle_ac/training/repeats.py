@@ -20,9 +20,9 @@ from paddle_ac.files import write_atomically
 from paddle_ac.training.checkpoint import load_run_state
 from paddle_ac.training.interrupt import interrupts
 from paddle_ac.training.progress import StepsBar, is_terminal
-from paddle_ac.training.report import as_duration
 from paddle_ac.training.run_folder import RunFolder, check_path, refused_without_a_trace, repeats_file
 from paddle_ac.training.side_by_side import Ending, Job, run_side_by_side, runs_that_fit
+from paddle_ac.training.wording import as_duration, as_return
 
 AGGREGATED = ("eval_mean_return", "best_eval_mean_return", "steps_per_second", "train_seconds")
 OF_A_RUN = ("env_steps", *AGGREGATED, "stopped_by", "error")
@@ -163,7 +163,7 @@ def _in_a_line(summary: dict[str, Any]) -> str:
     steps = f"{summary['env_steps']:,} steps in {as_duration(summary['train_seconds'])}"
     if summary["stopped_by"] == "interrupt":
         return f"interrupted after {steps}"
-    return f"evaluation at the end {summary['eval_mean_return']:.1f}, {steps}"
+    return f"evaluation at the end {as_return(summary['eval_mean_return'])}, {steps}"
 
 
 def _summarize(

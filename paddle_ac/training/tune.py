@@ -26,9 +26,9 @@ from paddle_ac.envs.make import log_vec, resolve_vec
 from paddle_ac.errors import ConfigError, quoted, shortened
 from paddle_ac.files import write_atomically
 from paddle_ac.training.progress import FittingBar, is_terminal
-from paddle_ac.training.report import as_duration, first_and_last_line
 from paddle_ac.training.run_folder import RunFolder, base_file, check_path, refused_without_a_trace, space_file
 from paddle_ac.training.side_by_side import Ending, Job, run_side_by_side, runs_that_fit
+from paddle_ac.training.wording import as_duration, as_return, first_and_last_line
 
 EVALUATIONS = 10  # on a trial's way, unless the configuration says: enough to give up early on what leads nowhere
 
@@ -139,7 +139,7 @@ def _search(
             told = f"given up after {ending.summary['env_steps']:,} steps"
         else:
             study.tell(trial, ending.summary["eval_mean_return"])
-            told = f"mean return {ending.summary['eval_mean_return']:.1f}"
+            told = f"mean return {as_return(ending.summary['eval_mean_return'])}"
         best = _best(study, folder)
         is_best = best is not None and best["number"] == trial.number
         seconds = f" in {as_duration(ending.summary['train_seconds'])}" if ending.summary else ""

@@ -19,7 +19,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 
 import paddle_ac
 from paddle_ac import errors
-from paddle_ac.command_line import ArgumentParser, choose_algo
+from paddle_ac.commands.arguments import ArgumentParser, choose_algo
 from paddle_ac.config import CONFIGS, find_config_class, make_config, read_yaml
 from paddle_ac.training.runs import train
 from tests.commands import (

@@ -5,15 +5,15 @@ from __future__ import annotations
 import os
 import re
 import resource
-import runpy
 import signal
 import subprocess
 import sys
 
 import pytest
 
+from paddle_ac.commands.report import report_run
 from paddle_ac.config import CONFIGS, make_config, read_yaml, write_yaml
-from paddle_ac.training.report import as_duration, report_run
+from paddle_ac.training.wording import as_duration
 from tests.paths import TOOLS
 from tests.tool_calls import run_main
 
@@ -111,7 +111,11 @@ def test_training_refuses(capsys, tmp_path, monkeypatch, arguments, said):
 @pytest.mark.parametrize(
     "arguments,said",
     [
-        ([], "--run-dir"),
+        ([], "which run? "),
+        ([".", "--run-dir", "runs"], "RUN '.' and --run-dir 'runs' name two runs: leave out one"),
+        (["nowhere"], "there is no run folder nowhere"),
+        ([".", "again"], "unknown argument again: flags begin with --"),
+        (["--episodes", "0", "."], "must be a whole number of at least 1, got '0'"),
         (["--run-dri", "nowhere"], "unknown argument --run-dri (did you mean '--run-dir'?)"),
         (["--run-dir", ".", "--episods=3"], "unknown argument --episods=3 (did you mean '--episodes'?)"),
         (["--run-dir", "nowhere"], "there is no run folder nowhere"),
@@ -233,8 +237,8 @@ def test_the_end_of_a_run_tells_what_to_type_next(summary):
         "mean return, last 100 episodes: 480.0\n"
         "mean return, evaluation at the end: 500.0\n"
         "everything of this run lies in 'runs/my first'\n"
-        "  evaluate:  python tools/evaluate.py --run-dir 'runs/my first' --episodes 100\n"
-        "  watch:     python tools/evaluate.py --run-dir 'runs/my first' --record episode.gif\n"
+        "  evaluate:  python tools/evaluate.py 'runs/my first' --episodes 100\n"
+        "  watch:     python tools/evaluate.py 'runs/my first' --record episode.gif\n"
         "  curves:    python tools/dashboard.py 'runs/my first'"
     )
     interrupted = report_run({**summary, "stopped_by": "interrupt", "eval_mean_return": None})
@@ -259,6 +263,8 @@ def test_what_to_type_next_works_where_it_is_typed(summary, monkeypatch):
         ("/some/where/tools/train.py", "python /some/where/tools/evaluate.py "),
         ("/my tools/train.py", "python '/my tools/evaluate.py' "),
         ("train.py", "python evaluate.py "),
+        ("/env/bin/python/paddle_ac/__main__.py", "python -m paddle_ac evaluate "),
+        ("/some/where/paddle-ac", "/some/where/paddle-ac evaluate "),
     ):
         monkeypatch.setattr(sys, "argv", [tool])
         assert report_run(summary).count(told) == 2
@@ -267,7 +273,7 @@ def test_what_to_type_next_works_where_it_is_typed(summary, monkeypatch):
 def test_an_environment_without_pictures_is_not_offered_to_be_watched(summary):
     assert "--record" in report_run(summary)
     told = report_run({**summary, "has_pictures": False})
-    assert "--record" not in told and "python tools/export.py --run-dir 'runs/my first' --format paddle\n" in told
+    assert "--record" not in told and "python tools/export.py 'runs/my first' --format paddle\n" in told
 
 
 QUICK_RUN = ("--total-steps=200", "--eval-episodes=1", "--vec=serial", "--no-progress")
@@ -276,9 +282,7 @@ QUICK_RUN = ("--total-steps=200", "--eval-episodes=1", "--vec=serial", "--no-pro
 def test_what_is_offered_at_the_end_of_a_run_can_be_recorded(capsys, tmp_path):
     code, output, _ = run_main(capsys, "train.py", *QUICK_RUN, f"--run-dir={tmp_path / 'run'}")
     assert code == 0 and "--record episode.gif" in output
-    runpy.run_path(str(TOOLS / "evaluate.py"))["main"](
-        ["--run-dir", str(tmp_path / "run"), "--record", str(tmp_path / "episode.gif")]
-    )
+    run_main(capsys, "evaluate.py", str(tmp_path / "run"), "--record", str(tmp_path / "episode.gif"))
     assert (tmp_path / "episode.gif").is_file()
 
 
@@ -460,7 +464,7 @@ def test_a_folder_to_be_looked_at_is_there(capsys, tmp_path, monkeypatch, argume
 
 
 def test_a_mistake_is_told_without_waiting_for_paddle():
-    script = f"import runpy, sys; runpy.run_path({str(TOOLS / 'train.py')!r}); print('paddle' in sys.modules)"
+    script = "import sys, paddle_ac.commands.train; print('paddle' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True).stdout == "False\n"
 
 

@@ -12,7 +12,7 @@ import threading
 import pytest
 
 import paddle_ac
-from paddle_ac.command_line import exit_codes
+from paddle_ac.commands.exit_codes import exit_codes
 from paddle_ac.errors import ConfigError
 from paddle_ac.process import STOP_SIGNALS, imports_contained
 from paddle_ac.training import interrupt as interrupt_module

@@ -6,7 +6,6 @@ import csv
 import itertools
 import json
 import logging
-import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +17,7 @@ from matplotlib.collections import PolyCollection
 
 import paddle_ac
 from paddle_ac.algorithms.algorithm import Panel
+from paddle_ac.commands import plot
 from paddle_ac.config import CONFIGS, make_config, write_yaml
 from paddle_ac.registry import ALGORITHMS
 from paddle_ac.training.curves import (
@@ -31,7 +31,6 @@ from paddle_ac.training.curves import (
 )
 from paddle_ac.training.logger import COMMON_TAGS
 from paddle_ac.training.plotting import plot_run, plot_runs
-from tests.paths import TOOLS
 from tests.tool_calls import run_main
 
 METRIC = "charts/episode_return"
@@ -409,7 +408,7 @@ def test_a_legend_stays_inside_the_picture(tmp_path, x_axes, extra):
 def test_the_command_draws_what_it_is_told(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     write_run(tmp_path / "run")
-    runpy.run_path(str(TOOLS / "plot.py"))["main"](["run", "--x", "seconds", "--smooth", "3"])
+    plot.main(["run", "--x", "seconds", "--smooth", "3"])
     assert capsys.readouterr().out == "curves: curves.png\n" and (tmp_path / "curves.png").is_file()
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import runpy
 import sys
 from pathlib import Path
 
@@ -12,10 +11,10 @@ import pygame
 import pytest
 from PIL import Image, ImageSequence
 
+from paddle_ac.commands import evaluate
 from paddle_ac.config import make_config, write_yaml
 from paddle_ac.training.evaluate import evaluate_run
 from paddle_ac.training.recording import open_film, watch_run
-from tests.paths import TOOLS
 from tests.short_runs import quick_run
 from tests.tool_calls import run_main
 
@@ -45,7 +44,7 @@ def cart(tmp_path_factory) -> Path:
 
 
 def evaluate_main(*arguments: str) -> None:
-    runpy.run_path(str(TOOLS / "evaluate.py"))["main"](list(arguments))
+    evaluate.main(list(arguments))
 
 
 def read_gif(path: Path) -> list[tuple[np.ndarray, int]]:

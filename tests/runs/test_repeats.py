@@ -15,12 +15,12 @@ import numpy as np
 import psutil
 import pytest
 
+from paddle_ac.commands.report import report_repeats
 from paddle_ac.config import make_config
 from paddle_ac.errors import ConfigError
 from paddle_ac.training import repeats as repeats_module
 from paddle_ac.training.progress import StepsBar
 from paddle_ac.training.repeats import resume_repeats, train_repeats
-from paddle_ac.training.report import report_repeats
 from paddle_ac.training.run_folder import RunFolder
 from paddle_ac.training.side_by_side import runs_that_fit
 from tests.environments import misbehaving_id

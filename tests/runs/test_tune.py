@@ -15,13 +15,13 @@ from optuna.storages.journal import JournalFileBackend
 from visualdl import LogReader
 from visualdl.server.lib import get_hparam_list
 
+from paddle_ac.commands.report import report_study
 from paddle_ac.config import CONFIGS, A2CConfig, make_config, read_yaml, write_yaml
 from paddle_ac.errors import ConfigError
 from paddle_ac.training import side_by_side
 from paddle_ac.training import tune as tune_module
 from paddle_ac.training.observer import Observer
 from paddle_ac.training.progress import FittingBar
-from paddle_ac.training.report import report_study
 from paddle_ac.training.run_folder import RunFolder
 from paddle_ac.training.runs import train
 from paddle_ac.training.tune import choose_space, plan, tune

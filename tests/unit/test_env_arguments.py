@@ -14,7 +14,7 @@ from gymnasium.envs.classic_control.cartpole import CartPoleEnv
 from gymnasium.spaces import Box, Discrete
 
 import paddle_ac
-from paddle_ac.command_line import ArgumentParser
+from paddle_ac.commands.arguments import ArgumentParser
 from paddle_ac.config import A2CConfig, change_config, make_config
 from paddle_ac.envs.make import log_vec, make_evaluation_envs, make_rendered_env, make_training_envs, resolve_vec
 from paddle_ac.envs.names import name_env

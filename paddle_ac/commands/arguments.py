@@ -1,37 +1,41 @@
-"""Command lines: flags from the fields of a configuration, and exit codes that scripts can rely on."""
+"""Command lines: the parser of every command, flags from the fields of a configuration, and readers of values."""
 
 from __future__ import annotations
 
 import argparse
 import functools
-import logging
 import math
 import os
+import re
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, NoReturn, Union, get_args, get_origin
 
-from multiprocessing_env import ObservationError, VecEnvError
+from paddle_ac.commands.calling import call_of
 from paddle_ac.config import CONFIGS, LARGEST, LARGEST_SEED, RunConfig, nearest, read_yaml, who_take
-from paddle_ac.errors import CheckpointError, ConfigError, ExportError, NonFiniteError, quoted, shortened
-from paddle_ac.process import escape_output, nothing_left_running
-from paddle_ac.training.interrupt import Interrupt, interrupts
+from paddle_ac.errors import ConfigError, quoted, shortened
 from paddle_ac.training.run_folder import check_path
 
 MAX_DIGITS = 19  # of a whole number
 
 
 class ArgumentParser(argparse.ArgumentParser):
-    """Tells a mistake in one line, with the nearest right flag, as ``ConfigError``."""
+    """A parser that raises a mistake as ``ConfigError``, in one line with the nearest right flag.
 
-    def __init__(self, **options: Any):
+    Args:
+        command: its name, for the usage line.
+        operands: positional arguments in the usage line.
+        options: of argparse.
+    """
+
+    def __init__(self, command: str = "", operands: str = "", **options: Any):
+        usage = " ".join([call_of(command), operands, "[flags]"] if operands else [call_of(command), "[flags]"])
         super().__init__(
             allow_abbrev=False,
             formatter_class=functools.partial(argparse.RawDescriptionHelpFormatter, max_help_position=28),
-            usage="python tools/%(prog)s [flags]",  # all of them in a row would fill the screen
+            usage=usage.replace("%", "%%"),  # all flags in a row would fill the screen
             **options,
         )
         self.has_hyper_parameters = False
@@ -55,7 +59,7 @@ class ArgumentParser(argparse.ArgumentParser):
                 if self.has_hyper_parameters and takers:
                     raise ConfigError(f"unknown argument {shortened(argument)}: only {who_take(takers)} {flag}")
                 raise ConfigError(f"unknown argument {shortened(argument)}{nearest(flag, flags)}")
-        namespace, unknown = self.parse_known_args(arguments)
+        namespace, unknown = self.parse_known_intermixed_args(arguments)
         if unknown:
             raise ConfigError(f"unknown argument {shortened(unknown[0])}: flags begin with --, as in --help")
         return vars(namespace)
@@ -83,6 +87,23 @@ class ArgumentParser(argparse.ArgumentParser):
 def choose_algo(flag: str | None, config_file: str | Path | None) -> str:
     """The algorithm that a command line names: by ``--algo``, else in its configuration file, else ``"a2c"``."""
     return flag or (read_yaml(config_file).get("algo") if config_file else None) or "a2c"
+
+
+def describe_algorithms(algo: str, call: str) -> str:
+    """The part of a help text that says whose flags it shows, with a line for every algorithm."""
+    lines = [f"  {name:<11}{_short_description(CONFIGS[name])}" for name in CONFIGS]
+    return f"""\
+Each algorithm has its own hyper-parameters. The flags below are those of {algo};
+for those of another one: {call} --algo NAME --help
+
+algorithms:
+""" + "\n".join(lines)
+
+
+def _short_description(config_class: type[RunConfig]) -> str:
+    """The first line of the docstring, without sources in brackets."""
+    first_line = (config_class.__doc__ or "").strip().partition("\n")[0]
+    return re.sub(r" \([^)]*\)", "", first_line).rstrip(".")
 
 
 def whole_number(at_least: int, at_most: int = LARGEST) -> Callable[[str], int]:
@@ -171,11 +192,20 @@ def file_ending_in(*endings: str) -> Callable[[str], str]:
     return read
 
 
-def show_log() -> None:
-    """Print what the package says of a run under way; before Paddle and VisualDL are imported, which have their own."""
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stdout)
-    logging.getLogger("paddle_ac").setLevel(logging.INFO)
-    logging.raiseExceptions = False  # where nobody reads on, as after `| head`
+def add_run(parser: Any) -> None:
+    """Add the run that a command reads, as a positional argument and, for scripts, as ``--run-dir``."""
+    parser.add_argument("run", nargs="?", metavar="RUN", help="folder of the run")
+    parser.add_argument("--run-dir", metavar="DIR", help="the same as RUN")
+
+
+def pop_run(flags: dict[str, Any], command: str) -> str:
+    """Take the run that ``add_run`` added out of the flags; ``ConfigError`` if none was given, or two were."""
+    run, run_dir = flags.pop("run"), flags.pop("run_dir")
+    if run is not None and run_dir is not None:
+        raise ConfigError(f"RUN {quoted(run)} and --run-dir {quoted(run_dir)} name two runs: leave out one")
+    if run is None and run_dir is None:
+        raise ConfigError(f"which run? {call_of(command)} RUN, with the folder of a run")
+    return run_dir if run is None else run
 
 
 def find_modules_here() -> None:
@@ -195,84 +225,6 @@ def add_import_here(parser: Any) -> None:
         action="store_true",
         help="import the module of the run's environment from the current folder: for runs that you trust",
     )
-
-
-@contextmanager
-def exit_codes() -> Iterator[Interrupt]:
-    """End a command, all of which runs inside, with one line and an exit code.
-
-    2 after bad input, 1 after a fault that has a name, 141 if nobody reads the output, and 130, 143 or 129 after
-    Ctrl-C, SIGTERM or SIGHUP, also if nothing was left to be stopped.
-    """
-    escape_output()
-    with nothing_left_running(), interrupts() as interrupt:
-        try:
-            with _output_written(), _named_errors(), interrupt.at_once():
-                yield interrupt
-                if interrupt.is_set():
-                    raise KeyboardInterrupt
-        except KeyboardInterrupt:
-            sys.exit(interrupt.exit_code)
-
-
-@contextmanager
-def _named_errors() -> Iterator[None]:
-    """End with one line and an exit code after an error that has a name."""
-    try:
-        yield
-    except BrokenPipeError:
-        sys.exit(141)
-    except (ConfigError, CheckpointError, ObservationError) as error:
-        _exit(2, _printable(str(error)))
-    except (VecEnvError, NonFiniteError, ExportError) as error:
-        _exit(1, error)
-    except OSError as error:  # a full disk, no right to write
-        reason = error.strerror or error
-        _exit(1, f"{error.filename}: {reason}" if error.filename else reason)
-    except MemoryError as error:
-        _exit(1, f"out of memory: {error}" if str(error) else "out of memory")
-    except (ImportError, RuntimeError) as error:
-        if "failed to map segment" not in str(error):  # the C library's words for a library that memory has no room for
-            raise
-        _exit(1, f"out of memory: {shortened(str(error))}")
-
-
-@contextmanager
-def _output_written() -> Iterator[None]:
-    """Flush the output: where that fails at the interpreter's end, Python exits with 120 and an obscure message."""
-    code: Any = 1  # after a traceback
-    try:
-        yield
-        code = 0
-    except SystemExit as ended:
-        code = ended.code
-        raise
-    finally:
-        try:
-            if sys.stdout is not None and not sys.stdout.closed:  # an environment may have replaced it
-                sys.stdout.flush()
-        except OSError as error:
-            _discard_output(sys.stdout)
-            if not code:
-                if isinstance(error, BrokenPipeError):
-                    sys.exit(141)
-                _exit(1, error.strerror or error)
-        except KeyboardInterrupt:  # nobody reads it, and the interpreter would wait for that again
-            _discard_output(sys.stdout)
-            raise
-        finally:
-            try:
-                if sys.stderr is not None and not sys.stderr.closed:
-                    sys.stderr.flush()
-            except OSError:
-                _discard_output(sys.stderr)
-
-
-def _discard_output(stream: Any) -> None:
-    """Let what is left in the stream's buffer go nowhere."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, stream.fileno())
-    os.close(nowhere)
 
 
 def _as_flag(name: str) -> str:
@@ -303,15 +255,3 @@ def _how_to_read(annotation: Any, name: str) -> dict[str, Any]:
     if get_origin(annotation) is dict:
         return {"metavar": "NAME=VALUE", "nargs": "+", "action": "extend"}
     return {"metavar": {int: "N", float: "X"}.get(annotation, name.upper())}
-
-
-def _printable(text: str) -> str:
-    """A message as one line, without what a terminal would not print: names of files may hold anything."""
-    line = " ".join(text.split())
-    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in line)
-
-
-def _exit(code: int, error: Exception | str) -> NoReturn:
-    with suppress(OSError):  # nobody reads it
-        print(f"error: {error}", file=sys.stderr)
-    sys.exit(code)

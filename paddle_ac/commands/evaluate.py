@@ -1,0 +1,78 @@
+"""``evaluate``: evaluate a trained policy, or watch it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from paddle_ac.commands.arguments import (
+    ArgumentParser,
+    add_import_here,
+    add_run,
+    file_ending_in,
+    find_modules_here,
+    one_of,
+    pop_run,
+    whole_number,
+)
+from paddle_ac.commands.exit_codes import exit_codes
+from paddle_ac.config import LARGEST_SEED
+from paddle_ac.process import imports_contained
+
+DESCRIPTION = """\
+Evaluate a trained policy, or watch it.
+
+With --record or --render it plays one episode, or as many as --episodes says,
+one after another.
+"""
+
+
+def main(arguments: list[str]) -> None:
+    """Run the command."""
+    with exit_codes():
+        flags = _parse(arguments)
+        if flags["import_here"]:
+            find_modules_here()
+        watched = flags["render"] or flags["record"]
+        episodes = flags["episodes"] or (1 if watched else 100)
+        chosen = flags["run"], flags["checkpoint"], episodes, flags["seed"], flags["sampled"]
+        with imports_contained():
+            from paddle_ac.training.evaluate import evaluate_run
+            from paddle_ac.training.recording import watch_run
+        result = watch_run(flags["record"], *chosen) if watched else evaluate_run(*chosen)
+        if flags["json"]:
+            print(json.dumps(result, indent=2))
+            return
+        actions = "sampled" if result["sampled"] else "greedy"
+        print(f"{result['checkpoint']} checkpoint of {result['run_dir']}, after {result['env_steps']:,} training steps")
+        print(f"{episodes:,} episode{'s' * (episodes > 1)} of {result['env']}, {actions} actions")
+        if episodes == 1:
+            print(f"return {result['mean_return']:.2f}")
+        else:
+            print(f"mean return {result['mean_return']:.2f} +/- {result['std_return']:.2f} (standard deviation)")
+            print(f"from {result['min_return']:.2f} to {result['max_return']:.2f}")
+        if flags["record"]:
+            print(f"recorded in {flags['record']}")
+
+
+def _parse(arguments: list[str]) -> dict[str, Any]:
+    parser = ArgumentParser("evaluate", "RUN", description=DESCRIPTION)
+    policy = parser.add_argument_group("policy")
+    add_run(policy)
+    policy.add_argument("--checkpoint", **one_of("best", "latest"), default="best", help="which of its policies [best]")
+    policy.add_argument("--sampled", action="store_true", help="draw the actions, rather than take the most probable")
+    add_import_here(policy)
+    played = parser.add_argument_group("episodes")
+    played.add_argument("--episodes", type=whole_number(1), metavar="M", help="how many [100]; to watch [1]")
+    played.add_argument(
+        "--seed", type=whole_number(0, LARGEST_SEED), metavar="S", help="of the environments [the run's seed]"
+    )
+    shown = parser.add_argument_group("output")
+    watch = shown.add_mutually_exclusive_group()
+    watch.add_argument(
+        "--record", type=file_ending_in(".gif", ".mp4"), metavar="FILE", help="record the episodes in a .gif or .mp4"
+    )
+    watch.add_argument("--render", action="store_true", help="show the episodes in a window")
+    shown.add_argument("--json", action="store_true", help="print the result as JSON")
+    flags = parser.parse(arguments)
+    return {**flags, "run": pop_run(flags, "evaluate")}

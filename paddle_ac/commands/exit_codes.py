@@ -1,0 +1,112 @@
+"""The end of a command: one line for every error that has a name, and exit codes that scripts can rely on."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, NoReturn
+
+from multiprocessing_env import ObservationError, VecEnvError
+from paddle_ac.errors import CheckpointError, ConfigError, ExportError, NonFiniteError, shortened
+from paddle_ac.process import escape_output, nothing_left_running
+from paddle_ac.training.interrupt import Interrupt, interrupts
+
+
+def show_log() -> None:
+    """Print what the package says of a run under way; before Paddle and VisualDL are imported, which have their own."""
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stdout)
+    logging.getLogger("paddle_ac").setLevel(logging.INFO)
+    logging.raiseExceptions = False  # where nobody reads on, as after `| head`
+
+
+@contextmanager
+def exit_codes() -> Iterator[Interrupt]:
+    """End a command, all of which runs inside, with one line and an exit code.
+
+    2 after bad input, 1 after a fault that has a name, 141 if nobody reads the output, and 130, 143 or 129 after
+    Ctrl-C, SIGTERM or SIGHUP, also if nothing was left to be stopped.
+    """
+    escape_output()
+    with nothing_left_running(), interrupts() as interrupt:
+        try:
+            with _output_written(), _named_errors(), interrupt.at_once():
+                yield interrupt
+                if interrupt.is_set():
+                    raise KeyboardInterrupt
+        except KeyboardInterrupt:
+            sys.exit(interrupt.exit_code)
+
+
+@contextmanager
+def _named_errors() -> Iterator[None]:
+    """End with one line and an exit code after an error that has a name."""
+    try:
+        yield
+    except BrokenPipeError:
+        sys.exit(141)
+    except (ConfigError, CheckpointError, ObservationError) as error:
+        _exit(2, _printable(str(error)))
+    except (VecEnvError, NonFiniteError, ExportError) as error:
+        _exit(1, error)
+    except OSError as error:  # a full disk, no right to write
+        reason = error.strerror or error
+        _exit(1, f"{error.filename}: {reason}" if error.filename else reason)
+    except MemoryError as error:
+        _exit(1, f"out of memory: {error}" if str(error) else "out of memory")
+    except (ImportError, RuntimeError) as error:
+        if "failed to map segment" not in str(error):  # the C library's words for a library that memory has no room for
+            raise
+        _exit(1, f"out of memory: {shortened(str(error))}")
+
+
+@contextmanager
+def _output_written() -> Iterator[None]:
+    """Flush the output: where that fails at the interpreter's end, Python exits with 120 and an obscure message."""
+    code: Any = 1  # after a traceback
+    try:
+        yield
+        code = 0
+    except SystemExit as ended:
+        code = ended.code
+        raise
+    finally:
+        try:
+            if sys.stdout is not None and not sys.stdout.closed:  # an environment may have replaced it
+                sys.stdout.flush()
+        except OSError as error:
+            _discard_output(sys.stdout)
+            if not code:
+                if isinstance(error, BrokenPipeError):
+                    sys.exit(141)
+                _exit(1, error.strerror or error)
+        except KeyboardInterrupt:  # nobody reads it, and the interpreter would wait for that again
+            _discard_output(sys.stdout)
+            raise
+        finally:
+            try:
+                if sys.stderr is not None and not sys.stderr.closed:
+                    sys.stderr.flush()
+            except OSError:
+                _discard_output(sys.stderr)
+
+
+def _discard_output(stream: Any) -> None:
+    """Let what is left in the stream's buffer go nowhere."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
+
+
+def _printable(text: str) -> str:
+    """A message as one line, without what a terminal would not print: names of files may hold anything."""
+    line = " ".join(text.split())
+    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in line)
+
+
+def _exit(code: int, error: Exception | str) -> NoReturn:
+    with suppress(OSError):  # nobody reads it
+        print(f"error: {error}", file=sys.stderr)
+    sys.exit(code)

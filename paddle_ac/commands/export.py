@@ -1,0 +1,47 @@
+"""``export``: write a policy for other programs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from paddle_ac.commands.arguments import ArgumentParser, add_import_here, add_run, find_modules_here, one_of, pop_run
+from paddle_ac.commands.exit_codes import exit_codes
+from paddle_ac.process import imports_contained
+
+
+def main(arguments: list[str]) -> None:
+    """Run the command."""
+    with exit_codes():
+        flags = _parse(arguments)
+        if flags["import_here"]:
+            find_modules_here()
+        with imports_contained():
+            from paddle_ac.training.export import export_run
+
+        result = export_run(flags["run"], flags["format"], flags["checkpoint"], flags["output"])
+        print(f"{result['checkpoint']} checkpoint of {result['run_dir']}, after {result['env_steps']:,} training steps")
+        print("\n".join(f"  {file}" for file in result["files"]))
+        print(f"inputs:  {', '.join(result['inputs'])}")
+        print(f"outputs: {', '.join(result['outputs'])}")
+        print(
+            f"largest difference from the policy on {result['observations']:,} observations: "
+            f"{result['largest_difference']:.1e}"
+        )
+
+
+def _parse(arguments: list[str]) -> dict[str, Any]:
+    parser = ArgumentParser("export", "RUN", description="Write a policy for other programs.")
+    add_run(parser)
+    parser.add_argument(
+        "--format",
+        **one_of("paddle", "onnx", "pdparams"),
+        default="paddle",
+        help="for Paddle Inference, for ONNX runtimes, or parameters for set_state_dict [paddle]",
+    )
+    parser.add_argument("--checkpoint", **one_of("best", "latest"), default="best", help="which of its policies [best]")
+    parser.add_argument(
+        "--output", metavar="PATH", help="of the files, without the endings of their names [RUN/export/model]"
+    )
+    add_import_here(parser)
+    flags = parser.parse(arguments)
+    return {**flags, "run": pop_run(flags, "export")}

@@ -1,0 +1,106 @@
+"""``tune``: search hyper-parameters."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from types import ModuleType
+from typing import Any
+
+from paddle_ac.commands.arguments import (
+    ArgumentParser,
+    add_import_here,
+    choose_algo,
+    describe_algorithms,
+    find_modules_here,
+    whole_number,
+)
+from paddle_ac.commands.calling import call_of
+from paddle_ac.commands.exit_codes import exit_codes, show_log
+from paddle_ac.commands.report import report_study
+from paddle_ac.config import CONFIGS, find_config_class, read_yaml
+from paddle_ac.errors import ConfigError
+from paddle_ac.process import imports_contained
+from paddle_ac.training.run_folder import base_file
+
+EXAMPLES = """\
+The flag of a hyper-parameter fixes its value. The rest of the algorithm's space
+is searched, starting from the configuration's own values. The same command
+continues a study that was stopped.
+
+examples:
+  {tune} --algo a2c --trials 20 --total-steps 50000
+  {tune} --config configs/a2c_pendulum.yaml --study-dir runs/tune
+  {tune} --study-dir runs/tune --trials 100
+"""
+
+
+def main(arguments: list[str]) -> None:
+    """Run the command."""
+    with exit_codes():
+        show_log()
+        flags = _parse(arguments)
+        config_file, space_file, study_dir = flags.pop("config"), flags.pop("space"), flags.pop("study_dir")
+        if flags.pop("import_here") or not _reads_study(config_file, study_dir):
+            find_modules_here()
+        trials, jobs, progress = flags.pop("trials"), flags.pop("jobs"), not flags.pop("no_progress")
+        values = read_yaml(config_file) if config_file else {}
+        tuning = _import_tuning()
+        custom_space = read_yaml(space_file) if space_file else None
+        config, space, study_dir = tuning.plan(values, flags, custom_space, study_dir)
+        result = tuning.tune(config, space, trials, study_dir, jobs, progress)
+        print(report_study(result))
+        if result["stopped_by"] == "interrupt":
+            raise KeyboardInterrupt
+        sys.exit(0 if result["best"] else 1)
+
+
+def _import_tuning() -> ModuleType:
+    try:
+        with imports_contained():
+            from paddle_ac.training import tune
+    except ModuleNotFoundError as error:
+        if error.name != "optuna":
+            raise
+        raise ConfigError('Optuna is not installed: pip install -e ".[tune]"') from None
+    return tune
+
+
+def _parse(arguments: list[str]) -> dict[str, Any]:
+    chooser = ArgumentParser(add_help=False)
+    _add_own_flags(chooser)
+    chosen = vars(chooser.parse_known_args(arguments)[0])
+    study_dir, config_file = chosen["study_dir"], chosen["config"]
+    if _reads_study(config_file, study_dir):
+        config_file = base_file(study_dir)
+        algo = read_yaml(config_file).get("algo")
+        if chosen.get("algo", algo) != algo:
+            raise ConfigError(f"{study_dir} is a study of {algo}, not of {chosen['algo']}: give another --study-dir")
+    algo = choose_algo(chosen.get("algo"), config_file)
+    config_class = find_config_class(algo)
+    parser = ArgumentParser(
+        "tune",
+        description=f"Search hyper-parameters.\n\n{describe_algorithms(algo, call_of('tune'))}",
+        epilog=EXAMPLES.format(tune=call_of("tune")),
+    )
+    _add_own_flags(parser)
+    parser.add_hyper_parameters(config_class)
+    return parser.parse(arguments)
+
+
+def _reads_study(config_file: str | None, study_dir: str | None) -> bool:
+    """Whether the configuration is that of a study which continues."""
+    return config_file is None and study_dir is not None and base_file(study_dir).is_file()
+
+
+def _add_own_flags(parser: ArgumentParser) -> None:
+    parser.add_argument("--algo", default=argparse.SUPPRESS, metavar="|".join(CONFIGS), help="algorithm [a2c]")
+    parser.add_argument("--config", metavar="FILE", help="hyper-parameters in YAML; flags override it")
+    parser.add_argument("--space", metavar="FILE", help="what to search, in YAML: as in the space.yaml of a study")
+    parser.add_argument("--trials", type=whole_number(1), default=20, metavar="N", help="trials in all [20]")
+    parser.add_argument("--study-dir", metavar="DIR", help="the study's folder, new or not [runs/tune-ENV-ALGO]")
+    parser.add_argument(
+        "--jobs", type=whole_number(1), metavar="J", help="trials at a time [as many as the cores allow]"
+    )
+    add_import_here(parser)
+    parser.add_argument("--no-progress", action="store_true", help="no progress bar, no line for each trial")

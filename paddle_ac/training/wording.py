@@ -1,0 +1,26 @@
+"""Durations, returns and errors in words, for lines on the terminal."""
+
+from __future__ import annotations
+
+
+def as_duration(seconds: float) -> str:
+    """``"8.2 s"``, ``"3 min 20 s"`` or ``"2 h 5 min"``."""
+    if seconds < 0.05:
+        return "less than 0.1 s"
+    if seconds < 99.95:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
+def as_return(value: float) -> str:
+    """``"143.2"``, and with three decimals where one would hide the difference: ``"0.742"``."""
+    return f"{value:.3f}" if abs(value) < 1 else f"{value:.1f}"
+
+
+def first_and_last_line(error: str) -> str:
+    """Of an error that comes with a traceback, what failed and, from the last line, why."""
+    lines = error.strip().splitlines()
+    return lines[0] if len(lines) == 1 else f"{lines[0]} {lines[-1]}"

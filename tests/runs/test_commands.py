@@ -1,0 +1,124 @@
+"""The console command: its help, its usage lines, and the ways to name a run."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import paddle_ac
+from paddle_ac.commands import COMMANDS
+from paddle_ac.commands.calling import call_of
+from paddle_ac.config import CONFIGS, make_config, write_yaml
+from tests.paths import ROOT, TOOLS
+from tests.short_runs import quick_run
+from tests.tool_calls import run_main
+
+ENTRY_POINT = re.search(r"\"paddle-ac = ([\w.]+):(\w+)\"", (ROOT / "setup.py").read_text(encoding="utf-8"))
+
+
+def run(*command: str, folder: Path, **options) -> tuple[int, str, str]:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    ended = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120, **options)
+    return ended.returncode, ended.stdout, ended.stderr
+
+
+@pytest.fixture
+def console(tmp_path, monkeypatch) -> Path:
+    """A script as pip writes it for the entry point, on the search path."""
+    assert ENTRY_POINT is not None
+    script = tmp_path / "bin" / "paddle-ac"
+    script.parent.mkdir()
+    module, function = ENTRY_POINT.groups()
+    script.write_text(f"#!{sys.executable}\nimport sys\nfrom {module} import {function}\nsys.exit({function}())\n")
+    script.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{script.parent}{os.pathsep}{os.environ['PATH']}")
+    return script
+
+
+def test_every_command_has_a_module_and_a_tool():
+    modules = {path.stem for path in (ROOT / "paddle_ac" / "commands").glob("*.py")}
+    assert COMMANDS.keys() <= modules and COMMANDS.keys() == {path.stem for path in TOOLS.glob("*.py")}
+
+
+def test_help_lists_the_commands_with_a_line_each_and_needs_no_paddle(tmp_path):
+    code = "import sys; sys.argv = ['paddle-ac', '--help']; from paddle_ac.__main__ import main; main()"
+    code += "; print('paddle' in sys.modules)"
+    status, output, errors = run(sys.executable, "-c", code, folder=tmp_path)
+    assert (status, errors) == (0, "") and output.endswith("\nFalse\n")
+    for name, description in COMMANDS.items():
+        assert re.search(rf"^  {name} +{description}$", output, re.MULTILINE)
+    assert max(map(len, output.splitlines())) <= 80
+
+
+@pytest.mark.parametrize(
+    "arguments,expected",
+    [
+        (["--version"], (0, f"paddle-ac {paddle_ac.__version__}\n", "")),
+        ([], (2, "", "error: which command? train, evaluate")),
+        (["trian"], (2, "", "error: unknown command 'trian' (did you mean 'train'?); known: train, ")),
+        (["--algo", "ppo"], (2, "", "error: a command comes first, as in python -m paddle_ac train --algo\n")),
+        (["plot"], (2, "", "error: the following arguments are required: RUN\n")),
+    ],
+    ids=" ".join,
+)
+def test_the_first_argument_is_a_command(tmp_path, arguments, expected):
+    status, output, errors = run(sys.executable, "-m", "paddle_ac", *arguments, folder=tmp_path)
+    assert (status, output) == expected[:2] and errors.startswith(expected[2]) and errors.count("\n") == (status == 2)
+
+
+def test_usage_lines_show_how_the_command_was_called(tmp_path, console):
+    for call, usage in (
+        (("paddle-ac", "plot"), "paddle-ac plot RUN... [flags]"),
+        ((sys.executable, "-m", "paddle_ac", "export"), "python -m paddle_ac export RUN [flags]"),
+        ((sys.executable, str(TOOLS / "dashboard.py")), f"python {TOOLS}/dashboard.py [DIR] [flags]"),
+    ):
+        status, output, _ = run(*call, "--help", folder=tmp_path)
+        assert status == 0 and output.startswith(f"usage: {usage}\n")
+
+
+def test_a_console_command_that_is_not_on_the_path_is_shown_with_its_folder(console, monkeypatch):
+    monkeypatch.setattr(sys, "argv", [str(console), "train"])
+    assert call_of("plot") == "paddle-ac plot"
+    monkeypatch.setenv("PATH", os.defpath)
+    assert call_of("plot") == f"{console} plot"
+
+
+def test_help_says_that_each_algorithm_has_flags_of_its_own(capsys, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["tools/train.py"])
+    _, output, _ = run_main(capsys, "train.py", "--algo", "sac", "--help")
+    assert (
+        "The flags below are those of sac;\nfor those of another one: python tools/train.py --algo NAME --help"
+        in output
+    )
+    for algo in CONFIGS:
+        assert re.search(rf"^  {algo} +[A-Z].{{20,}}\S$", output, re.MULTILINE)
+    assert "--tau X" in output and "--num-steps" not in output
+
+
+def test_a_run_is_a_positional_argument_or_run_dir(capsys, tmp_path):
+    folder = str(tmp_path / "run")
+    quick_run(folder, 200, eval_episodes=1)
+    first, *others = (
+        run_main(capsys, "evaluate.py", *arguments)
+        for arguments in (
+            [folder, "--episodes", "2"],
+            ["--episodes", "2", folder],
+            ["--run-dir", folder, "--episodes", "2"],
+        )
+    )
+    assert first[0] == 0 and "mean return" in first[1] and others == [first] * 2
+    assert run_main(capsys, "export.py", folder, "--format", "pdparams")[0] == 0
+    pictures = [folder, "--output", str(tmp_path / "a.png"), folder]
+    assert run_main(capsys, "plot.py", *pictures)[0] == 0 and (tmp_path / "a.png").is_file()
+
+
+def test_python_m_does_not_import_from_the_current_folder(tmp_path):
+    (tmp_path / "trap.py").write_text("open('sprung', 'w').close()\n")
+    write_yaml(make_config({"algo": "a2c", "env": "trap:Walk-v0", "vec": "serial"}), tmp_path / "config.yaml")
+    status, _, errors = run(sys.executable, "-m", "paddle_ac", "evaluate", ".", folder=tmp_path)
+    assert status == 2 and "--import-here" in errors and not (tmp_path / "sprung").exists()
