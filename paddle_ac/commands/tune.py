@@ -47,8 +47,8 @@ def main(arguments: list[str]) -> None:
         values = read_yaml(config_file) if config_file else {}
         tuning = _import_tuning()
         custom_space = read_yaml(space_file) if space_file else None
-        config, space, study_dir = tuning.plan(values, flags, custom_space, study_dir)
-        result = tuning.tune(config, space, trials, study_dir, jobs, progress)
+        config, space, study_dir, eval_interval = tuning.plan(values, flags, custom_space, study_dir)
+        result = tuning.tune(config, space, trials, study_dir, jobs, progress, eval_interval)
         print(report_study(result))
         if result["stopped_by"] == "interrupt":
             raise KeyboardInterrupt

@@ -6,7 +6,7 @@ import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import optuna
 import yaml
@@ -30,7 +30,9 @@ from paddle_ac.training.run_folder import RunFolder, base_file, check_path, refu
 from paddle_ac.training.side_by_side import Ending, Job, run_side_by_side, runs_that_fit
 from paddle_ac.training.wording import as_duration, as_return, first_and_last_line
 
-EVALUATIONS = 10  # on a trial's way, unless the configuration says: enough to give up early on what leads nowhere
+EVALUATIONS = 10  # of a trial, if the user gives no interval: enough to prune poor trials early
+
+EVAL_INTERVAL = "eval_interval"  # the study's attribute for the interval of its trials; older studies have none
 
 BAR_FORMATS = (
     "{desc}: {n_fmt}/{total_fmt} |{bar}| {elapsed}{postfix}",
@@ -46,21 +48,23 @@ def tune(
     study_dir: str,
     num_jobs: int | None = None,
     progress: bool = True,
+    eval_interval: int | None = None,
 ) -> dict[str, Any]:
-    """Search until so many trials are done, those of earlier calls with the same folder counted.
+    """Search until ``num_trials`` trials are done; those of earlier calls with the same folder count.
 
-    The first trial is the configuration as it is, the others are suggested by a TPE sampler. A trial that an evaluation
-    on its way shows to be worse than the median of the others at that point is given up. Trials that were under way
-    when an earlier call was stopped are begun again.
+    The first trial is the configuration as it is, the others are suggested by a TPE sampler. A trial whose mean return
+    in an evaluation is below the median of the other trials at that point is pruned. Trials that were running when an
+    earlier call was stopped are started again.
 
     Args:
-        config: what all trials have, with the seed of all runs and of the search.
-        space: what is searched, as ``choose_space`` gives it.
+        config: the configuration of all trials but for the space, with the seed of all runs and of the search.
+        space: hyper-parameters to search, as ``choose_space`` returns them.
         num_trials: trials in all.
         study_dir: holds ``study.journal`` (Optuna's), ``base.yaml``, ``space.yaml``, a run folder ``trial-<number>``
-            for each trial, and ``best.yaml``: the configuration that did best.
+            for each trial, and ``best.yaml``: ``config`` with the best values, to train with.
         num_jobs: trials at a time; as many as the cores allow by default.
-        progress: tell of every trial that ends, with a progress bar if this is a terminal.
+        progress: print a line for every trial that ends, and show a progress bar if this is a terminal.
+        eval_interval: steps between two evaluations of a trial of a new study; the configuration's by default.
 
     Returns:
         ``study_dir``, ``env``, ``num_trials``, ``trials`` (how many ended ``complete``, ``pruned`` and ``failed``),
@@ -75,22 +79,27 @@ def tune(
     distributions = {name: _distribution(config, name, choices) for name, choices in space.items()}
     with refused_without_a_trace(folder.root):
         _begin(folder, config, space)
-        settled = resolve_vec(config)  # once, rather than by each trial
+        study = _open_study(folder.root / "study.journal")
+        if eval_interval is not None and not study.trials:
+            study.set_user_attr(EVAL_INTERVAL, eval_interval)
+        interval = study.user_attrs.get(EVAL_INTERVAL, config.eval_interval)
+        # Resolved once, rather than by each trial.
+        trial_config = change_config(resolve_vec(config), {"eval_interval": interval})
         log_vec(config)
-        num_jobs = num_jobs or runs_that_fit(settled)
-        return _search(folder, config, settled, distributions, num_trials, num_jobs, progress)
+        num_jobs = num_jobs or runs_that_fit(trial_config)
+        return _search(study, folder, config, trial_config, distributions, num_trials, num_jobs, progress)
 
 
 def _search(
+    study: optuna.Study,
     folder: RunFolder,
     config: RunConfig,
-    settled: RunConfig,
+    trial_config: RunConfig,
     distributions: dict[str, BaseDistribution],
     num_trials: int,
     num_jobs: int,
     progress: bool,
 ) -> dict[str, Any]:
-    study = _open_study(folder.root / "study.journal")
     study.sampler = optuna.samplers.TPESampler(seed=config.seed + len(study.trials))  # no trial is suggested twice
     if not study.trials:
         study.enqueue_trial(_params_of(config, distributions))
@@ -111,7 +120,7 @@ def _search(
             trial = study.ask(distributions)
             run_dir = str(folder.child(_trial_name(trial.number)).root)
             trials[run_dir] = trial
-            yield Job(run_dir, change_config(settled, trial.params))
+            yield Job(run_dir, change_config(trial_config, trial.params))
 
     def on_point(job: Job, env_steps: int, mean_return: float | None) -> bool:
         steps[job.run_dir] = env_steps
@@ -123,7 +132,7 @@ def _search(
             return True
         trial = trials[job.run_dir]
         # By the number of the evaluation: the steps at which it is made depend on the length of a rollout.
-        trial.report(mean_return, env_steps // config.eval_interval)
+        trial.report(mean_return, env_steps // trial_config.eval_interval)
         return not trial.should_prune()
 
     def on_end(job: Job, ending: Ending) -> None:
@@ -167,23 +176,29 @@ def _search(
     }
 
 
+class Plan(NamedTuple):
+    """The arguments of ``tune`` that a command line stands for."""
+
+    config: RunConfig
+    space: dict[str, Any]
+    study_dir: str
+    eval_interval: int | None = None
+
+
 def plan(
     values: dict[str, Any],
     flags: dict[str, Any],
     custom_space: dict[str, Any] | None = None,
     study_dir: str | None = None,
-) -> tuple[RunConfig, dict[str, Any], str]:
-    """What a command line means: for a new study, or for one that goes on.
+) -> Plan:
+    """Return the arguments of ``tune`` for a command line, which starts a study or continues one.
 
     Args:
         values: hyper-parameters of a configuration file.
         flags: those of the command line, which are fixed.
         custom_space: as in ``choose_space``.
         study_dir: the study's folder; by default the same for the same algorithm and environment, so that the same
-            command goes on.
-
-    Returns:
-        ``config``, ``space`` and ``study_dir`` for ``tune``.
+            command continues the study.
 
     Raises:
         ConfigError: a mistake in them, or a study in the folder in which a flag is searched.
@@ -194,15 +209,15 @@ def plan(
     base, ranges = base_file(study_dir), space_file(study_dir)
     if not base.is_file():
         config = make_config({"algo": "a2c", **values, **flags})
-        if "eval_interval" not in {**values, **flags}:
-            config = config.model_copy(update={"eval_interval": max(config.total_steps // EVALUATIONS, 1)})
-        return config, choose_space(config, set(flags), custom_space), study_dir
+        is_given = "eval_interval" in {**values, **flags}
+        interval = None if is_given else max(config.total_steps // EVALUATIONS, 1)
+        return Plan(config, choose_space(config, set(flags), custom_space), study_dir, interval)
     config = make_config({**read_yaml(base), **values, **flags})
     space = read_yaml(ranges) if custom_space is None else choose_space(config, set(flags), custom_space)
     for name in flags:
         if name in space:
             raise ConfigError(f"{name} is searched by the study in {study_dir}: leave out its flag")
-    return config, space, study_dir
+    return Plan(config, space, study_dir)
 
 
 def choose_space(config: RunConfig, fixed: set[str], custom: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -240,14 +255,15 @@ def _distribution(config: RunConfig, name: str, choices: Any) -> BaseDistributio
         try:
             return getattr(change_config(config, {name: value}), name)
         except ConfigError as error:
-            raise ConfigError(f"space of {name}: {error}") from None
+            raise ConfigError(f"space of {name}: {str(error).removeprefix(f'{name}: ')}") from None
 
     if isinstance(choices, list) and choices:
         return CategoricalDistribution([_plain(read(choice)) for choice in choices])
     if isinstance(choices, dict) and {"low", "high"} <= choices.keys() <= {"low", "high", "log"}:
         kind = IntDistribution if type(config).model_fields[name].annotation is int else FloatDistribution
+        low, high = read(choices["low"]), read(choices["high"])
         try:
-            return kind(read(choices["low"]), read(choices["high"]), log=bool(choices.get("log", False)))
+            return kind(low, high, log=bool(choices.get("log", False)))
         except (TypeError, ValueError) as error:
             raise ConfigError(f"space of {name}: {error}") from None
     raise ConfigError(f"space of {name}: must be a list of choices, or low and high (and log), got {quoted(choices)}")

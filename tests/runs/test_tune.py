@@ -29,7 +29,7 @@ from tests.environments import misbehaving_id
 from tests.paths import ROOT
 from tests.short_runs import QUICK, wait_until
 
-BASE = {**QUICK, "vec": "serial", "total_steps": 1200, "eval_interval": 200, "eval_episodes": 2}
+BASE = {**QUICK, "vec": "serial", "total_steps": 1200, "eval_interval": 10_000, "eval_episodes": 2}
 SPACE = {
     "learning_rate": {"low": 1e-4, "high": 1e-2, "log": True},
     "num_steps": {"low": 4, "high": 16},
@@ -37,8 +37,9 @@ SPACE = {
 }
 
 
-def quick_tune(folder: Path, num_trials: int, **changes) -> dict:
-    return tune(make_config({**BASE, **changes}), SPACE, num_trials, str(folder), num_jobs=1)
+def quick_tune(folder: Path, num_trials: int, eval_interval: int | None = 200, **changes) -> dict:
+    config = make_config({**BASE, **changes})
+    return tune(config, SPACE, num_trials, str(folder), num_jobs=1, eval_interval=eval_interval)
 
 
 def trials_of(folder: Path) -> list:
@@ -74,7 +75,7 @@ def test_the_first_trial_is_the_configuration_as_it_is(study):
     assert trials_of(study)[0].params == {name: getattr(base, name) for name in SPACE}
 
 
-def test_the_best_configuration_can_be_trained(study):
+def test_the_best_configuration_is_the_users_with_the_best_values_and_without_the_tuners_interval(study):
     best = max(trials_of(study), key=lambda trial: trial.value)
     config = make_config(read_yaml(study / "best.yaml"))
     assert config == make_config({**BASE, **best.params})
@@ -88,7 +89,8 @@ def test_the_same_seed_searches_the_same(study, tmp_path):
 
 def test_the_same_call_goes_on_until_all_trials_are_done(tmp_path):
     quick_tune(tmp_path / "study", 1)
-    result = quick_tune(tmp_path / "study", 2)
+    result = quick_tune(tmp_path / "study", 2, eval_interval=None)
+    assert RunFolder(tmp_path / "study" / "trial-0001").read_config().eval_interval == 200, "as in the first call"
     assert result["trials"] == {"complete": 2, "pruned": 0, "failed": 0} and result["stopped_by"] == "trials"
     assert quick_tune(tmp_path / "study", 2)["trials"]["complete"] == 2, "nothing is left to do"
     trials = trials_of(tmp_path / "study")
@@ -153,7 +155,7 @@ def test_an_evaluation_stops_a_run_that_is_not_to_go_on(tmp_path):
                 heard.append((point.env_steps, point.metrics.get("eval/mean_return")))
             return point.env_steps < 400
 
-    config = make_config({**BASE, "log_interval": 100})
+    config = make_config({**BASE, "log_interval": 100, "eval_interval": 200})
     summary = train(config, str(tmp_path / "run"), observers=[Listener()])
     assert summary["stopped_by"] == "pruned" and summary["env_steps"] == 400
     assert [env_steps for env_steps, _ in heard] == [100, 200, 300, 400]
@@ -209,9 +211,13 @@ def test_every_algorithm_has_a_space_that_its_configuration_takes(algo):
 
 
 def test_a_new_study_evaluates_often_enough_to_give_up_early(tmp_path):
-    config, space, folder = plan({}, {"total_steps": 50_000, "gamma": 0.9})
-    assert config.eval_interval == 5000 and "gamma" not in space and folder == "runs/tune-CartPole-v1-a2c"
-    assert plan({"eval_interval": 7}, {})[0].eval_interval == 7
+    planned = plan({}, {"total_steps": 50_000, "gamma": 0.9})
+    assert planned.eval_interval == 5000 and planned.config == make_config(
+        {"algo": "a2c", "total_steps": 50_000, "gamma": 0.9}
+    )
+    assert "gamma" not in planned.space and planned.study_dir == "runs/tune-CartPole-v1-a2c"
+    given = plan({"eval_interval": 7}, {})
+    assert given.eval_interval is None and given.config.eval_interval == 7
 
 
 @pytest.mark.parametrize(
@@ -221,7 +227,8 @@ def test_a_new_study_evaluates_often_enough_to_give_up_early(tmp_path):
             {"learnin_rate": [1e-3]},
             "unknown hyper-parameter 'learnin_rate' in the space (did you mean 'learning_rate'?)",
         ),
-        ({"gamma": [0.9, 1.5]}, "space of gamma: gamma: must be less than or equal to 1, got 1.5"),
+        ({"gamma": [0.9, 1.5]}, "space of gamma: must be less than or equal to 1, got 1.5"),
+        ({"gamma": {"low": 0.9, "high": 1.5}}, "space of gamma: must be less than or equal to 1, got 1.5"),
         ({"gamma": 0.9}, "space of gamma: must be a list of choices, or low and high (and log), got 0.9"),
         ({"gamma": {"low": 0.9, "hihg": 1.0}}, "space of gamma: must be a list of choices"),
         ({"gamma": {"low": 0.9, "high": 0.5}}, "space of gamma: "),
@@ -232,7 +239,7 @@ def test_a_new_study_evaluates_often_enough_to_give_up_early(tmp_path):
 def test_a_space_that_cannot_be_searched_is_refused(space, said):
     with pytest.raises(ConfigError) as raised:
         choose_space(make_config({"algo": "a2c"}), set(), space)
-    assert said in str(raised.value)
+    assert said in str(raised.value) and str(raised.value).count("space") == 1
 
 
 @pytest.mark.parametrize(
