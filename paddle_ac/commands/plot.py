@@ -28,7 +28,7 @@ def main(arguments: list[str]) -> None:
             from paddle_ac.training.plotting import X_AXES, plot_runs
 
         x_axes = tuple(X_AXES) if flags["x"] == "both" else (flags["x"],)
-        plot_runs(flags["runs"], flags["output"], x_axes, flags["metric"], flags["smooth"])
+        plot_runs(flags["runs"], flags["output"], x_axes, flags["metric"], flags["smooth"], flags["mix_envs"])
         print(f"curves: {flags['output']}")
 
 
@@ -49,6 +49,7 @@ def _parse(arguments: list[str]) -> dict[str, Any]:
         metavar="N",
         help="show the mean of each run's last N points in place of a point [1]",
     )
+    parser.add_argument("--mix-envs", action="store_true", help="draw runs of different environments on the same axis")
     parser.add_argument(
         "--output",
         type=file_ending_in(".png", ".svg"),

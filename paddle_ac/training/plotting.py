@@ -13,6 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter
 
 from paddle_ac.algorithms.algorithm import Panel
+from paddle_ac.errors import ConfigError
 from paddle_ac.training.curves import average, describe, group_runs, read_runs, that_overlap, without_abandoned
 from paddle_ac.training.logger import read_progress
 
@@ -27,6 +28,23 @@ COMMON_PANELS = (
 
 X_AXES = {"steps": ("env_steps", "steps"), "seconds": ("train_seconds", "seconds of training")}
 
+# Words for the tags whose second part alone does not say what is drawn.
+IN_WORDS = {
+    "charts/episode_return": "mean return of training episodes",
+    "charts/episode_length": "mean length of training episodes [steps]",
+    "charts/steps_per_second": "speed [steps/s]",
+    "charts/updates_per_second": "speed [updates/s]",
+    "losses/actor": "actor loss",
+    "losses/critic": "critic loss",
+    "losses/entropy": "policy entropy [nats]",
+    "losses/total": "total loss",
+    "diagnostics/grad_norm": "gradient norm",
+    "eval/mean_return": "mean return of an evaluation",
+    "eval/std_return": "standard deviation of the returns of an evaluation",
+    "eval/best_mean_return": "best mean return of an evaluation so far",
+}
+
+MAX_NAMES = 5  # of environments in an error message
 SMALLEST_SPAN = 1e-3  # of a y axis, as a part of its numbers
 
 # Those of Okabe and Ito (2008) that show on white, told apart by the colour-blind as well; then with other dashes.
@@ -83,6 +101,7 @@ def plot_runs(
     x_axes: Sequence[str] = tuple(X_AXES),
     metric: str = "charts/episode_return",
     smooth: int = 1,
+    mix_envs: bool = False,
 ) -> Figure:
     """Draw the learning curves of runs side by side: a line for each configuration, the mean over its seeds.
 
@@ -95,14 +114,23 @@ def plot_runs(
         x_axes: a panel each: ``"steps"``, ``"seconds"`` of training, without evaluations.
         metric: a column of the runs' ``progress.csv``.
         smooth: points of a run's curve that each shown one is the mean of.
+        mix_envs: draw runs of different environments on the same axis.
 
     Returns:
         the figure, which is written already.
 
     Raises:
-        ConfigError: no run, an unknown metric, or a file that cannot be read.
+        ConfigError: no run, runs of different environments, an unknown metric, or a file that cannot be read.
     """
-    groups = [that_overlap(without_abandoned(group, metric), metric) for group in group_runs(read_runs(paths, metric))]
+    runs = read_runs(paths, metric)
+    envs = list(dict.fromkeys(run.config.env.rpartition(":")[2] for run in runs))
+    if len(envs) > 1 and not mix_envs:
+        names = ", ".join(envs[:MAX_NAMES]) + (f" and {len(envs) - MAX_NAMES} more" if len(envs) > MAX_NAMES else "")
+        raise ConfigError(
+            f"the runs are of different environments, whose curves do not compare: {names}; name runs of one "
+            "environment, or give --mix-envs"
+        )
+    groups = [that_overlap(without_abandoned(group, metric), metric) for group in group_runs(runs)]
     title, labels = describe(groups)
     width = 1 + 6 * len(x_axes)  # inches
     num_columns = min(int(width / (0.7 + 0.085 * max(map(len, labels)))), len(groups)) or 1  # of the legend, below
@@ -120,7 +148,7 @@ def plot_runs(
             if curve.low is not None and curve.high is not None:
                 axes.fill_between(curve.x, curve.low, curve.high, color=line.get_color(), alpha=0.2, linewidth=0)
     _make_room(all_axes[0])
-    all_axes[0].set_ylabel(metric)
+    all_axes[0].set_ylabel(in_words(metric))
     figure.legend(
         *all_axes[0].get_legend_handles_labels(),
         loc="outside lower center",
@@ -129,6 +157,11 @@ def plot_runs(
     )
     figure.savefig(picture, dpi=120)
     return figure
+
+
+def in_words(metric: str) -> str:
+    """A metric as the label of an axis, ``"explained variance"`` for ``"diagnostics/explained_variance"``."""
+    return IN_WORDS.get(metric, metric.rpartition("/")[2].replace("_", " "))
 
 
 def _prepare(axes: Axes) -> None:

@@ -30,7 +30,7 @@ from paddle_ac.training.curves import (
     without_abandoned,
 )
 from paddle_ac.training.logger import COMMON_TAGS
-from paddle_ac.training.plotting import plot_run, plot_runs
+from paddle_ac.training.plotting import in_words, plot_run, plot_runs
 from tests.tool_calls import run_main
 
 METRIC = "charts/episode_return"
@@ -410,6 +410,33 @@ def test_the_command_draws_what_it_is_told(tmp_path, monkeypatch, capsys):
     write_run(tmp_path / "run")
     plot.main(["run", "--x", "seconds", "--smooth", "3"])
     assert capsys.readouterr().out == "curves: curves.png\n" and (tmp_path / "curves.png").is_file()
+
+
+def test_runs_of_different_environments_share_an_axis_only_if_asked_to(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_run(tmp_path / "cart")
+    write_run(tmp_path / "classic", env="gym:CartPole-v1")
+    assert run_main(capsys, "plot.py", "cart", "classic")[0] == 0, "one environment by two names"
+    write_run(tmp_path / "robot", env="Acrobot-v1")
+    (tmp_path / "curves.png").unlink()
+    code, _, errors = run_main(capsys, "plot.py", ".")
+    assert code == 2 and "different environments" in errors and "CartPole-v1, Acrobot-v1; " in errors
+    assert errors.endswith("or give --mix-envs\n") and not (tmp_path / "curves.png").exists()
+    assert run_main(capsys, "plot.py", ".", "--mix-envs")[0] == 0 and (tmp_path / "curves.png").is_file()
+
+
+def test_labels_of_axes_are_words(tmp_path):
+    write_run(tmp_path / "run")
+    for metric, words in (
+        (METRIC, "mean return of training episodes"),
+        ("eval/mean_return", "mean return of an evaluation"),
+    ):
+        figure = plot_runs([tmp_path], tmp_path / "curves.png", metric=metric)
+        assert [axes.get_ylabel() for axes in figure.axes] == [words, ""]
+        assert [axes.get_xlabel() for axes in figure.axes] == ["steps", "seconds of training"]
+    for tag in COMMON_TAGS:
+        assert not set("/_") & set(in_words(tag).replace("steps/s", "").replace("updates/s", ""))
+    assert in_words("diagnostics/explained_variance") == "explained variance" and in_words("losses/q_max") == "q max"
 
 
 @pytest.mark.parametrize(
