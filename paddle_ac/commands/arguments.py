@@ -14,7 +14,16 @@ from types import UnionType
 from typing import Annotated, Any, Literal, NoReturn, Union, get_args, get_origin
 
 from paddle_ac.commands.calling import call_of
-from paddle_ac.config import CONFIGS, LARGEST, LARGEST_SEED, RunConfig, nearest, read_yaml, who_take
+from paddle_ac.config import (
+    CONFIGS,
+    LARGEST,
+    LARGEST_SEED,
+    RunConfig,
+    hint_of_other_library,
+    nearest,
+    read_yaml,
+    who_take,
+)
 from paddle_ac.errors import ConfigError, quoted, shortened
 from paddle_ac.training.run_folder import check_path
 
@@ -54,15 +63,21 @@ class ArgumentParser(argparse.ArgumentParser):
         for argument in arguments:  # first: a misspelt flag may be the one that is said to be missing otherwise
             flag = argument.partition("=")[0]
             if flag.startswith("--") and flag not in flags:
-                as_flags = {algo: [_as_flag(name) for name in CONFIGS[algo].model_fields] for algo in CONFIGS}
-                takers = [algo for algo, known in as_flags.items() if flag in known]
-                if self.has_hyper_parameters and takers:
-                    raise ConfigError(f"unknown argument {shortened(argument)}: only {who_take(takers)} {flag}")
-                raise ConfigError(f"unknown argument {shortened(argument)}{nearest(flag, flags)}")
+                raise ConfigError(f"unknown argument {shortened(argument)}{self._hint(flag, flags)}")
         namespace, unknown = self.parse_known_intermixed_args(arguments)
         if unknown:
             raise ConfigError(f"unknown argument {shortened(unknown[0])}: flags begin with --, as in --help")
         return vars(namespace)
+
+    def _hint(self, flag: str, flags: set[str]) -> str:
+        """What to write instead of an unknown flag."""
+        hint = hint_of_other_library(flag, flags)
+        if hint:
+            return hint
+        takers = [algo for algo in CONFIGS if flag in map(_as_flag, CONFIGS[algo].model_fields)]
+        if self.has_hyper_parameters and takers:
+            return f": only {who_take(takers)} {flag}"
+        return nearest(flag, flags)
 
     def add_hyper_parameters(self, config_class: type[RunConfig]) -> None:
         """A flag for every field, in the groups that the fields name."""

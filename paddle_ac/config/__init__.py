@@ -23,6 +23,7 @@ from paddle_ac.config.groups import (
     SynchronousOptimizerGroup,
     VectorEnvGroup,
 )
+from paddle_ac.config.hints import hint_of_other_library
 from paddle_ac.config.loading import (
     change_config,
     change_on_resume,
@@ -58,6 +59,7 @@ __all__ = [
     "field",
     "find_config_class",
     "first_problem",
+    "hint_of_other_library",
     "make_config",
     "nearest",
     "read_config",

@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from paddle_ac.config.hints import hint_of_other_library
 from paddle_ac.errors import MAX_QUOTED, ConfigError, quoted, shortened
 from paddle_ac.registry import CONFIGS
 
@@ -40,7 +41,8 @@ def check_names(names: Iterable[Any], config_class: type[BaseModel]) -> None:
     for name in names:
         if name not in config_class.model_fields:
             takers = [algo for algo in CONFIGS if name in CONFIGS[algo].model_fields]
-            hint = f": only {who_take(takers)} it" if takers else nearest(name, config_class.model_fields)
+            hint = hint_of_other_library(name, config_class.model_fields) if isinstance(name, str) else ""
+            hint = hint or (f": only {who_take(takers)} it" if takers else nearest(name, config_class.model_fields))
             algo = config_class.model_fields["algo"].default
             raise ConfigError(f"unknown hyper-parameter {quoted(name)} of {algo}{hint}")
 

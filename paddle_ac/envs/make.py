@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import importlib
+import importlib.util
 import logging
 import multiprocessing
 import re
@@ -65,6 +66,15 @@ TRAINING, EVALUATION, FINAL_EVALUATION, SHOWING = 0, 1, 2, 3
 
 # From a package, as the error of an environment that lacks it names it, to the extra that installs it.
 EXTRAS = {"ale_py": "atari", "Box2D": "box2d", "MuJoCo": "mujoco"}
+
+# Packages that register environments when they are imported: ids, module, what installs it.
+ENV_PACKAGES = (
+    (r"ALE/|\w+(NoFrameskip|Deterministic)-v\d", "ale_py", '-e ".[atari]"'),
+    (r"(MiniGrid|BabyAI)-", "minigrid", "minigrid"),
+    (r"MiniWorld-", "miniworld", "miniworld"),
+    (r"(Fetch|Hand|Adroit|PointMaze|AntMaze|FrankaKitchen)\w*-v\d", "gymnasium_robotics", "gymnasium-robotics"),
+    (r"(highway|merge|roundabout|parking|intersection|racetrack)(-[\w-]+)?-v\d", "highway_env", "highway-env"),
+)
 
 # What `resolve_vec` goes by, as measured on 2 cores (docs/performance.md).
 NATIVE_FROM = 8  # environments: fewer are stepped faster one by one
@@ -440,7 +450,7 @@ def _find_spec(config: RunConfig) -> EnvSpec:
     try:
         return _with_arguments(gymnasium.spec(plain_id), config)
     except (ImportError, TypeError, ValueError, gymnasium.error.Error) as error:
-        hint = registration_hint(env_id) or _newest_version(env_id, gymnasium.registry)
+        hint = _package_hint(env_id) or registration_hint(env_id) or _newest_version(env_id, gymnasium.registry)
         raise ConfigError(f"environment {env_id!r}: {_one_line(error)}{hint}") from None
 
 
@@ -467,6 +477,17 @@ def _import_module(name: str, env_id: str) -> Any:
         frame = traceback.extract_tb(cause.__traceback__)[-1]
         where = "" if isinstance(cause, SyntaxError) else f" ({frame.filename}, line {frame.lineno})"
         raise ConfigError(f"environment {env_id!r}: module {name} raises {error.reason}{where}") from None
+
+
+def _package_hint(env_id: str) -> str:
+    """What to write for an id that a package registers when it is imported, and how to install the package."""
+    for pattern, module, requirement in ENV_PACKAGES:
+        if re.match(pattern, env_id):
+            name = f"{module}:{env_id}"
+            if importlib.util.find_spec(module):
+                return f" (did you mean {name!r}?)"
+            return f"; pip install {requirement}, then write {name}"
+    return ""
 
 
 def _newest_version(env_id: str, registry: Mapping[str, Any]) -> str:

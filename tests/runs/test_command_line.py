@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import inspect
 import os
 import re
 import resource
@@ -9,10 +11,14 @@ import signal
 import subprocess
 import sys
 
+import gymnasium
 import pytest
 
+from paddle_ac.commands import COMMANDS
 from paddle_ac.commands.report import report_run
-from paddle_ac.config import CONFIGS, make_config, read_yaml, write_yaml
+from paddle_ac.config import CONFIGS, hints, make_config, read_yaml, write_yaml
+from paddle_ac.envs.make import make_training_envs
+from paddle_ac.errors import ConfigError
 from paddle_ac.training.wording import as_duration
 from tests.paths import TOOLS
 from tests.tool_calls import run_main
@@ -164,9 +170,86 @@ def test_a_study_of_another_algorithm_is_named(capsys, tmp_path):
     assert code == 2 and "is a study of a2c, not of sac" in errors and errors.count("\n") == 1
 
 
-def test_what_is_unlike_everything_gets_no_suggestion(capsys):
-    code, _, errors = run_main(capsys, "train.py", "--lr", "1")
-    assert code == 2 and errors == "error: unknown argument --lr\n"
+@pytest.mark.parametrize(
+    "arguments,said",
+    [
+        ("--lr 1", " (did you mean '--learning-rate'?)"),
+        (
+            "--algo sac --lr 1",
+            " (did you mean '--actor-learning-rate', '--critic-learning-rate' or '--alpha-learning-rate'?)",
+        ),
+        ("--total-timesteps=1", " (did you mean '--total-steps'?)"),
+        ("--timesteps=1", " (did you mean '--total-steps'?)"),
+        ("--n-envs 4", " (did you mean '--num-envs'?)"),
+        ("--algo a3c --workers 4", " (did you mean '--num-workers'?)"),
+        ("--ent-coef 0", " (did you mean '--entropy-coef'?)"),
+        ("--vf_coef 0", " (did you mean '--value-coef'?)"),
+        ("--n-steps 5", " (did you mean '--num-steps'?)"),
+        ("--algo ppo --batch-size 64", " (did you mean '--minibatch-size'?)"),
+        ("--batch-size 64", ": only sac takes --batch-size"),
+        ("--buffer-size 64", ": only sac takes --buffer-size"),
+        (
+            "--policy MlpPolicy",
+            " (did you mean '--encoder', '--hidden-sizes', '--activation', '--recurrent' or '--network'?)",
+        ),
+        ("--env-id CartPole-v1", " (did you mean '--env'?)"),
+        ("--cuda", " (did you mean '--device=gpu'?)"),
+        ("--exp-name first", " (did you mean '--run-dir'?)"),
+        ("--capture-video", ": every evaluation records an episode for VisualDL, and evaluate RUN --record FILE "),
+        ("--unlike-everything-else", "\n"),
+    ],
+)
+def test_flags_of_other_libraries_get_ours_as_a_hint(capsys, arguments, said):
+    code, _, errors = run_main(capsys, "train.py", *arguments.split())
+    assert code == 2 and said in errors and errors.startswith("error: unknown argument --") and errors.count("\n") == 1
+
+
+def test_names_of_other_libraries_get_ours_as_a_hint_in_yaml_and_in_python(capsys, tmp_path):
+    (tmp_path / "theirs.yaml").write_text("algo: ppo\nbatch_size: 64\n")
+    code, _, errors = run_main(capsys, "train.py", "--config", str(tmp_path / "theirs.yaml"))
+    assert code == 2 and errors.endswith(
+        "unknown hyper-parameter 'batch_size' of ppo (did you mean 'minibatch_size'?)\n"
+    )
+    with pytest.raises(ConfigError, match=r"'n_steps' of a2c \(did you mean 'num_steps'\?\)"):
+        make_config({"algo": "a2c", "n_steps": 5})
+    with pytest.raises(ConfigError, match=r"'anneal_lr' of a2c \(did you mean 'lr_schedule=linear'\?\)"):
+        make_config({"algo": "a2c", "anneal_lr": True})
+
+
+def test_every_hint_names_what_there_is():
+    flags = {"algo"}
+    for command in COMMANDS:
+        parser = importlib.import_module(f"paddle_ac.commands.{command}")
+        flags |= set(re.findall(r'"--([\w-]+)"', inspect.getsource(parser)))
+    flags = {flag.replace("-", "_") for flag in flags} | {"run_dir"}
+    fields = {name for algo in CONFIGS for name in CONFIGS[algo].model_fields}
+    for theirs, ours in hints._OURS.items():
+        assert {name.partition("=")[0] for name in ours} <= flags | fields, theirs
+
+
+@pytest.mark.parametrize(
+    "env,module,requirement",
+    [
+        ("ALE/Pong-v5", "ale_py", '-e ".[atari]"'),
+        ("BreakoutNoFrameskip-v4", "ale_py", '-e ".[atari]"'),
+        ("MiniGrid-Empty-5x5-v0", "minigrid", "minigrid"),
+        ("FetchReach-v4", "gymnasium_robotics", "gymnasium-robotics"),
+        ("highway-fast-v0", "highway_env", "highway-env"),
+    ],
+)
+@pytest.mark.parametrize("is_installed", [True, False])
+def test_environments_of_other_packages_are_found_by_a_hint(monkeypatch, env, module, requirement, is_installed):
+    for known in [known for known in gymnasium.registry if known == env]:  # another test may have imported its package
+        monkeypatch.delitem(gymnasium.registry, known)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: name if is_installed else None)
+    with pytest.raises(ConfigError) as raised:
+        make_training_envs(make_config({"algo": "a2c", "env": env, "vec": "serial"}))
+    hint = (
+        f" (did you mean '{module}:{env}'?)"
+        if is_installed
+        else f"; pip install {requirement}, then write {module}:{env}"
+    )
+    assert str(raised.value).endswith(hint)
 
 
 @pytest.mark.parametrize("tool", ["train.py", "evaluate.py", "benchmark.py", "tune.py", "plot.py"])

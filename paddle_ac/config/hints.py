@@ -1,0 +1,155 @@
+"""Hints for names of other libraries: the hyper-parameter or flag of this package to write instead."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+_LEARNING_RATES = ("learning_rate", "actor_learning_rate", "critic_learning_rate", "alpha_learning_rate")
+_NETWORK = ("encoder", "hidden_sizes", "activation", "recurrent", "network")
+
+# Names of Stable-Baselines3 and its zoo, CleanRL, OpenAI baselines, and the A2C and A3C repositories for PyTorch. The
+# hint shows the names on the right that the algorithm or command has; "name=value" is one value of a hyper-parameter.
+_OURS: dict[str, tuple[str, ...]] = {
+    # length of a run and environments
+    "total_timesteps": ("total_steps",),
+    "num_timesteps": ("total_steps",),
+    "n_timesteps": ("total_steps",),
+    "max_timesteps": ("total_steps",),
+    "timesteps": ("total_steps",),
+    "num_env_steps": ("total_steps",),
+    "max_steps": ("total_steps",),
+    "env_id": ("env",),
+    "env_name": ("env",),
+    "gym_id": ("env",),
+    "environment": ("env",),
+    "n_envs": ("num_envs",),
+    "num_env": ("num_envs",),
+    "nenv": ("num_envs",),
+    "nenvs": ("num_envs",),
+    "n_e": ("num_envs",),
+    "num_processes": ("num_envs", "num_workers"),
+    "n_workers": ("num_workers",),
+    "workers": ("num_workers",),
+    "vec_env": ("vec",),
+    "vec_env_type": ("vec",),
+    "n_stack": ("frame_stack",),
+    "num_stack": ("frame_stack",),
+    "stack_frames": ("frame_stack",),
+    "alg": ("algo",),
+    "algorithm": ("algo",),
+    # estimator and loss
+    "n_steps": ("num_steps",),
+    "nsteps": ("num_steps",),
+    "n_step": ("num_steps",),
+    "t_max": ("num_steps",),
+    "rollout_length": ("num_steps",),
+    "discount": ("gamma",),
+    "lam": ("gae_lambda",),
+    "lambda": ("gae_lambda",),
+    "gae": ("gae_lambda",),
+    "use_gae": ("gae_lambda",),
+    "ent_coef": ("entropy_coef", "init_alpha"),
+    "entropy_coef": ("entropy_coef", "init_alpha"),
+    "entropy_coeff": ("entropy_coef", "init_alpha"),
+    "vf_coef": ("value_coef",),
+    "value_loss_coef": ("value_coef",),
+    "clip_coef": ("clip_range",),
+    "cliprange": ("clip_range",),
+    "clip_param": ("clip_range",),
+    "clip_vloss": ("clip_range_vf",),
+    "n_epochs": ("num_epochs",),
+    "noptepochs": ("num_epochs",),
+    "update_epochs": ("num_epochs",),
+    "ppo_epoch": ("num_epochs",),
+    "batch_size": ("minibatch_size",),
+    "num_minibatches": ("minibatch_size",),
+    "nminibatches": ("minibatch_size",),
+    "num_mini_batch": ("minibatch_size",),
+    "norm_adv": ("normalize_advantages",),
+    "normalize_advantage": ("normalize_advantages",),
+    "normalize": ("normalize_observations", "normalize_rewards"),
+    "norm_obs": ("normalize_observations",),
+    "norm_reward": ("normalize_rewards",),
+    "clip_reward": ("reward_clip",),
+    "alpha": ("init_alpha", "rmsprop_decay"),
+    "autotune": ("auto_alpha",),
+    # network and optimiser
+    "lr": _LEARNING_RATES,
+    "learning_rate": _LEARNING_RATES,
+    "policy_lr": ("actor_learning_rate",),
+    "pi_lr": ("actor_learning_rate",),
+    "q_lr": ("critic_learning_rate",),
+    "qf_learning_rate": ("critic_learning_rate",),
+    "lrschedule": ("lr_schedule",),
+    "anneal_lr": ("lr_schedule=linear",),
+    "use_linear_lr_decay": ("lr_schedule=linear",),
+    "use_rms_prop": ("optimizer=rmsprop",),
+    "rms_prop_eps": ("optimizer_epsilon",),
+    "eps": ("optimizer_epsilon",),
+    "epsilon": ("optimizer_epsilon",),
+    "policy": _NETWORK,
+    "policy_kwargs": _NETWORK,
+    "net_arch": ("hidden_sizes",),
+    "hidden_size": ("hidden_sizes",),
+    "activation_fn": ("activation",),
+    "recurrent_policy": ("recurrent=lstm",),
+    "ortho_init": ("initialization",),
+    "cuda": ("device=gpu",),
+    "gpu": ("device=gpu",),
+    # runs, evaluations and checkpoints
+    "eval_freq": ("eval_interval",),
+    "n_eval_episodes": ("eval_episodes", "episodes"),
+    "n_episodes": ("episodes",),
+    "save_freq": ("checkpoint_interval",),
+    "save_interval": ("checkpoint_interval",),
+    "log_freq": ("log_interval",),
+    "exp_name": ("run_dir",),
+    "log_dir": ("run_dir",),
+    "logdir": ("run_dir",),
+    "log_folder": ("run_dir",),
+    "log_path": ("run_dir",),
+    "save_path": ("run_dir",),
+    "save_dir": ("run_dir",),
+    "folder": ("run_dir",),
+    "load": ("resume",),
+    "load_path": ("resume",),
+    "trained_agent": ("resume",),
+    "deterministic": ("sampled",),
+    "stochastic": ("sampled",),
+    "capture_video": ("record",),
+    "video": ("record",),
+    "n_trials": ("trials",),
+    "n_jobs": ("jobs",),
+    "study_name": ("study_dir",),
+    "verbose": ("no_progress",),
+}
+
+_ADVICE = {
+    "capture_video": "every evaluation records an episode for VisualDL, and evaluate RUN --record FILE writes a video",
+    "render": "evaluate RUN --render shows episodes of a trained policy in a window",
+    "play": "evaluate RUN --render shows episodes of a trained policy in a window",
+    "optimize_hyperparameters": "the command tune searches hyper-parameters",
+    "torch_deterministic": "runs with the same seed are the same",
+    "deterministic": "runs with the same seed are the same",
+}
+
+
+def hint_of_other_library(name: str, known: Iterable[str]) -> str:
+    """What to write instead of a name of another library, as the end of an error message; nothing for other names.
+
+    Args:
+        name: a hyper-parameter or a flag, such as ``"ent_coef"`` or ``"--ent-coef"``.
+        known: the hyper-parameters or flags that may be written, in the same form.
+    """
+    key = _plain(name)
+    spelling = {_plain(known_name): known_name for known_name in known}
+    ours = (candidate.partition("=") for candidate in _OURS.get(key, ()))
+    found = [f"'{spelling[ours_name]}{equals}{value}'" for ours_name, equals, value in ours if ours_name in spelling]
+    if found:
+        last = f" or {found[-1]}" if len(found) > 1 else found[-1]
+        return f" (did you mean {', '.join(found[:-1])}{last}?)"
+    return f": {_ADVICE[key]}" if key in _ADVICE else ""
+
+
+def _plain(name: str) -> str:
+    return name.lstrip("-").replace("-", "_").lower()
