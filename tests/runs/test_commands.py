@@ -64,7 +64,6 @@ def test_help_lists_the_commands_with_a_line_each_and_needs_no_paddle(tmp_path):
         (["--algo", "ppo"], (2, "", "error: a command comes first, as in python -m paddle_ac train --algo\n")),
         (["plot"], (2, "", "error: the following arguments are required: RUN\n")),
     ],
-    ids=" ".join,
 )
 def test_the_first_argument_is_a_command(tmp_path, arguments, expected):
     status, output, errors = run(sys.executable, "-m", "paddle_ac", *arguments, folder=tmp_path)
