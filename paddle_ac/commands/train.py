@@ -29,7 +29,8 @@ from paddle_ac.training.run_folder import RunFolder, repeats_file
 EXAMPLES = """\
 examples:
   {train} --algo a2c
-  {train} --config configs/a2c_acrobot.yaml --run-dir runs/acrobot
+  {train} --config configs/a2c_acrobot.yaml --seed 1
+  {train} --env Acrobot-v1 --run-dir runs/acrobot
   {train} --resume runs/acrobot --total-steps 1000000
   {train} --algo a3c --seeds 0,1,2,3,4
 """

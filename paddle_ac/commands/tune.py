@@ -30,8 +30,8 @@ continues a study that was stopped.
 
 examples:
   {tune} --algo a2c --trials 20 --total-steps 50000
-  {tune} --config configs/a2c_pendulum.yaml --study-dir runs/tune
-  {tune} --study-dir runs/tune --trials 100
+  {tune} --config configs/a2c_pendulum.yaml --trials 50
+  {tune} --study-dir runs/tune-Pendulum-v1-a2c --trials 100
 """
 
 
