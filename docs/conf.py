@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
+from docutils import nodes
+from docutils.statemachine import StringList
+from docutils.utils.math.latex2mathml import tex2mathml
 from sphinx.search.en import SearchEnglish
+from sphinx.util.docutils import SphinxDirective
 
 import paddle_ac
+from paddle_ac.config import CONFIGS
 from paddle_ac.config.groups import Group
 
 project = "paddle_ac"
@@ -19,14 +24,18 @@ release = paddle_ac.__version__
 html_title = f"paddle_ac {release}"
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
+myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 3
 smartquotes_action = "D"  # dashes only
 highlight_language = "text"  # of blocks that name none
 
 html_theme = "furo"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
 html_copy_source = False
 html_show_copyright = False
 html_search_language = "en-zh"
+html_math_renderer = "mathml"
 
 autodoc_member_order = "bysource"
 autodoc_mock_imports = ["optuna"]  # of the extra "tune", which the site does not need
@@ -49,12 +58,52 @@ var splitQuery = (query) => query.match(/[\u4e00-\u9fff]|(?:(?![\u4e00-\u9fff])[
 """
 
     def split(self, text: str) -> list[str]:
-        """The words of a text; ``splitQuery`` does the same to what is looked for."""
+        """Split a text into words, as ``splitQuery`` splits a query."""
         return re.findall(r"[\u4e00-\u9fff]|[^\W\u4e00-\u9fff]+", text)
 
 
-def take_in_the_chinese_readme(app: Any, docname: str, source: list[str]) -> None:
-    """The page "中文说明" is that of the repository, its links seen from here."""
+class HyperParameters(SphinxDirective):
+    """One table of all hyper-parameters of an algorithm, made from its configuration: ``{hyper-parameters} a2c``."""
+
+    required_arguments = 1
+    groups = ("algorithm", "network", "optimizer", "run", "evaluation and logging")
+
+    def run(self) -> list[nodes.Node]:
+        table = nodes.container(classes=["hyper-parameters"])
+        lines = StringList(list(self._rows(CONFIGS[self.arguments[0]].model_fields)), source=self.env.docname)
+        self.state.nested_parse(lines, self.content_offset, table)
+        return [table]
+
+    def _rows(self, fields: dict[str, Any]) -> Iterator[str]:
+        yield "| flag | default | values | meaning |"
+        yield "|---|---|---|---|"
+        for group in self.groups:
+            yield f"| **{group}** | | | |"
+            for name, field in fields.items():
+                if name != "algo" and field.json_schema_extra["group"] == group:
+                    flag = f"`--{name.replace('_', '-')}`"
+                    default, meaning = default_and_meaning(field)
+                    yield f"| {flag} | {default} | {_values_of(field).replace('``', '`')} | {meaning} |"
+
+
+def default_and_meaning(field: Any) -> tuple[str, str]:
+    """A hyper-parameter's default as on the command line, and its meaning.
+
+    The description of one that is not set by default has what it is then in brackets: that is the default.
+    """
+    meaning = field.description
+    if field.default is None:
+        meaning, _, otherwise = meaning.rpartition(" [")
+        return otherwise.removesuffix("]"), meaning
+    if isinstance(field.default, bool):
+        return "on" if field.default else "off", meaning
+    if isinstance(field.default, tuple):
+        return f"`{','.join(map(str, field.default))}`", meaning
+    return f"`{field.default:g}`" if isinstance(field.default, float) else f"`{field.default or 'none'}`", meaning
+
+
+def include_chinese_readme(app: Any, docname: str, source: list[str]) -> None:
+    """The page "中文说明" is README_cn.md of the repository, with its links adapted."""
     if docname == "readme_cn":
         page = Path(app.srcdir, "..", "README_cn.md").read_text(encoding="utf-8")
         page = page.replace("# paddle_ac", "# 中文说明", 1).replace("](README.md)", "](docs/index.md)")
@@ -62,8 +111,8 @@ def take_in_the_chinese_readme(app: Any, docname: str, source: list[str]) -> Non
         source[0] = re.sub(r"\[([^]]*)\]\(notebooks\)", r"\1", page)  # a folder is no page
 
 
-def hand_out_files_outside(app: Any, docname: str, source: list[str]) -> None:
-    """A link to a Markdown file outside ``docs/``, which is no page of the site, leads to the file itself."""
+def link_files_outside(app: Any, docname: str, source: list[str]) -> None:
+    """Links to Markdown files outside ``docs/``, which are no pages of the site, lead to the files themselves."""
     folder = Path(app.srcdir, docname).parent
 
     def as_a_file(link: re.Match) -> str:
@@ -72,8 +121,8 @@ def hand_out_files_outside(app: Any, docname: str, source: list[str]) -> None:
     source[0] = re.sub(r"\]\(([^)#:]+\.md)(?:#[^)]*)?\)", as_a_file, source[0])
 
 
-def tell_hyper_parameters(app: Any, what: str, name: str, thing: Any, options: Any, lines: list[str]) -> None:
-    """Add to a configuration's docstring a table of the fields that it brings in, or has other defaults for."""
+def add_hyper_parameters(app: Any, what: str, name: str, thing: Any, options: Any, lines: list[str]) -> None:
+    """Add to a configuration's docstring a table of the fields that it declares, or has other defaults for."""
     if not _is_configuration(thing):
         return
     own = [field for field in inspect.get_annotations(thing) if field in thing.model_fields and field != "algo"]
@@ -86,8 +135,8 @@ def tell_hyper_parameters(app: Any, what: str, name: str, thing: Any, options: A
         _add_row(lines, f"``{field_name}``", f"``{default}``", _values_of(field), _literally(field.description))
 
 
-def leave_out_signature(app: Any, what: str, name: str, thing: Any, *_: Any) -> tuple[str, None] | None:
-    """The table says what a configuration takes."""
+def omit_signature(app: Any, what: str, name: str, thing: Any, *_: Any) -> tuple[str, None] | None:
+    """A configuration has its table in place of a signature."""
     return ("", None) if _is_configuration(thing) else None
 
 
@@ -112,16 +161,16 @@ def _values_of(field: Any) -> str:
     if get_origin(annotation) is Literal:
         return ", ".join(f"``{choice}``" for choice in kinds)
     if get_origin(annotation) is tuple:
-        return _within(f"{kinds[0].__origin__.__name__}s", kinds[0].__metadata__)
-    return _within(kinds[0].__name__, field.metadata)
+        return _with_limits(f"{kinds[0].__origin__.__name__}s", kinds[0].__metadata__)
+    return _with_limits(kinds[0].__name__, field.metadata)
 
 
-def _within(kind: str, limits: Iterable[Any]) -> str:
+def _with_limits(kind: str, limits: Iterable[Any]) -> str:
     signs = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
-    told = [
+    bounds = [
         f"{sign} {getattr(limit, name)}" for limit in limits for name, sign in signs.items() if hasattr(limit, name)
     ]
-    return ", ".join([kind, *told])
+    return ", ".join([kind, *bounds])
 
 
 def _literally(text: str) -> str:
@@ -129,10 +178,25 @@ def _literally(text: str) -> str:
     return text.replace("*", r"\*").replace("_", r"\_")
 
 
+def write_inline_math(translator: Any, node: nodes.math) -> None:
+    """Equations are MathML, which browsers draw themselves, without a script from the network."""
+    translator.body.append(tex2mathml(node.astext()))
+    raise nodes.SkipNode
+
+
+def write_display_math(translator: Any, node: nodes.math_block) -> None:
+    """An equation on its own line."""
+    mathml = tex2mathml(node.astext()).replace("<math ", '<math display="block" ', 1)
+    translator.body.append(f'<div class="math">{mathml}</div>\n')
+    raise nodes.SkipNode
+
+
 def setup(app: Any) -> None:
     """Called by Sphinx."""
     app.add_search_language(SearchEnglishAndChinese)
-    app.connect("source-read", take_in_the_chinese_readme)
-    app.connect("source-read", hand_out_files_outside)
-    app.connect("autodoc-process-docstring", tell_hyper_parameters)
-    app.connect("autodoc-process-signature", leave_out_signature)
+    app.add_directive("hyper-parameters", HyperParameters)
+    app.add_html_math_renderer("mathml", (write_inline_math, None), (write_display_math, None))
+    app.connect("source-read", include_chinese_readme)
+    app.connect("source-read", link_files_outside)
+    app.connect("autodoc-process-docstring", add_hyper_parameters)
+    app.connect("autodoc-process-signature", omit_signature)

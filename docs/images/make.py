@@ -1,10 +1,13 @@
 """Make the README's pictures again: `python docs/images/make.py`.
 
-It takes a minute, and wants Chromium and its driver on PATH and, for VisualDL's own words, a Chinese font.
+It takes a minute, and needs Chromium and its driver on PATH and, for VisualDL's own words, a Chinese font. With
+`--curves DIR` it makes the learning curves of the site instead, from runs that it trains and keeps in DIR; that takes
+about ten minutes.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
 import shutil
 import tempfile
@@ -17,16 +20,36 @@ from selenium.webdriver.support.ui import WebDriverWait
 
 from paddle_ac.config import make_config
 from paddle_ac.training.dashboard import Dashboard
+from paddle_ac.training.plotting import plot_runs
 from paddle_ac.training.recording import watch_run
+from paddle_ac.training.repeats import train_repeats
 from paddle_ac.training.runs import train
 
 HERE = Path(__file__).parent.resolve()
 RUNS = {"lr-0.0002": 2e-4, "lr-0.0007": 7e-4, "lr-0.002": 2e-3}
+SEEDS = (0, 1, 2)
+CURVES = {  # steps of the runs whose learning curves are shown, with the defaults of each algorithm
+    "a2c": 200_000,
+    "ppo": 200_000,
+    "paac": 200_000,
+    "a3c": 200_000,
+    "td_ac": 200_000,
+    "q_ac": 200_000,
+    "reinforce": 200_000,
+    "sac": 20_000,
+}
+TOGETHER = ("a2c", "ppo", "a3c", "td_ac", "reinforce")  # in the picture of the home page
 OPTIONS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--window-size=1400,1127")
 
 
 def main() -> None:
-    """Train three runs, photograph their curves and record the best policy of one."""
+    """Make the README's pictures, or the learning curves of the site."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--curves", metavar="DIR", help="make the learning curves instead, and keep their runs here")
+    curves = parser.parse_args().curves
+    if curves is not None:
+        draw_curves(Path(curves))
+        return
     with tempfile.TemporaryDirectory() as scratch:
         os.chdir(scratch)  # VisualDL shows the names of runs as paths
         runs = Path("runs")
@@ -35,6 +58,22 @@ def main() -> None:
             train(make_config(values), str(runs / name))
         photograph(runs, scratch, HERE / "dashboard.png")
         watch_run(str(HERE / "cartpole.gif"), str(runs / "lr-0.002"))
+
+
+def draw_curves(runs: Path) -> None:
+    """Train each algorithm on three seeds, unless its runs are there already, and draw returns over steps."""
+    for algo, total_steps in CURVES.items():
+        if not (runs / algo).exists():
+            config = make_config({"algo": algo, "total_steps": total_steps, "eval_interval": total_steps})
+            train_repeats(config, SEEDS, str(runs / algo))
+        draw([runs / algo], HERE / f"curves_{algo}.png")
+    draw([runs / algo for algo in TOGETHER], HERE / "curves.png")
+
+
+def draw(runs: list[Path], picture: Path) -> None:
+    """The mean return over the seeds, with a band, as a picture of few colours."""
+    plot_runs(runs, picture, x_axes=["steps"], smooth=5)
+    Image.open(picture).convert("RGB").quantize(64).save(picture, optimize=True)
 
 
 def photograph(runs: Path, scratch: str, picture: Path) -> None:

@@ -98,21 +98,65 @@ def test_every_hyper_parameter_is_told_with_its_default_and_meaning(site, algo):
             assert [default, field.description] in [[row[1], row[3]] for row in rows if row[0] == name], name
 
 
-@pytest.mark.parametrize("algo", ["a3c", "td_ac", "q_ac", "reinforce"])
-def test_the_page_of_an_algorithm_tells_its_own_defaults(algo):
-    """Each default of the table is the configuration's, and each that differs from A2C's is there."""
-    fields, others = CONFIGS[algo].model_fields, CONFIGS["a2c"].model_fields
-    told = {}
-    for flags, defaults in re.findall(r"^\| (`--.*?) \| (.*?) \|", PAGES[f"docs/algorithms/{algo}.md"], re.MULTILINE):
-        names = [flag.replace("-", "_") for flag in re.findall(r"`--([\w-]+)`", flags)]
-        known = [name for name in names if name in fields]  # but for `--no-baseline`
-        told |= dict(zip(known, defaults.replace("`", "").split(", "), strict=True))
-    for name, default in told.items():
-        assert make_config({"algo": algo, name: {"on": True, "off": False}.get(default, default)}) == make_config(
-            {"algo": algo}
-        ), name
-    differing = {name for name in fields.keys() & others.keys() if fields[name].default != others[name].default}
-    assert differing - {"algo"} <= told.keys()
+SECTIONS = ["Idea", "Equations", "Usage", "Hyper-parameters", "Logged metrics", "Implementation details", "Results"]
+
+
+@pytest.mark.parametrize("algo", CONFIGS)
+def test_algorithm_pages_have_the_same_sections_in_the_same_order(algo):
+    page = PAGES[f"docs/algorithms/{algo}.md"]
+    assert re.findall(r"^## (.+)$", page, re.MULTILINE) == SECTIONS
+    assert f"```{{hyper-parameters}} {algo}\n```" in page
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("algo", CONFIGS)
+def test_algorithm_page_lists_every_hyper_parameter_with_its_default(site, algo):
+    page = (site / "algorithms" / f"{algo}.html").read_text(encoding="utf-8")
+    defaults = {row[0]: row[1] for row in rows_of_tables(page) if row[0].startswith("--")}
+    fields = {name: field for name, field in CONFIGS[algo].model_fields.items() if name != "algo"}
+    assert defaults.keys() == {f"--{name.replace('_', '-')}" for name in fields}
+    assert all(defaults.values())
+    for name, field in fields.items():
+        if field.default is not None and field.default != {}:
+            assert_is_default(algo, name, defaults[f"--{name.replace('_', '-')}"])
+
+
+@pytest.mark.parametrize("algo", ["a2c", "a3c"])
+def test_chinese_algorithm_page_has_the_defaults(algo):
+    rows = re.findall(r"^\| `--([\w-]+)` \| (.*?) \|", PAGES[f"docs/cn/{algo}.md"], re.MULTILINE)
+    assert len(rows) > 10
+    for flag, default in rows:
+        assert_is_default(algo, flag.replace("-", "_"), default.replace("`", ""))
+
+
+def assert_is_default(algo: str, name: str, default: str) -> None:
+    value = {"on": True, "off": False}.get(default, default)
+    assert make_config({"algo": algo, name: value}) == make_config({"algo": algo}), name
+
+
+# A Chinese page, and the English pages that have its commands, code and equations.
+CHINESE = {
+    "index": "index",
+    "getting_started": "getting_started",
+    "own_network": "networks",
+    "a2c": "algorithms/a2c",
+    "a3c": "algorithms/a3c",
+}
+
+
+@pytest.mark.parametrize("name", CHINESE)
+def test_chinese_page_has_the_blocks_and_equations_of_the_english_page(name):
+    """So that they need not run a second time."""
+    chinese, english = PAGES[f"docs/cn/{name}.md"], PAGES[f"docs/{CHINESE[name]}.md"]
+    for language in ("bash", "sh", "python"):
+        assert set(blocks(chinese, language)) <= set(blocks(english, language))
+    equations = [re.findall(r"^\$\$.*?\$\$$", page, re.DOTALL | re.MULTILINE) for page in (chinese, english)]
+    assert equations[0] == equations[1]
+
+
+def test_every_chinese_page_is_compared():
+    pages = {path.stem for path in ROOT.glob("docs/cn/*.md")}
+    assert pages == CHINESE.keys()
 
 
 def rows_of_tables(page: str) -> list[list[str]]:
@@ -140,6 +184,11 @@ def test_ranges_and_choices_are_told(site):
         (["强", "化", "学", "习"], "index"),
         (["超", "参", "数"], "readme_cn"),
         (["num_env"], "api/configuration"),
+        (["gpu"], "networks"),
+        (["custom", "environ"], "environments"),
+        (["own", "network"], "networks"),
+        (["resum"], "runs"),
+        (["callback"], "api/python"),
     ],
 )
 def test_the_search_finds(site, words, page):
@@ -167,6 +216,24 @@ def test_nothing_is_loaded_from_the_network(site):
         assert not [address for address in loaded if "//" in address], path
 
 
+@pytest.mark.slow
+def test_nothing_is_cut_off_at_1280_pixels(site, browser):
+    browser.set_window_size(1280, 900)
+    too_wide = {}
+    for path in sorted(site.glob("**/*.html")):
+        if "_modules" in path.parts or path.name in ("genindex.html", "search.html", "py-modindex.html"):
+            continue
+        browser.get(path.as_uri())
+        found = browser.execute_script(
+            "return [document.documentElement, ...document.querySelectorAll('article *')].filter("
+            "part => part.scrollWidth > part.clientWidth + 1 && getComputedStyle(part).display != 'inline'"
+            " && part.clientWidth > 0 && part.namespaceURI.endsWith('xhtml')).map(part => part.outerHTML.slice(0, 120))"
+        )
+        if found:
+            too_wide[str(path.relative_to(site))] = found[:3]
+    assert not too_wide
+
+
 def test_the_flags_of_each_row_of_the_results_give_its_environment_and_steps(tmp_path):
     rows = re.findall(r"^\| ([^|]+) \| `(--[^`]+)` \| ([\d,]{5,}) \|", PAGES["docs/results.md"], re.MULTILINE)
     assert len(rows) > 15
@@ -191,10 +258,19 @@ def test_the_flags_of_each_row_of_the_results_give_its_environment_and_steps(tmp
 
 
 # The blocks of docs/deploy.md need what its command lines leave: tests/test_deploy.py runs them in their order.
+# Those of the README and of English pages that Chinese pages repeat run once.
+IN_README = blocks((ROOT / "README.md").read_text(encoding="utf-8"), "python")
+PYTHON = {
+    name: [code for code in blocks(page, "python") if code not in IN_README]
+    for name, page in PAGES.items()
+    if name != "docs/deploy.md" and not name.startswith("docs/cn/")
+}
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [name for name in PAGES if blocks(PAGES[name], "python") and name != "docs/deploy.md"])
+@pytest.mark.parametrize("name", [name for name, codes in PYTHON.items() if codes])
 def test_the_python_of_a_page(tmp_path, name):
-    for code in blocks(PAGES[name], "python"):
+    for code in PYTHON[name]:
         ended = run_python(code, tmp_path)
         assert ended.returncode == 0, ended.stderr
         assert ended.stderr == ""
