@@ -99,15 +99,17 @@ def default_and_meaning(field: Any) -> tuple[str, str]:
         return "on" if field.default else "off", meaning
     if isinstance(field.default, tuple):
         return f"`{','.join(map(str, field.default))}`", meaning
-    return f"`{field.default:g}`" if isinstance(field.default, float) else f"`{field.default or 'none'}`", meaning
+    if field.default == {}:
+        return "none", meaning
+    return f"`{field.default:g}`" if isinstance(field.default, float) else f"`{field.default}`", meaning
 
 
 def include_chinese_readme(app: Any, docname: str, source: list[str]) -> None:
     """The page "中文说明" is README_cn.md of the repository, with its links adapted."""
-    if docname == "readme_cn":
+    if docname == "cn/readme":
         page = Path(app.srcdir, "..", "README_cn.md").read_text(encoding="utf-8")
         page = page.replace("# paddle_ac", "# 中文说明", 1).replace("](README.md)", "](docs/index.md)")
-        page = page.replace("](docs/", "](").replace("](CONTRIBUTING.md)", "](../CONTRIBUTING.md)")
+        page = page.replace("](docs/", "](../").replace("](CONTRIBUTING.md)", "](../../CONTRIBUTING.md)")
         source[0] = re.sub(r"\[([^]]*)\]\(notebooks\)", r"\1", page)  # a folder is no page
 
 

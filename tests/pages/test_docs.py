@@ -117,7 +117,7 @@ def test_algorithm_page_lists_every_hyper_parameter_with_its_default(site, algo)
     assert defaults.keys() == {f"--{name.replace('_', '-')}" for name in fields}
     assert all(defaults.values())
     for name, field in fields.items():
-        if field.default is not None and field.default != {}:
+        if field.default not in (None, {}):
             assert_is_default(algo, name, defaults[f"--{name.replace('_', '-')}"])
 
 
@@ -155,7 +155,7 @@ def test_chinese_page_has_the_blocks_and_equations_of_the_english_page(name):
 
 
 def test_every_chinese_page_is_compared():
-    pages = {path.stem for path in ROOT.glob("docs/cn/*.md")}
+    pages = {path.stem for path in ROOT.glob("docs/cn/*.md")} - {"readme"}  # README_cn.md
     assert pages == CHINESE.keys()
 
 
@@ -182,13 +182,8 @@ def test_ranges_and_choices_are_told(site):
         (["subprocvecenv"], "api/environments"),
         (["lambda", "truncat"], "api/learning"),  # as stems
         (["强", "化", "学", "习"], "index"),
-        (["超", "参", "数"], "readme_cn"),
+        (["超", "参", "数"], "cn/readme"),
         (["num_env"], "api/configuration"),
-        (["gpu"], "networks"),
-        (["custom", "environ"], "environments"),
-        (["own", "network"], "networks"),
-        (["resum"], "runs"),
-        (["callback"], "api/python"),
     ],
 )
 def test_the_search_finds(site, words, page):
@@ -201,7 +196,17 @@ def test_the_search_finds(site, words, page):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "words,page", [("超参数", "中文说明"), ("num_envs", "Configuration"), ("truncations", "Learning")]
+    "words,page",
+    [
+        ("超参数", "中文说明"),
+        ("num_envs", "Configuration"),
+        ("truncations", "Learning"),
+        ("gpu", "Networks"),
+        ("custom environment", "Environments"),
+        ("own network", "Networks"),
+        ("resume", "Runs"),
+        ("callback", "Questions and answers"),
+    ],
 )
 def test_what_is_searched_is_found_in_a_browser(site, browser, words, page):
     browser.get(f"{(site / 'search.html').as_uri()}?q={words}")
@@ -226,8 +231,9 @@ def test_nothing_is_cut_off_at_1280_pixels(site, browser):
         browser.get(path.as_uri())
         found = browser.execute_script(
             "return [document.documentElement, ...document.querySelectorAll('article *')].filter("
-            "part => part.scrollWidth > part.clientWidth + 1 && getComputedStyle(part).display != 'inline'"
-            " && part.clientWidth > 0 && part.namespaceURI.endsWith('xhtml')).map(part => part.outerHTML.slice(0, 120))"
+            "part => part.scrollWidth > part.clientWidth + 1 && part.clientWidth > 0 && "
+            "(part === document.documentElement || getComputedStyle(part).overflowX != 'visible'))"
+            ".map(part => part.outerHTML.slice(0, 120))"
         )
         if found:
             too_wide[str(path.relative_to(site))] = found[:3]
