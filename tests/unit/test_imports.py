@@ -12,15 +12,15 @@ import pytest
 from tests.paths import ROOT
 
 
-def read_floors() -> dict[str, int]:
-    """Floor of each module and package of the page, by dotted name."""
-    floors, floor = {"paddle_ac": 5}, 0
+def read_layers() -> dict[str, int]:
+    """Layer of each module and package of the page, by dotted name."""
+    layers, layer = {"paddle_ac": 5}, 0
     page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
     for line in page.split("```")[1].splitlines():
-        floor = int(found[1]) if (found := re.match(r"floor (\d)", line)) else floor
+        layer = int(found[1]) if (found := re.match(r"layer (\d)", line)) else layer
         if found := re.search(r"^.{10}(paddle_ac/\w+)", line):
-            floors[found[1].replace("/", ".")] = floor
-    return floors
+            layers[found[1].replace("/", ".")] = layer
+    return layers
 
 
 def read_imports() -> dict[str, set[str]]:
@@ -41,7 +41,7 @@ def read_imports() -> dict[str, set[str]]:
     return imports
 
 
-FLOORS, IMPORTS = read_floors(), read_imports()
+LAYERS, IMPORTS = read_layers(), read_imports()
 
 
 def place_of(module: str) -> str:
@@ -49,7 +49,8 @@ def place_of(module: str) -> str:
 
 
 def test_every_module_has_a_place_in_the_page():
-    assert {place_of(module) for module in IMPORTS} == FLOORS.keys()
+    assert {place_of(module) for module in IMPORTS} == LAYERS.keys()
+    assert set(LAYERS.values()) == {1, 2, 3, 4, 5}
 
 
 def test_no_import_runs_upwards():
@@ -57,7 +58,7 @@ def test_no_import_runs_upwards():
         f"{module} imports {imported}"
         for module, names in IMPORTS.items()
         for imported in names
-        if FLOORS[place_of(imported)] > FLOORS[place_of(module)]
+        if LAYERS[place_of(imported)] > LAYERS[place_of(module)]
     ]
     assert not upward
 
