@@ -61,9 +61,12 @@ setup(
             "scipy",
             "selenium>=4.20",
             "sphinx>=8.1",
+            "tensorboardX>=2.6",
             "types-PyYAML",
             "types-tqdm",
         ],
+        "tensorboard": ["tensorboard>=2.14", "tensorboardX>=2.6"],
         "tune": ["optuna>=4.0"],
+        "wandb": ["wandb>=0.16"],
     },
 )

@@ -497,7 +497,7 @@ def damage_array(rng: random.Random, array: np.ndarray) -> np.ndarray:
 
 
 def damaged_checkpoint(rng: random.Random, bench: Bench, number: int) -> str:
-    from paddle_ac.training.checkpoint import load_best_model, load_checkpoint, load_run_state, save_checkpoint
+    from paddle_ac.checkpoint import load_best_model, load_checkpoint, load_run_state, save_checkpoint
     from paddle_ac.training.run_folder import RunFolder
 
     algo = rng.choice(list(bench.runs))
@@ -517,8 +517,8 @@ def damaged_checkpoint(rng: random.Random, bench: Bench, number: int) -> str:
 
 def damaged_algorithm(rng: random.Random, bench: Bench, number: int) -> str:
     """A right checksum over a state that the algorithm must reject or be able to learn from."""
+    from paddle_ac.checkpoint import load_run_state, save_checkpoint
     from paddle_ac.registry import ALGORITHMS as CLASSES
-    from paddle_ac.training.checkpoint import load_run_state, save_checkpoint
     from paddle_ac.training.run_folder import RunFolder
     from paddle_ac.training.train import restore
 
@@ -565,7 +565,7 @@ def damaged_summary(rng: random.Random, bench: Bench, number: int) -> str:
         content = nested if rng.random() < 0.05 else json.dumps(summary).encode()
     folder.summary.write_bytes(content)
     outcome = rejected_or_taken(folder.read_summary)
-    folder.is_over(600)
+    folder.is_over(source.read_config())
     return outcome
 
 
@@ -755,7 +755,7 @@ def train_flags(run_dir: str, **changes: Any) -> list[str]:
 
 def check_run(folder: Path, algo: str) -> None:
     """The last checkpoint of a run is whole, if there is one, and no temporary file is left."""
-    from paddle_ac.training.checkpoint import load_best_model, load_run_state
+    from paddle_ac.checkpoint import load_best_model, load_run_state
     from paddle_ac.training.run_folder import RunFolder
 
     run = RunFolder(folder)

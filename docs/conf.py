@@ -162,6 +162,10 @@ def _values_of(field: Any) -> str:
     kinds = get_args(annotation) or (annotation,)
     if get_origin(annotation) is Literal:
         return ", ".join(f"``{choice}``" for choice in kinds)
+    if get_origin(annotation) is tuple and kinds[0] is str:
+        return "texts"
+    if get_origin(annotation) is tuple and get_origin(kinds[0]) is Literal:
+        return ", ".join(f"``{choice}``" for choice in get_args(kinds[0]))
     if get_origin(annotation) is tuple:
         return _with_limits(f"{kinds[0].__origin__.__name__}s", kinds[0].__metadata__)
     return _with_limits(kinds[0].__name__, field.metadata)

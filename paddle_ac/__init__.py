@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Any
 from paddle_ac.process import imports_contained
 
 if TYPE_CHECKING:
-    from paddle_ac.api import load, make, resume, train
+    from paddle_ac.api import evaluate, load, make, resume, train
     from paddle_ac.config import make_config, read_yaml
     from paddle_ac.errors import CheckpointError, ConfigError, NonFiniteError
-    from paddle_ac.training.evaluate import evaluate_run
-    from paddle_ac.training.observer import Observer
+    from paddle_ac.training.callback import Callback
 
 __version__ = "0.2.0.dev0"
 
@@ -28,23 +27,23 @@ warnings.filterwarnings("ignore", message="No ccache found")
 _HOMES = {
     "make": "paddle_ac.api",
     "train": "paddle_ac.api",
+    "evaluate": "paddle_ac.api",
     "load": "paddle_ac.api",
     "resume": "paddle_ac.api",
     "make_config": "paddle_ac.config",
     "read_yaml": "paddle_ac.config",
-    "evaluate_run": "paddle_ac.training.evaluate",
-    "Observer": "paddle_ac.training.observer",
+    "Callback": "paddle_ac.training.callback",
     "CheckpointError": "paddle_ac.errors",
     "ConfigError": "paddle_ac.errors",
     "NonFiniteError": "paddle_ac.errors",
 }
 
 __all__ = [
+    "Callback",
     "CheckpointError",
     "ConfigError",
     "NonFiniteError",
-    "Observer",
-    "evaluate_run",
+    "evaluate",
     "load",
     "make",
     "make_config",

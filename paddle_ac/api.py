@@ -3,65 +3,81 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from gymnasium.envs.registration import EnvSpec
 
 from paddle_ac.algorithms.agent import TrainedPolicy, warn_about_images
 from paddle_ac.algorithms.algorithm import Algorithm
+from paddle_ac.algorithms.saved_policy import find_policy_file
 from paddle_ac.config import RunConfig, make_config
 from paddle_ac.envs.make import make_evaluation_envs, resolve_vec
 from paddle_ac.envs.names import name_env
 from paddle_ac.errors import ConfigError, quoted
 from paddle_ac.registry import ALGORITHMS
 from paddle_ac.training import runs
-from paddle_ac.training.evaluate import load_policy
+from paddle_ac.training.callback import Callback
+from paddle_ac.training.evaluate import evaluate_agent, evaluate_run, load_policy
 from paddle_ac.training.interrupt import Interrupt, interrupts
-from paddle_ac.training.observer import Observer
-from paddle_ac.training.run_folder import RunFolder
+from paddle_ac.training.run_folder import RunFolder, check_path
+from paddle_ac.training.transfer import load_policy_file, read_source, start_from
 
 
 def make(algo: str, env: str | EnvSpec | Callable[..., Any], **hyper_parameters: Any) -> Algorithm:
-    """An agent that learns as often as ``agent.update()`` is called; nothing is written to disk.
+    """An agent that learns with each call of ``agent.update()``; nothing is written to disk.
 
     Args:
         algo: ``"a2c"``, ``"ppo"``, ``"paac"``, ``"a3c"``, ``"td_ac"``, ``"q_ac"``, ``"reinforce"`` or ``"sac"``.
         env: a Gymnasium id, one that was registered in this process among them; ``module:id``; ``module:name`` of a
             class or function; ``gym:id``; or an object: a class or function that returns a Gymnasium environment, or a
-            specification (``gymnasium.spec(id)``). ``env_kwargs`` are its arguments.
-        hyper_parameters: by name, as in a configuration: ``seed=0, num_envs=8``.
+            specification (``gymnasium.spec(id)``). ``env_kwargs`` are its arguments, ``wrappers`` go around it.
+        hyper_parameters: by name, as in a configuration: ``seed=0, num_envs=8``. ``init_from`` names a run folder or a
+            file of ``agent.save`` to start from.
 
     Returns:
-        an agent with ``update()``, ``predict(observations)``, ``policy``, ``env_steps`` and ``close()``; at the end of
-        a ``with`` it is closed. Until then ``num_threads`` limits NumPy's matrix products in the whole process.
+        an agent with ``update()``, ``predict(observations)``, ``policy``, ``env_steps``, ``save(path)`` and
+        ``close()``; at the end of a ``with`` it is closed. Until then ``num_threads`` limits NumPy's matrix products in
+        the whole process.
 
     Raises:
         ConfigError: an unknown name, a value out of range, an unknown environment, spaces that the algorithm does not
             take.
+        CheckpointError: ``init_from`` is of another network.
     """
-    config = resolve_vec(make_config({"algo": algo, "env": name_env(env), **hyper_parameters}))
-    agent = ALGORITHMS[config.algo].from_config(config)
+    config = make_config({"algo": algo, "env": name_env(env), **hyper_parameters})
+    source = read_source(config.init_from)
+    agent = ALGORITHMS[config.algo].from_config(resolve_vec(config))
+    try:
+        start_from(agent, config, source)
+    except BaseException:
+        agent.close()
+        raise
     warn_about_images(agent)
     return agent
 
 
 def train(
-    config: RunConfig | Mapping[str, Any],
+    config: RunConfig | Mapping[str, Any] | None = None,
     run_dir: str | None = None,
     progress: bool = True,
-    observers: Sequence[Observer] = (),
+    callbacks: Sequence[Callback] = (),
+    **hyper_parameters: Any,
 ) -> dict[str, Any]:
-    """Train as ``tools/train.py`` does, with curves, evaluations and checkpoints in a run folder.
+    """Train with curves, evaluations and checkpoints in a run folder, as ``tools/train.py`` does.
 
     Args:
-        config: hyper-parameters by name, ``algo`` among them; what ``read_yaml`` gives, or ``make_config``. ``env`` is
-            a name or an object, as in ``make``. The run folder records the name: ``module:name`` of a class or function
-            that can be imported. Any other object is registered in this process as ``python/Name-v0``; to resume,
-            evaluate or load the run in another process, register the object under that id first:
-            ``gymnasium.register("python/Name-v0", entry_point=Name)``.
+        config: hyper-parameters by name, ``algo`` among them; as ``read_yaml`` or ``make_config`` returns them.
         run_dir: a new or empty folder; named after the run under ``runs/`` by default.
         progress: show a progress bar, if this is a terminal.
-        observers: see the run: each is a ``paddle_ac.Observer``.
+        callbacks: see the run: each is a ``paddle_ac.Callback``.
+        hyper_parameters: by name, in place of ``config`` or in addition to it, where they win:
+            ``train(algo="a2c", env="CartPole-v1", total_steps=100_000)``. ``env`` is a name or an object, as in
+            ``make``. The run folder records the name: ``module:name`` of a class or function that can be imported. Any
+            other object is registered in this process as ``python/Name-v0``; to resume, evaluate or load the run in
+            another process, register the object under that id first:
+            ``gymnasium.register("python/Name-v0", entry_point=Name)``. ``init_from`` names a run folder or a file of
+            ``agent.save``, whose parameters and normalisation the run starts from.
 
     Returns:
         the summary, as in ``summary.json``, with ``run_dir``, ``env_steps``, ``train_seconds``, ``eval_mean_return``
@@ -69,34 +85,40 @@ def train(
 
     Raises:
         ConfigError: a mistake in the configuration, or a run folder in use.
+        CheckpointError: ``init_from`` is of another network.
         VecEnvError: an environment or its worker failed.
         NonFiniteError: a NaN or an infinity in an observation, a reward or the loss.
         KeyboardInterrupt: Ctrl-C, a notebook's stop, SIGTERM or SIGHUP, after a checkpoint was written, which
             ``resume`` continues. Your own handlers of these signals are replaced while it trains. In another thread
             than the main one, where Python handles no signals, nothing stops it.
     """
-    if not isinstance(config, RunConfig):
-        if not isinstance(config, Mapping):
-            raise ConfigError(f"a configuration is hyper-parameters by name, as read_yaml gives, not {quoted(config)}")
-        config = make_config({**config, **({"env": name_env(config["env"])} if "env" in config else {})})
+    if not isinstance(config, (RunConfig, Mapping, type(None))):
+        raise ConfigError(
+            "a configuration is hyper-parameters by name, as in train(algo='a2c', env='CartPole-v1') or "
+            f"train(read_yaml('my.yaml')), not {quoted(config)}"
+        )
+    values = {**(config.model_dump() if isinstance(config, RunConfig) else config or {}), **hyper_parameters}
+    if "env" in values:
+        values["env"] = name_env(values["env"])
+    checked = make_config(values)
     with interrupts() as interrupt:
-        return _of_a_whole_run(runs.train(config, run_dir, progress, observers), interrupt)
+        return _of_a_whole_run(runs.train(checked, run_dir, progress, callbacks), interrupt)
 
 
 def resume(
     run_dir: str,
     changes: dict[str, Any] | None = None,
     progress: bool = True,
-    observers: Sequence[Observer] = (),
+    callbacks: Sequence[Callback] = (),
 ) -> dict[str, Any]:
-    """Go on from a run's latest checkpoint, in the same folder and with the same numbers as if it had never stopped.
+    """Resume a run from its latest checkpoint, in the same folder, bit-exactly as if it had never stopped.
 
     Args:
         run_dir: the run's folder.
         changes: hyper-parameters to change from here on, of the configuration's ``changeable_on_resume``, such as
             ``{"total_steps": 1_000_000}``.
         progress: show a progress bar, if this is a terminal.
-        observers: see the run: each is a ``paddle_ac.Observer``.
+        callbacks: see the run: each is a ``paddle_ac.Callback``.
 
     Returns:
         the summary, as ``train``.
@@ -107,7 +129,7 @@ def resume(
         VecEnvError, NonFiniteError, KeyboardInterrupt: as ``train``.
     """
     with interrupts() as interrupt:
-        return _of_a_whole_run(runs.resume(run_dir, changes, progress, observers), interrupt)
+        return _of_a_whole_run(runs.resume(run_dir, changes, progress, callbacks), interrupt)
 
 
 def _of_a_whole_run(summary: dict[str, Any], interrupt: Interrupt) -> dict[str, Any]:
@@ -119,19 +141,56 @@ def _of_a_whole_run(summary: dict[str, Any], interrupt: Interrupt) -> dict[str, 
     return summary
 
 
-def load(run_dir: str, checkpoint: str = "best") -> TrainedPolicy:
-    """The policy of a run, to choose actions with.
+def load(path: str | Path, checkpoint: str = "best") -> TrainedPolicy:
+    """The policy of a run, or of a file of ``agent.save``, to choose actions with.
 
     Args:
-        run_dir: the run's folder.
-        checkpoint: ``"best"``, of the evaluations during training, or ``"latest"``.
+        path: the run's folder, which needs the run's environment; or the file, which needs none.
+        checkpoint: of a run: ``"best"``, of the evaluations during training, or ``"latest"``.
 
     Raises:
-        ConfigError: not a run folder, or an environment that is not to be had.
+        ConfigError: neither a run folder nor a file of ``agent.save``, or an environment that cannot be made.
         CheckpointError: no such checkpoint, or a damaged one.
     """
-    folder = RunFolder.open(run_dir)
+    file = find_policy_file(check_path(path))
+    if file is not None:
+        return load_policy_file(file)
+    folder = RunFolder.open(path)
     config = folder.read_config()
     with make_evaluation_envs(config, config.seed, num_envs=1) as envs:
         policy, env_steps = load_policy(folder, config, checkpoint, envs)
-        return TrainedPolicy(policy, envs.observation_space, envs.action_space, env_steps)
+        return TrainedPolicy(policy, envs.observation_space, envs.action_space, env_steps, config)
+
+
+def evaluate(
+    agent: Algorithm | TrainedPolicy | str | Path,
+    episodes: int = 100,
+    seed: int | None = None,
+    sampled: bool | None = None,
+    checkpoint: str = "best",
+) -> dict[str, Any]:
+    """Play whole episodes in environments of their own, which no training and no other evaluation uses.
+
+    Args:
+        agent: of ``make`` or ``load``; or a run folder, or a file of ``agent.save``.
+        episodes: how many.
+        seed: of the environments; the agent's own by default.
+        sampled: draw the actions, rather than take the most probable ones; ``eval_sampled`` of the configuration by
+            default.
+        checkpoint: of a run folder: ``"best"`` or ``"latest"``.
+
+    Returns:
+        ``mean_return, std_return, min_return, max_return, episodes, env, env_steps, seed, sampled``; of a run folder
+        also ``run_dir`` and ``checkpoint``.
+
+    Raises:
+        ConfigError: neither a run folder nor a file, or an environment that cannot be made.
+        CheckpointError: no such checkpoint, or a damaged one.
+        VecEnvError: an environment or its worker failed.
+        NonFiniteError: an observation or a reward is NaN or infinite.
+    """
+    if not isinstance(agent, (str, Path)):
+        return evaluate_agent(agent, episodes, seed, sampled)
+    if find_policy_file(check_path(agent)) is not None:
+        return evaluate_agent(load(agent), episodes, seed, sampled)
+    return evaluate_run(str(agent), checkpoint, episodes, seed, sampled)

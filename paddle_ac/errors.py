@@ -47,6 +47,16 @@ class ExportError(ArithmeticError):
     """An exported model that does not compute what its policy does."""
 
 
+def hint_of_main(module_name: str) -> str:
+    """What to do where a class of ``__main__`` is not found; empty for other modules."""
+    if module_name != "__main__":
+        return ""
+    return (
+        "; it was defined in a script or notebook, which other programs do not run: move it to a module, such as "
+        "my_module.py, and write my_module:Name in its place, in config.yaml too"
+    )
+
+
 def hint_of_module_here(name: str, error: ImportError) -> str:
     """What to type where a module lies in the current folder, which is not searched for a run that is read."""
     top = name.partition(".")[0]

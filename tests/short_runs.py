@@ -11,8 +11,8 @@ from pathlib import Path
 
 from visualdl import LogReader
 
+from paddle_ac.checkpoint import load_checkpoint
 from paddle_ac.config import find_config_class, make_config
-from paddle_ac.training.checkpoint import load_checkpoint
 from paddle_ac.training.run_folder import RunFolder
 from paddle_ac.training.runs import train
 from tests.paths import ROOT

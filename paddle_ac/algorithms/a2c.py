@@ -134,6 +134,11 @@ class A2C(Synchronous):
             "optimizer": optimizer_part(self.learner.optimizer.statistics, self.config.optimizer),
         }
 
+    def learned_parts(self) -> dict[str, Part]:
+        """See ``Agent.learned_parts``."""
+        parameters = self.learner.parameters_part()
+        return {"format": format_part(self.policy), "parameters": parameters, **super().learned_parts()}
+
     def phases(self) -> dict[str, Callable[[], int]]:
         """The parts of an update, to be timed; see ``Algorithm.phases``."""
 

@@ -192,6 +192,16 @@ class A3C(Agent):
             "worker_updates": arrays_part(shared.worker_updates),
         }
 
+    def learned_parts(self) -> dict[str, Part]:
+        """See ``Agent.learned_parts``."""
+        saved, rewards = self.saved_parts(), self.shared.moments.get("rewards")
+        return {
+            **{name: saved[name] for name in ("format", "parameters", "encoder")},
+            **(
+                {} if rewards is None else {"reward_moments": Part(rewards.read, rewards.write, missing=rewards.read())}
+            ),
+        }
+
     def _set_parameters(self, parameters: dict[str, np.ndarray]) -> None:
         self._network.load_parameters(parameters)
         self.shared.vector[:] = self._network.parameters.vector

@@ -7,6 +7,7 @@ import logging
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -14,7 +15,10 @@ import numpy as np
 from multiprocessing_env import space_parts
 from paddle_ac.action_masks import MaskedPacking, packing_of
 from paddle_ac.algorithms.algorithm import Algorithm, Panel, Policy
+from paddle_ac.algorithms.policy import POLICY_FORMAT
+from paddle_ac.algorithms.saved_policy import SavedPolicy, write_policy
 from paddle_ac.algorithms.state import Part, identity_part, load_parts
+from paddle_ac.config import RunConfig
 from paddle_ac.nn.actions import clip_for
 from paddle_ac.nn.images import has_unscaled_pixels, is_pixels
 from paddle_ac.packing import ObservationPacking, numbers_of
@@ -38,6 +42,14 @@ class HasPolicy(Protocol):
     @property
     def packing(self) -> ObservationPacking: ...
 
+    @property
+    def config(self) -> Any: ...
+
+    @property
+    def env_steps(self) -> int: ...
+
+    def learned_state(self) -> dict[str, Any]: ...
+
 
 class Predictor:
     """Chooses actions for one observation or for several side by side."""
@@ -46,6 +58,26 @@ class Predictor:
     def packing(self: HasPolicy) -> ObservationPacking:
         """How observations are packed into one array."""
         return packing_of(self.observation_space, self.action_space, getattr(self.policy, "has_mask", False))
+
+    def save(self: HasPolicy, path: str | Path) -> Path:
+        """Save what was learned, with the configuration and the spaces, in one file for ``paddle_ac.load``.
+
+        The file holds parameters and normalisation, and no optimiser: ``init_from`` starts another training from it. To
+        stop a training and resume it exactly, use the run folder of ``paddle_ac.train``.
+
+        Args:
+            path: a file, replaced as a whole if it exists; ``.safetensors`` is added to a name without a suffix.
+
+        Returns:
+            the path of the file.
+
+        Raises:
+            ConfigError: it cannot be written.
+        """
+        saved = SavedPolicy(
+            self.config, self.observation_space, self.action_space, self.env_steps, self.learned_state()
+        )
+        return write_policy(path, saved)
 
     def predict(
         self: HasPolicy,
@@ -141,13 +173,21 @@ class TrainedPolicy(Predictor):
         observation_space: of the run's environment.
         action_space: of the run's environment.
         env_steps: that it had learned from.
+        config: hyper-parameters that it was trained with.
     """
 
-    def __init__(self, policy: Policy, observation_space: Any, action_space: Any, env_steps: int):
+    def __init__(self, policy: Policy, observation_space: Any, action_space: Any, env_steps: int, config: RunConfig):
+        self.config = config
         self.policy = policy
         self.observation_space = observation_space
         self.action_space = action_space
         self.env_steps = env_steps
+
+    def learned_state(self) -> dict[str, Any]:
+        """Return the parameters and the normalisation of the policy."""
+        policy = self.policy
+        learned = {"parameters": policy.parameter_arrays(), "encoder": policy.encode.state_dict()}
+        return {"format": POLICY_FORMAT, **learned}
 
 
 class Agent(Predictor, ABC):
@@ -194,6 +234,18 @@ class Agent(Predictor, ABC):
                 damaged. The agent has not changed then.
         """
         load_parts(self.saved_parts(), state)
+
+    @abstractmethod
+    def learned_parts(self) -> dict[str, Part]:
+        """The parts that another training can start from: parameters and normalisation."""
+
+    def learned_state(self) -> dict[str, Any]:
+        """Return what another training can start from; see ``Algorithm.learned_state``."""
+        return {key: part.get() for key, part in self.learned_parts().items()}
+
+    def load_learned_state(self, state: dict[str, Any]) -> None:
+        """Start from what an agent has learned; see ``Algorithm.load_learned_state``."""
+        load_parts(self.learned_parts(), state)
 
     def find_unrepeatable(self, max_steps: int) -> str | None:
         """Why running episodes cannot be restored; see ``Algorithm.find_unrepeatable``. Here: none is restored."""

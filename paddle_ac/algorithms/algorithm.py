@@ -49,6 +49,7 @@ class Policy(Protocol):
 class Algorithm(Protocol):
     """Learns, update by update, and knows nothing of files, logs, progress bars or command lines."""
 
+    config: Any
     metric_tags: tuple[str, ...]  # tags of its metrics that not every algorithm has
     panels: tuple[Panel, ...]  # of these metrics, in the picture of a run
     observation_space: Any
@@ -144,6 +145,18 @@ class Algorithm(Protocol):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a state that ``state_dict`` gave; ``ValueError`` if it is of something else."""
+        ...
+
+    def learned_state(self) -> dict[str, Any]:
+        """Return what another training can start from: parameters and normalisation."""
+        ...
+
+    def load_learned_state(self, state: dict[str, Any]) -> None:
+        """Start from what ``learned_state`` returned; ``ValueError`` if it is of another network."""
+        ...
+
+    def save(self, path: Any) -> Any:
+        """Save what was learned in one file; see ``Predictor.save``."""
         ...
 
     def find_unrepeatable(self, max_steps: int) -> str | None:

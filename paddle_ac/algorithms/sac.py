@@ -291,6 +291,12 @@ class SAC(Synchronous):
             "replay": component_part(self.replay),
         }
 
+    def learned_parts(self) -> dict[str, Part]:
+        """See ``Agent.learned_parts``: actor, critics and, if it is learned, the temperature."""
+        saved = self.saved_parts()
+        names = ["parameters", "critic", "target", *(["log_alpha"] if self.config.auto_alpha else [])]
+        return {**{name: saved[name] for name in names}, **super().learned_parts()}
+
     def phases(self) -> dict[str, Callable[[], int]]:
         """The parts of an update, to be timed; see ``Algorithm.phases``."""
 

@@ -10,8 +10,10 @@ import numpy as np
 
 from paddle_ac.config import RunConfig
 from paddle_ac.errors import quoted
+from paddle_ac.nn.moments import RunningMoments
 
 REQUIRED = object()
+POLICY_FIELDS = ("action_masks", "activation", "network_kwargs")
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,11 @@ def component_part(component: Component | None) -> Part:
     return Part(component.state_dict, component.load_state_dict, getattr(component, "check_state_dict", None))
 
 
+def moments_part(moments: RunningMoments) -> Part:
+    """The part of running moments that a training starts from; they stay as they are if a state has none."""
+    return Part(moments.state_dict, moments.load_state_dict, moments.check_state_dict, moments.state_dict())
+
+
 def attribute_part(owner: Any, name: str) -> Part:
     """The part of an attribute that is a number or a text."""
     return Part(lambda: getattr(owner, name), lambda value: setattr(owner, name, value))
@@ -76,8 +83,24 @@ def identity_part(config: RunConfig) -> Part:
         for name, value in here.items():
             if there.get(name) != value:
                 raise ValueError(f"it was saved with {name}={quoted(there.get(name))}, and this is {name}={value!r}")
+        problem = different_policy(there, config)
+        if problem:
+            raise ValueError(problem)
 
-    return constant_part(here, check, missing=here)
+    return constant_part({**here, **policy_identity(config)}, check, missing=here)
+
+
+def policy_identity(config: RunConfig) -> dict[str, Any]:
+    """The hyper-parameters that a policy depends on and that its parameters do not show."""
+    return {name: getattr(config, name) for name in POLICY_FIELDS if hasattr(config, name)}
+
+
+def different_policy(saved: Mapping[str, Any], config: RunConfig) -> str | None:
+    """Why parameters saved with some hyper-parameters would act differently in a configuration; ``None`` if not."""
+    for name, value in policy_identity(config).items():
+        if name in saved and saved[name] != value:
+            return f"it was trained with {name}={quoted(saved[name])}, and this is {name}={value!r}"
+    return None
 
 
 def load_parts(parts: Mapping[str, Part], state: Any) -> None:

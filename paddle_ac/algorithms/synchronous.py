@@ -10,7 +10,7 @@ import numpy as np
 from multiprocessing_env import VecEnv
 from paddle_ac.algorithms.agent import Agent
 from paddle_ac.algorithms.algorithm import Policy
-from paddle_ac.algorithms.state import Part, attribute_part, component_part, generator_part
+from paddle_ac.algorithms.state import Part, attribute_part, component_part, generator_part, moments_part
 from paddle_ac.envs.make import find_unrepeatable, make_training_envs
 from paddle_ac.learning.rewards import RewardNormalizer
 from paddle_ac.learning.rollout import RolloutCollector
@@ -64,6 +64,14 @@ class Synchronous(Agent):
             "generator": generator_part(self.generator),
             "encoder": component_part(self.policy.encode),
             "reward_normalizer": component_part(self.normalize_rewards),
+        }
+
+    def learned_parts(self) -> dict[str, Part]:
+        """See ``Agent.learned_parts``; a subclass adds the parameters."""
+        rewards = self.normalize_rewards
+        return {
+            "encoder": component_part(self.policy.encode),
+            **({} if rewards is None else {"reward_moments": moments_part(rewards.moments)}),
         }
 
     @classmethod

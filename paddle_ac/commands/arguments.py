@@ -28,6 +28,7 @@ from paddle_ac.errors import ConfigError, quoted, shortened
 from paddle_ac.training.run_folder import check_path
 
 MAX_DIGITS = 19  # of a whole number
+FLAGS = {"wrappers": "--wrapper"}  # given once for each
 
 
 class ArgumentParser(argparse.ArgumentParser):
@@ -89,7 +90,7 @@ class ArgumentParser(argparse.ArgumentParser):
             title = str(field.json_schema_extra["group"])
             group = groups.setdefault(title, None) or self.add_argument_group(title)
             groups[title] = group
-            told = "" if field.default in (None, {}) else f" [{_as_typed(field.default)}]"
+            told = "" if field.default in (None, {}, ()) else f" [{_as_typed(field.default)}]"
             group.add_argument(
                 _as_flag(name),
                 dest=name,
@@ -243,7 +244,7 @@ def add_import_here(parser: Any) -> None:
 
 
 def _as_flag(name: str) -> str:
-    return f"--{name.replace('_', '-')}"
+    return FLAGS.get(name, f"--{name.replace('_', '-')}")
 
 
 def _as_typed(default: Any) -> str:
@@ -265,8 +266,11 @@ def _how_to_read(annotation: Any, name: str) -> dict[str, Any]:
         return {"action": argparse.BooleanOptionalAction}
     if get_origin(annotation) is Literal:
         return {"metavar": "|".join(get_args(annotation))}
+    if name == "wrappers":
+        return {"metavar": "MODULE:CLASS", "action": "append"}
     if get_origin(annotation) is tuple:
-        return {"metavar": "N,N"}
+        choices = get_args(get_args(annotation)[0]) if get_origin(get_args(annotation)[0]) is Literal else ("N", "N")
+        return {"metavar": ",".join(choices)}
     if get_origin(annotation) is dict:
         return {"metavar": "NAME=VALUE", "nargs": "+", "action": "extend"}
     return {"metavar": {int: "N", float: "X"}.get(annotation, name.upper())}

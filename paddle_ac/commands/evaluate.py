@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 from typing import Any
 
@@ -60,7 +61,11 @@ def _parse(arguments: list[str]) -> dict[str, Any]:
     policy = parser.add_argument_group("policy")
     add_run(policy)
     policy.add_argument("--checkpoint", **one_of("best", "latest"), default="best", help="which of its policies [best]")
-    policy.add_argument("--sampled", action="store_true", help="draw the actions, rather than take the most probable")
+    policy.add_argument(
+        "--sampled",
+        action=argparse.BooleanOptionalAction,
+        help="draw the actions, rather than take the most probable [as the run's evaluations]",
+    )
     add_import_here(policy)
     played = parser.add_argument_group("episodes")
     played.add_argument("--episodes", type=whole_number(1), metavar="M", help="how many [100]; to watch [1]")

@@ -24,8 +24,9 @@ def report_run(summary: dict[str, Any]) -> str:
         summary: of ``train``.
     """
     is_interrupted = summary["stopped_by"] == "interrupt"
+    how = {"interrupt": "interrupted after", "target_return": "reached --stop-at-return after"}
     lines = [
-        f"{'interrupted after' if is_interrupted else 'trained for'} {summary['env_steps']:,} steps, "
+        f"{how.get(summary['stopped_by'], 'trained for')} {summary['env_steps']:,} steps, "
         f"{summary['episodes']:,} episode{'s' * (summary['episodes'] != 1)}{_time_of(summary)}"
     ]
     for name, label in (("mean_return_last_100", "last 100 episodes"), ("eval_mean_return", "evaluation at the end")):
@@ -58,8 +59,8 @@ def _time_of(summary: dict[str, Any]) -> str:
 
 def _import_here(summary: dict[str, Any]) -> str:
     """The flag for modules of a run that lie in the current folder; a tool that reads a run asks for it."""
-    places = [summary["env"], summary["network"] or ""]
-    modules = [place.rpartition(":")[0].partition(".")[0] for place in places]
+    places = [summary["env"], summary["network"] or "", *summary["wrappers"]]
+    modules = [place.partition("(")[0].rpartition(":")[0].partition(".")[0] for place in places]
     is_here = any(Path(f"{module}.py").is_file() or Path(module).is_dir() for module in modules if module)
     return " --import-here" if is_here else ""
 

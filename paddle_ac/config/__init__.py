@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from paddle_ac.config.base import OnPolicyConfig, RunConfig, SynchronousConfig
-from paddle_ac.config.fields import LARGEST, LARGEST_SEED, LayerSizes, field
+from paddle_ac.config.fields import LARGEST, LARGEST_SEED, LayerSizes, field, parse_wrapper
 from paddle_ac.config.groups import (
     EvaluationGroup,
     LossGroup,
@@ -62,6 +62,7 @@ __all__ = [
     "hint_of_other_library",
     "make_config",
     "nearest",
+    "parse_wrapper",
     "read_config",
     "read_yaml",
     "who_take",

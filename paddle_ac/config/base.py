@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import Any, ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar, TypeVar
 
 from pydantic import ValidationError, model_validator
 
@@ -20,6 +21,8 @@ from paddle_ac.config.groups import (
 )
 from paddle_ac.config.messages import check_names, describe_problems
 from paddle_ac.errors import ConfigError, quoted
+
+AnyConfig = TypeVar("AnyConfig", bound="RunConfig")
 
 ONE_BY_ONE = VectorEnvGroup(num_envs=1, vec="serial")
 
@@ -47,12 +50,21 @@ class RunConfig(EvaluationGroup, RunGroup):
     changeable_on_resume: ClassVar[frozenset[str]]
     search_space: ClassVar[dict[str, Any]]
 
-    def __init__(self, **values: Any):
+    def __init__(self, *positional: Any, **values: Any):
+        if positional:
+            raise ConfigError(
+                f"{type(self).__name__} takes hyper-parameters by name, as in {type(self).__name__}(seed=0), not "
+                f"{quoted(positional[0])}"
+            )
         check_names(values, type(self))
         try:
             super().__init__(**values)
         except ValidationError as error:
             raise ConfigError(describe_problems(error)) from None
+
+    def model_copy(self: AnyConfig, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> AnyConfig:
+        """The configuration with some values replaced, checked like a new one; ``ConfigError`` as for a new one."""
+        return type(self)(**{**self.model_dump(), **(update or {})})
 
     @classmethod
     def __pydantic_init_subclass__(cls, **options: Any) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
+import functools
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from annotated_types import Gt, Le
 from pydantic import BeforeValidator, Field
@@ -73,6 +75,67 @@ def _as_place(value: Any) -> Any:
     return f"{value.__module__}:{value.__qualname__}"
 
 
+def parse_wrapper(text: str) -> tuple[str, dict[str, Any]]:
+    """Split ``module:Class`` or ``module:Class(name=value, ...)`` into its place and the arguments by name.
+
+    Raises:
+        ValueError: another form, or a value that is not a Python literal.
+    """
+    match = re.fullmatch(r"([\w.]+:\w+)(?:\((.*)\))?", text.strip(), re.DOTALL)
+    if match is None:
+        raise ValueError(f"{quoted(text)} is not module:Class or module:Class(name=value)")
+    try:
+        call = ast.parse(f"wrapper({match[2] or ''})", mode="eval").body
+        if not isinstance(call, ast.Call) or call.args:
+            raise ValueError("it has no names")
+        arguments = {str(keyword.arg): ast.literal_eval(keyword.value) for keyword in call.keywords if keyword.arg}
+        if len(arguments) < len(call.keywords):
+            raise ValueError("a name is missing")
+    except (SyntaxError, ValueError, TypeError, MemoryError, RecursionError):
+        raise ValueError(
+            f"the arguments of {quoted(text)} must be literals by name, as in module:Class(factor=2, name='x')"
+        ) from None
+    return match[1], arguments
+
+
+def _as_wrapper(value: Any) -> str:
+    """A wrapper as ``"module:Class(name=value)"``."""
+    if isinstance(value, str):
+        parse_wrapper(value)
+        return value.strip()
+    arguments: dict[str, Any] = {}
+    if isinstance(value, functools.partial):
+        if value.args:
+            raise ValueError(f"{quoted(value)} must take its arguments by name")
+        value, arguments = value.func, value.keywords
+    name = getattr(value, "__qualname__", "")
+    if not callable(value) or not re.fullmatch(r"\w+", name):
+        raise ValueError(
+            f"{quoted(value)} must be a class or function at the top level of a module or script, or module:Class; "
+            "functools.partial(Class, name=value) gives it arguments"
+        )
+    text = f"{value.__module__}:{name}"
+    if arguments:
+        text += f"({', '.join(f'{name}={argument!r}' for name, argument in arguments.items())})"
+    parse_wrapper(text)
+    return text
+
+
+def _read_wrappers(value: Any) -> Any:
+    """One wrapper or several, each a text, a class, a function or a ``functools.partial`` of these."""
+    if value is None:  # a line `wrappers:` without anything
+        return ()
+    if isinstance(value, str) or callable(value):
+        value = [value]
+    if not isinstance(value, (list, tuple)):
+        raise ValueError("must be a list of module:Class")
+    return tuple(map(_as_wrapper, value))
+
+
+def _read_names(value: Any) -> Any:
+    return tuple(dict.fromkeys(_split_commas(value))) if isinstance(value, (str, list, tuple)) else value
+
+
 def _as_device(value: Any) -> Any:
     if not isinstance(value, str) or not re.fullmatch(r"cpu|xpu|gpu(:[0-9]{1,3})?", value):
         raise ValueError("must be cpu, gpu, gpu:N or xpu")
@@ -81,6 +144,8 @@ def _as_device(value: Any) -> Any:
 
 NetworkPlace = Annotated[str, BeforeValidator(_as_place), Field(max_length=200)]
 Device = Annotated[str, BeforeValidator(_as_device)]
+Wrappers = Annotated[tuple[str, ...], BeforeValidator(_read_wrappers), Field(max_length=100)]
+Writers = Annotated[tuple[Literal["tensorboard", "wandb"], ...], BeforeValidator(_read_names)]
 Arguments = Annotated[dict[str, Any], BeforeValidator(_read_arguments)]
 Units = Annotated[int, Gt(0), Le(65_536)]
 LayerSizes = Annotated[tuple[Units, ...], BeforeValidator(_split_commas), Field(max_length=100)]

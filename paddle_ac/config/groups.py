@@ -10,7 +10,16 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
-from paddle_ac.config.fields import LARGEST_SEED, Arguments, Device, LayerSizes, NetworkPlace, field
+from paddle_ac.config.fields import (
+    LARGEST_SEED,
+    Arguments,
+    Device,
+    LayerSizes,
+    NetworkPlace,
+    Wrappers,
+    Writers,
+    field,
+)
 from paddle_ac.cores import default_num_workers
 from paddle_ac.errors import quoted
 from paddle_ac.nn.images import parse_conv_layers
@@ -62,6 +71,12 @@ class RunGroup(Group):
         {},
         "arguments of the environment, as name=value with values as in YAML; max_episode_steps is its time limit",
     )
+    wrappers: Wrappers = field(
+        "run",
+        (),
+        "a wrapper around each environment, module:Class or module:Class(name=value); given several times, the first "
+        "is the innermost",
+    )
     frame_stack: int = field(
         "run",
         1,
@@ -76,6 +91,13 @@ class RunGroup(Group):
     )
     seed: int = field("run", 0, "seed of parameters, actions and environments", ge=0, le=LARGEST_SEED)
     total_steps: int = field("run", 500_000, "steps to train for", ge=1, changeable=True)
+    init_from: str | None = field(
+        "run",
+        None,
+        "start from the parameters and the normalisation of this run folder, or of a file of agent.save",
+        min_length=1,
+        max_length=4096,
+    )
     num_threads: int = field(
         "run",
         1,
@@ -92,8 +114,26 @@ class EvaluationGroup(Group):
     eval_episodes: int = field(
         "evaluation and logging",
         20,
-        "episodes in an evaluation, greedy, on environments of its own",
+        "episodes in an evaluation, on environments of its own",
         ge=1,
+        changeable=True,
+    )
+    eval_sampled: bool = field(
+        "evaluation and logging",
+        False,
+        "evaluations draw the actions from the policy, rather than take the most probable ones",
+        changeable=True,
+    )
+    stop_at_return: float | None = field(
+        "evaluation and logging",
+        None,
+        "stop when the mean return of an evaluation reaches this [never]",
+        changeable=True,
+    )
+    log_to: Writers = field(
+        "evaluation and logging",
+        (),
+        "write the curves also to tensorboard, wandb or both, as in tensorboard,wandb [VisualDL and CSV only]",
         changeable=True,
     )
     eval_max_steps: int = field(

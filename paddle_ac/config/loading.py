@@ -18,6 +18,8 @@ from paddle_ac.registry import CONFIGS
 
 def find_config_class(algo: Any) -> type[RunConfig]:
     """The hyper-parameters of an algorithm; ``ConfigError`` if there is no such algorithm."""
+    if algo is None:
+        raise ConfigError(f"no algorithm is given: algo must be one of {', '.join(CONFIGS)}")
     if not isinstance(algo, str) or algo not in CONFIGS:
         raise ConfigError(f"unknown algorithm {quoted(algo)}{nearest(algo, CONFIGS)}; known: {', '.join(CONFIGS)}")
     return CONFIGS[algo]
@@ -53,7 +55,8 @@ def change_on_resume(config: RunConfig, changes: Mapping[str, Any], run_dir: str
         before = getattr(config, name)
         if value != before and name not in config.changeable_on_resume:
             there = f"{run_dir} has {quoted(before)}, not {quoted(value)}"
-            raise ConfigError(f"{name} cannot change on resume: {there}")
+            changeable = ", ".join(sorted(config.changeable_on_resume))
+            raise ConfigError(f"{name} cannot change on resume: {there}; what may change: {changeable}")
     return changed
 
 

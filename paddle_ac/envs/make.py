@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import importlib
 import importlib.util
+import inspect
 import logging
 import multiprocessing
 import re
@@ -33,7 +34,7 @@ from multiprocessing_env import (
     reset_env,
 )
 from paddle_ac.action_masks import MASK, sample_allowed
-from paddle_ac.config import RunConfig, VectorEnvGroup
+from paddle_ac.config import RunConfig, VectorEnvGroup, nearest, parse_wrapper
 from paddle_ac.cores import default_num_workers
 from paddle_ac.envs.names import find_attribute, registration_hint
 from paddle_ac.envs.native import (
@@ -52,9 +53,10 @@ from paddle_ac.envs.single import (
     make_replayable,
     make_seeded,
     make_stacked,
+    make_wrapped,
 )
 from paddle_ac.envs.wrappers import SeededEpisodes
-from paddle_ac.errors import ConfigError, hint_of_module_here, quoted
+from paddle_ac.errors import ConfigError, hint_of_main, hint_of_module_here, quoted
 from paddle_ac.memory import NATIVE_ENV, SINGLE_ENV, WORKER, require_memory
 from paddle_ac.packing import packed
 from paddle_ac.process_settings import warnings_ignored
@@ -290,7 +292,7 @@ def _choose_vec(config: RunConfig, is_daemonic: bool) -> tuple[str, str]:
 
 def _reason_for_native(config: RunConfig) -> str | None:
     """Why the vectorised version of an environment is the best choice; ``None`` if it is not, or there is none."""
-    if config.env.startswith("gym:") or config.frame_stack > 1 or config.action_masks:
+    if config.env.startswith("gym:") or _for_single_environments(config):
         return None
     spec = _find_spec(config)
     if has_same_step_version(spec) and config.vector_envs.num_envs >= NATIVE_FROM:
@@ -299,6 +301,15 @@ def _reason_for_native(config: RunConfig) -> str | None:
     if is_ale and not spec.additional_wrappers and not arguments_not_taken(spec):
         return f"the vectorised version of {config.env} stacks 4 grayscale images of 84 x 84"
     return None
+
+
+def _for_single_environments(config: RunConfig) -> str | None:
+    """The hyper-parameter that vectorised environments of their maker do not take, if there is one."""
+    if config.wrappers:
+        return f"--wrapper {config.wrappers[0]} (wrappers)"
+    if config.frame_stack > 1:
+        return f"frame_stack={config.frame_stack}"
+    return "action_masks" if config.action_masks else None
 
 
 def _seconds_of_a_step(config: RunConfig) -> float:
@@ -321,8 +332,8 @@ def _seconds_of_a_step(config: RunConfig) -> float:
 
 def _make_native_envs(config: RunConfig, key: tuple[int, ...], num_envs: int) -> NativeVecEnv:
     envs: SameStepEnvs
-    if config.frame_stack > 1 or config.action_masks:
-        name = "action_masks" if config.action_masks else f"frame_stack={config.frame_stack}"
+    name = _for_single_environments(config)
+    if name:
         raise ConfigError(f"{name} is for single environments: --vec must be serial or subproc")
     if config.vector_envs.vec == "envpool":
         num_threads = config.vector_envs.num_workers or default_num_workers(num_envs)
@@ -426,9 +437,31 @@ def _env_maker(config: RunConfig, **options: Any) -> Callable[[], Any]:
             hint = _newest_version(env_id, gym.envs.registry)
             raise ConfigError(f"environment {env_id!r}: {_one_line(error)}{hint}") from None
         make_env = functools.partial(make_classic_gym, _with_arguments(spec, config), _names_in_main(spec), **options)
+    if config.wrappers:
+        make_env = functools.partial(make_wrapped, make_env, [_find_wrapper(text) for text in config.wrappers])
     if config.frame_stack > 1:
         make_env = functools.partial(make_stacked, make_env, config.frame_stack)
     return functools.partial(make_masked, make_env) if config.action_masks else make_env
+
+
+def _find_wrapper(text: str) -> tuple[Callable[..., Any], dict[str, Any]]:
+    """The class or function that a wrapper of a configuration names, and its arguments."""
+    place, arguments = parse_wrapper(text)
+    module_name, _, name = place.partition(":")
+    module = _import_module(module_name, f"wrapper {place!r}")
+    wrapper = getattr(module, name, None)
+    if not callable(wrapper):
+        hint = hint_of_main(module_name) or nearest(name, vars(module))
+        raise ConfigError(f"wrapper {place!r}: {module_name} has no class or function {name}{hint}")
+    try:
+        inspect.signature(wrapper).bind(None, **arguments)
+    except TypeError as error:
+        raise ConfigError(
+            f"wrapper {text!r}: {error}; its arguments are those of {name} after the environment"
+        ) from None
+    except ValueError:  # a signature that Python does not know
+        pass
+    return wrapper, arguments
 
 
 def _names_in_main(spec: Any) -> dict[str, Any]:
@@ -444,7 +477,9 @@ def _find_spec(config: RunConfig) -> EnvSpec:
     """The specification that ``config.env`` names, with ``config.env_kwargs``."""
     env_id = config.env
     module_name, _, plain_id = env_id.rpartition(":")
-    entry_point = find_attribute(_import_module(module_name, env_id), plain_id) if module_name else None
+    entry_point = (
+        find_attribute(_import_module(module_name, f"environment {env_id!r}"), plain_id) if module_name else None
+    )
     if callable(entry_point):
         return _with_arguments(EnvSpec(plain_id, entry_point=entry_point), config)
     try:
@@ -465,7 +500,8 @@ def _with_arguments(spec: Any, config: RunConfig) -> Any:
     return dataclasses.replace(spec, kwargs={**spec.kwargs, **arguments}, max_episode_steps=max_steps)
 
 
-def _import_module(name: str, env_id: str) -> Any:
+def _import_module(name: str, what: str) -> Any:
+    """Import a module; ``what`` names the environment or the wrapper that it is of, for messages."""
     try:
         with EnvironmentCall(None, "import"):
             return importlib.import_module(name)
@@ -473,10 +509,10 @@ def _import_module(name: str, env_id: str) -> Any:
         cause = error.__cause__
         assert cause is not None
         if isinstance(cause, ImportError):
-            raise ConfigError(f"environment {env_id!r}: {_one_line(cause)}{hint_of_module_here(name, cause)}") from None
+            raise ConfigError(f"{what}: {_one_line(cause)}{hint_of_module_here(name, cause)}") from None
         frame = traceback.extract_tb(cause.__traceback__)[-1]
         where = "" if isinstance(cause, SyntaxError) else f" ({frame.filename}, line {frame.lineno})"
-        raise ConfigError(f"environment {env_id!r}: module {name} raises {error.reason}{where}") from None
+        raise ConfigError(f"{what}: module {name} raises {error.reason}{where}") from None
 
 
 def _package_hint(env_id: str) -> str:

@@ -37,11 +37,35 @@ def name_env(env: str | EnvSpec | Callable[..., Any]) -> str:
     if isinstance(env, EnvSpec):
         return env.id if gymnasium.registry.get(env.id) == env else _register(env, env.name)
     if not callable(env):
-        raise ConfigError(f"env must be a name, a gymnasium EnvSpec, a class or a function (got {quoted(env)})")
+        hint = _what_to_write(env)
+        raise ConfigError(f"env must be a name, a gymnasium EnvSpec, a class or a function{hint} (got {quoted(env)})")
     module, name = getattr(env, "__module__", None), getattr(env, "__qualname__", "")
     if module not in (None, "__main__") and find_attribute(sys.modules.get(module), name) is env:
         return f"{module}:{name}"
     return _register(env, getattr(getattr(env, "func", env), "__name__", type(env).__name__))
+
+
+def _what_to_write(env: Any) -> str:
+    """The arguments in place of an environment, or of environments side by side, that exist already."""
+    num_envs = getattr(env, "num_envs", None)
+    if num_envs is None and not isinstance(env, gymnasium.Env):
+        return ""
+    spec = getattr(env, "spec", None) if num_envs is not None else env.unwrapped.spec
+    if isinstance(spec, EnvSpec) and spec.id in gymnasium.registry:
+        name, where = repr(spec.id), ""
+    elif num_envs is None:
+        name, where = type(env.unwrapped).__name__, ""
+    else:
+        name, where = "make_env", ", where make_env() returns one environment"
+    kinds = {
+        "SyncVectorEnv": "serial",
+        "DummyVecEnv": "serial",
+        "AsyncVectorEnv": "subproc",
+        "SubprocVecEnv": "subproc",
+    }
+    vec = kinds.get(type(env).__name__)
+    side_by_side = "" if num_envs is None else f", num_envs={num_envs}" + (f", vec={vec!r}" if vec else "")
+    return f"; agents make their environments themselves: write env={name}{side_by_side}{where}"
 
 
 def find_attribute(module: Any, name: str) -> Any:

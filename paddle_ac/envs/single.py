@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import gymnasium
 
 from paddle_ac.envs.wrappers import ActionMasks, EpisodeReplay, FrameStack, SeededEpisodes, TimeLimit
+from paddle_ac.errors import ConfigError, quoted
 
 
 def make_replayable(make_env: Callable[[], Any], key: tuple[int, ...], seeds_globals: bool = False) -> EpisodeReplay:
@@ -26,6 +27,21 @@ def make_seeded(make_env: Callable[[], Any], key: tuple[int, ...], seeds_globals
 def make_stacked(make_env: Callable[[], Any], num_frames: int) -> FrameStack:
     """An environment whose observations are the last ones side by side."""
     return FrameStack(make_env(), num_frames)
+
+
+def make_wrapped(make_env: Callable[[], Any], wrappers: Sequence[tuple[Callable[..., Any], dict[str, Any]]]) -> Any:
+    """An environment inside wrappers, the first the innermost; each is called with the environment and its arguments.
+
+    Raises:
+        ConfigError: a wrapper returns no environment.
+    """
+    env = make_env()
+    for wrapper, arguments in wrappers:
+        inner, env = env, wrapper(env, **arguments)
+        if not all(hasattr(env, name) for name in ("reset", "step", "observation_space", "action_space")):
+            inner.close()
+            raise ConfigError(f"wrapper {wrapper.__name__} must return an environment, not {quoted(env)}")
+    return env
 
 
 def make_masked(make_env: Callable[[], Any]) -> ActionMasks:

@@ -19,7 +19,7 @@ import paddle
 from paddle import nn
 
 from paddle_ac.action_masks import MASK, OBSERVATION
-from paddle_ac.errors import ConfigError, hint_of_module_here, quoted, shortened
+from paddle_ac.errors import ConfigError, hint_of_main, hint_of_module_here, quoted, shortened
 from paddle_ac.nn.actions import ActionDistribution
 from paddle_ac.nn.encoding import ObservationEncoder
 from paddle_ac.packing import ObservationPacking
@@ -92,7 +92,7 @@ def import_network(place: str) -> type[nn.Layer]:
             found = getattr(found, part)
     except Exception as error:  # whatever a module of the user's own may raise
         reason = shortened(f"{type(error).__name__}: {error}".splitlines()[0])
-        hint = hint_of_module_here(module_name, error) if isinstance(error, ImportError) else ""
+        hint = hint_of_module_here(module_name, error) if isinstance(error, ImportError) else hint_of_main(module_name)
         raise ConfigError(f"network {quoted(place)} cannot be imported: {reason}{hint}") from None
     if not (isinstance(found, type) and issubclass(found, nn.Layer)):
         raise ConfigError(f"network {quoted(place)} must be a class that derives from paddle.nn.Layer")

@@ -40,7 +40,8 @@ def benchmark(config: RunConfig, rounds: int = 5, seconds: float = 1.0) -> dict[
     Raises:
         ConfigError: as ``train``.
     """
-    config = resolve_vec(config).model_copy(update={"total_steps": 10**15})
+    constant = {"lr_schedule": "constant"} if hasattr(config, "lr_schedule") else {}  # one that covers all steps
+    config = resolve_vec(config).model_copy(update={"total_steps": 10**15, **constant})
     algorithm, rates = ALGORITHMS[config.algo], defaultdict(list)
     with closing(algorithm.from_config(config)) as parts:
         phases = parts.phases()

@@ -103,7 +103,7 @@ def _find_run_folders(paths: Sequence[str | Path]) -> list[RunFolder]:
 def _read_run(folder: RunFolder) -> Run:
     config = folder.read_config()
     columns = read_progress(folder.progress)
-    return Run(folder.path, config, columns, folder.is_over(config.total_steps))
+    return Run(folder.path, config, columns, folder.is_over(config))
 
 
 def group_runs(runs: Sequence[Run]) -> list[list[Run]]:

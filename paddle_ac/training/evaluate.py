@@ -9,8 +9,11 @@ from typing import Any
 import numpy as np
 
 from multiprocessing_env import VecEnv
-from paddle_ac.algorithms.algorithm import Policy
+from paddle_ac.algorithms.agent import TrainedPolicy
+from paddle_ac.algorithms.algorithm import Algorithm, Policy
 from paddle_ac.algorithms.policy import OLDEST_FORMAT, check_policy_format
+from paddle_ac.algorithms.state import different_policy
+from paddle_ac.checkpoint import load_best_model, load_run_state
 from paddle_ac.config import RunConfig
 from paddle_ac.envs.make import FINAL_EVALUATION, make_evaluation_envs
 from paddle_ac.errors import CheckpointError, ConfigError, NonFiniteError, quoted
@@ -18,7 +21,6 @@ from paddle_ac.nn.actions import clip_for
 from paddle_ac.packing import numbers_of, packed
 from paddle_ac.process_settings import BlasThreadLimit
 from paddle_ac.registry import ALGORITHMS
-from paddle_ac.training.checkpoint import load_best_model, load_run_state
 from paddle_ac.training.run_folder import RunFolder
 
 MAX_ENVS = 20  # side by side: enough for the network's cost to be shared, few enough to be made in no time
@@ -45,6 +47,9 @@ def load_policy(folder: RunFolder, config: RunConfig, checkpoint: str, envs: Vec
     is_best = path == folder.best
     state = load_best_model(path, config.algo) if is_best else load_run_state(path, config.algo)["algorithm"]
     policy = ALGORITHMS[config.algo].make_policy(config, envs.observation_space, envs.action_space)
+    problem = different_policy(state.get("identity", {}), config)
+    if problem:
+        raise CheckpointError(f"{path}: {problem}, by {folder.config.name}: restore it there")
     try:
         check_policy_format(policy, state.get("format", OLDEST_FORMAT))
         policy.load_parameters(state["parameters"])
@@ -63,7 +68,7 @@ def _ended_with_the_best(folder: RunFolder, algo: str) -> bool:
 
 
 def evaluate_run(
-    run_dir: str, checkpoint: str = "best", episodes: int = 100, seed: int | None = None, sampled: bool = False
+    run_dir: str, checkpoint: str = "best", episodes: int = 100, seed: int | None = None, sampled: bool | None = None
 ) -> dict[str, Any]:
     """Evaluate a policy of a run, in episodes that it never saw while it was trained or chosen.
 
@@ -72,7 +77,7 @@ def evaluate_run(
         checkpoint: ``"best"`` or ``"latest"``.
         episodes: how many.
         seed: of the environments; the run's own by default.
-        sampled: draw the actions, rather than take the most probable ones.
+        sampled: draw the actions, rather than take the most probable ones; as the run's evaluations by default.
 
     Returns:
         ``mean_return, std_return, min_return, max_return, episodes`` and what was evaluated.
@@ -91,22 +96,50 @@ def evaluate_run(
 
 
 def evaluate_checkpoint(
-    folder: RunFolder, config: RunConfig, checkpoint: str, envs: VecEnv, episodes: int, seed: int, sampled: bool
+    folder: RunFolder, config: RunConfig, checkpoint: str, envs: VecEnv, episodes: int, seed: int, sampled: bool | None
 ) -> dict[str, Any]:
     """As ``evaluate_run``, in environments that were made for it."""
     policy, env_steps = load_policy(folder, config, checkpoint, envs)
-    generator = np.random.default_rng(seed) if sampled else None
-    with BlasThreadLimit(config.num_threads):
-        returns = evaluate(policy, envs, episodes, config.eval_max_steps, generator)
+    agent = TrainedPolicy(policy, envs.observation_space, envs.action_space, env_steps, config)
     return {
         "run_dir": str(folder.path),
         "checkpoint": checkpoint,
-        "env": config.env,
-        "env_steps": env_steps,
-        "seed": seed,
-        "sampled": sampled,
-        **summarize(returns),
+        **_evaluate_in(envs, agent, episodes, seed, sampled),
     }
+
+
+def evaluate_agent(
+    agent: Algorithm | TrainedPolicy, episodes: int = 100, seed: int | None = None, sampled: bool | None = None
+) -> dict[str, Any]:
+    """Evaluate an agent, or a policy that was loaded, in the environment that its configuration names.
+
+    Args:
+        agent: learns, or has learned.
+        episodes: how many.
+        seed: of the environments; the agent's own by default.
+        sampled: draw the actions, rather than take the most probable ones; as ``config.eval_sampled`` by default.
+
+    Returns:
+        as ``evaluate_run``, without ``run_dir`` and ``checkpoint``.
+
+    Raises:
+        VecEnvError, NonFiniteError: as ``evaluate_run``.
+    """
+    config = agent.config
+    seed = config.seed if seed is None else seed
+    with make_evaluation_envs(config, seed, num_evaluation_envs(episodes), FINAL_EVALUATION) as envs:
+        return _evaluate_in(envs, agent, episodes, seed, sampled)
+
+
+def _evaluate_in(
+    envs: VecEnv, agent: Algorithm | TrainedPolicy, episodes: int, seed: int, sampled: bool | None
+) -> dict[str, Any]:
+    config = agent.config
+    sampled = config.eval_sampled if sampled is None else sampled
+    generator = np.random.default_rng(seed) if sampled else None
+    with BlasThreadLimit(config.num_threads):
+        returns = evaluate(agent.policy, envs, episodes, config.eval_max_steps, generator)
+    return {"env": config.env, "env_steps": agent.env_steps, "seed": seed, "sampled": sampled, **summarize(returns)}
 
 
 def num_evaluation_envs(episodes: int) -> int:

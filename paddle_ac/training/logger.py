@@ -8,6 +8,7 @@ import json
 import logging
 import math
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -55,7 +56,7 @@ class Logger:
 
     Args:
         folder: where ``progress.csv`` and the VisualDL file lie; both are appended to.
-        tags: of the algorithm's own metrics, beside ``COMMON_TAGS``.
+        tags: of the metrics of the algorithm and of callbacks, beside ``COMMON_TAGS``.
     """
 
     def __init__(self, folder: RunFolder, tags: tuple[str, ...]):
@@ -65,11 +66,18 @@ class Logger:
         self._tags = {*COMMON_TAGS, *tags}
         with folder.progress.open(newline="", encoding="utf-8") as file:
             columns = next(csv.reader(file), None) or ["env_steps", "train_seconds", *COMMON_TAGS, *tags]
-        # A table of an earlier version may lack a column; VisualDL has all of them.
+        self._tags |= set(columns) - {"env_steps", "train_seconds"}  # of callbacks that a resumed run may lack
+        # A table of an earlier version, or of a run without some callback, may lack a column; VisualDL has all of them.
         self._rows = csv.DictWriter(self._table, columns, extrasaction="ignore")
         if self._table.tell() == 0:
             self._rows.writeheader()
         self._visualdl = _open_visualdl(folder.visualdl)
+
+    def check_tags(self, tags: Iterable[str]) -> None:
+        """Raise ``ValueError`` for tags that have no column."""
+        unknown = sorted(set(tags) - self._tags)
+        if unknown:
+            raise ValueError(f"no column for {', '.join(unknown)}: declare them in metric_tags")
 
     def record(self, metrics: dict[str, Any]) -> None:
         """Take note of metrics by tag: a number, or a list of any length."""
@@ -93,9 +101,7 @@ class Logger:
         """
         means = {tag: total / count for tag, (total, count) in self.pending.items()}
         self.pending = {}
-        unknown = sorted(means.keys() - self._tags)
-        if unknown:
-            raise ValueError(f"no column for {', '.join(unknown)}: name them in the algorithm's metric_tags")
+        self.check_tags(means)
         self._rows.writerow({"env_steps": env_steps, "train_seconds": f"{train_seconds:.3f}", **means})
         self._table.flush()
         for tag, mean in means.items():
@@ -155,7 +161,8 @@ class Logger:
             for path, num_bytes in lengths.items():
                 os.truncate(path, num_bytes)
         logger = cls(folder, tags)
-        logger.pending = {tag: list(total) for tag, total in state["pending"].items()}
+        # A callback whose metrics have no column may be missing from the resumed run.
+        logger.pending = {tag: list(total) for tag, total in state["pending"].items() if tag in logger._tags}
         return logger
 
     def close(self) -> None:

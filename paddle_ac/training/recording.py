@@ -35,7 +35,7 @@ def watch_run(
     checkpoint: str = "best",
     episodes: int = 1,
     seed: int | None = None,
-    sampled: bool = False,
+    sampled: bool | None = None,
 ) -> dict[str, Any]:
     """Play episodes one after another where they can be seen; the first is the first of ``evaluate_run``'s.
 
@@ -47,7 +47,7 @@ def watch_run(
         checkpoint: ``"best"`` or ``"latest"``.
         episodes: how many.
         seed: of the environment; the run's own by default.
-        sampled: draw the actions, rather than take the most probable ones.
+        sampled: draw the actions, rather than take the most probable ones; as the run's evaluations by default.
 
     Returns:
         as ``evaluate_run``.

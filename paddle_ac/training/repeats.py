@@ -13,14 +13,14 @@ import numpy as np
 import yaml
 from tqdm import tqdm
 
+from paddle_ac.checkpoint import load_run_state
 from paddle_ac.config import RunConfig, change_config, change_on_resume, make_config, read_yaml
 from paddle_ac.envs.make import log_vec, resolve_vec
 from paddle_ac.errors import ConfigError, quoted
 from paddle_ac.files import write_atomically
-from paddle_ac.training.checkpoint import load_run_state
 from paddle_ac.training.interrupt import interrupts
 from paddle_ac.training.progress import StepsBar, is_terminal
-from paddle_ac.training.run_folder import RunFolder, check_path, refused_without_a_trace, repeats_file
+from paddle_ac.training.run_folder import COMPLETE, RunFolder, check_path, refused_without_a_trace, repeats_file
 from paddle_ac.training.side_by_side import Ending, Job, run_side_by_side, runs_that_fit
 from paddle_ac.training.wording import as_duration, as_return
 
@@ -94,9 +94,10 @@ def resume_repeats(
         if config.total_steps < steps[furthest]:
             furthest_run = _seed_folder(folder, furthest).path
             raise ConfigError(f"{furthest_run} has reached {steps[furthest]:,} steps: --total-steps must not be less")
-    if all(_seed_folder(folder, seed).is_over(config.total_steps) for seed in seeds):
+    if all(_seed_folder(folder, seed).is_over(config) for seed in seeds):
         raise ConfigError(
-            f"all runs in {run_dir} have reached {config.total_steps:,} steps: go on with a larger --total-steps"
+            f"all runs in {run_dir} have reached {config.total_steps:,} steps or their --stop-at-return: go on with a "
+            "larger one"
         )
     _write_config(folder, config, seeds)
     return _train_all(folder, config, seeds, changes, num_jobs, progress)
@@ -114,7 +115,7 @@ def _train_all(
     steps: dict[str, int] = {}
     for seed in seeds:
         run = _seed_folder(folder, seed)
-        if run.is_over(config.total_steps):
+        if run.is_over(config):
             continue
         if run.latest.is_file():
             jobs.append(Job(str(run.root), changes=changes))
@@ -174,17 +175,18 @@ def _summarize(
         run = _seed_folder(folder, seed)
         summary = run.known_summary()
         row: dict[str, Any] = {"seed": seed, "run_dir": str(run.path), **{name: summary.get(name) for name in OF_A_RUN}}
-        if row["stopped_by"] == "total_steps" and not run.is_over(config.total_steps):
+        if row["stopped_by"] in COMPLETE and not run.is_over(config):
             row["stopped_by"] = None  # of an earlier call, for fewer steps
         if str(run.root) in failures:
             row |= {"stopped_by": "error", "error": failures[str(run.root)]}
         runs.append(row)
-    ended: list[dict[str, Any]] = [row for row in runs if row["stopped_by"] == "total_steps"]
+    ended: list[dict[str, Any]] = [row for row in runs if row["stopped_by"] in COMPLETE]
     return {
         "run_dir": str(folder.path),
         "algo": config.algo,
         "env": config.env,
         "network": getattr(config, "network", None),
+        "wrappers": list(config.wrappers),
         "seeds": list(seeds),
         "total_steps": config.total_steps,
         "stopped_by": "interrupt" if not is_complete else "error" if failures else "total_steps",

@@ -19,6 +19,7 @@ from paddle_ac.config import RunConfig, first_problem, nearest, read_config, wri
 from paddle_ac.errors import ConfigError, quoted, shortened
 
 MAX_SUMMARY_BYTES = 1_000_000
+COMPLETE = ("total_steps", "target_return")  # what stops a run that needs no resuming
 
 
 class Summary(BaseModel):
@@ -38,8 +39,8 @@ class Summary(BaseModel):
 
     @model_validator(mode="after")
     def _a_complete_run_has_figures(self) -> Summary:
-        if self.stopped_by == "total_steps" and None in (self.eval_mean_return, self.best_eval_mean_return):
-            raise ValueError("a run that reached its steps must have evaluations")
+        if self.stopped_by in COMPLETE and None in (self.eval_mean_return, self.best_eval_mean_return):
+            raise ValueError("a complete run must have evaluations")
         if self.best_is_latest and self.best_env_steps is None:
             raise ValueError("best_is_latest needs best_env_steps")
         return self
@@ -154,10 +155,20 @@ class RunFolder:
             logging.getLogger(__name__).warning("ignored: %s", error)
             return {}
 
-    def is_over(self, total_steps: int) -> bool:
-        """Whether the summary is that of a run that reached its total of steps."""
+    def is_over(self, config: RunConfig) -> bool:
+        """Whether the summary is that of a run that reached its total of steps or the return to stop at."""
         summary = self.known_summary()
-        return bool(summary) and summary["stopped_by"] == "total_steps" and summary["env_steps"] >= total_steps
+        reached_steps = summary.get("stopped_by") == "total_steps" and summary["env_steps"] >= config.total_steps
+        return reached_steps or self.reached_return(config)
+
+    def reached_return(self, config: RunConfig) -> bool:
+        """Whether the summary is that of a run that stopped because it reached ``config.stop_at_return``."""
+        summary = self.known_summary()
+        return (
+            summary.get("stopped_by") == "target_return"
+            and config.stop_at_return is not None
+            and summary["best_eval_mean_return"] >= config.stop_at_return
+        )
 
     @property
     def config(self) -> Path:

@@ -1,4 +1,4 @@
-"""Runs as the command line and ``paddle_ac.train`` start them: the training loop with everything that is drawn."""
+"""Runs as the command line and ``paddle_ac.train`` start them: the training loop with the standard callbacks."""
 
 from __future__ import annotations
 
@@ -6,28 +6,52 @@ from collections.abc import Sequence
 from typing import Any
 
 from paddle_ac.config import RunConfig
+from paddle_ac.errors import ConfigError, quoted
 from paddle_ac.training import train as loop
-from paddle_ac.training.observer import Observer
+from paddle_ac.training.callback import Callback, MakeCallbacks
+from paddle_ac.training.stopping import StopAtReturn
 from paddle_ac.training.views import CurvesPicture, EpisodePictures, Histograms, NetworkGraph
+from paddle_ac.training.writers import make_writers
 
 
-def standard_observers() -> list[Observer]:
-    """Return observers of one run, which draw what every run folder holds."""
-    return [NetworkGraph(), Histograms(), EpisodePictures(), CurvesPicture()]
+def standard_callbacks(config: RunConfig) -> list[Callback]:
+    """Return the callbacks that every run has, and those that its configuration asks for.
+
+    Raises:
+        ConfigError: a package that ``config.log_to`` needs is missing.
+    """
+    callbacks: list[Callback] = [NetworkGraph(), Histograms(), EpisodePictures(), CurvesPicture()]
+    if config.stop_at_return is not None:
+        callbacks.append(StopAtReturn(config.stop_at_return))
+    return [*callbacks, *make_writers(config)]
 
 
 def train(
-    config: RunConfig, run_dir: str | None = None, progress: bool = True, observers: Sequence[Observer] = ()
+    config: RunConfig, run_dir: str | None = None, progress: bool = True, callbacks: Sequence[Callback] = ()
 ) -> dict[str, Any]:
-    """Train from the beginning; see ``paddle_ac.training.train.train``. ``observers`` come after the standard ones."""
-    return loop.train(config, run_dir, progress, [*standard_observers(), *observers])
+    """Train from the beginning; see ``paddle_ac.training.train.train``. ``callbacks`` come after the standard ones."""
+    return loop.train(config, run_dir, progress, _with_standard(callbacks))
 
 
 def resume(
     run_dir: str,
     changes: dict[str, Any] | None = None,
     progress: bool = True,
-    observers: Sequence[Observer] = (),
+    callbacks: Sequence[Callback] = (),
 ) -> dict[str, Any]:
-    """Resume a run; see ``paddle_ac.training.train.resume``. ``observers`` come after the standard ones."""
-    return loop.resume(run_dir, changes, progress, [*standard_observers(), *observers])
+    """Resume a run; see ``paddle_ac.training.train.resume``. ``callbacks`` come after the standard ones."""
+    return loop.resume(run_dir, changes, progress, _with_standard(callbacks))
+
+
+def _with_standard(callbacks: Sequence[Callback]) -> MakeCallbacks:
+    wrong = [one for one in callbacks if not isinstance(one, Callback)] if _is_list(callbacks) else [callbacks]
+    if wrong:
+        raise ConfigError(
+            "callbacks must be a list of paddle_ac.Callback objects, as in callbacks=[MyCallback()], got "
+            f"{quoted(wrong[0])}"
+        )
+    return lambda config: [*standard_callbacks(config), *callbacks]
+
+
+def _is_list(callbacks: Any) -> bool:
+    return isinstance(callbacks, (list, tuple))

@@ -20,8 +20,8 @@ from paddle_ac.cores import usable_cores
 from paddle_ac.errors import ConfigError
 from paddle_ac.memory import RUN, require_memory
 from paddle_ac.process import escape_output, imports_contained
+from paddle_ac.training.callback import Callback, Point, Run
 from paddle_ac.training.interrupt import interrupts
-from paddle_ac.training.observer import ObservedRun, Observer, Point
 
 SECONDS_BETWEEN_LOOKS = 0.2  # for Ctrl-C, where no run has anything to tell
 
@@ -128,19 +128,20 @@ def _hear(process: WorkerProcess) -> Any:
         return Ending(error=f"its process {process.how_it_ended()}")
 
 
-class Reporter(Observer):
+class Reporter(Callback):
     """Reports points to the parent process, which decides after each evaluation whether the run continues."""
 
     def __init__(self, channel: Channel):
         self._channel = channel
 
-    def on_log(self, run: ObservedRun, point: Point) -> bool:
-        """Report the steps and, after an evaluation, the mean return."""
+    def on_log(self, run: Run, point: Point) -> None:
+        """Report the steps and, after an evaluation, the mean return; stop the run if the parent says so."""
         if point.is_last:  # the parent gets the summary instead
-            return True
+            return
         mean_return = point.metrics.get("eval/mean_return")
         self._channel.send((point.env_steps, mean_return))
-        return mean_return is None or self._channel.recv()
+        if mean_return is not None and not self._channel.recv():
+            run.stop("pruned", evaluate=False)
 
 
 def _train(channel: Channel, job: Job) -> None:
@@ -156,9 +157,9 @@ def _train(channel: Channel, job: Job) -> None:
                 from paddle_ac.training.runs import resume, train  # here: the parent does not need Paddle
 
             if job.config is not None:
-                summary = train(job.config, job.run_dir, progress=False, observers=[Reporter(channel)])
+                summary = train(job.config, job.run_dir, progress=False, callbacks=[Reporter(channel)])
             else:
-                summary = resume(job.run_dir, job.changes, progress=False, observers=[Reporter(channel)])
+                summary = resume(job.run_dir, job.changes, progress=False, callbacks=[Reporter(channel)])
             ending = Ending(summary)
         except KeyboardInterrupt:
             ending = Ending()

@@ -9,7 +9,6 @@ import platform
 import sys
 import time
 from collections import deque
-from collections.abc import Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
@@ -21,27 +20,32 @@ import paddle
 from paddle_ac.algorithms.agent import warn_about_images
 from paddle_ac.algorithms.algorithm import Algorithm, Policy
 from paddle_ac.algorithms.policy import POLICY_FORMAT
+from paddle_ac.algorithms.state import policy_identity
+from paddle_ac.checkpoint import load_run_state, save_checkpoint
 from paddle_ac.config import RunConfig, change_on_resume, write_yaml
 from paddle_ac.envs.make import FINAL_EVALUATION, log_vec, make_evaluation_envs, resolve_vec
 from paddle_ac.errors import CheckpointError, ConfigError, NonFiniteError
 from paddle_ac.files import write_atomically
 from paddle_ac.registry import ALGORITHMS
-from paddle_ac.training.checkpoint import load_run_state, save_checkpoint
+from paddle_ac.training.callback import Callbacks, Evaluation, MakeCallbacks, Point, Run, no_callbacks
 from paddle_ac.training.evaluate import evaluate, num_evaluation_envs
 from paddle_ac.training.interrupt import Interrupt, interrupts
 from paddle_ac.training.logger import Logger
-from paddle_ac.training.observer import Evaluation, ObservedRun, Observer, Point
 from paddle_ac.training.progress import StepsBar, is_terminal, name_of
 from paddle_ac.training.run_folder import RunFolder
 from paddle_ac.training.showing import Spread
+from paddle_ac.training.transfer import read_source, start_from
 
 CHECKED_STEPS = 1_000  # of an episode, at most, that are replayed to find whether an environment repeats itself
 CHECK_SECONDS = 1.0  # that the replay may take, about
-WATCHED_STEPS = 64  # of an evaluation, at most, of which observers get the observations
+WATCHED_STEPS = 64  # of an evaluation, at most, whose observations callbacks get
 
 
 def train(
-    config: RunConfig, run_dir: str | None = None, progress: bool = True, observers: Sequence[Observer] = ()
+    config: RunConfig,
+    run_dir: str | None = None,
+    progress: bool = True,
+    make_callbacks: MakeCallbacks = no_callbacks,
 ) -> dict[str, Any]:
     """Train from the beginning.
 
@@ -49,37 +53,40 @@ def train(
         config: hyper-parameters.
         run_dir: a new or empty folder; named after the run under ``runs/`` by default.
         progress: show a progress bar, if this is a terminal.
-        observers: see the run, in this order.
+        make_callbacks: returns the callbacks for a configuration, in the order of their calls.
 
     Returns:
         the summary, as in ``summary.json``.
 
     Raises:
         ConfigError: a run folder in use, an unknown environment, spaces that the algorithm does not take.
+        CheckpointError: ``config.init_from`` is of another network.
         VecEnvError: an environment or its worker failed.
         NonFiniteError: a NaN or an infinity in an observation, a reward or the loss.
     """
     folder = RunFolder.new(config, run_dir)
+    callbacks = Callbacks(make_callbacks(config))
+    source = read_source(config.init_from)
     with interrupts() as interrupt:
         settled = resolve_vec(config)
         algorithm = ALGORITHMS[config.algo].from_config(settled)
         with closing(algorithm), interrupt.deferred():  # what has a folder has a checkpoint to resume from
+            start_from(algorithm, settled, source)
             folder.begin(settled)
             log_vec(config)
-            logger = Logger(folder, algorithm.metric_tags)
-            run = _Run(settled, folder, algorithm, logger, interrupt, observers)
+            logger = Logger(folder, (*algorithm.metric_tags, *callbacks.metric_tags))
+            loop = _Loop(settled, folder, algorithm, logger, interrupt, callbacks)
             warn_about_images(algorithm)
-            run.introduce()
-            run.start()
-            run.save()
-            return run.finish(progress)
+            loop.introduce()
+            loop.save()
+            return loop.finish(progress)
 
 
 def resume(
     run_dir: str,
     changes: dict[str, Any] | None = None,
     progress: bool = True,
-    observers: Sequence[Observer] = (),
+    make_callbacks: MakeCallbacks = no_callbacks,
 ) -> dict[str, Any]:
     """Go on from a run's latest checkpoint, in the same folder and with the same numbers as if it had never stopped.
 
@@ -87,7 +94,7 @@ def resume(
         run_dir: the run's folder.
         changes: hyper-parameters to change from here on, of the configuration's ``changeable_on_resume``.
         progress: show a progress bar, if this is a terminal.
-        observers: see the run, in this order.
+        make_callbacks: returns the callbacks for a configuration, in the order of their calls.
 
     Returns:
         the summary, as in ``summary.json``.
@@ -102,24 +109,29 @@ def resume(
     settled = ("vec", "auto")  # to take what is fastest was decided when the run began
     changes = {name: value for name, value in (changes or {}).items() if (name, value) != settled}
     config = change_on_resume(before, changes, run_dir)
+    callbacks = Callbacks(make_callbacks(config))
     state = load_run_state(folder.latest, config.algo)
-    if state["algorithm"]["env_steps"] >= config.total_steps and folder.is_over(config.total_steps):
-        steps = state["algorithm"]["env_steps"]
+    steps = state["algorithm"]["env_steps"]
+    if folder.reached_return(config):
+        raise ConfigError(
+            f"{run_dir} has reached a return of {config.stop_at_return:g} after {steps:,} steps: go on with a larger "
+            "--stop-at-return"
+        )
+    if steps >= config.total_steps and folder.is_over(config):
         raise ConfigError(f"{run_dir} has reached {steps:,} steps: go on with a larger --total-steps")
     with interrupts() as interrupt, closing(ALGORITHMS[config.algo].from_config(config)) as algorithm:
         restore(algorithm, state["algorithm"], folder.latest)
         with interrupt.deferred():
             has_visualdl = folder.visualdl.is_file()
-            logger = Logger.resume(folder, algorithm.metric_tags, state["logger"])
+            logger = Logger.resume(folder, (*algorithm.metric_tags, *callbacks.metric_tags), state["logger"])
             write_yaml(config, folder.config)
-            run = _Run(config, folder, algorithm, logger, interrupt, observers)
-            run.load_state_dict(state)
+            loop = _Loop(config, folder, algorithm, logger, interrupt, callbacks)
+            loop.load_state_dict(state)
             if not has_visualdl:
-                run.introduce()
+                loop.introduce()
             elif config != before:
                 logger.write_configuration(config, algorithm.env_steps)
-            run.start()
-            return run.finish(progress)
+            return loop.finish(progress)
 
 
 def restore(algorithm: Algorithm, state: dict[str, Any], path: Path) -> None:
@@ -132,7 +144,7 @@ def restore(algorithm: Algorithm, state: dict[str, Any], path: Path) -> None:
         raise CheckpointError(f"{path} cannot be resumed: it lacks {error}") from None
 
 
-class _Run:
+class _Loop:
     """A run under way: the counters and files around an algorithm."""
 
     def __init__(
@@ -142,15 +154,15 @@ class _Run:
         algorithm: Algorithm,
         logger: Logger,
         interrupt: Interrupt,
-        observers: Sequence[Observer],
+        callbacks: Callbacks,
     ):
         self.config = config
         self.folder = folder
         self.algorithm = algorithm
         self.logger = logger
         self.interrupt = interrupt
-        self.observers = observers
-        self.observed = ObservedRun(config, folder, algorithm, logger)
+        self.callbacks = callbacks
+        self.run = Run(config, folder, algorithm, logger)
         self.train_seconds = 0.0
         self.episodes = 0
         self.recent_returns: deque[float] = deque(maxlen=100)
@@ -164,11 +176,6 @@ class _Run:
         """Write down what the run is, before anything is learned."""
         self.logger.write_hyper_parameters(self.config)
         self.logger.write_configuration(self.config, self.algorithm.env_steps)
-
-    def start(self) -> None:
-        """Announce the run to its observers."""
-        for observer in self.observers:
-            observer.on_start(self.observed)
 
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint holds, as ``checkpoint.RunState`` describes it."""
@@ -223,10 +230,13 @@ class _Run:
         """Train to the end or until a stop signal; write the summary and the picture whatever happens."""
         final_returns = None
         try:
-            stopped_by = self._train(progress)
+            self.callbacks.start(self.run)
+            if self.algorithm.env_steps == 0:
+                self.callbacks.checkpoint(self.run, self.folder.latest)
+            stopped_by, is_evaluated = self._train(progress)
             self._settle()
-            self.save()  # before the curves' last point: a run that goes on from here writes that one with more in it
-            if stopped_by == "total_steps":
+            self._checkpoint()  # before the curves' last point: a resumed run writes that one with more in it
+            if is_evaluated:
                 with self.interrupt.at_once():  # the checkpoint is written: resuming evaluates again
                     if self.evaluated < self.algorithm.env_steps:
                         self._evaluate_the_end(self.algorithm.env_steps)
@@ -256,7 +266,12 @@ class _Run:
         self.episodes += len(metrics["charts/episode_return"])
         self.recent_returns.extend(metrics["charts/episode_return"])
 
-    def _train(self, progress: bool) -> str:
+    def _checkpoint(self) -> None:
+        self.save()
+        self.callbacks.checkpoint(self.run, self.folder.latest)
+
+    def _train(self, progress: bool) -> tuple[str, bool]:
+        """Returns what stopped the run, and whether the final evaluation follows."""
         config, algorithm = self.config, self.algorithm
         bar = StepsBar(
             desc=f"{config.algo} {name_of(config.env)}",
@@ -268,17 +283,19 @@ class _Run:
         learning_since: float | None = None
         algorithm.should_stop = self.interrupt.is_set
         with bar:
-            steps, goes_on = algorithm.env_steps, True
-            while goes_on and not algorithm.is_done and not self.interrupt.is_set():
+            steps, run = algorithm.env_steps, self.run
+            while run.stop_request is None and not algorithm.is_done and not self.interrupt.is_set():
                 if not algorithm.asynchronous:
                     learning_since = time.perf_counter()
-                self._take(algorithm.update())
+                metrics = algorithm.update()
+                self._take(metrics)
                 now = time.perf_counter()
                 if learning_since is not None:
                     self.train_seconds += now - learning_since
                 learning_since = now if algorithm.has_started else None
 
                 steps_before, steps = steps, algorithm.env_steps
+                self.callbacks.update(run, metrics)
                 if algorithm.asynchronous and steps >= config.total_steps:
                     bar.update(steps - steps_before)
                     continue  # others have still to report: the end is evaluated and written when they have
@@ -286,66 +303,67 @@ class _Run:
                 if _crossed(steps_before, steps, config.eval_interval):
                     mean_return = self._evaluate_and_keep_best(steps)
                 if mean_return is not None or _crossed(steps_before, steps, config.log_interval):
-                    point = self._write_point(steps)
-                    answers = [observer.on_log(self.observed, point) for observer in self.observers]
-                    goes_on = False not in answers
+                    self.callbacks.log(run, self._write_point(steps))
                     if self.recent_returns:
                         bar.set_postfix_str(f"return {np.mean(self.recent_returns):.1f}", refresh=False)
                 if _crossed(steps_before, steps, config.checkpoint_interval):
-                    self.save()
+                    self._checkpoint()
                 bar.update(steps - steps_before)
             if self.interrupt.is_set():
-                return "interrupt"
-            return "total_steps" if algorithm.is_done else "pruned"
+                return "interrupt", False
+            if algorithm.is_done or run.stop_request is None:
+                return "total_steps", True
+            return run.stop_request.reason, run.stop_request.evaluate
 
     def _evaluate(self, policy: Policy, *purpose: int, watch: Any = None) -> np.ndarray:
-        episodes = self.config.eval_episodes
+        config, episodes = self.config, self.config.eval_episodes
         num_envs = num_evaluation_envs(episodes)
-        with make_evaluation_envs(self.config, self.config.seed, num_envs, *purpose) as envs:
-            return evaluate(policy, envs, episodes, self.config.eval_max_steps, check=self.algorithm.check, watch=watch)
+        generator = np.random.default_rng(config.seed) if config.eval_sampled else None
+        with make_evaluation_envs(config, config.seed, num_envs, *purpose) as envs:
+            return evaluate(
+                policy, envs, episodes, config.eval_max_steps, generator, check=self.algorithm.check, watch=watch
+            )
 
     def _evaluate_and_keep_best(self, steps: int) -> float:
         """Returns the mean return."""
-        policy = self.algorithm.policy
-        mean_return = self._evaluate_on_the_way(policy, steps)
-        if self._is_best(mean_return):
-            self._keep_as_best(policy, mean_return, steps)
-        return mean_return
+        evaluation = self._evaluate_on_the_way(steps)
+        if evaluation.is_best:
+            self._keep_as_best(evaluation)
+        self.callbacks.evaluation(self.run, evaluation)
+        return evaluation.mean_return
 
     def _evaluate_the_end(self, steps: int) -> None:
         """Where no evaluation was due: it leaves no trace in what a run goes on from, the best model among it."""
-        policy = self.algorithm.policy
-        mean_return = self._evaluate_on_the_way(policy, steps)
+        evaluation = self._evaluate_on_the_way(steps)
         if self.best is None:
-            self._keep_as_best(policy, mean_return, steps)
-        elif self._is_best(mean_return):  # the latest checkpoint has it
-            self.best, self.best_is_latest = {"mean_return": mean_return, "env_steps": steps}, True
+            self._keep_as_best(evaluation)
+        elif evaluation.is_best:  # the latest checkpoint has it
+            self.best, self.best_is_latest = {"mean_return": evaluation.mean_return, "env_steps": steps}, True
+        self.callbacks.evaluation(self.run, evaluation)
 
-    def _is_best(self, mean_return: float) -> bool:
-        return self.best is None or mean_return >= self.best["mean_return"]  # of equals the later: it has learned more
-
-    def _evaluate_on_the_way(self, policy: Policy, steps: int) -> float:
-        """Returns the mean return, and records all that is seen."""
+    def _evaluate_on_the_way(self, steps: int) -> Evaluation:
+        """Evaluate the policy and record the returns."""
         self.evaluated = steps
+        policy = self.algorithm.policy
         watched = Spread[tuple[np.ndarray, np.ndarray]](WATCHED_STEPS)
         returns = self._evaluate(
             policy, watch=lambda observations, state: watched.offer(lambda: (observations.copy(), state.copy()))
         )
         mean_return = float(returns.mean())
+        is_best = self.best is None or mean_return >= self.best["mean_return"]  # of equals the later: it learned more
         best = mean_return if self.best is None else max(mean_return, self.best["mean_return"])
         self.logger.record(
             {"eval/mean_return": mean_return, "eval/std_return": float(returns.std()), "eval/best_mean_return": best}
         )
         observations, states = (np.concatenate(arrays) for arrays in zip(*watched.items, strict=True))
-        evaluation = Evaluation(steps, returns, policy, observations, states)
-        for observer in self.observers:
-            observer.on_evaluation(self.observed, evaluation)
-        return mean_return
+        return Evaluation(steps, returns, is_best, policy, observations, states)
 
-    def _keep_as_best(self, policy: Policy, mean_return: float, steps: int) -> None:
-        best = {"mean_return": mean_return, "env_steps": steps}
+    def _keep_as_best(self, evaluation: Evaluation) -> None:
+        best = {"mean_return": evaluation.mean_return, "env_steps": evaluation.env_steps}
+        policy = evaluation.policy
         learned = {"parameters": policy.parameter_arrays(), "encoder": policy.encode.state_dict()}
-        saved = {"algo": self.config.algo, "format": POLICY_FORMAT, **best, **learned}
+        identity = {"identity": policy_identity(self.config)}
+        saved = {"algo": self.config.algo, "format": POLICY_FORMAT, **identity, **best, **learned}
         save_checkpoint(self.folder.best, saved)
         self.best = best
 
@@ -371,6 +389,8 @@ class _Run:
             "algo": config.algo,
             "env": config.env,
             "network": getattr(config, "network", None),
+            "wrappers": list(config.wrappers),
+            "init_from": config.init_from,
             "seed": config.seed,
             "env_steps": steps,
             "updates": self.algorithm.num_updates,
@@ -380,6 +400,7 @@ class _Run:
             "mean_return_last_100": float(np.mean(self.recent_returns)) if self.recent_returns else None,
             "eval_mean_return": None if final_returns is None else float(final_returns.mean()),
             "eval_std_return": None if final_returns is None else float(final_returns.std()),
+            "eval_sampled": config.eval_sampled,
             "eval_episodes": None if final_returns is None else len(final_returns),
             "best_eval_mean_return": self.best["mean_return"] if self.best else None,
             "best_env_steps": self.best["env_steps"] if self.best else None,
@@ -394,14 +415,9 @@ class _Run:
                 "gymnasium": gymnasium.__version__,
             },
         }
-        for observer in self.observers:
-            summary |= observer.summarize()
+        summary |= self.callbacks.summarize()
         write_atomically(self.folder.summary, (json.dumps(summary, indent=2) + "\n").encode())
-        if last is not None:
-            for observer in self.observers:
-                observer.on_log(self.observed, last)
-        for observer in self.observers:
-            observer.on_end(self.observed, summary)
+        self.callbacks.end(self.run, last, summary)
         return summary
 
 

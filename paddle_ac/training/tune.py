@@ -165,6 +165,7 @@ def _search(
         "study_dir": str(folder.path),
         "env": config.env,
         "network": getattr(config, "network", None),
+        "wrappers": list(config.wrappers),
         "num_trials": num_trials,
         "trials": {
             "complete": states.count(TrialState.COMPLETE),

@@ -1,4 +1,4 @@
-"""Observers that draw a run: its networks, histograms, pictures of episodes, and its curves."""
+"""Callbacks that draw a run: its networks, histograms, pictures of episodes, and its curves."""
 
 from __future__ import annotations
 
@@ -10,47 +10,47 @@ from paddle_ac.errors import ConfigError
 from paddle_ac.files import write_atomically
 from paddle_ac.packing import ObservationPacking
 from paddle_ac.process import imports_contained
+from paddle_ac.training.callback import Callback, Evaluation, Run
 from paddle_ac.training.network_graph import draw_networks
-from paddle_ac.training.observer import Evaluation, ObservedRun, Observer
 from paddle_ac.training.showing import show_episode, without_screen
 
 
-class NetworkGraph(Observer):
+class NetworkGraph(Callback):
     """Draws the networks for VisualDL, once."""
 
-    def on_start(self, run: ObservedRun) -> None:
+    def on_start(self, run: Run) -> None:
         """Write the graph file, unless the run has one."""
         if run.folder.graph.is_file():
             return
-        algorithm, packing = run.algorithm, ObservationPacking(run.algorithm.observation_space)
-        blank, state = packing.blank(), algorithm.initial_state(1)
-        layers, compute = algorithm.layers()
+        agent, packing = run.agent, ObservationPacking(run.agent.observation_space)
+        blank, state = packing.blank(), agent.initial_state(1)
+        layers, compute = agent.layers()
         graph = draw_networks(layers, packing.shape, lambda: compute(blank, state))
         write_atomically(run.folder.graph, graph.encode())
 
 
-class Histograms(Observer):
+class Histograms(Callback):
     """Writes the distributions that the policy and the critic output for an evaluation's observations."""
 
-    def on_evaluation(self, run: ObservedRun, evaluation: Evaluation) -> None:
+    def on_evaluation(self, run: Run, evaluation: Evaluation) -> None:
         """Write a histogram for each diagnostic of ``Algorithm.inspect``."""
-        for tag, numbers in run.algorithm.inspect(evaluation.observations, evaluation.states).items():
+        for tag, numbers in run.agent.inspect(evaluation.observations, evaluation.states).items():
             run.logger.write_histogram(tag, numbers, evaluation.env_steps)
 
 
-class EpisodePictures(Observer):
+class EpisodePictures(Callback):
     """Writes frames of an episode after each evaluation, if the environment can be rendered."""
 
     def __init__(self) -> None:
         self._has_pictures = True  # until an attempt fails
 
-    def on_evaluation(self, run: ObservedRun, evaluation: Evaluation) -> None:
+    def on_evaluation(self, run: Run, evaluation: Evaluation) -> None:
         """Render an episode; after a first failure, which is logged, do nothing."""
         if not self._has_pictures:
             return
         try:
             with without_screen(), make_shown_env(run.config, run.config.seed) as envs:
-                if envs.observation_space.shape != run.algorithm.observation_space.shape:
+                if envs.observation_space.shape != run.agent.observation_space.shape:
                     raise ValueError("one by itself observes something else than those of its maker side by side")
                 frames = show_episode(evaluation.policy, envs)
         except Exception as error:  # whatever an environment's drawing may raise, nothing depends on it
@@ -65,10 +65,10 @@ class EpisodePictures(Observer):
         return {"has_pictures": self._has_pictures}
 
 
-class CurvesPicture(Observer):
+class CurvesPicture(Callback):
     """Draws the curves of a run as ``curves.png`` when it ends."""
 
-    def on_end(self, run: ObservedRun, summary: dict[str, Any]) -> None:
+    def on_end(self, run: Run, summary: dict[str, Any]) -> None:
         """Draw what the table holds."""
         with imports_contained():
             from paddle_ac.training.plotting import plot_run  # here: Matplotlib would delay the first update
@@ -76,6 +76,6 @@ class CurvesPicture(Observer):
         config, folder = run.config, run.folder
         title = f"{config.algo} on {config.env}, seed {config.seed}"
         try:
-            plot_run(folder.progress, folder.curves, title, run.algorithm.panels)
+            plot_run(folder.progress, folder.curves, title, run.agent.panels)
         except ConfigError as error:  # somebody has changed the table meanwhile: all else of the run is complete
             logging.getLogger(__name__).warning("no picture of the curves: %s", error)

@@ -23,6 +23,7 @@ from multiprocessing_env import (
 from paddle_ac.algorithms.a2c import A2C
 from paddle_ac.algorithms.a3c import A3C, _worker_arguments
 from paddle_ac.algorithms.a3c_worker import A3CWorker, initial_statistics
+from paddle_ac.checkpoint import load_checkpoint
 from paddle_ac.config import make_config
 from paddle_ac.envs.make import training_env_fns
 from paddle_ac.envs.wrappers import EpisodeReplay
@@ -30,7 +31,6 @@ from paddle_ac.errors import ConfigError, NonFiniteError
 from paddle_ac.processes import pool
 from paddle_ac.processes.lock import ProcessLock
 from paddle_ac.processes.pool import WorkerPool
-from paddle_ac.training.checkpoint import load_checkpoint
 from paddle_ac.training.evaluate import evaluate
 from paddle_ac.training.run_folder import RunFolder
 from paddle_ac.training.runs import resume, train

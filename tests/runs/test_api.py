@@ -72,7 +72,7 @@ def test_training_from_python_leaves_a_run_whose_policy_can_be_loaded(tmp_path):
     observation, _ = env.reset(seed=0)
     for _ in range(3):
         observation, *_ = env.step(policy.predict(observation))
-    assert paddle_ac.evaluate_run(str(tmp_path / "run"), episodes=2)["episodes"] == 2
+    assert paddle_ac.evaluate(str(tmp_path / "run"), episodes=2)["episodes"] == 2
 
 
 class Interrupting(RandomWalk):
@@ -97,7 +97,7 @@ def test_ctrl_c_is_raised_once_there_is_a_checkpoint(tmp_path):
     assert paddle_ac.resume(str(tmp_path / "run"))["env_steps"] == 500
 
 
-@pytest.mark.parametrize("use", [paddle_ac.load, paddle_ac.evaluate_run])
+@pytest.mark.parametrize("use", [paddle_ac.load, paddle_ac.evaluate])
 def test_without_a_best_policy_the_latest_is_named(tmp_path, use):
     paddle_ac.train({**QUICK, "vec": "serial", "total_steps": 100}, str(tmp_path / "run"), progress=False)
     (tmp_path / "run" / "summary.json").unlink()  # as after kill -9 before the first evaluation

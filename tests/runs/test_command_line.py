@@ -303,6 +303,7 @@ def summary(monkeypatch) -> dict:
         "algo": "a2c",
         "env": "CartPole-v1",
         "network": None,
+        "wrappers": [],
         "run_dir": "runs/my first",
         "has_pictures": True,
         "asynchronous": False,

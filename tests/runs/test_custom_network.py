@@ -16,12 +16,12 @@ from paddle import nn
 import paddle_ac
 from paddle_ac.algorithms.a2c import A2C
 from paddle_ac.algorithms.policy import make_network
+from paddle_ac.checkpoint import load_checkpoint
 from paddle_ac.config import make_config
 from paddle_ac.errors import ConfigError
 from paddle_ac.nn.paddle_network import PaddleNetwork
 from paddle_ac.nn.unroll import Unroll
 from paddle_ac.training import export
-from paddle_ac.training.checkpoint import load_checkpoint
 from paddle_ac.training.export import export_run
 from paddle_ac.training.network_graph import draw_networks
 from tests.commands import blocks, in_text

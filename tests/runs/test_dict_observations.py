@@ -19,6 +19,7 @@ from multiprocessing_env import (
     VecEnvWrapper,
     space_parts,
 )
+from paddle_ac.checkpoint import load_checkpoint, save_checkpoint
 from paddle_ac.envs.native import NativeVecEnv
 from paddle_ac.envs.single import make_replayable
 from paddle_ac.envs.wrappers import FrameStack
@@ -26,7 +27,6 @@ from paddle_ac.errors import CheckpointError, ConfigError, NonFiniteError
 from paddle_ac.learning.rollout import RolloutCollector, rollout_bytes
 from paddle_ac.nn.encoding import ObservationEncoder
 from paddle_ac.packing import ObservationPacking, PackedVecEnv, packed
-from paddle_ac.training.checkpoint import load_checkpoint, save_checkpoint
 from paddle_ac.training.evaluate import evaluate_run
 from paddle_ac.training.export import export_run
 from paddle_ac.training.recording import watch_run
@@ -311,7 +311,7 @@ def test_checkpoints_hold_structured_arrays(tmp_path):
 
 @pytest.mark.parametrize("fields", ['{"a": [["x", "<f4"]]}', '{"b": []}', "[]", '{"a": [["x", "O"]]}', '{"a": 1}', "{"])
 def test_a_checkpoint_with_other_fields_is_damaged(tmp_path, monkeypatch, fields):
-    monkeypatch.setattr("paddle_ac.training.checkpoint._checksum", lambda metadata, arrays: "0")
+    monkeypatch.setattr("paddle_ac.checkpoint._checksum", lambda metadata, arrays: "0")
     save_checkpoint(tmp_path / "file", {"a": np.zeros(2, [("x", "<f8"), ("y", "u1", (3,))])})
     content = (tmp_path / "file").read_bytes()
     before = rb'"{\"a\": [[\"x\", \"<f8\"], [\"y\", \"|u1\", [3]]]}"'

@@ -16,12 +16,12 @@ from paddle.inference import Config, create_predictor
 
 import paddle_ac
 from paddle_ac.algorithms.policy import POLICY_FORMAT
+from paddle_ac.checkpoint import save_checkpoint
 from paddle_ac.config import make_config, read_yaml
 from paddle_ac.errors import ConfigError, ExportError
 from paddle_ac.nn.exported import ExportedEncoder, exported_policy
 from paddle_ac.registry import ALGORITHMS
 from paddle_ac.training import export
-from paddle_ac.training.checkpoint import save_checkpoint
 from paddle_ac.training.export import TrainedModel, export_run, largest_difference
 from paddle_ac.training.run_folder import RunFolder
 from tests.paths import TOOLS

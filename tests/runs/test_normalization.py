@@ -11,13 +11,13 @@ from gymnasium.spaces import Box, Discrete
 from multiprocessing_env import DummyVecEnv
 from paddle_ac.algorithms.a2c import A2C
 from paddle_ac.algorithms.reinforce import Reinforce
+from paddle_ac.checkpoint import load_checkpoint
 from paddle_ac.config import make_config
 from paddle_ac.envs.make import make_evaluation_envs
 from paddle_ac.learning.gradient import GradientOfRollout
 from paddle_ac.learning.rewards import RewardNormalizer
 from paddle_ac.nn.encoding import ObservationEncoder
 from paddle_ac.nn.moments import RunningMoments
-from paddle_ac.training.checkpoint import load_checkpoint
 from paddle_ac.training.evaluate import load_policy
 from paddle_ac.training.run_folder import RunFolder
 from paddle_ac.training.runs import resume

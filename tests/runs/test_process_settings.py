@@ -20,9 +20,9 @@ import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
 import paddle_ac
+from paddle_ac.checkpoint import load_checkpoint
 from paddle_ac.config import CONFIGS
 from paddle_ac.process_settings import BlasThreadLimit, variable_set, warnings_ignored
-from paddle_ac.training.checkpoint import load_checkpoint
 from paddle_ac.training.run_folder import RunFolder
 from tests.paths import ROOT
 from tests.short_runs import QUICK, flat
@@ -91,7 +91,7 @@ def test_train_resume_and_evaluate_restore_threads(tmp_path):
     assert blas_threads() == {2}
     paddle_ac.resume(str(tmp_path / "run"), {"total_steps": 300})
     assert blas_threads() == {2}
-    paddle_ac.evaluate_run(str(tmp_path / "run"), checkpoint="latest", episodes=2)
+    paddle_ac.evaluate(str(tmp_path / "run"), checkpoint="latest", episodes=2)
 
 
 @pytest.mark.parametrize("first_out", [0, 1])
@@ -242,7 +242,7 @@ def test_every_entrance_leaves_the_process_as_it_was(tmp_path, algo):
     paddle_ac.train({**quick, "algo": algo, "env": env, "vec": "serial", "total_steps": 200}, run)
     assert process_state() == before
     paddle_ac.load(run, "latest").predict(np.zeros(4 if env == "CartPole-v1" else 3))
-    paddle_ac.evaluate_run(run, "latest", episodes=2)
+    paddle_ac.evaluate(run, checkpoint="latest", episodes=2)
     assert process_state() == before
 
 

@@ -12,9 +12,9 @@ from gymnasium.spaces import Box, Dict, Discrete
 
 import paddle_ac
 from multiprocessing_env import DummyVecEnv
+from paddle_ac.checkpoint import load_checkpoint
 from paddle_ac.envs.wrappers import EpisodeReplay
 from paddle_ac.errors import CheckpointError
-from paddle_ac.training.checkpoint import load_checkpoint
 from paddle_ac.training.run_folder import RunFolder
 from tests.environments import Noisy
 from tests.short_runs import assert_same_run

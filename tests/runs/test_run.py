@@ -20,6 +20,7 @@ from visualdl import LogReader
 
 from multiprocessing_env import DummyVecEnv, EnvironmentFailedError, WorkerDiedError, WorkerTimeoutError
 from paddle_ac.algorithms.a2c import A2C
+from paddle_ac.checkpoint import load_checkpoint, save_checkpoint
 from paddle_ac.config import make_config
 from paddle_ac.envs.make import EVALUATION, FINAL_EVALUATION, make_evaluation_envs, make_training_envs
 from paddle_ac.envs.wrappers import EpisodeReplay
@@ -27,9 +28,8 @@ from paddle_ac.errors import CheckpointError, ConfigError, NonFiniteError
 from paddle_ac.nn.numpy_network import NumpyActorCritic
 from paddle_ac.nn.optimizers import RMSProp
 from paddle_ac.training import plotting
-from paddle_ac.training.checkpoint import load_checkpoint, save_checkpoint
+from paddle_ac.training.callback import Callback
 from paddle_ac.training.evaluate import evaluate, evaluate_run, load_policy
-from paddle_ac.training.observer import Observer
 from paddle_ac.training.run_folder import RunFolder
 from paddle_ac.training.runs import resume, train
 from tests.environments import Misbehaving, Paying, misbehaving_id
@@ -347,13 +347,13 @@ def test_the_policy_at_the_end_may_be_the_best_until_the_run_goes_on(tmp_path, m
     assert summary["best_is_latest"] and env_steps_of_best() == 1500
     seen = {}
 
-    class Witness(Observer):
+    class Witness(Callback):
         def on_log(self, run, point):
             if not point.is_last:
                 seen[point.env_steps] = env_steps_of_best()
 
     means = iter([7.0, 2.0, 1.0])
-    summary = resume(str(tmp_path / "run"), {"total_steps": 2500}, observers=[Witness()])
+    summary = resume(str(tmp_path / "run"), {"total_steps": 2500}, callbacks=[Witness()])
     assert seen[2000] == 1500 and seen[2400] == 2000, "from the checkpoint at 2100 on that of 1500 is gone"
     assert (summary["best_eval_mean_return"], summary["best_env_steps"], summary["eval_mean_return"]) == (7, 2000, 1)
     assert not summary["best_is_latest"] and env_steps_of_best() == 2000

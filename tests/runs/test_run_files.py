@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import save
 
+from paddle_ac.checkpoint import _checksum, load_checkpoint, load_run_state, save_checkpoint
 from paddle_ac.errors import CheckpointError, ConfigError
-from paddle_ac.training.checkpoint import _checksum, load_checkpoint, load_run_state, save_checkpoint
 from paddle_ac.training.evaluate import evaluate_run
 from paddle_ac.training.logger import read_progress
 from paddle_ac.training.run_folder import RunFolder

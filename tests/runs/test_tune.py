@@ -20,7 +20,7 @@ from paddle_ac.config import CONFIGS, A2CConfig, make_config, read_yaml, write_y
 from paddle_ac.errors import ConfigError
 from paddle_ac.training import side_by_side
 from paddle_ac.training import tune as tune_module
-from paddle_ac.training.observer import Observer
+from paddle_ac.training.callback import Callback
 from paddle_ac.training.progress import FittingBar
 from paddle_ac.training.run_folder import RunFolder
 from paddle_ac.training.runs import train
@@ -149,14 +149,15 @@ def test_no_trial_is_more_than_whole_on_the_bar(tmp_path, monkeypatch):
 def test_an_evaluation_stops_a_run_that_is_not_to_go_on(tmp_path):
     heard = []
 
-    class Listener(Observer):
+    class Listener(Callback):
         def on_log(self, run, point):
             if not point.is_last:
                 heard.append((point.env_steps, point.metrics.get("eval/mean_return")))
-            return point.env_steps < 400
+            if point.env_steps >= 400:
+                run.stop("pruned", evaluate=False)
 
     config = make_config({**BASE, "log_interval": 100, "eval_interval": 200})
-    summary = train(config, str(tmp_path / "run"), observers=[Listener()])
+    summary = train(config, str(tmp_path / "run"), callbacks=[Listener()])
     assert summary["stopped_by"] == "pruned" and summary["env_steps"] == 400
     assert [env_steps for env_steps, _ in heard] == [100, 200, 300, 400]
     assert [mean_return is None for _, mean_return in heard] == [True, False, True, False]

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from paddle_ac.checkpoint import load_checkpoint, save_checkpoint
 from paddle_ac.errors import CheckpointError
 from paddle_ac.files import write_atomically
-from paddle_ac.training.checkpoint import load_checkpoint, save_checkpoint
 
 NAN_WITH_PAYLOAD = np.array([0x7FF8_0000_DEAD_BEEF, 0xFFF0_0000_0000_0000], np.uint64).view(np.float64)
 

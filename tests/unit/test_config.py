@@ -15,6 +15,7 @@ from paddle_ac.config import (
     OnPolicyConfig,
     RunConfig,
     SynchronousConfig,
+    change_on_resume,
     groups,
     make_config,
     read_yaml,
@@ -42,6 +43,8 @@ def message_of(function, *arguments):
     [
         ("env", ["", None, 3, ["CartPole-v1"]]),
         ("env_kwargs", ["gravity", 3, True, [1], ["gravity"], {1: 2}, {"a b": 1}, {"a": print}, {"a": [print]}]),
+        ("wrappers", ["module", ["m:C", 3], {"m:C": 1}, "m:C(1)", "m:C(x=y)", "m:C(x=1", 3, ["m:C"] * 101]),
+        ("init_from", ["", 3, ["run"]]),
         ("frame_stack", [0, -1, 1.5, "four", 1001]),
         ("seed", [-1, 2**31, 0.5, "zero"]),
         ("total_steps", [0, -5, 1.5, "many", None, 2**63, 10**400]),
@@ -55,6 +58,9 @@ def message_of(function, *arguments):
         ("eval_interval", [0, -1, 0.5, 2**63, "9223372036854775808"]),
         ("eval_episodes", [0, -1, 0.5]),
         ("eval_max_steps", [0, -1, 0.5]),
+        ("eval_sampled", ["perhaps", 2, None]),
+        ("stop_at_return", [math.nan, math.inf, "high", [1]]),
+        ("log_to", ["mlflow", "tensorboard,mlflow", 3, True, {"wandb": 1}, [3]]),
         ("log_interval", [0, -1, 0.5]),
         ("checkpoint_interval", [0, -1, 0.5]),
         ("num_steps", [0, -1, 0.5, "five"]),
@@ -100,6 +106,34 @@ def test_every_wrong_value_is_refused_in_one_line_that_names_its_field(name, wro
 def test_the_table_of_wrong_values_has_every_field():
     (table,) = test_every_wrong_value_is_refused_in_one_line_that_names_its_field.pytestmark
     assert {name for name, _ in table.args[1]} == A2CConfig.model_fields.keys() - {"algo"}
+
+
+def test_a_configuration_takes_hyper_parameters_by_name():
+    message = message_of(A2CConfig, {"num_envs": 4})
+    assert message == ("A2CConfig takes hyper-parameters by name, as in A2CConfig(seed=0), not {'num_envs': 4}")
+    assert A2CConfig(num_envs=4).num_envs == 4
+
+
+def test_a_copy_is_checked_like_a_new_configuration():
+    config = A2CConfig(env_kwargs={"a": 1})
+    assert config.model_copy() == config
+    assert config.model_copy(update={"num_envs": "4"}).num_envs == 4
+    assert "did you mean 'num_envs'" in message_of(lambda: config.model_copy(update={"num_env": 4}))
+    assert message_of(lambda: config.model_copy(update={"num_envs": 0})).startswith("num_envs")
+
+
+def test_writers_and_wrappers_are_read_from_texts():
+    assert make_config({"algo": "a2c", "log_to": "wandb,tensorboard,wandb"}).log_to == ("wandb", "tensorboard")
+    assert make_config({"algo": "a2c", "log_to": ""}).log_to == ()
+    assert make_config({"algo": "a2c", "wrappers": None}).wrappers == ()
+    assert make_config({"algo": "a2c", "wrappers": "m:C(x=(1, 'a,b'))"}).wrappers == ("m:C(x=(1, 'a,b'))",)
+
+
+def test_a_change_that_resume_rejects_is_answered_with_what_may_change():
+    config = A2CConfig()
+    message = message_of(change_on_resume, config, {"gamma": 0.5}, "runs/x")
+    assert "gamma cannot change on resume: runs/x has 0.99, not 0.5; what may change: " in message
+    assert "total_steps" in message and "eval_sampled" in message and "stop_at_return" in message
 
 
 @pytest.mark.parametrize(

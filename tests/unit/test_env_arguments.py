@@ -187,7 +187,7 @@ def test_a_run_records_its_arguments_and_uses_them_ever_after(tmp_path):
     config = RunFolder.open(run).read_config()
     assert (config.env, config.env_kwargs) == (HERE, SIZED["env_kwargs"])
     assert paddle_ac.resume(run, {"total_steps": 40}, progress=False)["eval_mean_return"] == 4
-    assert paddle_ac.evaluate_run(run, episodes=2)["mean_return"] == 4
+    assert paddle_ac.evaluate(run, episodes=2)["mean_return"] == 4
     with pytest.raises(ConfigError, match="env_kwargs cannot change on resume"):
         paddle_ac.resume(run, {"env_kwargs": {"size": 5}}, progress=False)
 
@@ -216,7 +216,7 @@ def test_an_object_of_a_run_is_asked_for_in_another_process(tmp_path):
     run = str(tmp_path / "run")
     values = {"algo": "a2c", "env": lambda: Sized(3), "num_envs": 1, "vec": "serial", "eval_episodes": 1}
     paddle_ac.train({**values, "total_steps": 20}, run, progress=False)
-    assert paddle_ac.evaluate_run(run, episodes=2)["mean_return"] == 3
+    assert paddle_ac.evaluate(run, episodes=2)["mean_return"] == 3
     command = [sys.executable, "tools/evaluate.py", "--run-dir", run]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     env_id = RunFolder.open(run).read_config().env

@@ -11,11 +11,11 @@ import pytest
 from gymnasium.spaces import Box, Discrete
 
 import paddle_ac
+from paddle_ac.checkpoint import load_checkpoint, save_checkpoint
 from paddle_ac.errors import CheckpointError
 from paddle_ac.nn.encoding import ObservationEncoder
 from paddle_ac.nn.exported import ExportedEncoder
 from paddle_ac.nn.images import image_input
-from paddle_ac.training.checkpoint import load_checkpoint, save_checkpoint
 from paddle_ac.training.run_folder import RunFolder
 
 SHAPE = (8, 8, 3)

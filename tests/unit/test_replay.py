@@ -11,9 +11,9 @@ from gymnasium.spaces import Box
 
 from multiprocessing_env import DummyVecEnv
 from paddle_ac.algorithms.sac import SAC
+from paddle_ac.checkpoint import load_checkpoint, save_checkpoint
 from paddle_ac.config import make_config
 from paddle_ac.learning.replay import ReplayBuffer
-from paddle_ac.training.checkpoint import load_checkpoint, save_checkpoint
 from tests.environments import Counting
 
 F, A = 3, 2

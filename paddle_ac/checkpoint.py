@@ -99,6 +99,15 @@ def load_best_model(path: Path, algo: str) -> dict[str, Any]:
     return _load_as(BestModel, path, algo)
 
 
+def load_saved_policy(path: Path) -> dict[str, Any]:
+    """Read a file of ``agent.save``.
+
+    Raises:
+        CheckpointError: as ``load_checkpoint``, or the checkpoint of something else.
+    """
+    return _load_as(SavedPolicy, path)
+
+
 def _is_finite_array(value: Any) -> Any:
     if not (isinstance(value, np.ndarray) and value.dtype.kind == "f"):
         raise ValueError("must be an array of floats")
@@ -128,6 +137,7 @@ class BestModel(BestState):
     """``best/model.safetensors``."""
 
     algo: str
+    identity: dict[str, Any] = {}  # of ``policy_identity``; earlier versions wrote none
     format: Steps = 1  # of the policy; version 0.1 wrote none
     parameters: Arrays
     encoder: Arrays
@@ -148,8 +158,30 @@ class PolicyState(_Schema):
 
     env_steps: Steps
     num_updates: Steps = 0  # A3C counts by worker
+    identity: dict[str, Any] = {}  # version 0.1 wrote none
     parameters: Arrays
     encoder: Arrays = {}  # where nothing is normalised
+
+
+class Learned(BaseModel):
+    """What an agent has learned; the algorithm checks the rest."""
+
+    model_config = ConfigDict(extra="allow", strict=True)
+
+    format: Steps = 1
+    parameters: Arrays
+    encoder: Arrays = {}
+
+
+class SavedPolicy(_Schema):
+    """A file of ``agent.save``."""
+
+    algo: str
+    config: dict[str, Any]
+    observation_space: dict[str, Any]
+    action_space: dict[str, Any]
+    env_steps: Steps
+    learned: Learned
 
 
 class RunState(_Schema):
@@ -166,13 +198,13 @@ class RunState(_Schema):
     evaluated: Steps
 
 
-def _load_as(schema: type[_Schema], path: Path, algo: str) -> dict[str, Any]:
+def _load_as(schema: type[_Schema], path: Path, algo: str | None = None) -> dict[str, Any]:
     state = load_checkpoint(path)
     try:
         schema.model_validate(state)
     except ValidationError as error:
         raise CheckpointError(f"{path} is damaged: {first_problem(error)}") from None
-    if state["algo"] != algo:
+    if algo is not None and state["algo"] != algo:
         raise CheckpointError(f"{path} is of {shortened(state['algo'])}, the run of {algo}")
     return state
 

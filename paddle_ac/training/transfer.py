@@ -1,0 +1,88 @@
+"""Starting a run from what another one has learned: parameters and normalisation, with a new optimiser."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from paddle_ac.algorithms.agent import TrainedPolicy
+from paddle_ac.algorithms.algorithm import Algorithm
+from paddle_ac.algorithms.policy import OLDEST_FORMAT, check_policy_format
+from paddle_ac.algorithms.saved_policy import find_policy_file, read_policy
+from paddle_ac.algorithms.state import different_policy
+from paddle_ac.checkpoint import load_run_state
+from paddle_ac.config import RunConfig
+from paddle_ac.errors import CheckpointError
+from paddle_ac.registry import ALGORITHMS
+from paddle_ac.training.run_folder import RunFolder, check_path
+
+# The parts of a run's checkpoint that another run can start from.
+LEARNED = ("format", "parameters", "encoder", "critic", "target", "log_alpha")
+
+
+class Source(NamedTuple):
+    """What a run starts from.
+
+    Attributes:
+        path: as the user named it.
+        config: hyper-parameters of what was learned.
+        learned: as ``Agent.learned_state`` returns it.
+    """
+
+    path: str
+    config: RunConfig
+    learned: dict[str, Any]
+
+
+def read_source(path: str | None) -> Source | None:
+    """Read what ``init_from`` names: the latest checkpoint of a run folder, or a file of ``agent.save``.
+
+    Raises:
+        ConfigError: neither of the two.
+        CheckpointError: it is damaged.
+    """
+    if path is None:
+        return None
+    file = find_policy_file(check_path(path))
+    if file is not None:
+        saved = read_policy(file)
+        return Source(path, saved.config, saved.learned)
+    folder = RunFolder.open(path)
+    config = folder.read_config()
+    state = load_run_state(folder.latest, config.algo)["algorithm"]
+    learned = {"encoder": {}, **{name: state[name] for name in LEARNED if name in state}}
+    moments = state.get("rewards") or (state.get("reward_normalizer") or {}).get("moments")
+    return Source(path, config, {**learned, **({"reward_moments": moments} if moments else {})})
+
+
+def start_from(agent: Algorithm, config: RunConfig, source: Source | None) -> None:
+    """Set the parameters and the normalisation of an agent that has learned nothing yet.
+
+    Raises:
+        CheckpointError: they are of another network, or of observations that are normalised in another way.
+    """
+    if source is None:
+        return
+    try:
+        problem = different_policy(vars(source.config), config)
+        if problem:
+            raise ValueError(problem)
+        agent.load_learned_state(source.learned)
+    except (ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(
+            f"init_from: {source.path}, of {source.config.algo} on {source.config.env}, does not fit {config.algo} on "
+            f"{config.env}: {error}"
+        ) from None
+
+
+def load_policy_file(path: Path) -> TrainedPolicy:
+    """The policy in a file of ``agent.save``; ``CheckpointError`` if it is damaged."""
+    saved = read_policy(path)
+    policy = ALGORITHMS[saved.config.algo].make_policy(saved.config, saved.observation_space, saved.action_space)
+    try:
+        check_policy_format(policy, saved.learned.get("format", OLDEST_FORMAT))
+        policy.load_parameters(saved.learned["parameters"])
+        policy.encode.load_state_dict(saved.learned.get("encoder", {}))
+    except ValueError as error:
+        raise CheckpointError(f"{path}: {error}") from None
+    return TrainedPolicy(policy, saved.observation_space, saved.action_space, saved.env_steps, saved.config)
