@@ -19,6 +19,13 @@ def blocks(page: str, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
 
 
+def save_modules(page: str, folder: Path) -> None:
+    """Write the blocks of Python that a page says to save, as in "Save this as `my_network.py`"."""
+    saved = re.findall(r"Save this as\s+`(\w+\.py)`[^`]*^```python\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+    for name, code in saved:
+        (folder / name).write_text(code, encoding="utf-8")
+
+
 def command_lines(page: str, language: str = "bash") -> list[str]:
     return [line for block in blocks(page, language) for line in block.splitlines()]
 

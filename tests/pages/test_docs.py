@@ -32,6 +32,7 @@ from tests.commands import (
     in_text,
     run_line,
     run_python,
+    save_modules,
 )
 
 PAGES = {str(path.relative_to(ROOT)): path.read_text(encoding="utf-8") for path in sorted(ROOT.glob("docs/**/*.md"))}
@@ -276,6 +277,7 @@ PYTHON = {
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name, codes in PYTHON.items() if codes])
 def test_the_python_of_a_page(tmp_path, name):
+    save_modules(PAGES[name], tmp_path)
     for code in PYTHON[name]:
         ended = run_python(code, tmp_path)
         assert ended.returncode == 0, ended.stderr

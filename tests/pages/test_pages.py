@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands import BUILD_SITE, command_lines, copy_of_repository, run_line
+from tests.commands import BUILD_SITE, command_lines, copy_of_repository, run_line, save_modules
 from tests.paths import ROOT
 
 INSTALLS = " && pip install -e . && "
@@ -40,6 +40,12 @@ class Ran:
     problem: str
 
 
+def folder_for(name: str, folder: Path) -> Path:
+    """A copy of the repository, with the modules that a page says to save."""
+    save_modules((ROOT / name).read_text(encoding="utf-8"), folder)
+    return copy_of_repository(folder)
+
+
 def run_in_turn(lines: list[str], folder: Path) -> Ran:
     printed = ""
     for line in lines:
@@ -55,7 +61,7 @@ def ran(tmp_path_factory) -> dict[str, Ran]:
     """Two pages at a time, for most lines keep a single core busy."""
     with ThreadPoolExecutor(2) as pool:
         jobs = {
-            name: pool.submit(run_in_turn, lines, copy_of_repository(tmp_path_factory.mktemp("page")))
+            name: pool.submit(run_in_turn, lines, folder_for(name, tmp_path_factory.mktemp("page")))
             for name, lines in LINES.items()
         }
     return {name: job.result() for name, job in jobs.items()}
