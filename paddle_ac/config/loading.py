@@ -19,7 +19,7 @@ from paddle_ac.registry import CONFIGS
 def find_config_class(algo: Any) -> type[RunConfig]:
     """The hyper-parameters of an algorithm; ``ConfigError`` if there is no such algorithm."""
     if algo is None:
-        raise ConfigError(f"no algorithm is given: algo must be one of {', '.join(CONFIGS)}")
+        raise ConfigError(f"no algorithm is given (algo=None); known: {', '.join(CONFIGS)}")
     if not isinstance(algo, str) or algo not in CONFIGS:
         raise ConfigError(f"unknown algorithm {quoted(algo)}{nearest(algo, CONFIGS)}; known: {', '.join(CONFIGS)}")
     return CONFIGS[algo]

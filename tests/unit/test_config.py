@@ -290,6 +290,11 @@ def test_a_configuration_does_not_change():
 
 
 DIFFERENT = {
+    "wrappers": ("module:Wrapper(factor=2)",),
+    "init_from": "runs/first",
+    "eval_sampled": True,
+    "stop_at_return": 475.0,
+    "log_to": ("tensorboard",),
     "env": "module:id-v0",
     "env_kwargs": {"size": 8, "goal": [1, 2.5], "slippery": False, "map": None, "name": "a=b", "nested": {"x": "yes"}},
     "frame_stack": 4,
