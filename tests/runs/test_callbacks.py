@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from paddle_ac.training.report import report_run
 
 import paddle_ac
 from paddle_ac.checkpoint import load_best_model, load_run_state
@@ -15,7 +16,6 @@ from paddle_ac.training import runs
 from paddle_ac.training import train as loop
 from paddle_ac.training.logger import read_progress
 from paddle_ac.training.repeats import resume_repeats, train_repeats
-from paddle_ac.training.report import report_run
 from paddle_ac.training.run_folder import RunFolder
 from tests.short_runs import QUICK, visualdl_curves
 
