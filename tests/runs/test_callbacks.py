@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from paddle_ac.training.report import report_run
 
 import paddle_ac
 from paddle_ac.checkpoint import load_best_model, load_run_state
+from paddle_ac.commands.report import report_run
 from paddle_ac.training import runs
 from paddle_ac.training import train as loop
 from paddle_ac.training.logger import read_progress
