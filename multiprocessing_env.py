@@ -1414,6 +1414,7 @@ def _run_worker(
         signal.signal(signal.SIGTTOU, signal.SIG_IGN)  # a group in the background may still print
         for number in _GROUP_SIGNALS:  # one that has arrived before was for the parent's group
             signal.signal(number, signal.signal(number, signal.SIG_IGN))
+        _leave_sigterm_to_parent()
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _GROUP_SIGNALS)
     _end_with_parent(from_main_thread, leads_group)
@@ -1427,6 +1428,26 @@ def _run_worker(
             os.killpg(0, signal.SIGTERM)
         end_child_processes()  # those that left the group
         end_in_spite_of_threads(1 if sys.exc_info()[0] else 0)
+
+
+def _leave_sigterm_to_parent() -> None:
+    """Do nothing at SIGTERM: Slurm and systemd send it to every process of a job, and the parent decides what follows.
+
+    Processes that an environment starts end at SIGTERM as usual: a program does not inherit a handler, and a fork drops
+    it.
+    """
+    signal.signal(signal.SIGTERM, _do_nothing)
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=_restore_sigterm)
+
+
+def _do_nothing(number: int, frame: Any) -> None:
+    pass
+
+
+def _restore_sigterm() -> None:
+    if signal.getsignal(signal.SIGTERM) is _do_nothing:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def end_child_processes() -> list[str]:

@@ -192,9 +192,8 @@ WORKERS = ("--vec=subproc", "--num-workers=2")
         pytest.param(signal.SIGTERM, os.kill, WORKERS, marks=pytest.mark.slow),
         (signal.SIGINT, os.killpg, WORKERS),
         (signal.SIGTERM, os.killpg, ("--vec=serial",)),
-        pytest.param(signal.SIGHUP, os.killpg, ("--vec=serial",), marks=pytest.mark.slow),
     ],
-    ids=["SIGINT", "SIGTERM", "SIGINT to all, as a terminal does", "SIGTERM to all", "SIGHUP to all"],
+    ids=["SIGINT", "SIGTERM", "SIGINT to all, as a terminal does", "SIGTERM to all"],
 )
 def test_ctrl_c_stops_all_with_checkpoints(tmp_path, how, send, flags):
     process = start_repeats(tmp_path / "run", "--total-steps=50000000", "--jobs=2", *flags)

@@ -468,6 +468,30 @@ def test_workers_that_start_ignore_signals_to_the_group_of_their_parent(tmp_path
     assert run_script(script, env=env, start_new_session=True) == f"{{{int(number)}}}\n"
 
 
+class Forking(Counting):
+    """Forks a process that sleeps."""
+
+    def __init__(self):
+        super().__init__()
+        process = multiprocessing.get_context("fork").Process(target=sleep_for_ever)
+        process.start()
+        self.pid, self.worker = process.pid, os.getpid()
+
+
+@CONTEXTS
+def test_workers_leave_sigterm_to_their_parent_and_what_they_fork_does_not(context):
+    with SubprocVecEnv([Forking], context=context) as envs:
+        envs.reset()
+        (forked,), (worker,) = envs.get_attr("pid"), envs.get_attr("worker")
+        os.kill(worker, signal.SIGTERM)
+        deadline = time.monotonic() + 30
+        while psutil.Process(forked).status() != psutil.STATUS_ZOMBIE:  # what arrives in the middle of a fork is lost
+            os.kill(forked, signal.SIGTERM)
+            assert time.monotonic() < deadline
+        envs.step(np.zeros(1, np.int64))
+        assert psutil.pid_exists(worker)
+
+
 def test_workers_end_with_a_script_that_does_not_close_them():
     script = """
         import os
