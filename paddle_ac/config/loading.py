@@ -15,6 +15,10 @@ from paddle_ac.files import write_atomically
 from paddle_ac.plain_yaml import read_plain_yaml
 from paddle_ac.registry import CONFIGS
 
+_PACKAGE = Path(__file__).parents[1]
+# A wheel holds the configurations in the package; a clone has them beside it.
+CONFIGS_FOLDER = (_PACKAGE if (_PACKAGE / "configs").is_dir() else _PACKAGE.parent) / "configs"
+
 
 def find_config_class(algo: Any) -> type[RunConfig]:
     """The hyper-parameters of an algorithm; ``ConfigError`` if there is no such algorithm."""
@@ -63,15 +67,20 @@ def change_on_resume(config: RunConfig, changes: Mapping[str, Any], run_dir: str
 def read_yaml(path: str | Path) -> dict[str, Any]:
     """Read the hyper-parameters in a YAML file of plain data.
 
+    Args:
+        path: a file; or ``configs/NAME.yaml``, which is also found in the package where the current folder has none.
+
     Raises:
         ConfigError: no such file (with the nearest that is there), not a mapping of names to values, or not plain data
             as ``read_plain_yaml`` takes it.
     """
     path = Path(path)
+    folders = [path.parent, CONFIGS_FOLDER] if path.parent == Path("configs") else [path.parent]
     try:
-        values = read_plain_yaml(path)
+        found = next((folder / path.name for folder in folders if (folder / path.name).exists()), path)
+        values = read_plain_yaml(found)
     except OSError as error:
-        others = [str(other) for other in path.parent.glob(f"*{path.suffix}")]
+        others = [str(path.parent / other.name) for folder in folders for other in folder.glob(f"*{path.suffix}")]
         hint = nearest(str(path), others) if isinstance(error, FileNotFoundError) else ""
         raise ConfigError(f"cannot read configuration {shortened(str(path))}: {error.strerror}{hint}") from None
     except UnicodeEncodeError:

@@ -17,6 +17,7 @@ import gymnasium
 import numpy as np
 import paddle
 
+from paddle_ac import __version__
 from paddle_ac.algorithms.agent import warn_about_images
 from paddle_ac.algorithms.algorithm import Algorithm, Policy
 from paddle_ac.algorithms.policy import POLICY_FORMAT
@@ -409,6 +410,7 @@ class _Loop:
             "stopped_by": stopped_by,
             "error": error,
             "versions": {
+                "paddle_ac": __version__,
                 "python": platform.python_version(),
                 "paddle": paddle.__version__,
                 "numpy": np.__version__,

@@ -311,7 +311,7 @@ def test_every_command_line_is_run_by_a_test_or_by_the_ci_as_it_is_written():
     run = {*ci_lines(), WAITS_FOR_CTRL_C, *(line for page in pages.values() for line in command_lines(page))}
     for name, page in pages.items():
         languages = set(re.findall(r"^```(\S+)$", page, re.MULTILINE))
-        assert languages <= {"bash", "sh", "python", "yaml", "{toctree}", "{eval-rst}"}, name
+        assert languages <= {"bash", "sh", "python", "yaml", "text", "{toctree}", "{eval-rst}"}, name
         commands = [
             code for code in in_text(page) if re.match(r"(python3?|pip|pytest|visualdl|jupyter|sphinx\S*) \S", code)
         ]

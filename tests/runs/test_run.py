@@ -214,7 +214,7 @@ def test_a_run_folder_holds_all_of_a_run(uninterrupted):
         assert summary[name] is not None, name
     assert summary["env_steps"] == 3020 == summary["updates"] * 20
     assert summary["eval_episodes"] == 3 and summary["stopped_by"] == "total_steps"
-    assert summary["versions"].keys() == {"python", "paddle", "numpy", "gymnasium"}
+    assert summary["versions"].keys() == {"paddle_ac", "python", "paddle", "numpy", "gymnasium"}
     assert (uninterrupted / "curves.png").read_bytes().startswith(b"\x89PNG")
 
 

@@ -23,6 +23,7 @@ from paddle_ac.config import (
 )
 from paddle_ac.config.groups import Group
 from paddle_ac.errors import ConfigError
+from tests.paths import CONFIGS as CONFIGS_FOLDER
 from tests.paths import ROOT
 
 PACKAGE = ROOT / "paddle_ac"
@@ -410,6 +411,16 @@ def nested_aliases() -> bytes:
     for name, before in zip("bcdefghijklmnopqrst", "abcdefghijklmnopqrs", strict=True):
         lines.append(f"{name}: &{name} [{', '.join([f'*{before}'] * 9)}]")
     return "\n".join(lines).encode()
+
+
+def test_configuration_of_the_package_is_found_in_every_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert read_yaml("configs/a2c_acrobot.yaml") == read_yaml(CONFIGS_FOLDER / "a2c_acrobot.yaml")
+    with pytest.raises(ConfigError, match=r"No such file or directory \(did you mean 'configs/a2c_acrobot.yaml'\?\)"):
+        read_yaml("configs/a2c_acrobat.yaml")
+    (tmp_path / "configs").mkdir()
+    (tmp_path / "configs" / "a2c_acrobot.yaml").write_text("algo: ppo\n")
+    assert read_yaml("configs/a2c_acrobot.yaml") == {"algo": "ppo"}, "a file of the user's own comes first"
 
 
 @pytest.mark.parametrize(
