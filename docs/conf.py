@@ -192,8 +192,7 @@ def write_inline_math(translator: Any, node: nodes.math) -> None:
 
 def write_display_math(translator: Any, node: nodes.math_block) -> None:
     """An equation on its own line."""
-    mathml = tex2mathml(node.astext()).replace("<math ", '<math display="block" ', 1)
-    translator.body.append(f'<div class="math">{mathml}</div>\n')
+    translator.body.append(f'<div class="math">{tex2mathml(node.astext(), as_block=True)}</div>\n')
     raise nodes.SkipNode
 
 
