@@ -16,6 +16,7 @@ from sphinx.search.en import SearchEnglish
 from sphinx.util.docutils import SphinxDirective
 
 import paddle_ac
+from paddle_ac.commands.arguments import as_flag
 from paddle_ac.config import CONFIGS
 from paddle_ac.config.groups import Group
 
@@ -81,9 +82,8 @@ class HyperParameters(SphinxDirective):
             yield f"| **{group}** | | | |"
             for name, field in fields.items():
                 if name != "algo" and field.json_schema_extra["group"] == group:
-                    flag = f"`--{name.replace('_', '-')}`"
                     default, meaning = default_and_meaning(field)
-                    yield f"| {flag} | {default} | {_values_of(field).replace('``', '`')} | {meaning} |"
+                    yield f"| `{as_flag(name)}` | {default} | {_values_of(field).replace('``', '`')} | {meaning} |"
 
 
 def default_and_meaning(field: Any) -> tuple[str, str]:
@@ -97,10 +97,10 @@ def default_and_meaning(field: Any) -> tuple[str, str]:
         return otherwise.removesuffix("]"), meaning
     if isinstance(field.default, bool):
         return "on" if field.default else "off", meaning
+    if field.default in ((), {}):
+        return "none", meaning
     if isinstance(field.default, tuple):
         return f"`{','.join(map(str, field.default))}`", meaning
-    if field.default == {}:
-        return "none", meaning
     return f"`{field.default:g}`" if isinstance(field.default, float) else f"`{field.default}`", meaning
 
 
@@ -133,7 +133,9 @@ def add_hyper_parameters(app: Any, what: str, name: str, thing: Any, options: An
         _add_row(lines, "name", "default", "values", "meaning")
     for field_name in own:
         field = thing.model_fields[field_name]
-        default = ",".join(map(str, field.default)) if isinstance(field.default, tuple) else field.default
+        default = field.default
+        if isinstance(default, tuple) and default:
+            default = ",".join(map(str, default))
         _add_row(lines, f"``{field_name}``", f"``{default}``", _values_of(field), _literally(field.description))
 
 

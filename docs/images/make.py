@@ -36,7 +36,7 @@ CURVES = {  # steps of the runs whose learning curves are shown, with the defaul
     "td_ac": 200_000,
     "q_ac": 200_000,
     "reinforce": 200_000,
-    "sac": 20_000,
+    "sac": 12_000,
 }
 TOGETHER = ("a2c", "ppo", "a3c", "td_ac", "reinforce")  # in the picture of the home page
 OPTIONS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--window-size=1400,1127")

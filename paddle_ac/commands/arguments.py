@@ -75,7 +75,7 @@ class ArgumentParser(argparse.ArgumentParser):
         hint = hint_of_other_library(flag, flags)
         if hint:
             return hint
-        takers = [algo for algo in CONFIGS if flag in map(_as_flag, CONFIGS[algo].model_fields)]
+        takers = [algo for algo in CONFIGS if flag in map(as_flag, CONFIGS[algo].model_fields)]
         if self.has_hyper_parameters and takers:
             return f": only {who_take(takers)} {flag}"
         return nearest(flag, flags)
@@ -92,7 +92,7 @@ class ArgumentParser(argparse.ArgumentParser):
             groups[title] = group
             told = "" if field.default in (None, {}, ()) else f" [{_as_typed(field.default)}]"
             group.add_argument(
-                _as_flag(name),
+                as_flag(name),
                 dest=name,
                 default=argparse.SUPPRESS,
                 help=f"{field.description}{told}".replace("%", "%%"),
@@ -243,7 +243,8 @@ def add_import_here(parser: Any) -> None:
     )
 
 
-def _as_flag(name: str) -> str:
+def as_flag(name: str) -> str:
+    """The flag of a hyper-parameter."""
     return FLAGS.get(name, f"--{name.replace('_', '-')}")
 
 

@@ -19,7 +19,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 
 import paddle_ac
 from paddle_ac import errors
-from paddle_ac.commands.arguments import ArgumentParser, choose_algo
+from paddle_ac.commands.arguments import ArgumentParser, as_flag, choose_algo
 from paddle_ac.config import CONFIGS, find_config_class, make_config, read_yaml
 from paddle_ac.training.runs import train
 from tests.commands import (
@@ -95,7 +95,9 @@ def test_every_hyper_parameter_is_told_with_its_default_and_meaning(site, algo):
     rows = rows_of_tables((site / "api" / "configuration.html").read_text(encoding="utf-8"))
     for name, field in CONFIGS[algo].model_fields.items():
         if name != "algo":
-            default = ",".join(map(str, field.default)) if isinstance(field.default, tuple) else str(field.default)
+            default = str(field.default)
+            if isinstance(field.default, tuple) and field.default:
+                default = ",".join(map(str, field.default))
             assert [default, field.description] in [[row[1], row[3]] for row in rows if row[0] == name], name
 
 
@@ -115,11 +117,11 @@ def test_algorithm_page_lists_every_hyper_parameter_with_its_default(site, algo)
     page = (site / "algorithms" / f"{algo}.html").read_text(encoding="utf-8")
     defaults = {row[0]: row[1] for row in rows_of_tables(page) if row[0].startswith("--")}
     fields = {name: field for name, field in CONFIGS[algo].model_fields.items() if name != "algo"}
-    assert defaults.keys() == {f"--{name.replace('_', '-')}" for name in fields}
+    assert defaults.keys() == set(map(as_flag, fields))
     assert all(defaults.values())
     for name, field in fields.items():
-        if field.default not in (None, {}):
-            assert_is_default(algo, name, defaults[f"--{name.replace('_', '-')}"])
+        if field.default not in (None, (), {}):
+            assert_is_default(algo, name, defaults[as_flag(name)])
 
 
 @pytest.mark.parametrize("algo", ["a2c", "a3c"])
@@ -139,6 +141,7 @@ def assert_is_default(algo: str, name: str, default: str) -> None:
 CHINESE = {
     "index": "index",
     "getting_started": "getting_started",
+    "own_environment": "api/own_environment",
     "own_network": "networks",
     "a2c": "algorithms/a2c",
     "a3c": "algorithms/a3c",
@@ -203,10 +206,10 @@ def test_the_search_finds(site, words, page):
         ("num_envs", "Configuration"),
         ("truncations", "Learning"),
         ("gpu", "Networks"),
-        ("custom environment", "Environments"),
+        ("custom environment", "Your own environment"),
         ("own network", "Networks"),
         ("resume", "Runs"),
-        ("callback", "Questions and answers"),
+        ("callback", "Callbacks and loggers"),
     ],
 )
 def test_what_is_searched_is_found_in_a_browser(site, browser, words, page):
