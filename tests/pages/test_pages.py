@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from tests.paths import ROOT
 
 INSTALLS = " && pip install -e . && "
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # the first of them waits for all lines
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # for all lines of a page
 
 
 def lines_of(name: str) -> list[str]:
@@ -24,9 +25,9 @@ def lines_of(name: str) -> list[str]:
     return [line.rpartition(INSTALLS)[2] for line in lines if line != BUILD_SITE and "pytest" not in line]
 
 
-# The longest first. The lines of docs/deploy.md are run by tests/test_deploy.py, with the Python that is between them.
-PAGES = ["README.md", "docs/results.md", "docs/performance.md"]
-PAGES += sorted({str(path.relative_to(ROOT)) for path in ROOT.glob("docs/**/*.md")} - {*PAGES, "docs/deploy.md"})
+# The lines of docs/deploy.md are run by tests/pages/test_deploy.py, with the Python that is between them.
+PAGES = ["README.md"]
+PAGES += sorted({str(path.relative_to(ROOT)) for path in ROOT.glob("docs/**/*.md")} - {"docs/deploy.md"})
 PAGES = [name for name in PAGES if not name.startswith("docs/cn/")]  # tests/test_docs.py: the lines of English pages
 LINES = {name: lines for name in PAGES if (lines := lines_of(name))}
 
@@ -57,31 +58,26 @@ def run_in_turn(lines: list[str], folder: Path) -> Ran:
 
 
 @pytest.fixture(scope="module")
-def ran(tmp_path_factory) -> dict[str, Ran]:
-    """Two pages at a time, for most lines keep a single core busy."""
-    with ThreadPoolExecutor(2) as pool:
-        jobs = {
-            name: pool.submit(run_in_turn, lines, folder_for(name, tmp_path_factory.mktemp("page")))
-            for name, lines in LINES.items()
-        }
-    return {name: job.result() for name, job in jobs.items()}
+def run_page(tmp_path_factory) -> Callable[[str], Ran]:
+    """Runs the lines of a page, once in the module."""
+    return cache(lambda name: run_in_turn(LINES[name], folder_for(name, tmp_path_factory.mktemp("page"))))
 
 
 @pytest.mark.parametrize("name", LINES)
-def test_every_command_line_of_a_page(ran, name):
-    assert not ran[name].problem
+def test_every_command_line_of_a_page(run_page, name):
+    assert not run_page(name).problem
 
 
-def test_the_readmes_default_learns_cartpole_and_its_run_goes_on(ran):
+def test_the_readmes_default_learns_cartpole_and_its_run_goes_on(run_page):
     assert len(LINES["README.md"]) == 11
-    runs = ran["README.md"].folder / "runs"
+    runs = run_page("README.md").folder / "runs"
     first_run = min(runs.glob("CartPole-v1-a2c-seed0-*"))
     assert json.loads((first_run / "summary.json").read_text())["eval_mean_return"] >= 475
     assert json.loads((runs / "cartpole" / "summary.json").read_text())["env_steps"] >= 200_000
 
 
-def test_a_row_of_the_results_and_the_times_to_a_return_come_out_again(ran):
-    printed = ran["docs/results.md"].printed
+def test_a_row_of_the_results_and_the_times_to_a_return_come_out_again(run_page):
+    printed = run_page("docs/results.md").printed
     returns = re.findall(r"^mean return ([\d.]+)", printed, re.MULTILINE)
     assert len(returns) == 10 and min(map(float, returns)) >= 475, "five seeds, best and latest"
     times = re.findall(r"^ +\d +[\d.]+ +[\d,]+  ([\d.]+)$", printed, re.MULTILINE)

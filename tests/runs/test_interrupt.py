@@ -19,7 +19,7 @@ from paddle_ac.training import interrupt as interrupt_module
 from paddle_ac.training import plotting
 from paddle_ac.training.interrupt import interrupts
 from paddle_ac.training.run_folder import RunFolder
-from paddle_ac.training.train import _Run
+from paddle_ac.training.train import _Loop
 from tests.paths import ROOT
 from tests.short_runs import quick_run
 from tests.tool_calls import run_main
@@ -109,14 +109,14 @@ def test_a_hang_up_that_is_ignored_stays_ignored_as_under_nohup():
 
 @every_signal
 def test_a_signal_in_the_final_evaluation_leaves_a_checkpoint_and_a_summary(tmp_path, monkeypatch, number):
-    evaluate = _Run._evaluate
+    evaluate = _Loop._evaluate
 
     def interrupted(self, policy, *purpose, **options):
         if purpose:
             send(number)
         return evaluate(self, policy, *purpose, **options)
 
-    monkeypatch.setattr(_Run, "_evaluate", interrupted)
+    monkeypatch.setattr(_Loop, "_evaluate", interrupted)
     assert quick_run(tmp_path / "run", 1000)["stopped_by"] == "interrupt"
     folder = RunFolder(tmp_path / "run")
     assert folder.read_summary()["env_steps"] == 1000 and folder.latest.is_file() and folder.curves.is_file()

@@ -449,7 +449,7 @@ def test_an_interrupt_in_the_final_evaluation_is_written_down_and_made_up_for(tm
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr("paddle_ac.training.train._Run._evaluate", interrupt)
+        patched.setattr("paddle_ac.training.train._Loop._evaluate", interrupt)
         assert resume(str(tmp_path / "run"), {"total_steps": 1900})["stopped_by"] == "interrupt"
     summary = resume(str(tmp_path / "run"))
     assert (summary["stopped_by"], summary["env_steps"], summary["eval_episodes"]) == ("total_steps", 1900, 3)
