@@ -67,7 +67,8 @@ class WandbWriter(Callback):
     """Sends the points of the curves, the configuration and the summary to Weights & Biases.
 
     The variables of its own package apply, such as ``WANDB_PROJECT`` (``paddle_ac`` by default) and
-    ``WANDB_MODE=offline``. A resumed run continues the same run there.
+    ``WANDB_MODE=offline``. A resumed run continues the same run there. A run of wandb that is active already gets the
+    points, and stays open.
 
     Raises:
         ConfigError: wandb is missing.
@@ -76,9 +77,13 @@ class WandbWriter(Callback):
     def __init__(self) -> None:
         self._package = _import("wandb", "wandb")
         self._run: Any = None
+        self._is_own = False
 
     def on_start(self, run: Run) -> None:
         """Begin the run there, or continue it; ``ConfigError`` if that is not possible."""
+        self._run = self._package.run
+        if self._run is not None:
+            return
         place = run.folder.root / "wandb_id.txt"
         if not place.is_file():
             write_atomically(place, secrets.token_hex(4).encode())
@@ -92,20 +97,20 @@ class WandbWriter(Callback):
                 config=run.config.model_dump(mode="json"),
             )
         except self._package.Error as error:
-            raise ConfigError(
-                f"--log-to wandb (log_to): {shortened(str(error))}; `wandb login` stores a key, and WANDB_MODE=offline "
-                "needs none"
-            ) from None
+            reason = shortened(str(error)).rstrip(".")
+            raise ConfigError(f"--log-to wandb (log_to): {reason}; WANDB_MODE=offline needs no key") from None
+        self._is_own = True
 
     def on_log(self, run: Run, point: Point) -> None:
         """Send the metrics."""
         self._run.log(dict(point.metrics), step=point.env_steps)
 
     def on_end(self, run: Run, summary: dict[str, Any]) -> None:
-        """Send the numbers and texts of the summary, and finish."""
-        if self._run is not None:
+        """Send the numbers and texts of the summary, and end the run there, with the process that wandb started."""
+        if self._is_own:
             self._run.summary.update({name: value for name, value in summary.items() if not isinstance(value, dict)})
             self._run.finish(exit_code=1 if summary["stopped_by"] == "error" else 0)
+            self._package.teardown()
 
 
 WRITERS: dict[str, type[Callback]] = {"tensorboard": TensorBoardWriter, "wandb": WandbWriter}

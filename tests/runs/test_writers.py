@@ -67,7 +67,7 @@ def test_tensorboard_gets_every_point_and_a_resumed_run_purges_what_comes_again(
 
 def test_wandb_continues_the_same_run_on_resume(tmp_path, stand_in, monkeypatch):
     monkeypatch.delenv("WANDB_PROJECT", raising=False)
-    calls = stand_in("wandb", Error=RuntimeError)
+    calls = stand_in("wandb", Error=RuntimeError, run=None)
     run = tmp_path / "run"
     paddle_ac.train(CONFIG, str(run), log_to="wandb")
     name, _, options = calls[0]
@@ -78,12 +78,20 @@ def test_wandb_continues_the_same_run_on_resume(tmp_path, stand_in, monkeypatch)
     assert [step for _, step in logged] == table["env_steps"].tolist()
     losses = [metrics.get("losses/total", np.nan) for metrics, _ in logged]
     np.testing.assert_array_equal(losses, table["losses/total"])
-    assert calls[-2][0] == "init.summary.update" and calls[-2][1][0]["stopped_by"] == "total_steps"
-    assert calls[-1] == ("init.finish", (), {"exit_code": 0})
+    updated, finished, torn_down = calls[-3:]
+    assert updated[0] == "init.summary.update" and updated[1][0]["stopped_by"] == "total_steps"
+    assert finished == ("init.finish", (), {"exit_code": 0}) and torn_down == ("teardown", (), {})
     first_id = calls[0][2]["id"]
     calls.clear()
     paddle_ac.resume(str(run), {"total_steps": 1200})
     assert calls[0][2]["id"] == first_id
+
+
+def test_active_run_of_wandb_gets_the_points_and_stays_open(tmp_path, stand_in):
+    calls = []
+    assert stand_in("wandb", Error=RuntimeError, run=StandIn(calls, "active")) == []
+    paddle_ac.train(CONFIG, str(tmp_path / "run"), log_to="wandb")
+    assert {name for name, *_ in calls} == {"active.log"}
 
 
 def test_wandb_without_a_key_is_one_line(tmp_path, stand_in):
@@ -91,10 +99,10 @@ def test_wandb_without_a_key_is_one_line(tmp_path, stand_in):
         pass
 
     def init(**_):
-        raise UsageError("No API key configured")
+        raise UsageError("No API key configured.")
 
-    stand_in("wandb", Error=UsageError, init=init)
-    with pytest.raises(paddle_ac.ConfigError, match="No API key configured; `wandb login`") as failure:
+    stand_in("wandb", Error=UsageError, init=init, run=None)
+    with pytest.raises(paddle_ac.ConfigError, match="No API key configured; WANDB_MODE=offline needs no key") as failure:
         paddle_ac.train(CONFIG, str(tmp_path / "run"), log_to=["wandb"])
     assert "\n" not in str(failure.value)
 
