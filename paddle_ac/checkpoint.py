@@ -105,7 +105,10 @@ def load_saved_policy(path: Path) -> dict[str, Any]:
     Raises:
         CheckpointError: as ``load_checkpoint``, or the checkpoint of something else.
     """
-    return _load_as(SavedPolicy, path)
+    state = load_checkpoint(path)
+    if "learned" not in state:
+        raise CheckpointError(f"{path} is no file of agent.save: to use the policy of a run, name the run's folder")
+    return _check(SavedPolicy, state, path)
 
 
 def _is_finite_array(value: Any) -> Any:
@@ -198,14 +201,18 @@ class RunState(_Schema):
     evaluated: Steps
 
 
-def _load_as(schema: type[_Schema], path: Path, algo: str | None = None) -> dict[str, Any]:
-    state = load_checkpoint(path)
+def _load_as(schema: type[_Schema], path: Path, algo: str) -> dict[str, Any]:
+    state = _check(schema, load_checkpoint(path), path)
+    if state["algo"] != algo:
+        raise CheckpointError(f"{path} is of {shortened(state['algo'])}, the run of {algo}")
+    return state
+
+
+def _check(schema: type[_Schema], state: dict[str, Any], path: Path) -> dict[str, Any]:
     try:
         schema.model_validate(state)
     except ValidationError as error:
         raise CheckpointError(f"{path} is damaged: {first_problem(error)}") from None
-    if algo is not None and state["algo"] != algo:
-        raise CheckpointError(f"{path} is of {shortened(state['algo'])}, the run of {algo}")
     return state
 
 

@@ -21,7 +21,9 @@ def blocks(page: str, language: str) -> list[str]:
 
 def save_modules(page: str, folder: Path) -> None:
     """Write the blocks of Python that a page says to save, as in "Save this as `my_network.py`"."""
-    saved = re.findall(r"Save this as\s+`(\w+\.py)`[^`]*^```python\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+    saved = re.findall(
+        r"(?:Save this as|保存为)\s+`(\w+\.py)`[^`]*^```python\n(.*?)^```", page, re.DOTALL | re.MULTILINE
+    )
     for name, code in saved:
         (folder / name).write_text(code, encoding="utf-8")
 

@@ -141,6 +141,9 @@ def test_what_is_no_policy_is_one_line(tmp_path):
         options = {"init_from": str(missing)} if isinstance(use, functools.partial) else {}
         with pytest.raises(paddle_ac.ConfigError, match="there is no run folder"):
             use(**options) if options else use(missing)
+    paddle_ac.train({**QUICK, "vec": "serial"}, str(tmp_path / "run"), total_steps=20)
+    with pytest.raises(paddle_ac.CheckpointError, match="name the run's folder"):
+        paddle_ac.load(tmp_path / "run" / "best" / "model.safetensors")
     with pytest.raises(paddle_ac.CheckpointError, match="damaged or not a checkpoint"):
         paddle_ac.load(damaged)
     with learned_agent("a2c") as agent, pytest.raises(paddle_ac.ConfigError, match="cannot save the policy in"):

@@ -102,7 +102,9 @@ def test_wandb_without_a_key_is_one_line(tmp_path, stand_in):
         raise UsageError("No API key configured.")
 
     stand_in("wandb", Error=UsageError, init=init, run=None)
-    with pytest.raises(paddle_ac.ConfigError, match="No API key configured; WANDB_MODE=offline needs no key") as failure:
+    with pytest.raises(
+        paddle_ac.ConfigError, match="No API key configured; WANDB_MODE=offline needs no key"
+    ) as failure:
         paddle_ac.train(CONFIG, str(tmp_path / "run"), log_to=["wandb"])
     assert "\n" not in str(failure.value)
 
