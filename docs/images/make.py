@@ -71,9 +71,9 @@ def draw_curves(runs: Path) -> None:
 
 
 def draw(runs: list[Path], picture: Path) -> None:
-    """The mean return over the seeds, with a band, as a picture of few colours."""
+    """The mean return over the seeds, with a band."""
     plot_runs(runs, picture, x_axes=["steps"], smooth=5)
-    Image.open(picture).convert("RGB").quantize(64).save(picture, optimize=True)
+    Image.open(picture).convert("RGB").quantize(256).save(picture, optimize=True)
 
 
 def photograph(runs: Path, scratch: str, picture: Path) -> None:
