@@ -69,7 +69,7 @@ def train(
     Args:
         config: hyper-parameters by name, ``algo`` among them; as ``read_yaml`` or ``make_config`` returns them.
         run_dir: a new or empty folder; named after the run under ``runs/`` by default.
-        progress: show a progress bar, if this is a terminal.
+        progress: show a progress bar in a terminal, elsewhere print a line for each evaluation.
         callbacks: see the run: each is a ``paddle_ac.Callback``.
         hyper_parameters: by name, in place of ``config`` or in addition to it, where they win:
             ``train(algo="a2c", env="CartPole-v1", total_steps=100_000)``. ``env`` is a name or an object, as in
@@ -117,7 +117,7 @@ def resume(
         run_dir: the run's folder.
         changes: hyper-parameters to change from here on, of the configuration's ``changeable_on_resume``, such as
             ``{"total_steps": 1_000_000}``.
-        progress: show a progress bar, if this is a terminal.
+        progress: show a progress bar in a terminal, elsewhere print a line for each evaluation.
         callbacks: see the run: each is a ``paddle_ac.Callback``.
 
     Returns:

@@ -19,6 +19,7 @@ from paddle_ac.commands.arguments import (
 from paddle_ac.commands.exit_codes import exit_codes
 from paddle_ac.config import LARGEST_SEED
 from paddle_ac.process import imports_contained
+from paddle_ac.training.wording import as_return
 
 DESCRIPTION = """\
 Evaluate a trained policy, or watch it.
@@ -48,10 +49,11 @@ def main(arguments: list[str]) -> None:
         print(f"{result['checkpoint']} checkpoint of {result['run_dir']}, after {result['env_steps']:,} training steps")
         print(f"{episodes:,} episode{'s' * (episodes > 1)} of {result['env']}, {actions} actions")
         if episodes == 1:
-            print(f"return {result['mean_return']:.2f}")
+            print(f"return {as_return(result['mean_return'], 2)}")
         else:
-            print(f"mean return {result['mean_return']:.2f} +/- {result['std_return']:.2f} (standard deviation)")
-            print(f"from {result['min_return']:.2f} to {result['max_return']:.2f}")
+            mean, std, low, high = (as_return(result[f"{name}_return"], 2) for name in ("mean", "std", "min", "max"))
+            print(f"mean return {mean} +/- {std} (standard deviation)")
+            print(f"from {low} to {high}")
         if flags["record"]:
             print(f"recorded in {flags['record']}")
 

@@ -117,7 +117,7 @@ def _add_run_flags(parser: ArgumentParser) -> None:
     parser.add_argument("--jobs", type=whole_number(1), metavar="J", help="runs at a time [as many as the cores allow]")
     parser.add_argument("--dashboard", action="store_true", help="VisualDL beside it, on a free port that is printed")
     add_import_here(parser)
-    parser.add_argument("--no-progress", action="store_true", help="no progress bar, no line for each run")
+    parser.add_argument("--no-progress", action="store_true", help="no progress bar, no lines about progress")
 
 
 def _show_dashboard(run_dir: str | None) -> Dashboard:

@@ -1,18 +1,24 @@
-"""Progress bars that leave out parts in a narrow terminal, rather than be cut in the middle of a number."""
+"""How far a run is: a bar in a terminal, elsewhere a line for each evaluation."""
 
 from __future__ import annotations
 
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from tqdm import tqdm
 from tqdm.utils import disp_len
+
+from paddle_ac.training.wording import as_duration, as_return
 
 MIN_BAR = 5  # characters: a shorter one tells nothing
 MAX_NAME = 20  # characters of an environment's name
 
 
 class FittingBar(tqdm):
-    """A bar that takes the first of its formats that the terminal is wide enough for.
+    """A progress bar in the first of its formats that fits the terminal, so that no number is cut.
 
     Args:
         formats: of tqdm, the fullest first; the last one is taken where none fits.
@@ -58,6 +64,78 @@ class StepsBar(FittingBar):
         meter["steps"], meter["total_steps"] = _as_count(meter["n"]), _as_count(meter["total"])
         meter["n"] = min(meter["n"], meter["total"])  # the last update may go beyond, which tqdm takes for no total
         return meter
+
+
+class EvaluationLines:
+    """A line for each evaluation of a run, for logs and notebooks.
+
+    Args:
+        steps: of the run so far.
+        total_steps: of the whole run.
+        name: of the run, in front of each line.
+    """
+
+    def __init__(self, steps: int, total_steps: int, name: str = ""):
+        self._first_steps, self._total_steps = steps, total_steps
+        self._prefix = f"{name}: " if name else ""
+        self._started = time.monotonic()
+
+    def write(self, steps: int, mean_return: float) -> None:
+        """Print steps, mean return, steps/s with the evaluations between them, and the time that is left."""
+        steps_per_second = (steps - self._first_steps) / max(time.monotonic() - self._started, 1e-9)
+        parts = [f"{steps:,}/{self._total_steps:,} steps", f"return {as_return(mean_return)}"]
+        if steps_per_second > 0:
+            parts.append(f"{steps_per_second:,.0f} steps/s")
+            if steps < self._total_steps:
+                parts.append(f"{as_duration((self._total_steps - steps) / steps_per_second)} left")
+        with suppress(OSError):  # where nobody reads it, as after `| head`, the run continues
+            print(f"{self._prefix}{', '.join(parts)}", flush=True)
+
+
+class Progress:
+    """The progress of a run: a bar in a terminal, elsewhere a line for each evaluation.
+
+    Args:
+        name: of the run, in front of the bar.
+        steps: of the run so far.
+        total_steps: of the whole run.
+        is_shown: whether anything is shown at all.
+    """
+
+    def __init__(self, name: str, steps: int, total_steps: int, is_shown: bool):
+        has_bar = is_shown and is_terminal(sys.stderr)
+        self._bar = StepsBar(desc=name, initial=steps, total=total_steps, disable=not has_bar)
+        self._lines = EvaluationLines(steps, total_steps) if is_shown and not has_bar else None
+        self._return = ""
+
+    def advance(self, num_steps: int) -> None:
+        """Count steps."""
+        self._bar.update(num_steps)
+
+    def show_return(self, mean_return: float) -> None:
+        """Show the mean return of training episodes."""
+        self._return = f"return {as_return(mean_return)}"
+        self._bar.set_postfix_str(self._return, refresh=False)
+
+    def evaluated(self, steps: int, mean_return: float) -> None:
+        """Report an evaluation."""
+        if self._lines is not None:
+            self._lines.write(steps, mean_return)
+
+    @contextmanager
+    def evaluating(self) -> Iterator[None]:
+        """Show that the evaluation at the end is running, while the bar stands at 100 %."""
+        self._bar.set_postfix_str(", ".join(filter(None, [self._return, "evaluating"])))
+        try:
+            yield
+        finally:
+            self._bar.set_postfix_str(self._return, refresh=False)
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._bar.close()
 
 
 def is_terminal(stream: Any) -> bool:

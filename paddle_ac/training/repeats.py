@@ -19,7 +19,7 @@ from paddle_ac.envs.make import log_vec, resolve_vec
 from paddle_ac.errors import ConfigError, quoted
 from paddle_ac.files import write_atomically
 from paddle_ac.training.interrupt import interrupts
-from paddle_ac.training.progress import StepsBar, is_terminal
+from paddle_ac.training.progress import EvaluationLines, StepsBar, is_terminal
 from paddle_ac.training.run_folder import COMPLETE, RunFolder, check_path, refused_without_a_trace, repeats_file
 from paddle_ac.training.side_by_side import Ending, Job, run_side_by_side, runs_that_fit
 from paddle_ac.training.wording import as_duration, as_return
@@ -42,7 +42,8 @@ def train_repeats(
         seeds: one for each run, which lies in ``seed-<seed>``.
         run_dir: a new or empty folder; named after the runs under ``runs/`` by default.
         num_jobs: runs at a time; as many as the cores allow by default.
-        progress: tell of every run that ends, with a progress bar if this is a terminal.
+        progress: print a line for every run that ends, with a progress bar in a terminal and, elsewhere, a line for
+            each evaluation.
 
     Returns:
         the summary, as in ``summary.json``, with ``runs``, the seed, folder, returns, speed and ``stopped_by`` of each
@@ -124,12 +125,14 @@ def _train_all(
             jobs.append(Job(str(run.root), change_config(config, {"seed": seed})))
             steps[str(run.root)] = 0
     num_jobs = min(num_jobs or runs_that_fit(config), len(jobs))
+    has_bar = progress and is_terminal(sys.stderr)
+    lines: dict[str, EvaluationLines] = {}  # of the runs under way
     failures: dict[str, str] = {}
     bar = StepsBar(
         desc=f"{config.algo}, {len(jobs)} runs",
         initial=sum(steps.values()),
         total=len(jobs) * config.total_steps,
-        disable=not progress or not is_terminal(sys.stderr),
+        disable=not has_bar,
     )
 
     def advance(job: Job, env_steps: int) -> None:
@@ -138,6 +141,10 @@ def _train_all(
 
     def on_point(job: Job, env_steps: int, mean_return: float | None) -> bool:
         advance(job, env_steps)
+        if job.run_dir not in lines:  # the start of its process is left out
+            lines[job.run_dir] = EvaluationLines(env_steps, config.total_steps, Path(job.run_dir).name)
+        if mean_return is not None and progress and not has_bar:
+            lines[job.run_dir].write(env_steps, mean_return)
         return True
 
     def on_end(job: Job, ending: Ending) -> None:

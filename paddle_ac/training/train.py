@@ -6,7 +6,6 @@ import json
 import logging
 import math
 import platform
-import sys
 import time
 from collections import deque
 from contextlib import closing, suppress
@@ -32,7 +31,7 @@ from paddle_ac.training.callback import Callbacks, Evaluation, MakeCallbacks, Po
 from paddle_ac.training.evaluate import evaluate, num_evaluation_envs
 from paddle_ac.training.interrupt import Interrupt, interrupts
 from paddle_ac.training.logger import Logger
-from paddle_ac.training.progress import StepsBar, is_terminal, name_of
+from paddle_ac.training.progress import Progress, name_of
 from paddle_ac.training.run_folder import RunFolder
 from paddle_ac.training.showing import Spread
 from paddle_ac.training.transfer import read_source, start_from
@@ -53,7 +52,7 @@ def train(
     Args:
         config: hyper-parameters.
         run_dir: a new or empty folder; named after the run under ``runs/`` by default.
-        progress: show a progress bar, if this is a terminal.
+        progress: show a progress bar in a terminal, elsewhere print a line for each evaluation.
         make_callbacks: returns the callbacks for a configuration, in the order of their calls.
 
     Returns:
@@ -94,7 +93,7 @@ def resume(
     Args:
         run_dir: the run's folder.
         changes: hyper-parameters to change from here on, of the configuration's ``changeable_on_resume``.
-        progress: show a progress bar, if this is a terminal.
+        progress: show a progress bar in a terminal, elsewhere print a line for each evaluation.
         make_callbacks: returns the callbacks for a configuration, in the order of their calls.
 
     Returns:
@@ -163,6 +162,7 @@ class _Loop:
         self.logger = logger
         self.interrupt = interrupt
         self.callbacks = callbacks
+        self.progress: Progress  # while the run trains
         self.run = Run(config, folder, algorithm, logger)
         self.train_seconds = 0.0
         self.episodes = 0
@@ -229,19 +229,13 @@ class _Loop:
 
     def finish(self, progress: bool) -> dict[str, Any]:
         """Train to the end or until a stop signal; write the summary and the picture whatever happens."""
-        final_returns = None
         try:
             self.callbacks.start(self.run)
             if self.algorithm.env_steps == 0:
                 self.callbacks.checkpoint(self.run, self.folder.latest)
-            stopped_by, is_evaluated = self._train(progress)
-            self._settle()
-            self._checkpoint()  # before the curves' last point: a resumed run writes that one with more in it
-            if is_evaluated:
-                with self.interrupt.at_once():  # the checkpoint is written: resuming evaluates again
-                    if self.evaluated < self.algorithm.env_steps:
-                        self._evaluate_the_end(self.algorithm.env_steps)
-                    final_returns = self._evaluate(self.algorithm.policy, FINAL_EVALUATION)
+            name, steps = f"{self.config.algo} {name_of(self.config.env)}", self.algorithm.env_steps
+            with Progress(name, steps, self.config.total_steps, is_shown=progress) as self.progress:
+                stopped_by, final_returns = self._train_and_evaluate()
         except KeyboardInterrupt:  # in the final evaluation, or a second one: what was saved stays
             self._save_if_asynchronous()
             return self.write_down("interrupt", None)
@@ -250,6 +244,18 @@ class _Loop:
             self.write_down("error", None, f"{type(error).__name__}: {error}")
             raise
         return self.write_down(stopped_by, final_returns)
+
+    def _train_and_evaluate(self) -> tuple[str, np.ndarray | None]:
+        """Returns what stopped the run, and the returns of the final evaluation, ``None`` if there was none."""
+        stopped_by, is_evaluated = self._train()
+        self._settle()
+        self._checkpoint()  # before the curves' last point: a resumed run writes that one with more in it
+        if not is_evaluated:
+            return stopped_by, None
+        with self.interrupt.at_once(), self.progress.evaluating():  # with the checkpoint, resuming evaluates again
+            if self.evaluated < self.algorithm.env_steps:
+                self._evaluate_the_end(self.algorithm.env_steps)
+            return stopped_by, self._evaluate(self.algorithm.policy, FINAL_EVALUATION)
 
     def _save_if_asynchronous(self) -> None:
         """Save what the workers have learned; a synchronous algorithm may be in the middle of an update."""
@@ -271,50 +277,43 @@ class _Loop:
         self.save()
         self.callbacks.checkpoint(self.run, self.folder.latest)
 
-    def _train(self, progress: bool) -> tuple[str, bool]:
+    def _train(self) -> tuple[str, bool]:
         """Returns what stopped the run, and whether the final evaluation follows."""
-        config, algorithm = self.config, self.algorithm
-        bar = StepsBar(
-            desc=f"{config.algo} {name_of(config.env)}",
-            initial=algorithm.env_steps,
-            total=config.total_steps,
-            disable=not progress or not is_terminal(sys.stderr),
-        )
+        config, algorithm, run = self.config, self.algorithm, self.run
         # An asynchronous algorithm learns on through evaluations; the start of its workers is left out.
         learning_since: float | None = None
         algorithm.should_stop = self.interrupt.is_set
-        with bar:
-            steps, run = algorithm.env_steps, self.run
-            while run.stop_request is None and not algorithm.is_done and not self.interrupt.is_set():
-                if not algorithm.asynchronous:
-                    learning_since = time.perf_counter()
-                metrics = algorithm.update()
-                self._take(metrics)
-                now = time.perf_counter()
-                if learning_since is not None:
-                    self.train_seconds += now - learning_since
-                learning_since = now if algorithm.has_started else None
+        steps = algorithm.env_steps
+        while run.stop_request is None and not algorithm.is_done and not self.interrupt.is_set():
+            if not algorithm.asynchronous:
+                learning_since = time.perf_counter()
+            metrics = algorithm.update()
+            self._take(metrics)
+            now = time.perf_counter()
+            if learning_since is not None:
+                self.train_seconds += now - learning_since
+            learning_since = now if algorithm.has_started else None
 
-                steps_before, steps = steps, algorithm.env_steps
-                self.callbacks.update(run, metrics)
-                if algorithm.asynchronous and steps >= config.total_steps:
-                    bar.update(steps - steps_before)
-                    continue  # others have still to report: the end is evaluated and written when they have
-                mean_return = None
-                if _crossed(steps_before, steps, config.eval_interval):
-                    mean_return = self._evaluate_and_keep_best(steps)
-                if mean_return is not None or _crossed(steps_before, steps, config.log_interval):
-                    self.callbacks.log(run, self._write_point(steps))
-                    if self.recent_returns:
-                        bar.set_postfix_str(f"return {np.mean(self.recent_returns):.1f}", refresh=False)
-                if _crossed(steps_before, steps, config.checkpoint_interval):
-                    self._checkpoint()
-                bar.update(steps - steps_before)
-            if self.interrupt.is_set():
-                return "interrupt", False
-            if algorithm.is_done or run.stop_request is None:
-                return "total_steps", True
-            return run.stop_request.reason, run.stop_request.evaluate
+            steps_before, steps = steps, algorithm.env_steps
+            self.callbacks.update(run, metrics)
+            if algorithm.asynchronous and steps >= config.total_steps:
+                self.progress.advance(steps - steps_before)
+                continue  # others have still to report: the end is evaluated and written when they have
+            mean_return = None
+            if _crossed(steps_before, steps, config.eval_interval):
+                mean_return = self._evaluate_and_keep_best(steps)
+            if mean_return is not None or _crossed(steps_before, steps, config.log_interval):
+                self.callbacks.log(run, self._write_point(steps))
+                if self.recent_returns:
+                    self.progress.show_return(float(np.mean(self.recent_returns)))
+            if _crossed(steps_before, steps, config.checkpoint_interval):
+                self._checkpoint()
+            self.progress.advance(steps - steps_before)
+        if self.interrupt.is_set():
+            return "interrupt", False
+        if algorithm.is_done or run.stop_request is None:
+            return "total_steps", True
+        return run.stop_request.reason, run.stop_request.evaluate
 
     def _evaluate(self, policy: Policy, *purpose: int, watch: Any = None) -> np.ndarray:
         config, episodes = self.config, self.config.eval_episodes
@@ -351,6 +350,7 @@ class _Loop:
             policy, watch=lambda observations, state: watched.offer(lambda: (observations.copy(), state.copy()))
         )
         mean_return = float(returns.mean())
+        self.progress.evaluated(steps, mean_return)
         is_best = self.best is None or mean_return >= self.best["mean_return"]  # of equals the later: it learned more
         best = mean_return if self.best is None else max(mean_return, self.best["mean_return"])
         self.logger.record(

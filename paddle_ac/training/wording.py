@@ -15,9 +15,9 @@ def as_duration(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60} min"
 
 
-def as_return(value: float) -> str:
-    """``"143.2"``, and with three decimals where one would hide the difference: ``"0.742"``."""
-    return f"{value:.3f}" if abs(value) < 1 else f"{value:.1f}"
+def as_return(value: float, decimals: int = 1) -> str:
+    """``"143.2"``; below 1 with three decimals, because fewer would hide the difference: ``"0.742"``."""
+    return f"{value:.{3 if 0 < abs(value) < 1 else decimals}f}"
 
 
 def first_and_last_line(error: str) -> str:

@@ -1,4 +1,4 @@
-"""The progress bar: no number on it is ever cut."""
+"""The progress bar, of which no number is ever cut, and the lines that stand in for it elsewhere."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ import termios
 
 import pytest
 
-from paddle_ac.training.progress import FittingBar, StepsBar, name_of
+from paddle_ac.training import progress
+from paddle_ac.training.progress import EvaluationLines, FittingBar, StepsBar, name_of
 from tests.paths import ROOT
+from tests.short_runs import quick_run
 
 
 def seen(columns: int, steps: int, total: int, mean_return: float | None = None, env: str = "CartPole-v1") -> str:
@@ -76,6 +78,38 @@ def test_a_bar_that_fits_nowhere_is_in_its_shortest_format():
         assert re.fullmatch(r"trials: 0 \|.{5}\|", str(bar))
         bar.dynamic_ncols = lambda file: (16, 30)
         assert str(bar) == "0"
+
+
+def test_line_of_an_evaluation_has_steps_return_speed_and_time_left(capsys, monkeypatch):
+    seconds = iter([100.0, 102.5, 150.0, 200.0])
+    monkeypatch.setattr(progress.time, "monotonic", lambda: next(seconds))
+    lines = EvaluationLines(steps=50_000, total_steps=250_000, name="seed-3")
+    for steps, mean_return in ((50_000, 0.7416), (100_000, 143.25), (250_000, -1234.5)):
+        lines.write(steps, mean_return)
+    assert capsys.readouterr().out == (
+        "seed-3: 50,000/250,000 steps, return 0.742\n"
+        "seed-3: 100,000/250,000 steps, return 143.2, 1,000 steps/s, 2 min 30 s left\n"
+        "seed-3: 250,000/250,000 steps, return -1234.5, 2,000 steps/s\n"
+    )
+
+
+def test_without_a_terminal_every_evaluation_is_a_line(capsys, tmp_path):
+    quick_run(tmp_path / "run", 2500)
+    shown = capsys.readouterr()
+    assert shown.err == ""
+    expected = [rf"{steps}/2,500 steps, return \d+\.\d, [\d,]+ steps/s" for steps in ("1,000", "2,000", "2,500")]
+    expected[:2] = [f"{line}, .+ left" for line in expected[:2]]
+    for line, pattern in zip(shown.out.splitlines(), expected, strict=True):
+        assert re.fullmatch(pattern, line), line
+
+
+def test_in_a_terminal_the_bar_says_that_the_final_evaluation_is_running(capsys, tmp_path, monkeypatch):
+    monkeypatch.setattr(progress, "is_terminal", lambda stream: True)
+    quick_run(tmp_path / "run", 1500)
+    shown = capsys.readouterr()
+    *_, evaluating, last = [line.strip() for line in shown.err.split("\r") if line.strip()]
+    assert shown.out == "" and "100%" in evaluating and ", evaluating" in evaluating
+    assert "evaluating" not in last and re.search(r"return \d+\.\d", last)
 
 
 @pytest.mark.slow
