@@ -126,6 +126,7 @@ def _make_server(folder: str, host: str, listener: socket.socket) -> Any:
         from visualdl.server import lib
         from visualdl.server.app import create_app
         from visualdl.server.args import ParseArgs
+        from visualdl.server.data_manager import Reservoir
         from werkzeug.serving import make_server
 
     # Both log on the terminal, where the training is: every request, and every run that has no evaluation yet.
@@ -140,6 +141,14 @@ def _make_server(folder: str, host: str, listener: socket.socket) -> Any:
         differing = [indicator for indicator in indicators["hparams"] if len(indicator["values"]) > 1]
         return {**indicators, "hparams": differing or indicators["hparams"]}
 
+    read_items = Reservoir.get_items
+
+    def read_latest_hyper_parameters(reservoir: Any, run: str, tag: str) -> list[Any]:
+        """Of the hyper-parameters, which VisualDL reads from the first record, those since the last resume."""
+        items = read_items(reservoir, run, tag)
+        return items[-1:] if tag == "hparam" else items
+
+    Reservoir.get_items = read_latest_hyper_parameters
     lib.get_hparam_indicator = find_what_differs
     log_reader.RecordReader = _RecordReader
     app = create_app(ParseArgs(logdir=[folder], host=host, telemetry=False, cache_timeout=SECONDS_CACHED))

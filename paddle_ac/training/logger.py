@@ -110,7 +110,7 @@ class Logger:
         return means
 
     def write_hyper_parameters(self, config: RunConfig) -> None:
-        """Write what runs are compared by, once: VisualDL takes the first that a file holds."""
+        """Write what runs are compared by, at the start and when a resume changes it; the dashboard shows the last."""
         values = {name: _number_or_text(value) for name, value in config.model_dump().items() if value is not None}
         self._visualdl.add_hparams(values, list(FIGURES))
 

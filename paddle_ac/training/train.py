@@ -127,10 +127,9 @@ def resume(
             write_yaml(config, folder.config)
             loop = _Loop(config, folder, algorithm, logger, interrupt, callbacks)
             loop.load_state_dict(state)
-            if not has_visualdl:
+            if not has_visualdl or config != before:
                 loop.introduce()
-            elif config != before:
-                logger.write_configuration(config, algorithm.env_steps)
+                loop.save()  # a resume after a crash keeps the records, which no other resume would write
             return loop.finish(progress)
 
 

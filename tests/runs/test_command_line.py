@@ -195,6 +195,8 @@ def test_a_study_of_another_algorithm_is_named(capsys, tmp_path):
         ("--env-id CartPole-v1", " (did you mean '--env'?)"),
         ("--cuda", " (did you mean '--device=gpu'?)"),
         ("--exp-name first", " (did you mean '--run-dir'?)"),
+        ("--tensorboard-log logs", " (did you mean '--log-to=tensorboard'?)"),
+        ("--track", " (did you mean '--log-to=wandb'?)"),
         ("--capture-video", ": every evaluation records an episode for VisualDL, and evaluate RUN --record FILE "),
         ("--unlike-everything-else", "\n"),
     ],

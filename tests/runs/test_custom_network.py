@@ -251,7 +251,7 @@ def test_network_of_the_page_trains_and_is_found_again_from_its_folder(tmp_path)
     train = [sys.executable, f"{ROOT}/tools/train.py", *flags]
     ended = subprocess.run(train, cwd=tmp_path, capture_output=True, text=True, timeout=200)
     assert ended.returncode == 0, ended.stderr
-    assert "tools/evaluate.py --run-dir run --import-here" in ended.stdout
+    assert "tools/evaluate.py run --import-here" in ended.stdout
     evaluate = [sys.executable, f"{ROOT}/tools/evaluate.py", "--run-dir", "run", "--episodes", "1"]
     refused = subprocess.run(evaluate, cwd=tmp_path, capture_output=True, text=True, timeout=200)
     assert (

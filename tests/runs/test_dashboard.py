@@ -27,7 +27,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 
 from paddle_ac.config import make_config
 from paddle_ac.training.dashboard import Dashboard
-from paddle_ac.training.runs import train
+from paddle_ac.training.runs import resume, train
 from tests.environments import misbehaving_id
 from tests.short_runs import QUICK, run_tool, start_tool, wait_until
 from tests.tool_calls import run_main
@@ -115,6 +115,17 @@ def test_the_record_has_every_hyper_parameter(dashboard):
         assert run["hparams"].keys() == {name for name in config if config[name] is not None}
         assert run["hparams"]["hidden_sizes"] == "16" and run["hparams"]["normalize_rewards"] == "false"
         assert all(value is not None for value in run["metrics"].values())
+
+
+def test_hyper_parameters_of_a_resumed_run_are_those_that_it_resumed_with(tmp_path):
+    config = make_config({**QUICK, "total_steps": 320, "vec": "serial", "eval_episodes": 1})
+    train(config, str(tmp_path / "runs" / "run"))
+    resume(str(tmp_path / "runs" / "run"), {"total_steps": 640})
+    with Dashboard(tmp_path / "runs") as dashboard:
+        (run,) = json.load(urllib.request.urlopen(f"{dashboard.address}app/api/hparams/list"))["data"]
+        indicators = json.load(urllib.request.urlopen(f"{dashboard.address}app/api/hparams/indicators"))["data"]
+    assert run["hparams"]["total_steps"] == 640
+    assert [each["values"] for each in indicators["hparams"] if each["name"] == "total_steps"] == [[640]]
 
 
 def test_policy_and_values_are_seen_as_histograms(open_page):

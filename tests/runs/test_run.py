@@ -312,10 +312,10 @@ def test_an_evaluation_counts_whole_episodes_and_ends_where_an_environment_has_n
         assert returns.tolist() == [expected] * 5
 
 
-def test_nothing_is_printed_but_the_outcome_when_not_in_a_terminal(tmp_path):
+def test_without_a_terminal_nothing_is_written_to_standard_error(tmp_path):
     ended = run_tool("train.py", "--total-steps=100", run_dir=tmp_path / "run")
     assert ended.stderr == ""
-    assert "tools/evaluate.py --run-dir" in ended.stdout
+    assert f"tools/evaluate.py {tmp_path / 'run'} " in ended.stdout
 
 
 def test_the_best_model_is_the_last_of_those_with_the_highest_evaluation(tmp_path, monkeypatch):
