@@ -75,8 +75,9 @@ def plot_run(progress: Path, picture: Path, title: str, own_panels: Sequence[Pan
             panels.append((name, unit, drawn))
     num_columns = 2 if len(panels) == 4 else min(len(panels), 3) or 1
     num_rows = -(-len(panels) // num_columns) or 1
-    figure = Figure(figsize=(max(4 * num_columns, 6), 0.3 + 3.1 * num_rows), layout="constrained")  # inches
+    figure = Figure(figsize=(max(4 * num_columns, 6), 0.3 + 3.1 * num_rows))  # inches
     figure.suptitle(title)
+    _set_margins(figure, num_rows, num_columns)
     for place, (name, unit, curves) in enumerate(panels, start=1):
         axes = figure.add_subplot(num_rows, num_columns, place, sharex=figure.axes[0] if figure.axes else None)
         _prepare(axes)
@@ -85,7 +86,7 @@ def plot_run(progress: Path, picture: Path, title: str, own_panels: Sequence[Pan
             steps, values = columns["env_steps"][present], columns[column][present]
             _draw(axes, steps, values, label, has_few_points=column.startswith("eval/"))
         _make_room(axes)
-        axes.set_title(name)
+        axes.set_title(name, y=1.0)  # Matplotlib would draw everything once more to place it
         axes.set_ylabel(unit)
         if place + num_columns > len(panels):  # nothing below it
             axes.set_xlabel("steps")
@@ -162,6 +163,20 @@ def plot_runs(
 def in_words(metric: str) -> str:
     """A metric as the label of an axis, ``"explained variance"`` for ``"diagnostics/explained_variance"``."""
     return IN_WORDS.get(metric, metric.rpartition("/")[2].replace("_", " "))
+
+
+def _set_margins(figure: Figure, num_rows: int, num_columns: int) -> None:
+    """Leave room for labels and titles. The layout engine of Matplotlib takes as long as the drawing itself."""
+    width, height = figure.get_size_inches()
+    left, right, top, bottom, between_columns, between_rows = 0.9, 0.15, 0.75, 0.55, 0.95, 0.6
+    figure.subplots_adjust(
+        left=left / width,
+        right=1 - right / width,
+        top=1 - top / height,
+        bottom=bottom / height,
+        wspace=between_columns * num_columns / (width - left - right - between_columns * (num_columns - 1)),
+        hspace=between_rows * num_rows / (height - top - bottom - between_rows * (num_rows - 1)),
+    )
 
 
 def _prepare(axes: Axes) -> None:
