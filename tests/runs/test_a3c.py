@@ -248,6 +248,7 @@ def test_spaces_that_it_cannot_take_are_named(tmp_path):
 # ---------------------------------------------------------------------------------------------------------- accidents
 
 
+@pytest.mark.slow
 def test_writes_that_race_never_make_a_mean_square_negative():
     """Many workers, a short memory and a write at every step: what once led to the root of a negative number."""
     agent = A3C.from_config(
@@ -359,10 +360,20 @@ def test_a_killed_worker_is_replaced_and_training_goes_on(caplog):
             WorkerFailedError,
             "worker [01]: environment 0 failed in step with action [0-4]:(.|\n)*wheel",
         ),
-        ("raise in reset", WorkerFailedError, "worker [01]: environment 0 failed in reset:(.|\n)*level file"),
+        pytest.param(
+            "raise in reset",
+            WorkerFailedError,
+            "worker [01]: environment 0 failed in reset:(.|\n)*level file",
+            marks=pytest.mark.slow,
+        ),
         ("killed", WorkerDiedError, "worker [01] was killed by SIGKILL"),
         ("nan reward", NonFiniteError, "worker [01]: reward of environment 0 is not finite: nan"),
-        ("huge reward", NonFiniteError, "worker [01]: the loss or its gradient is not finite"),
+        pytest.param(
+            "huge reward",
+            NonFiniteError,
+            "worker [01]: the loss or its gradient is not finite",
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_a_fault_stops_the_run_with_a_checkpoint_that_goes_on(tmp_path, monkeypatch, fault, error, message):
@@ -376,7 +387,7 @@ def test_a_fault_stops_the_run_with_a_checkpoint_that_goes_on(tmp_path, monkeypa
     assert resume(str(tmp_path / "run"))["stopped_by"] == "total_steps"
 
 
-@pytest.mark.parametrize("fault,code", [("killed", 1), ("interrupt", 130)])
+@pytest.mark.parametrize("fault,code", [pytest.param("killed", 1, marks=pytest.mark.slow), ("interrupt", 130)])
 def test_the_command_ends_with_the_right_code_and_goes_on(tmp_path, fault, code):
     quick = {
         **QUICK_A3C,
@@ -477,6 +488,7 @@ WITH_EITHER_LOCK = pytest.mark.parametrize(
 )
 
 
+@pytest.mark.slow
 @WITH_EITHER_LOCK
 def test_only_the_stopped_holder_of_a_lock_is_replaced(name, caplog):
     with agent_with_stopping(name, restart_workers=True) as agent:

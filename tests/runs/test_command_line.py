@@ -408,15 +408,16 @@ atexit.register(lambda: print("whole" if hasattr(sys.modules.get("paddle"), "to_
 """
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
 @pytest.mark.parametrize(
-    "flags",
+    "number,flags",
     [
-        ("train.py", "--total-steps=100"),
-        ("export.py", "--run-dir=nowhere"),
-        ("benchmark.py", "--rounds=1"),
+        (signal.SIGINT, ("train.py", "--total-steps=100")),
+        (signal.SIGTERM, ("train.py", "--total-steps=100")),
+        (signal.SIGHUP, ("train.py", "--total-steps=100")),
+        (signal.SIGINT, ("export.py", "--run-dir=nowhere")),
+        (signal.SIGTERM, ("benchmark.py", "--rounds=1")),
     ],
-    ids=lambda flags: flags[0],
+    ids=lambda value: value[0] if isinstance(value, tuple) else value.name,
 )
 def test_a_stop_signal_in_the_middle_of_paddles_import_waits_for_its_end(tmp_path, flags, number):
     (tmp_path / "sitecustomize.py").write_text(INTERRUPTED_IMPORT)
@@ -496,12 +497,12 @@ def test_environments_of_a_module_in_the_current_folder(tmp_path):
     "command",
     [
         ("evaluate.py", "--run-dir=."),
-        ("evaluate.py", "--run-dir=.", "--record=a.gif"),
-        ("export.py", "--run-dir=."),
+        pytest.param(("evaluate.py", "--run-dir=.", "--record=a.gif"), marks=pytest.mark.slow),
+        pytest.param(("export.py", "--run-dir=."), marks=pytest.mark.slow),
         ("train.py", "--resume=.", "--total-steps=200000"),
-        ("train.py", "--resume=repeats", "--total-steps=200000"),
+        pytest.param(("train.py", "--resume=repeats", "--total-steps=200000"), marks=pytest.mark.slow),
         ("tune.py", "--study-dir=study", "--trials=1"),
-        ("plot.py", "."),
+        pytest.param(("plot.py", "."), marks=pytest.mark.slow),
     ],
     ids=" ".join,
 )

@@ -100,12 +100,12 @@ def test_a_damaged_checkpoint_of_one_run_does_not_keep_the_others_from_going_on(
     assert whole["stopped_by"] == "total_steps" and whole["env_steps"] == 1000
 
 
-def test_fewer_steps_than_a_killed_run_has_reached_are_refused(tmp_path):
-    quick_repeats(tmp_path / "run", [0, 7], total_steps=1510)
+def test_fewer_steps_than_a_killed_run_has_reached_are_refused(repeats, tmp_path):
+    shutil.copytree(repeats, tmp_path / "run")
     before = (tmp_path / "run" / "repeats.yaml").read_text()
     (tmp_path / "run" / "seed-0" / "summary.json").unlink()  # as after kill -9
     shutil.rmtree(tmp_path / "run" / "seed-7")
-    with pytest.raises(ConfigError, match="seed-0 has reached 1,520 steps: --total-steps must not be less"):
+    with pytest.raises(ConfigError, match="seed-0 has reached 3,020 steps: --total-steps must not be less"):
         resume_repeats(str(tmp_path / "run"), {"total_steps": 1000})
     assert (tmp_path / "run" / "repeats.yaml").read_text() == before
 
@@ -150,6 +150,7 @@ def test_the_progress_bar_moves_at_every_point_and_begins_where_the_runs_are(tmp
     assert [bar.total for bar in bars] == [1510, 3020]
 
 
+@pytest.mark.slow
 def test_a_failure_with_a_traceback_is_a_row_of_one_line(tmp_path, capsys):
     failing = quick_repeats(tmp_path / "run", [0, 1], env=f"tests.environments:{misbehaving_id('raise in step')}")
     assert "Traceback" in capsys.readouterr().out
@@ -191,7 +192,7 @@ WORKERS = ("--vec=subproc", "--num-workers=2")
         pytest.param(signal.SIGINT, os.kill, WORKERS, marks=pytest.mark.slow),
         pytest.param(signal.SIGTERM, os.kill, WORKERS, marks=pytest.mark.slow),
         (signal.SIGINT, os.killpg, WORKERS),
-        (signal.SIGTERM, os.killpg, ("--vec=serial",)),
+        pytest.param(signal.SIGTERM, os.killpg, ("--vec=serial",), marks=pytest.mark.slow),
     ],
     ids=["SIGINT", "SIGTERM", "SIGINT to all, as a terminal does", "SIGTERM to all"],
 )
@@ -213,7 +214,7 @@ def test_ctrl_c_stops_all_with_checkpoints(tmp_path, how, send, flags):
         assert folder.curves.is_file()
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("how", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_ctrl_c_before_anything_has_begun_is_no_fault(tmp_path, how):
     process = start_repeats(tmp_path / "run", "--jobs=2")
     wait_until(lambda: any(catches_sigterm(child) for child in psutil.Process(process.pid).children()))

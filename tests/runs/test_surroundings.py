@@ -111,7 +111,8 @@ def test_an_agent_from_python_writes_nothing_at_home(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("vec", ["serial", pytest.param("subproc", marks=SLOW)])
+@pytest.mark.slow
+@pytest.mark.parametrize("vec", ["serial", "subproc"])
 def test_an_environment_that_changes_the_folder_moves_nothing(tmp_path, vec):
     (tmp_path / "moving.py").write_text(MOVING_ENVIRONMENT)
     flags = f"{' '.join(QUICK_RUN[:-1])} --vec={vec} --env=moving:Mover-v0"
@@ -133,13 +134,13 @@ def test_an_environment_that_changes_the_folder_moves_nothing(tmp_path, vec):
     "line",
     [
         "TOOL/train.py --run-dir {}",
-        "TOOL/train.py --resume {}",
-        "TOOL/train.py --seeds 0,1 --run-dir {}",
+        pytest.param("TOOL/train.py --resume {}", marks=SLOW),
+        pytest.param("TOOL/train.py --seeds 0,1 --run-dir {}", marks=SLOW),
         "TOOL/tune.py --study-dir {}",
-        "TOOL/evaluate.py --run-dir {}",
-        "TOOL/export.py --run-dir {}",
+        pytest.param("TOOL/evaluate.py --run-dir {}", marks=SLOW),
+        pytest.param("TOOL/export.py --run-dir {}", marks=SLOW),
         "TOOL/plot.py run --output {}.png",
-        "TOOL/dashboard.py {}",
+        pytest.param("TOOL/dashboard.py {}", marks=SLOW),
     ],
 )
 @pytest.mark.parametrize("name,said", [("$'caf\\xe9'", "is not a name in UTF-8"), ("$(printf %0300d 0)", "too long")])
