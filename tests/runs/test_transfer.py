@@ -255,8 +255,13 @@ def test_evaluations_of_a_run_draw_actions_where_that_is_asked_for(tmp_path):
     again = paddle_ac.evaluate(runs[True], episodes=3, checkpoint="latest")
     assert again["mean_return"] == summaries[True]["eval_mean_return"], "the final evaluation, and as often"
     assert paddle_ac.evaluate(runs[True], episodes=3, sampled=False)["sampled"] is False
-    straight = paddle_ac.train(values, str(tmp_path / "straight"), eval_sampled=True, total_steps=1500)
-    paddle_ac.train(values, str(tmp_path / "resumed"), eval_sampled=True)
+
+
+@pytest.mark.slow
+def test_resumed_run_with_sampled_evaluations_is_the_run_that_never_stopped(tmp_path):
+    values = {**QUICK, "vec": "serial", "total_steps": 1000, "eval_interval": 500, "eval_sampled": True}
+    straight = paddle_ac.train(values, str(tmp_path / "straight"), total_steps=1500)
+    paddle_ac.train(values, str(tmp_path / "resumed"))
     resumed = paddle_ac.resume(str(tmp_path / "resumed"), {"total_steps": 1500})
     assert resumed["eval_mean_return"] == straight["eval_mean_return"] and resumed["eval_sampled"]
 

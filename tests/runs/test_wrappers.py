@@ -59,10 +59,10 @@ def test_wrappers_surround_training_evaluation_and_recording_the_first_innermost
     env.close()
 
 
-@pytest.mark.parametrize("algo", ["a2c", "a3c"])
+@pytest.mark.parametrize("algo", ["a2c", pytest.param("a3c", marks=pytest.mark.slow)])
 def test_wrappers_travel_through_train_resume_evaluate_and_load(tmp_path, algo):
     run = str(tmp_path / "run")
-    kind = {"num_workers": 2, "num_envs": 1} if algo == "a3c" else {"num_envs": 2, "vec": "subproc"}
+    kind = {"num_workers": 2, "num_envs": 1} if algo == "a3c" else {"num_envs": 2, "vec": "serial"}
     shared = {"algo": algo, "env": "CartPole-v1", "eval_episodes": 2, "eval_max_steps": 5, "hidden_sizes": (8,)}
     summary = paddle_ac.train(**shared, **kind, run_dir=run, wrappers=[Scaled], total_steps=200, progress=False)
     assert summary["eval_mean_return"] == 10 and summary["wrappers"] == [f"{HERE}:Scaled"]
@@ -88,6 +88,7 @@ def test_wrappers_of_a_command_line_and_of_yaml(tmp_path, capsys):
     assert code == 0 and "return 6.00" in output, errors
 
 
+@pytest.mark.slow
 def test_wrappers_of_a_script_work_in_workers(tmp_path):
     script = f"""
         import functools, gymnasium, paddle_ac
