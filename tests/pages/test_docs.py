@@ -62,6 +62,13 @@ def test_a_new_page_is_in_the_navigation_and_of_its_links_only_that_to_nowhere_i
     assert "News of today" in (folder / "build" / "docs" / "index.html").read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize("name", [name for name in PAGES if not name.endswith(("/index.md", "cn/readme.md"))])
+def test_page_opens_with_what_it_is_for(name):
+    title, _, opening, *_ = PAGES[name].splitlines()
+    assert title.startswith("# ")
+    assert opening.startswith(("This page ", "本页"))
+
+
 @pytest.mark.slow
 def test_all_that_the_package_offers_has_an_entry(site):
     pages = "".join(path.read_text(encoding="utf-8") for path in site.glob("api/*.html"))

@@ -23,6 +23,11 @@ def test_the_ci_runs_the_readmes_own_two_lines_first():
     assert [line.rpartition(" && ")[2] for line in lines] == ["python tools/train.py --algo a2c", "pytest -n auto"]
 
 
+def test_the_readme_is_short_and_names_limits():
+    assert len(README.splitlines()) < 200
+    assert "\n## What it does not do\n" in README
+
+
 @pytest.mark.parametrize("place", [0, 1, 2, -2, -1])
 def test_a_line_that_fails_fails_the_ci(place):
     with pytest.raises(subprocess.CalledProcessError):
