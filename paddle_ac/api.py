@@ -18,10 +18,10 @@ from paddle_ac.errors import ConfigError, quoted
 from paddle_ac.registry import ALGORITHMS
 from paddle_ac.training import runs
 from paddle_ac.training.callback import Callback
-from paddle_ac.training.evaluate import evaluate_agent, evaluate_run, load_policy
+from paddle_ac.training.evaluate import evaluate_agent, evaluate_run, load_policy, load_policy_file
 from paddle_ac.training.interrupt import Interrupt, interrupts
 from paddle_ac.training.run_folder import RunFolder, check_path
-from paddle_ac.training.transfer import load_policy_file, read_source, start_from
+from paddle_ac.training.transfer import read_source, start_from
 
 
 def make(algo: str, env: str | EnvSpec | Callable[..., Any], **hyper_parameters: Any) -> Algorithm:

@@ -29,6 +29,7 @@ from paddle_ac.training.run_folder import check_path
 
 MAX_DIGITS = 19  # of a whole number
 FLAGS = {"wrappers": "--wrapper"}  # given once for each
+METAVARS = {"wrappers": "MODULE:CLASS", "init_from": "RUN|FILE"}
 
 
 class ArgumentParser(argparse.ArgumentParser):
@@ -268,10 +269,10 @@ def _how_to_read(annotation: Any, name: str) -> dict[str, Any]:
     if get_origin(annotation) is Literal:
         return {"metavar": "|".join(get_args(annotation))}
     if name == "wrappers":
-        return {"metavar": "MODULE:CLASS", "action": "append"}
+        return {"metavar": METAVARS[name], "action": "append"}
     if get_origin(annotation) is tuple:
         choices = get_args(get_args(annotation)[0]) if get_origin(get_args(annotation)[0]) is Literal else ("N", "N")
         return {"metavar": ",".join(choices)}
     if get_origin(annotation) is dict:
         return {"metavar": "NAME=VALUE", "nargs": "+", "action": "extend"}
-    return {"metavar": {int: "N", float: "X"}.get(annotation, name.upper())}
+    return {"metavar": METAVARS.get(name) or {int: "N", float: "X"}.get(annotation, name.upper())}

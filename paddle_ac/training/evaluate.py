@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from multiprocessing_env import VecEnv
 from paddle_ac.algorithms.agent import TrainedPolicy
 from paddle_ac.algorithms.algorithm import Algorithm, Policy
 from paddle_ac.algorithms.policy import OLDEST_FORMAT, check_policy_format
+from paddle_ac.algorithms.saved_policy import read_policy
 from paddle_ac.algorithms.state import different_policy
 from paddle_ac.checkpoint import load_best_model, load_run_state
 from paddle_ac.config import RunConfig
@@ -46,17 +48,33 @@ def load_policy(folder: RunFolder, config: RunConfig, checkpoint: str, envs: Vec
         raise CheckpointError(f"there is no checkpoint {path}: no best policy was kept yet; take checkpoint 'latest'")
     is_best = path == folder.best
     state = load_best_model(path, config.algo) if is_best else load_run_state(path, config.algo)["algorithm"]
-    policy = ALGORITHMS[config.algo].make_policy(config, envs.observation_space, envs.action_space)
     problem = different_policy(state.get("identity", {}), config)
     if problem:
         raise CheckpointError(f"{path}: {problem}, by {folder.config.name}: restore it there")
+    policy = _make_trained(config, envs.observation_space, envs.action_space, state, path)
+    return policy, state["env_steps"]
+
+
+def load_policy_file(path: Path) -> TrainedPolicy:
+    """The policy in a file of ``agent.save``; ``CheckpointError`` if it is damaged or of an incompatible version."""
+    saved = read_policy(path)
+    spaces = saved.observation_space, saved.action_space
+    policy = _make_trained(saved.config, *spaces, saved.learned, path)
+    return TrainedPolicy(policy, *spaces, saved.env_steps, saved.config)
+
+
+def _make_trained(
+    config: RunConfig, observation_space: Any, action_space: Any, learned: dict[str, Any], path: Path
+) -> Policy:
+    """The policy of a configuration with what it has learned, which was read from ``path``."""
+    policy = ALGORITHMS[config.algo].make_policy(config, observation_space, action_space)
     try:
-        check_policy_format(policy, state.get("format", OLDEST_FORMAT))
-        policy.load_parameters(state["parameters"])
-        policy.encode.load_state_dict(state.get("encoder", {}))
+        check_policy_format(policy, learned.get("format", OLDEST_FORMAT))
+        policy.load_parameters(learned["parameters"])
+        policy.encode.load_state_dict(learned.get("encoder", {}))
     except ValueError as error:
         raise CheckpointError(f"{path}: {error}") from None
-    return policy, state["env_steps"]
+    return policy
 
 
 def _ended_with_the_best(folder: RunFolder, algo: str) -> bool:

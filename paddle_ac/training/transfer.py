@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any, NamedTuple
 
-from paddle_ac.algorithms.agent import TrainedPolicy
 from paddle_ac.algorithms.algorithm import Algorithm
-from paddle_ac.algorithms.policy import OLDEST_FORMAT, check_policy_format
 from paddle_ac.algorithms.saved_policy import find_policy_file, read_policy
 from paddle_ac.algorithms.state import different_policy
 from paddle_ac.checkpoint import load_run_state
 from paddle_ac.config import RunConfig
-from paddle_ac.errors import CheckpointError
-from paddle_ac.registry import ALGORITHMS
+from paddle_ac.errors import CheckpointError, ConfigError
 from paddle_ac.training.run_folder import RunFolder, check_path
 
 # The parts of a run's checkpoint that another run can start from.
@@ -47,7 +43,10 @@ def read_source(path: str | None) -> Source | None:
     if file is not None:
         saved = read_policy(file)
         return Source(path, saved.config, saved.learned)
-    folder = RunFolder.open(path)
+    try:
+        folder = RunFolder.open(path)
+    except ConfigError as error:
+        raise ConfigError(f"init_from: {error}, nor a file of agent.save") from None
     config = folder.read_config()
     state = load_run_state(folder.latest, config.algo)["algorithm"]
     learned = {"encoder": {}, **{name: state[name] for name in LEARNED if name in state}}
@@ -73,16 +72,3 @@ def start_from(agent: Algorithm, config: RunConfig, source: Source | None) -> No
             f"init_from: {source.path}, of {source.config.algo} on {source.config.env}, does not fit {config.algo} on "
             f"{config.env}: {error}"
         ) from None
-
-
-def load_policy_file(path: Path) -> TrainedPolicy:
-    """The policy in a file of ``agent.save``; ``CheckpointError`` if it is damaged."""
-    saved = read_policy(path)
-    policy = ALGORITHMS[saved.config.algo].make_policy(saved.config, saved.observation_space, saved.action_space)
-    try:
-        check_policy_format(policy, saved.learned.get("format", OLDEST_FORMAT))
-        policy.load_parameters(saved.learned["parameters"])
-        policy.encode.load_state_dict(saved.learned.get("encoder", {}))
-    except ValueError as error:
-        raise CheckpointError(f"{path}: {error}") from None
-    return TrainedPolicy(policy, saved.observation_space, saved.action_space, saved.env_steps, saved.config)
