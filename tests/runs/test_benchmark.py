@@ -2,28 +2,17 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 
 import pytest
 
+from paddle_ac.commands.benchmark import main
 from paddle_ac.config import make_config
 from paddle_ac.training.benchmark import benchmark
-from tests.paths import TOOLS
-
-TOOL = TOOLS / "benchmark.py"
 
 # A gradient step for 64 steps: were it one for each, learning would take as long as the whole, give or take the noise.
 SMALL_SAC = {"algo": "sac", "num_envs": 8, "vec": "serial", "train_freq": 8, "batch_size": 32, "hidden_sizes": (32,)}
-
-
-@pytest.fixture
-def main():
-    spec = importlib.util.spec_from_file_location("benchmark_tool", TOOL)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.main
 
 
 @pytest.mark.parametrize(
@@ -50,7 +39,7 @@ def test_the_parts_and_the_whole_fit_together(values, parts):
         assert low <= middle <= high
 
 
-def test_the_tool_prints_a_table_and_writes_json(main, capsys, tmp_path):
+def test_the_tool_prints_a_table_and_writes_json(capsys, tmp_path):
     main(
         ["--num-envs", "2", "--vec", "serial", "--rounds", "1", "--seconds", "0.1", "--json", str(tmp_path / "it.json")]
     )
@@ -73,9 +62,14 @@ def test_the_tool_prints_a_table_and_writes_json(main, capsys, tmp_path):
         (["--json", "/nowhere/it.json"], "/nowhere/it.json"),
     ],
 )
-def test_the_tool_refuses(main, capsys, arguments, said):
+def test_the_tool_refuses(capsys, arguments, said):
     with pytest.raises(SystemExit) as end:
         main(arguments)
     assert end.value.code == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert said in line
+
+
+def test_schedule_that_ends_with_the_run_is_no_obstacle():
+    values = {"algo": "a2c", "num_envs": 2, "vec": "serial", "lr_schedule": "linear", "lr_decay_steps": 500_000}
+    assert benchmark(make_config(values), rounds=1, seconds=0.01)["whole"][1] > 0
