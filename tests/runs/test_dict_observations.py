@@ -362,7 +362,7 @@ def test_a_space_of_categories_has_no_moments():
 CHOICES = {"a2c": ENV, "ppo": ENV, "reinforce": ENV, "sac": CONTINUOUS, "a3c": ENV}
 
 
-@pytest.mark.parametrize("vec", ["serial", "subproc"])
+@pytest.mark.parametrize("vec", ["serial", pytest.param("subproc", marks=pytest.mark.slow)])
 def test_a_resumed_run_is_the_run_that_never_stopped(tmp_path, vec, caplog):
     changes = {"env": ENV, "normalize_observations": True, "vec": vec}
     quick_run(tmp_path / "whole", 3020, **changes)

@@ -100,7 +100,7 @@ def test_environments_vectorised_by_their_maker_are_resumed_exactly_too(tmp_path
         {"algo": "paac"},
         {"algo": "ppo", "num_steps": 50, "minibatch_size": 30},
         {"algo": "ppo", "num_steps": 20, "minibatch_size": 20, "num_epochs": 2, "recurrent": "lstm"},
-        {"recurrent": "lstm", "vec": "subproc"},
+        pytest.param({"recurrent": "lstm", "vec": "subproc"}, marks=pytest.mark.slow),
         {"recurrent": "gru", "shared_torso": True, "gae_lambda": 0.9},
     ],
     ids=lambda changes: "-".join(map(str, changes.values())),

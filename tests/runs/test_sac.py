@@ -605,7 +605,10 @@ def quick_run(folder: Path, total_steps: int, **changes) -> dict:
     "changes",
     [
         {"buffer_size": 250},
-        {"num_envs": 3, "vec": "subproc", "train_freq": 2, "gradient_steps": 2, "noise_correlation": 0.5},
+        pytest.param(
+            {"num_envs": 3, "vec": "subproc", "train_freq": 2, "gradient_steps": 2, "noise_correlation": 0.5},
+            marks=pytest.mark.slow,
+        ),
         {"num_envs": 2, "vec": "serial", **SCALED},
     ],
     ids=["wrapped around", "three environments", "normalised and scaled"],

@@ -58,7 +58,7 @@ def test_output_that_cannot_be_written_ends_a_command_with_one_line(tmp_path, ar
     assert ended.stderr == "error: No space left on device\n"
 
 
-@pytest.mark.parametrize("closed", ["2>&-", ">&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize("closed", ["2>&-", pytest.param(">&-", marks=SLOW), "<&- >&- 2>&-"])
 def test_a_command_runs_with_closed_streams_and_keeps_its_files_apart(tmp_path, closed):
     ended = run_in_shell(f"TOOL/train.py {' '.join(QUICK_RUN)} run {closed}", tmp_path)
     assert (ended.returncode, ended.stderr) == (0, "")
