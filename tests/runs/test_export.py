@@ -293,7 +293,7 @@ def test_the_tool_prints_the_difference_and_nothing_else(tmp_path, export_format
 @pytest.mark.parametrize(
     "arguments,said",
     [
-        ([], "--run-dir"),
+        ([], "which run?"),
         (["--run-dir", "nowhere"], "there is no run folder nowhere"),
         (["--run-dir", "."], ". is not a run folder"),
         (["--run-dir", "run", "--format", "tflite"], "must be paddle or onnx or pdparams, got 'tflite'"),
