@@ -42,7 +42,8 @@ def test_what_an_extra_installs_is_there_for_the_tests_too():
             needed.setdefault(extra.strip(" \"'"), set()).add(re.split(r"[\s;<>=]", package)[0])
     told = set(re.findall(r"\.\[(\w+)\]", README))
     assert told and told <= needed.keys(), "an extra that there is"
-    assert all(packages <= needed["test"] for packages in needed.values())
+    without = {"tensorboard", "wandb"}  # a viewer, and a service that a stand-in takes the place of
+    assert all(packages - without <= needed["test"] for packages in needed.values())
     for extra, package in {"mp4": "imageio-ffmpeg", "tune": "optuna", "docs": "sphinx", "onnx": "paddle2onnx"}.items():
         assert package in needed[extra]
 
