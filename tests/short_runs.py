@@ -37,11 +37,13 @@ PARALLEL = {"vec": "subproc", "num_workers": 2}
 TIMES = ("train_seconds", "charts/steps_per_second", "charts/updates_per_second", "last_point")
 
 
-def quick_run(folder: Path, total_steps: int, **changes) -> dict:
+def quick_run(folder: Path, total_steps: int, progress: bool = False, **changes) -> dict:
     values = {**QUICK, "total_steps": total_steps, **changes}
     known = find_config_class(values["algo"]).model_fields
     return train(
-        make_config({name: value for name, value in values.items() if name in known or name in changes}), str(folder)
+        make_config({name: value for name, value in values.items() if name in known or name in changes}),
+        str(folder),
+        progress,
     )
 
 

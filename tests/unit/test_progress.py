@@ -94,7 +94,7 @@ def test_line_of_an_evaluation_has_steps_return_speed_and_time_left(capsys, monk
 
 
 def test_without_a_terminal_every_evaluation_is_a_line(capsys, tmp_path):
-    quick_run(tmp_path / "run", 2500)
+    quick_run(tmp_path / "run", 2500, progress=True)
     shown = capsys.readouterr()
     assert shown.err == ""
     expected = [rf"{steps}/2,500 steps, return \d+\.\d, [\d,]+ steps/s" for steps in ("1,000", "2,000", "2,500")]
@@ -105,7 +105,7 @@ def test_without_a_terminal_every_evaluation_is_a_line(capsys, tmp_path):
 
 def test_in_a_terminal_the_bar_says_that_the_final_evaluation_is_running(capsys, tmp_path, monkeypatch):
     monkeypatch.setattr(progress, "is_terminal", lambda stream: True)
-    quick_run(tmp_path / "run", 1500)
+    quick_run(tmp_path / "run", 1500, progress=True)
     shown = capsys.readouterr()
     *_, evaluating, last = [line.strip() for line in shown.err.split("\r") if line.strip()]
     assert shown.out == "" and "100%" in evaluating and ", evaluating" in evaluating
