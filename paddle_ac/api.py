@@ -6,12 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from gymnasium.envs.registration import EnvSpec
 
-from paddle_ac.algorithms.agent import TrainedPolicy, warn_about_images
+from paddle_ac.algorithms.agent import Predictor, TrainedPolicy, warn_about_images
 from paddle_ac.algorithms.algorithm import Algorithm
 from paddle_ac.algorithms.saved_policy import find_policy_file
-from paddle_ac.config import RunConfig, make_config
+from paddle_ac.config import LARGEST, LARGEST_SEED, RunConfig, make_config
 from paddle_ac.envs.make import make_evaluation_envs, resolve_vec
 from paddle_ac.envs.names import name_env
 from paddle_ac.errors import ConfigError, quoted
@@ -45,6 +46,9 @@ def make(algo: str, env: str | EnvSpec | Callable[..., Any], **hyper_parameters:
             take.
         CheckpointError: ``init_from`` is of another network.
     """
+    for name in ("run_dir", "callbacks", "progress"):
+        if name in hyper_parameters:
+            raise ConfigError(f"make writes no run folder and takes no {name}: paddle_ac.train(..., {name}=...) does")
     config = make_config({"algo": algo, "env": name_env(env), **hyper_parameters})
     source = read_source(config.init_from)
     agent = ALGORITHMS[config.algo].from_config(resolve_vec(config))
@@ -141,24 +145,26 @@ def _of_a_whole_run(summary: dict[str, Any], interrupt: Interrupt) -> dict[str, 
     return summary
 
 
-def load(path: str | Path, checkpoint: str = "best") -> TrainedPolicy:
+def load(path: str | Path, checkpoint: str | None = None) -> TrainedPolicy:
     """The policy of a run, or of a file of ``agent.save``, to choose actions with.
 
     Args:
         path: the run's folder, which needs the run's environment; or the file, which needs none.
-        checkpoint: of a run: ``"best"``, of the evaluations during training, or ``"latest"``.
+        checkpoint: of a run: ``"best"``, of the evaluations during training, by default; or ``"latest"``.
 
     Raises:
-        ConfigError: neither a run folder nor a file of ``agent.save``, or an environment that cannot be made.
+        ConfigError: neither a run folder nor a file of ``agent.save``, a ``checkpoint`` of a file, or an environment
+            that cannot be made.
         CheckpointError: no such checkpoint, or a damaged one.
     """
     file = find_policy_file(check_path(path))
+    _check_checkpoint(checkpoint, is_run=file is None)
     if file is not None:
         return load_policy_file(file)
     folder = RunFolder.open(path)
     config = folder.read_config()
     with make_evaluation_envs(config, config.seed, num_envs=1) as envs:
-        policy, env_steps = load_policy(folder, config, checkpoint, envs)
+        policy, env_steps = load_policy(folder, config, checkpoint or "best", envs)
         return TrainedPolicy(policy, envs.observation_space, envs.action_space, env_steps, config)
 
 
@@ -167,7 +173,7 @@ def evaluate(
     episodes: int = 100,
     seed: int | None = None,
     sampled: bool | None = None,
-    checkpoint: str = "best",
+    checkpoint: str | None = None,
 ) -> dict[str, Any]:
     """Play whole episodes in environments of their own, which no training and no other evaluation uses.
 
@@ -177,20 +183,46 @@ def evaluate(
         seed: of the environments; the agent's own by default.
         sampled: draw the actions, rather than take the most probable ones; ``eval_sampled`` of the configuration by
             default.
-        checkpoint: of a run folder: ``"best"`` or ``"latest"``.
+        checkpoint: of a run folder: ``"best"``, the default, or ``"latest"``.
 
     Returns:
         ``mean_return, std_return, min_return, max_return, episodes, env, env_steps, seed, sampled``; of a run folder
         also ``run_dir`` and ``checkpoint``.
 
     Raises:
-        ConfigError: neither a run folder nor a file, or an environment that cannot be made.
+        ConfigError: neither an agent, a run folder nor a file, an argument out of range, a ``checkpoint`` of anything
+            but a run folder, or an environment that cannot be made.
         CheckpointError: no such checkpoint, or a damaged one.
         VecEnvError: an environment or its worker failed.
         NonFiniteError: an observation or a reward is NaN or infinite.
     """
-    if not isinstance(agent, (str, Path)):
+    _check_whole_number("episodes", episodes, at_least=1, at_most=LARGEST)
+    if seed is not None:
+        _check_whole_number("seed", seed, at_least=0, at_most=LARGEST_SEED)
+    if isinstance(agent, Predictor):
+        _check_checkpoint(checkpoint, is_run=False)
         return evaluate_agent(agent, episodes, seed, sampled)
+    if not isinstance(agent, (str, Path)):
+        raise ConfigError(
+            "evaluate takes an agent of make or load, a run folder or a file of agent.save, as in "
+            f"evaluate('runs/name'), got {quoted(agent)}"
+        )
     if find_policy_file(check_path(agent)) is not None:
-        return evaluate_agent(load(agent), episodes, seed, sampled)
-    return evaluate_run(str(agent), checkpoint, episodes, seed, sampled)
+        return evaluate_agent(load(agent, checkpoint), episodes, seed, sampled)
+    _check_checkpoint(checkpoint, is_run=True)
+    return evaluate_run(str(agent), checkpoint or "best", episodes, seed, sampled)
+
+
+def _check_whole_number(name: str, value: Any, at_least: int, at_most: int) -> None:
+    is_whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+    if not is_whole or not at_least <= value <= at_most:
+        raise ConfigError(f"{name} must be a whole number from {at_least} to {at_most}, got {quoted(value)}")
+
+
+def _check_checkpoint(checkpoint: Any, is_run: bool) -> None:
+    if checkpoint is None:
+        return
+    if not is_run:
+        raise ConfigError(f"only a run folder has checkpoints: leave out checkpoint={quoted(checkpoint)}")
+    if checkpoint not in ("best", "latest"):
+        raise ConfigError(f"checkpoint must be 'best' or 'latest', got {quoted(checkpoint)}")

@@ -1,9 +1,19 @@
-"""Writing files so that none is ever seen half written."""
+"""Paths that users give, and writing files so that none is ever seen half written."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
+
+from paddle_ac.errors import ConfigError, quoted
+
+
+def as_path(path: Any) -> Path:
+    """A path that a user gave; ``ConfigError`` unless it is a text or a ``Path``."""
+    if not isinstance(path, (str, Path)):
+        raise ConfigError(f"a path must be a text or a pathlib.Path, got {quoted(path)}")
+    return Path(path)
 
 
 def write_atomically(path: str | Path, content: bytes) -> None:

@@ -12,6 +12,7 @@ from multiprocessing_env import container_kind, space_kind
 from paddle_ac.checkpoint import load_saved_policy, save_checkpoint
 from paddle_ac.config import RunConfig, make_config
 from paddle_ac.errors import CheckpointError, ConfigError
+from paddle_ac.files import as_path
 
 SUFFIX = ".safetensors"
 
@@ -40,7 +41,9 @@ def write_policy(path: str | Path, saved: SavedPolicy) -> Path:
     Raises:
         ConfigError: it cannot be written.
     """
-    path = Path(path)
+    path = as_path(path)
+    if path.name in ("", ".."):
+        raise ConfigError(f"cannot save the policy in {path}, a folder: name a file, as in {path / 'policy'}{SUFFIX}")
     path = path if path.suffix else path.with_suffix(SUFFIX)
     state = {
         "algo": saved.config.algo,
@@ -59,8 +62,9 @@ def write_policy(path: str | Path, saved: SavedPolicy) -> Path:
 
 def find_policy_file(path: str | Path) -> Path | None:
     """The file that ``write_policy`` made of a path, ``None`` if there is none."""
-    path = Path(path)
-    return next((file for file in (path, path.with_name(f"{path.name}{SUFFIX}")) if file.is_file()), None)
+    path = as_path(path)
+    named = [path, path.with_name(f"{path.name}{SUFFIX}")] if path.name else []  # Path(".") has no name
+    return next((file for file in named if file.is_file()), None)
 
 
 def read_policy(path: Path) -> SavedPolicy:

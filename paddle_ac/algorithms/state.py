@@ -95,11 +95,21 @@ def policy_identity(config: RunConfig) -> dict[str, Any]:
     return {name: getattr(config, name) for name in POLICY_FIELDS if hasattr(config, name)}
 
 
-def different_policy(saved: Mapping[str, Any], config: RunConfig) -> str | None:
-    """Why parameters saved with some hyper-parameters would act differently in a configuration; ``None`` if not."""
+def different_policy(saved: Mapping[str, Any], config: RunConfig, activation: str | None = None) -> str | None:
+    """Why parameters saved with some hyper-parameters would act differently in a configuration; ``None`` if not.
+
+    Args:
+        saved: the hyper-parameters that the parameters were saved with.
+        config: the configuration.
+        activation: that ``activation=None`` stands for.
+    """
+    defaults = {"activation": activation}
     for name, value in policy_identity(config).items():
-        if name in saved and saved[name] != value:
-            return f"it was trained with {name}={quoted(saved[name])}, and this is {name}={value!r}"
+        if name not in saved:
+            continue
+        there, here = (defaults.get(name) if one is None else one for one in (saved[name], value))
+        if there != here:
+            return f"it was trained with {name}={quoted(there)}, and this is {name}={here!r}"
     return None
 
 

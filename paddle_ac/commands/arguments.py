@@ -258,7 +258,21 @@ def _as_typed(default: Any) -> str:
     return f"{default:_}" if isinstance(default, int) else str(default)
 
 
+def _is_optional(annotation: Any) -> bool:
+    """Whether a hyper-parameter can be unset; flags of truth values take no value."""
+    kinds = get_args(annotation)
+    return type(None) in kinds and bool not in kinds
+
+
+def _none_or_text(text: str) -> str | None:
+    """Reads a flag's value; ``none`` unsets the hyper-parameter."""
+    return None if text == "none" else text
+
+
 def _how_to_read(annotation: Any, name: str) -> dict[str, Any]:
+    if _is_optional(annotation):
+        kind = next(kind for kind in get_args(annotation) if kind is not type(None))
+        return {**_how_to_read(kind, name), "type": _none_or_text}
     kinds = [kind for kind in get_args(annotation) if kind is not type(None)]
     if get_origin(annotation) in (Union, UnionType) and len(kinds) == 1:
         annotation = kinds[0]  # no value is a matter of the default alone

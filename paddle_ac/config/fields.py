@@ -6,6 +6,7 @@ import ast
 import functools
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from annotated_types import Gt, Le
@@ -142,6 +143,11 @@ def _as_device(value: Any) -> Any:
     return value
 
 
+def _as_path_text(value: Any) -> Any:
+    return str(value) if isinstance(value, Path) else value
+
+
+PathText = Annotated[str, BeforeValidator(_as_path_text)]
 NetworkPlace = Annotated[str, BeforeValidator(_as_place), Field(max_length=200)]
 Device = Annotated[str, BeforeValidator(_as_device)]
 Wrappers = Annotated[tuple[str, ...], BeforeValidator(_read_wrappers), Field(max_length=100)]

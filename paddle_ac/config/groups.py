@@ -16,6 +16,7 @@ from paddle_ac.config.fields import (
     Device,
     LayerSizes,
     NetworkPlace,
+    PathText,
     Wrappers,
     Writers,
     field,
@@ -91,7 +92,7 @@ class RunGroup(Group):
     )
     seed: int = field("run", 0, "seed of parameters, actions and environments", ge=0, le=LARGEST_SEED)
     total_steps: int = field("run", 500_000, "steps to train for", ge=1, changeable=True)
-    init_from: str | None = field(
+    init_from: PathText | None = field(
         "run",
         None,
         "start from the parameters and the normalisation of this run folder, or of a file of agent.save",

@@ -159,6 +159,11 @@ def _dense(
     yield f"{name}.bias", (num_units,), None
 
 
+def default_activation(has_images: bool) -> str:
+    """The activation of a network whose configuration names none."""
+    return "relu" if has_images else "tanh"
+
+
 def describe_network(
     observation_space: Any,
     action_space: Any,
@@ -202,7 +207,7 @@ def describe_network(
         image_layers=tuple(chosen.layers for chosen in encoders),
         num_features=ObservationEncoder(observation_space, images=inputs, has_mask=has_mask).num_features,
         hidden_sizes=tuple(hidden_sizes),
-        activation=activation or ("relu" if inputs else "tanh"),
+        activation=activation or default_activation(bool(inputs)),
         shared_torso=bool(inputs) if shared_torso is None else shared_torso,
         recurrent=recurrent,
         recurrent_size=recurrent_size,

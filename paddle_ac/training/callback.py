@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 
 from paddle_ac.algorithms.algorithm import Algorithm, Policy
 from paddle_ac.config import RunConfig
+from paddle_ac.errors import ConfigError, quoted
 from paddle_ac.training.logger import Logger
 from paddle_ac.training.run_folder import RunFolder
 
@@ -63,10 +65,14 @@ class Run:
             metrics: a number by tag; every tag is in ``metric_tags`` of a callback or of the algorithm.
 
         Raises:
-            ValueError: an undeclared tag, or a value that is not a number.
+            ValueError: an undeclared tag, or a value that is not a finite number.
         """
         self.logger.check_tags(metrics)
-        self.logger.record({tag: float(value) for tag, value in metrics.items()})
+        numbers = {tag: float(value) for tag, value in metrics.items()}
+        for tag, value in numbers.items():
+            if not math.isfinite(value):
+                raise ValueError(f"{tag} must be a finite number (got {value})")
+        self.logger.record(numbers)
 
 
 @dataclass(frozen=True)
@@ -152,9 +158,9 @@ class Callback:
         return {}
 
     def on_end(self, run: Run, summary: dict[str, Any]) -> None:
-        """Called when the run has ended, for whatever reason, and its summary is written.
+        """Called when the run has ended and its summary is written: complete, stopped, or after an ``Exception``.
 
-        Every callback whose ``on_start`` was called gets it, even after an exception. An exception raised here is
+        Every callback whose ``on_start`` was called gets it, but not after ``SystemExit``. An exception raised here is
         logged if another one ended the run.
         """
 
@@ -178,7 +184,16 @@ class Callbacks:
     """
 
     def __init__(self, callbacks: Sequence[Callback]):
+        for one in callbacks:
+            if not isinstance(one.metric_tags, (tuple, list)) or not all(
+                isinstance(tag, str) for tag in one.metric_tags
+            ):
+                raise ConfigError(
+                    f"metric_tags of {type(one).__name__} must be a tuple of texts, as in ('own/metric',), got "
+                    f"{quoted(one.metric_tags)}"
+                )
         self._callbacks = callbacks
+        self._failures: list[Exception] = []  # of ``summarize``
         self._started: list[Callback] = []
         # Most callbacks do nothing in an update, and updates can be short.
         self._on_update = [one for one in callbacks if type(one).on_update is not Callback.on_update]
@@ -211,15 +226,21 @@ class Callbacks:
             callback.on_checkpoint(run, path)
 
     def summarize(self) -> dict[str, Any]:
-        """The entries of all callbacks."""
-        return {name: value for callback in self._callbacks for name, value in callback.summarize().items()}
+        """The entries of all callbacks; ``end`` raises the exception of one that fails."""
+        entries: dict[str, Any] = {}
+        for callback in self._callbacks:
+            try:
+                entries |= callback.summarize()
+            except Exception as error:
+                self._failures.append(error)
+        return entries
 
     def end(self, run: Run, last: Point | None, summary: dict[str, Any]) -> None:
         """Call ``on_log`` for the last point, and ``on_end``, of every callback that was started.
 
         The first exception is raised at the end, or logged if the run ended by an error.
         """
-        failures: list[Exception] = []
+        failures = self._failures
         for callback in self._started:
             try:
                 if last is not None:

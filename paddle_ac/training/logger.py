@@ -47,6 +47,13 @@ NUM_BUCKETS = 30  # of a histogram
 _WITHOUT = "delete it to resume without the curves so far"
 
 
+def check_new_tags(tags: Iterable[str], algorithm_tags: Iterable[str]) -> None:
+    """Raise ``ConfigError`` for tags of callbacks that are columns already."""
+    taken = sorted({"env_steps", "train_seconds", *COMMON_TAGS, *algorithm_tags}.intersection(tags))
+    if taken:
+        raise ConfigError(f"metric_tags of a callback: every run has the column {taken[0]}; choose another name")
+
+
 class Logger:
     """Averages metrics between two points of the curves, and writes the points.
 

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from paddle_ac.config import RunConfig, first_problem, nearest, read_config, write_yaml
 from paddle_ac.errors import ConfigError, quoted, shortened
+from paddle_ac.files import as_path
 
 MAX_SUMMARY_BYTES = 1_000_000
 COMPLETE = ("total_steps", "target_return")  # what stops a run that needs no resuming
@@ -213,6 +214,7 @@ class RunFolder:
 
 def check_path(path: str | Path) -> Path:
     """A path that a user named; ``ConfigError`` if its name or those of a run's files in it cannot be written."""
+    path = as_path(path)
     text = str(path)
     try:
         text.encode()
@@ -224,7 +226,7 @@ def check_path(path: str | Path) -> Path:
     except OSError as error:
         if error.errno == errno.ENAMETOOLONG:
             raise ConfigError(f"the name {quoted(text)} is too long: choose a shorter one") from None
-    return Path(path)
+    return path
 
 
 def repeats_file(path: str | Path) -> Path:

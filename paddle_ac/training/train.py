@@ -30,7 +30,7 @@ from paddle_ac.registry import ALGORITHMS
 from paddle_ac.training.callback import Callbacks, Evaluation, MakeCallbacks, Point, Run, no_callbacks
 from paddle_ac.training.evaluate import evaluate, num_evaluation_envs
 from paddle_ac.training.interrupt import Interrupt, interrupts
-from paddle_ac.training.logger import Logger
+from paddle_ac.training.logger import Logger, check_new_tags
 from paddle_ac.training.progress import Progress, name_of
 from paddle_ac.training.run_folder import RunFolder
 from paddle_ac.training.showing import Spread
@@ -72,6 +72,7 @@ def train(
         algorithm = ALGORITHMS[config.algo].from_config(settled)
         with closing(algorithm), interrupt.deferred():  # what has a folder has a checkpoint to resume from
             start_from(algorithm, settled, source)
+            check_new_tags(callbacks.metric_tags, algorithm.metric_tags)
             folder.begin(settled)
             log_vec(config)
             logger = Logger(folder, (*algorithm.metric_tags, *callbacks.metric_tags))
@@ -121,6 +122,7 @@ def resume(
         raise ConfigError(f"{run_dir} has reached {steps:,} steps: go on with a larger --total-steps")
     with interrupts() as interrupt, closing(ALGORITHMS[config.algo].from_config(config)) as algorithm:
         restore(algorithm, state["algorithm"], folder.latest)
+        check_new_tags(callbacks.metric_tags, algorithm.metric_tags)
         with interrupt.deferred():
             has_visualdl = folder.visualdl.is_file()
             logger = Logger.resume(folder, (*algorithm.metric_tags, *callbacks.metric_tags), state["logger"])

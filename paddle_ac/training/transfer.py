@@ -10,6 +10,8 @@ from paddle_ac.algorithms.state import different_policy
 from paddle_ac.checkpoint import load_run_state
 from paddle_ac.config import RunConfig
 from paddle_ac.errors import CheckpointError, ConfigError
+from paddle_ac.nn.description import default_activation
+from paddle_ac.nn.images import image_inputs
 from paddle_ac.training.run_folder import RunFolder, check_path
 
 # The parts of a run's checkpoint that another run can start from.
@@ -63,7 +65,11 @@ def start_from(agent: Algorithm, config: RunConfig, source: Source | None) -> No
     if source is None:
         return
     try:
-        problem = different_policy(vars(source.config), config)
+        if ("target" in source.learned) != ("target" in agent.learned_state()):
+            raise ValueError(f"{source.config.algo} and {config.algo} learn different networks")
+        reads_images = getattr(config, "encoder", "mlp") != "mlp" and bool(image_inputs(agent.observation_space))
+        activation = default_activation(reads_images)
+        problem = different_policy(vars(source.config), config, activation)
         if problem:
             raise ValueError(problem)
         agent.load_learned_state(source.learned)

@@ -13,6 +13,8 @@ import pytest
 
 import paddle_ac
 from paddle_ac.algorithms.agent import TrainedPolicy
+from paddle_ac.commands.arguments import ArgumentParser
+from paddle_ac.config import CONFIGS
 from tests.environments import RandomWalk
 from tests.short_runs import QUICK
 
@@ -149,3 +151,35 @@ def test_the_import_brings_no_paddle():
     assert subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=False).returncode == 0
     assert set(paddle_ac.__all__) == set(paddle_ac._HOMES)
     assert all(getattr(paddle_ac, name) for name in paddle_ac.__all__)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda agent, file: paddle_ac.evaluate(None), "evaluate takes an agent .*, got None"),
+        (lambda agent, file: paddle_ac.evaluate(paddle_ac.make), "evaluate takes an agent .*, got <function make"),
+        (lambda agent, file: paddle_ac.evaluate(agent, episodes=0), "episodes must be a whole number from 1 .*got 0"),
+        (lambda agent, file: paddle_ac.evaluate(agent, episodes="5"), "episodes must be a whole number .*got '5'"),
+        (lambda agent, file: paddle_ac.evaluate(agent, seed=-1), "seed must be a whole number from 0 .*got -1"),
+        (lambda agent, file: paddle_ac.evaluate(agent, checkpoint="latest"), "only a run folder has checkpoints"),
+        (lambda agent, file: paddle_ac.evaluate(file, checkpoint="latest"), "only a run folder has checkpoints"),
+        (lambda agent, file: paddle_ac.load(file, checkpoint="zzz"), "only a run folder has checkpoints"),
+        (lambda agent, file: paddle_ac.load(file.parent, checkpoint="zzz"), "must be 'best' or 'latest', got 'zzz'"),
+        (lambda agent, file: paddle_ac.load(None), "must be a text or a pathlib.Path, got None"),
+        (lambda agent, file: agent.save(None), "must be a text or a pathlib.Path, got None"),
+        (lambda agent, file: paddle_ac.make("a2c", "CartPole-v1", callbacks=[]), r"train\(..., callbacks=...\) does"),
+        (lambda agent, file: paddle_ac.make("a2c", "CartPole-v1", run_dir="x"), r"train\(..., run_dir=...\) does"),
+    ],
+)
+def test_argument_of_a_wrong_type_is_one_line(tmp_path, call, message):
+    with paddle_ac.make("a2c", "CartPole-v1", vec="serial", num_envs=1) as agent:
+        file = agent.save(tmp_path / "policy")
+        with pytest.raises(paddle_ac.ConfigError, match=message):
+            call(agent, file)
+
+
+def test_flag_of_an_optional_hyper_parameter_is_unset_with_none():
+    parser = ArgumentParser("train")
+    parser.add_hyper_parameters(CONFIGS["a2c"])
+    flags = parser.parse(["--stop-at-return", "none", "--activation", "none", "--recurrent", "none"])
+    assert flags == {"stop_at_return": None, "activation": None, "recurrent": "none"}

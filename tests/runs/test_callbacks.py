@@ -225,3 +225,48 @@ def test_training_loop_imports_nothing_that_draws():
     imported |= {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
     assert not imported & {f"paddle_ac.training.{name}" for name in VIEWS}
     assert "paddle_ac.training.callback" in imported
+
+
+@pytest.mark.parametrize(
+    ("tags", "message"),
+    [
+        (("charts/episode_return",), "every run has the column charts/episode_return"),
+        (("env_steps",), "every run has the column env_steps"),
+        ("own/x", r"must be a tuple of texts, as in \('own/metric',\), got 'own/x'"),
+    ],
+)
+def test_metric_tags_that_no_column_can_have_are_rejected_before_the_run_folder_exists(tmp_path, tags, message):
+    class Tagged(paddle_ac.Callback):
+        metric_tags = tags
+
+    with pytest.raises(paddle_ac.ConfigError, match=message):
+        paddle_ac.train(CONFIG, str(tmp_path / "run"), progress=False, callbacks=[Tagged()])
+    assert not (tmp_path / "run").exists()
+
+
+def test_recorded_metric_must_be_finite(tmp_path):
+    class Recording(paddle_ac.Callback):
+        metric_tags = ("own/x",)
+
+        def on_update(self, run, metrics):
+            run.record({"own/x": float("nan")})
+
+    with pytest.raises(ValueError, match="own/x must be a finite number"):
+        paddle_ac.train(CONFIG, str(tmp_path / "run"), progress=False, callbacks=[Recording()])
+
+
+def test_exception_in_summarize_leaves_a_summary_and_ends_every_callback(tmp_path):
+    class Failing(paddle_ac.Callback):
+        def summarize(self):
+            raise RuntimeError("no entries")
+
+    class Ended(paddle_ac.Callback):
+        summary = None
+
+        def on_end(self, run, summary):
+            self.summary = summary
+
+    ended = Ended()
+    with pytest.raises(RuntimeError, match="no entries"):
+        paddle_ac.train(CONFIG, str(tmp_path / "run"), progress=False, callbacks=[Failing(), ended])
+    assert ended.summary["stopped_by"] == "total_steps" and (tmp_path / "run" / "summary.json").is_file()

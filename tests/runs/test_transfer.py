@@ -114,7 +114,7 @@ def test_ppo_and_a3c_start_from_an_a2c(tmp_path):
     [
         ({"hidden_sizes": (9,)}, r"of another network: actor_head.weight is \(8, 2\) there and \(9, 2\) here"),
         ({"env": "Acrobot-v1"}, "parameters of another network"),
-        ({"activation": "relu"}, "it was trained with activation=None, and this is activation='relu'"),
+        ({"activation": "relu"}, "it was trained with activation='tanh', and this is activation='relu'"),
         ({"normalize_observations": False}, "it has moments of observations, unlike the configuration"),
         ({"algo": "sac", "env": "Pendulum-v1"}, r"does not fit sac on Pendulum-v1"),
         ({"recurrent": "gru"}, "parameters of another network"),
@@ -270,3 +270,29 @@ def test_gymnasium_env_spec_class_and_factory_are_environments():
     for env in (gymnasium.spec("CartPole-v1"), RandomWalk, lambda: RandomWalk()):
         with paddle_ac.make("a2c", env, num_envs=2, vec="serial") as agent:
             agent.update()
+
+
+def test_run_folder_that_is_the_current_one_is_opened_and_saving_into_it_names_a_file(tmp_path, monkeypatch):
+    folder = tmp_path / "run"
+    values = {"algo": "a2c", "env": "CartPole-v1", "vec": "serial", "num_envs": 1}
+    short = {"total_steps": 20, "eval_episodes": 1, "eval_max_steps": 20}
+    paddle_ac.train({**values, **short}, str(folder), progress=False)
+    monkeypatch.chdir(folder)
+    assert paddle_ac.load(".").env_steps > 0
+    assert paddle_ac.evaluate(".", episodes=2)["run_dir"] == "."
+    with paddle_ac.make(**values, init_from=".") as agent:
+        for name in (".", ".."):
+            with pytest.raises(paddle_ac.ConfigError, match="a folder: name a file, as in"):
+                agent.save(name)
+
+
+def test_init_from_takes_a_path_and_compares_what_an_unset_activation_stands_for(tmp_path):
+    with paddle_ac.make("a2c", "CartPole-v1", vec="serial") as agent:
+        file = agent.save(tmp_path / "policy")
+    paddle_ac.make("a2c", "CartPole-v1", vec="serial", init_from=file, activation="tanh").close()
+    with pytest.raises(paddle_ac.CheckpointError, match=r"trained with activation='tanh', and this is .*'relu'"):
+        paddle_ac.make("a2c", "CartPole-v1", vec="serial", init_from=file, activation="relu")
+    with paddle_ac.make("sac", "Pendulum-v1", vec="serial", hidden_sizes=(8,)) as agent:
+        file = agent.save(tmp_path / "sac")
+    with pytest.raises(paddle_ac.CheckpointError, match="sac and a2c learn different networks"):
+        paddle_ac.make("a2c", "Pendulum-v1", vec="serial", init_from=file)
