@@ -158,13 +158,13 @@ def load(path: str | Path, checkpoint: str | None = None) -> TrainedPolicy:
         CheckpointError: no such checkpoint, or a damaged one.
     """
     file = find_policy_file(check_path(path))
-    _check_checkpoint(checkpoint, is_run=file is None)
     if file is not None:
+        _reject_checkpoint(checkpoint)
         return load_policy_file(file)
     folder = RunFolder.open(path)
     config = folder.read_config()
     with make_evaluation_envs(config, config.seed, num_envs=1) as envs:
-        policy, env_steps = load_policy(folder, config, checkpoint or "best", envs)
+        policy, env_steps = load_policy(folder, config, "best" if checkpoint is None else checkpoint, envs)
         return TrainedPolicy(policy, envs.observation_space, envs.action_space, env_steps, config)
 
 
@@ -200,7 +200,7 @@ def evaluate(
     if seed is not None:
         _check_whole_number("seed", seed, at_least=0, at_most=LARGEST_SEED)
     if isinstance(agent, Predictor):
-        _check_checkpoint(checkpoint, is_run=False)
+        _reject_checkpoint(checkpoint)
         return evaluate_agent(agent, episodes, seed, sampled)
     if not isinstance(agent, (str, Path)):
         raise ConfigError(
@@ -209,8 +209,7 @@ def evaluate(
         )
     if find_policy_file(check_path(agent)) is not None:
         return evaluate_agent(load(agent, checkpoint), episodes, seed, sampled)
-    _check_checkpoint(checkpoint, is_run=True)
-    return evaluate_run(str(agent), checkpoint or "best", episodes, seed, sampled)
+    return evaluate_run(str(agent), "best" if checkpoint is None else checkpoint, episodes, seed, sampled)
 
 
 def _check_whole_number(name: str, value: Any, at_least: int, at_most: int) -> None:
@@ -219,10 +218,7 @@ def _check_whole_number(name: str, value: Any, at_least: int, at_most: int) -> N
         raise ConfigError(f"{name} must be a whole number from {at_least} to {at_most}, got {quoted(value)}")
 
 
-def _check_checkpoint(checkpoint: Any, is_run: bool) -> None:
-    if checkpoint is None:
-        return
-    if not is_run:
+def _reject_checkpoint(checkpoint: Any) -> None:
+    """Raise ``ConfigError`` for a checkpoint of anything but a run folder."""
+    if checkpoint is not None:
         raise ConfigError(f"only a run folder has checkpoints: leave out checkpoint={quoted(checkpoint)}")
-    if checkpoint not in ("best", "latest"):
-        raise ConfigError(f"checkpoint must be 'best' or 'latest', got {quoted(checkpoint)}")
