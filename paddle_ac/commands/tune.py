@@ -62,7 +62,7 @@ def _import_tuning() -> ModuleType:
     except ModuleNotFoundError as error:
         if error.name != "optuna":
             raise
-        raise ConfigError('Optuna is not installed: pip install -e ".[tune]"') from None
+        raise ConfigError("Optuna is not installed: pip install optuna") from None
     return tune
 
 

@@ -66,8 +66,8 @@ AnyConfig = TypeVar("AnyConfig", bound=RunConfig)
 # What environments are made for; each has episodes of its own that no other one ever sees.
 TRAINING, EVALUATION, FINAL_EVALUATION, SHOWING = 0, 1, 2, 3
 
-# From a package, as the error of an environment that lacks it names it, to the extra that installs it.
-EXTRAS = {"ale_py": "atari", "Box2D": "box2d", "MuJoCo": "mujoco"}
+# From a package, as the error of an environment that lacks it names it, to what pip installs for it.
+REQUIREMENTS = {"ale_py": "ale-py"}  # Gymnasium's own errors name what to install for Box2D and MuJoCo
 
 # Packages that register environments when they are imported: ids, module, what installs it.
 ENV_PACKAGES = (
@@ -535,7 +535,7 @@ def _newest_version(env_id: str, registry: Mapping[str, Any]) -> str:
 
 
 def _one_line(error: BaseException) -> str:
-    """What went wrong, and the extra that has what is missing."""
-    told = " ".join(str(error).split())
-    extras = [extra for package, extra in EXTRAS.items() if package in told]
-    return f'{told}; here by pip install -e ".[{extras[0]}]"' if extras else told
+    """What went wrong, and what to install if a package is missing."""
+    message = " ".join(str(error).split())
+    missing = [requirement for package, requirement in REQUIREMENTS.items() if package in message]
+    return f"{message}; pip install {missing[0]}" if missing else message

@@ -116,7 +116,7 @@ class SameStepEnvPool:
         try:
             import envpool
         except ImportError:
-            raise ConfigError('--vec envpool needs envpool: pip install -e ".[envpool]"') from None
+            raise ConfigError("--vec envpool needs envpool: pip install envpool") from None
         if env_id not in envpool.list_all_envs():
             raise ConfigError(f"envpool has no environment {env_id!r}: it names its own, see envpool.list_all_envs()")
         self.num_envs = num_envs

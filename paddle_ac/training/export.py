@@ -228,7 +228,9 @@ def _write_onnx(model: TrainedModel, path: Path) -> RunModel:
 def _check_onnx_packages() -> None:
     missing = [name for name in ONNX_PACKAGES if importlib.util.find_spec(name) is None]
     if missing:
-        raise ConfigError(f'format onnx needs {" and ".join(missing)}: pip install -e ".[onnx]" (on Python below 3.13)')
+        raise ConfigError(
+            f"format onnx needs {' and '.join(missing)}: pip install {' '.join(missing)} (on Python below 3.13)"
+        )
 
 
 def _tidy(graph: Any, output_names: list[str]) -> None:

@@ -132,7 +132,7 @@ def _open_mp4(path: Path, fps: float) -> Iterator[Take]:
     try:
         import imageio_ffmpeg
     except ImportError:
-        raise ConfigError('MP4 needs imageio-ffmpeg: pip install -e ".[mp4]", or record a .gif') from None
+        raise ConfigError("MP4 needs imageio-ffmpeg: pip install imageio-ffmpeg, or record a .gif") from None
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.mp4")
     writer: Any = None
 

@@ -30,7 +30,7 @@ def _import(package: str, name: str) -> Any:
         with imports_contained():
             return importlib.import_module(package)
     except ImportError:
-        raise ConfigError(f'--log-to {name} (log_to) needs {package}: pip install -e ".[{name}]"') from None
+        raise ConfigError(f"--log-to {name} (log_to) needs {package}: pip install {package}") from None
 
 
 class TensorBoardWriter(Callback):

@@ -66,7 +66,7 @@ from tests.tool_calls import run_main
             "unknown hyper-parameter 'num_steps' of sac: only a2c, ppo, paac, ",
         ),
         (["--normalize-observations=yes"], "--no-normalize-observations: takes no value, got 'yes'"),
-        (["--env", "ale_py_of_old:Pong-v5"], 'here by pip install -e ".[atari]"'),
+        (["--env", "ale_py_of_old:Pong-v5"], "; pip install ale-py"),
         (["--resume", "odl"], "there is no run folder odl (did you mean 'old'?)"),
         (["--resume", "nowhere"], "there is no run folder nowhere"),
         (["--resume", "old"], "old is not a run folder"),

@@ -149,7 +149,7 @@ def test_a_recording_that_fails_leaves_what_was_there(tmp_path, name):
         (["--record", "film.gif", "--run-dir", "unseen"], "'tests.environments:test/Walk-v0' has no pictures"),
         (["--record", "film.gif", "--run-dir", "envpool"], "environments of --vec envpool have no pictures"),
         (["--record", "film.gif"], 'pip install "gymnasium[classic'),
-        (["--record", "film.mp4", "--run-dir", "walk"], 'pip install -e ".[mp4]"'),
+        (["--record", "film.mp4", "--run-dir", "walk"], "pip install imageio-ffmpeg, or record a .gif"),
         (["--render"], "there is no screen for a window (DISPLAY is not set): use --record FILE.gif"),
     ],
 )

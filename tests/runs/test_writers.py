@@ -114,7 +114,7 @@ def test_missing_package_is_one_line_with_the_pip_line(tmp_path, capsys, monkeyp
     monkeypatch.setitem(sys.modules, package, None)
     run = tmp_path / "run"
     code, _, errors = run_main(capsys, "train.py", "--log-to", name, "--run-dir", str(run), "--total-steps", "100")
-    assert code == 2 and errors.count("\n") == 1 and f'needs {package}: pip install -e ".[{name}]"' in errors
+    assert code == 2 and errors.count("\n") == 1 and f"needs {package}: pip install {package}" in errors
     assert not run.exists()
     paddle_ac.train({**CONFIG, "total_steps": 100}, str(run))
     before = RunFolder(run).config.read_bytes(), RunFolder(run).summary.read_bytes()
