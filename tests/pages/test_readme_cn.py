@@ -10,6 +10,15 @@ from tests.paths import ROOT
 
 PAGES = ("README.md", "README_cn.md")
 PADDLE = {"README.md": "https://www.paddlepaddle.org.cn/en", "README_cn.md": "https://www.paddlepaddle.org.cn/"}
+ENGLISH_OF = {
+    "docs/cn/installation.md": "docs/installation.md",
+    "docs/cn/getting_started.md": "docs/getting_started.md",
+    "docs/cn/a2c.md": "docs/algorithms/a2c.md",
+    "docs/cn/a3c.md": "docs/algorithms/a3c.md",
+    "docs/cn/own_environment.md": "docs/api/own_environment.md",
+    "docs/cn/own_network.md": "docs/networks.md#your-own-network",
+}
+"""The English page, or part of one, that each Chinese page stands for."""
 FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 
@@ -38,8 +47,9 @@ def rows(page: str) -> list[str]:
 
 
 def links(page: str) -> list[str]:
-    """Where links and pictures lead, but for what is there in either language."""
-    return sorted(set(re.findall(r"\]\(([^)\s]+)\)", FENCED.sub("", page))) - {*PAGES, *PADDLE.values()})
+    """Where links and pictures lead, a Chinese page as its English one, but for what is there in either language."""
+    found = re.findall(r"\]\(([^)\s]+)\)", FENCED.sub("", page))
+    return sorted({ENGLISH_OF.get(link, link) for link in found} - {*PAGES, *PADDLE.values()})
 
 
 def numbers(row: str) -> list[list[str]]:
