@@ -147,6 +147,7 @@ def assert_is_default(algo: str, name: str, default: str) -> None:
 # A Chinese page, and the English pages that have its commands, code and equations.
 CHINESE = {
     "index": "index",
+    "installation": "installation",
     "getting_started": "getting_started",
     "own_environment": "api/own_environment",
     "own_network": "networks",
