@@ -55,8 +55,8 @@ def without_numbers(cell: nbformat.NotebookNode) -> list[tuple]:
     outputs = []
     for output in cell.get("outputs", []):
         data = output.get("data", {})
-        words = re.sub(r"[-+]?\d[\d.,]*", "#", output.get("text", "") + data.get("text/plain", "")).split()
-        outputs.append((output.output_type, output.get("name"), sorted(data), words))
+        words = "".join((output.get("text", "") + data.get("text/plain", "")).split())
+        outputs.append((output.output_type, output.get("name"), sorted(data), re.sub(r"[-+]?\d[\d.,]*", "#", words)))
     return outputs
 
 
