@@ -11,15 +11,15 @@ from gymnasium.envs.registration import EnvSpec
 
 from paddle_ac.algorithms.agent import Predictor, TrainedPolicy, warn_about_images
 from paddle_ac.algorithms.algorithm import Algorithm
-from paddle_ac.algorithms.saved_policy import find_policy_file
 from paddle_ac.config import LARGEST, LARGEST_SEED, RunConfig, make_config
 from paddle_ac.envs.make import make_evaluation_envs, resolve_vec
 from paddle_ac.envs.names import name_env
 from paddle_ac.errors import ConfigError, quoted
+from paddle_ac.files import find_policy_file
 from paddle_ac.registry import ALGORITHMS
 from paddle_ac.training import runs
 from paddle_ac.training.callback import Callback
-from paddle_ac.training.evaluate import evaluate_agent, evaluate_run, load_policy, load_policy_file
+from paddle_ac.training.evaluate import evaluate_agent, evaluate_run, load_policy, load_policy_file, reject_checkpoint
 from paddle_ac.training.interrupt import Interrupt, interrupts
 from paddle_ac.training.run_folder import RunFolder, check_path
 from paddle_ac.training.transfer import read_source, start_from
@@ -159,7 +159,7 @@ def load(path: str | Path, checkpoint: str | None = None) -> TrainedPolicy:
     """
     file = find_policy_file(check_path(path))
     if file is not None:
-        _reject_checkpoint(checkpoint)
+        reject_checkpoint(checkpoint)
         return load_policy_file(file)
     folder = RunFolder.open(path)
     config = folder.read_config()
@@ -200,25 +200,17 @@ def evaluate(
     if seed is not None:
         _check_whole_number("seed", seed, at_least=0, at_most=LARGEST_SEED)
     if isinstance(agent, Predictor):
-        _reject_checkpoint(checkpoint)
+        reject_checkpoint(checkpoint)
         return evaluate_agent(agent, episodes, seed, sampled)
     if not isinstance(agent, (str, Path)):
         raise ConfigError(
             "evaluate takes an agent of make or load, a run folder or a file of agent.save, as in "
             f"evaluate('runs/name'), got {quoted(agent)}"
         )
-    if find_policy_file(check_path(agent)) is not None:
-        return evaluate_agent(load(agent, checkpoint), episodes, seed, sampled)
-    return evaluate_run(str(agent), "best" if checkpoint is None else checkpoint, episodes, seed, sampled)
+    return evaluate_run(agent, checkpoint, episodes, seed, sampled)
 
 
 def _check_whole_number(name: str, value: Any, at_least: int, at_most: int) -> None:
     is_whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
     if not is_whole or not at_least <= value <= at_most:
         raise ConfigError(f"{name} must be a whole number from {at_least} to {at_most}, got {quoted(value)}")
-
-
-def _reject_checkpoint(checkpoint: Any) -> None:
-    """Raise ``ConfigError`` for a checkpoint of anything but a run folder."""
-    if checkpoint is not None:
-        raise ConfigError(f"only a run folder has checkpoints: leave out checkpoint={quoted(checkpoint)}")

@@ -12,9 +12,7 @@ from multiprocessing_env import container_kind, space_kind
 from paddle_ac.checkpoint import load_saved_policy, save_checkpoint
 from paddle_ac.config import RunConfig, make_config
 from paddle_ac.errors import CheckpointError, ConfigError
-from paddle_ac.files import as_path
-
-SUFFIX = ".safetensors"
+from paddle_ac.files import POLICY_SUFFIX, as_path
 
 
 class SavedPolicy(NamedTuple):
@@ -43,8 +41,10 @@ def write_policy(path: str | Path, saved: SavedPolicy) -> Path:
     """
     path = as_path(path)
     if path.name in ("", ".."):
-        raise ConfigError(f"cannot save the policy in {path}, a folder: name a file, as in {path / 'policy'}{SUFFIX}")
-    path = path if path.suffix else path.with_suffix(SUFFIX)
+        raise ConfigError(
+            f"cannot save the policy in {path}, a folder: name a file, as in {path / 'policy'}{POLICY_SUFFIX}"
+        )
+    path = path if path.suffix else path.with_suffix(POLICY_SUFFIX)
     state = {
         "algo": saved.config.algo,
         "config": saved.config.model_dump(mode="json"),
@@ -58,13 +58,6 @@ def write_policy(path: str | Path, saved: SavedPolicy) -> Path:
     except OSError as error:
         raise ConfigError(f"cannot save the policy in {path}: {error.strerror}") from None
     return path
-
-
-def find_policy_file(path: str | Path) -> Path | None:
-    """The file that ``write_policy`` made of a path, ``None`` if there is none."""
-    path = as_path(path)
-    named = [path, path.with_name(f"{path.name}{SUFFIX}")] if path.name else []  # Path(".") has no name
-    return next((file for file in named if file.is_file()), None)
 
 
 def read_policy(path: Path) -> SavedPolicy:

@@ -209,9 +209,9 @@ def file_ending_in(*endings: str) -> Callable[[str], str]:
     return read
 
 
-def add_run(parser: Any) -> None:
+def add_run(parser: Any, description: str = "folder of the run") -> None:
     """Add the run that a command reads, as a positional argument and, for scripts, as ``--run-dir``."""
-    parser.add_argument("run", nargs="?", metavar="RUN", help="folder of the run")
+    parser.add_argument("run", nargs="?", metavar="RUN", help=description)
     parser.add_argument("--run-dir", metavar="DIR", help="the same as RUN")
 
 

@@ -46,7 +46,8 @@ def main(arguments: list[str]) -> None:
             print(json.dumps(result, indent=2))
             return
         actions = "sampled" if result["sampled"] else "greedy"
-        print(f"{result['checkpoint']} checkpoint of {result['run_dir']}, after {result['env_steps']:,} training steps")
+        source = f"{result['checkpoint']} checkpoint of {result['run_dir']}" if "run_dir" in result else flags["run"]
+        print(f"{source}, after {result['env_steps']:,} training steps")
         print(f"{episodes:,} episode{'s' * (episodes > 1)} of {result['env']}, {actions} actions")
         if episodes == 1:
             print(f"return {as_return(result['mean_return'], 2)}")
@@ -61,8 +62,8 @@ def main(arguments: list[str]) -> None:
 def _parse(arguments: list[str]) -> dict[str, Any]:
     parser = ArgumentParser("evaluate", "RUN", description=DESCRIPTION)
     policy = parser.add_argument_group("policy")
-    add_run(policy)
-    policy.add_argument("--checkpoint", **one_of("best", "latest"), default="best", help="which of its policies [best]")
+    add_run(policy, "folder of the run, or a file of agent.save")
+    policy.add_argument("--checkpoint", **one_of("best", "latest"), help="which policy of a run [best]")
     policy.add_argument(
         "--sampled",
         action=argparse.BooleanOptionalAction,

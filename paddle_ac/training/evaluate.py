@@ -19,11 +19,12 @@ from paddle_ac.checkpoint import load_best_model, load_run_state
 from paddle_ac.config import RunConfig
 from paddle_ac.envs.make import FINAL_EVALUATION, make_evaluation_envs
 from paddle_ac.errors import CheckpointError, ConfigError, NonFiniteError, quoted
+from paddle_ac.files import find_policy_file
 from paddle_ac.nn.actions import clip_for
 from paddle_ac.packing import numbers_of, packed
 from paddle_ac.process_settings import BlasThreadLimit
 from paddle_ac.registry import ALGORITHMS
-from paddle_ac.training.run_folder import RunFolder
+from paddle_ac.training.run_folder import RunFolder, check_path
 
 MAX_ENVS = 20  # side by side: enough for the network's cost to be shared, few enough to be made in no time
 
@@ -86,44 +87,67 @@ def _ended_with_the_best(folder: RunFolder, algo: str) -> bool:
 
 
 def evaluate_run(
-    run_dir: str, checkpoint: str = "best", episodes: int = 100, seed: int | None = None, sampled: bool | None = None
+    run: str | Path,
+    checkpoint: str | None = None,
+    episodes: int = 100,
+    seed: int | None = None,
+    sampled: bool | None = None,
 ) -> dict[str, Any]:
-    """Evaluate a policy of a run, in episodes that it never saw while it was trained or chosen.
+    """Evaluate a policy of a run, or of a file of ``agent.save``, in episodes that were not used to train or choose it.
 
     Args:
-        run_dir: the run's folder.
-        checkpoint: ``"best"`` or ``"latest"``.
+        run: the run's folder, or the file.
+        checkpoint: of a run: ``"best"``, the default, or ``"latest"``.
         episodes: how many.
         seed: of the environments; the run's own by default.
         sampled: draw the actions, rather than take the most probable ones; as the run's evaluations by default.
 
     Returns:
-        ``mean_return, std_return, min_return, max_return, episodes`` and what was evaluated.
+        ``mean_return, std_return, min_return, max_return, episodes, env, env_steps, seed, sampled``; of a run folder
+        also ``run_dir`` and ``checkpoint``.
 
     Raises:
-        ConfigError: not a run folder.
-        CheckpointError: no such checkpoint, or a damaged one.
+        ConfigError: neither a run folder nor a file, or a ``checkpoint`` of a file.
+        CheckpointError: no such checkpoint, a damaged one, or a file that ``agent.save`` did not write.
         VecEnvError: an environment or its worker failed.
         NonFiniteError: an observation or a reward is NaN or infinite.
     """
-    folder = RunFolder.open(run_dir)
-    config = folder.read_config()
+    config, play = open_policy(run, checkpoint)
     seed = config.seed if seed is None else seed
     with make_evaluation_envs(config, seed, num_evaluation_envs(episodes), FINAL_EVALUATION) as envs:
-        return evaluate_checkpoint(folder, config, checkpoint, envs, episodes, seed, sampled)
+        return play(envs, episodes, seed, sampled)
 
 
-def evaluate_checkpoint(
-    folder: RunFolder, config: RunConfig, checkpoint: str, envs: VecEnv, episodes: int, seed: int, sampled: bool | None
-) -> dict[str, Any]:
-    """As ``evaluate_run``, in environments that were made for it."""
-    policy, env_steps = load_policy(folder, config, checkpoint, envs)
-    agent = TrainedPolicy(policy, envs.observation_space, envs.action_space, env_steps, config)
-    return {
-        "run_dir": str(folder.path),
-        "checkpoint": checkpoint,
-        **_evaluate_in(envs, agent, episodes, seed, sampled),
-    }
+def open_policy(
+    run: str | Path, checkpoint: str | None = None
+) -> tuple[RunConfig, Callable[[VecEnv, int, int, bool | None], dict[str, Any]]]:
+    """Open a run folder or a file of ``agent.save``.
+
+    Returns:
+        the configuration, whose environments the caller makes; and a function of these environments, the number of
+        episodes, the seed and ``sampled``, which returns what ``evaluate_run`` does.
+    """
+    file = find_policy_file(check_path(run))
+    if file is not None:
+        reject_checkpoint(checkpoint)
+        agent = load_policy_file(file)
+        return agent.config, lambda envs, *chosen: _evaluate_in(envs, agent, *chosen)
+    folder = RunFolder.open(run)
+    config, chosen_checkpoint = folder.read_config(), "best" if checkpoint is None else checkpoint
+
+    def play(envs: VecEnv, episodes: int, seed: int, sampled: bool | None) -> dict[str, Any]:
+        policy, env_steps = load_policy(folder, config, chosen_checkpoint, envs)
+        agent = TrainedPolicy(policy, envs.observation_space, envs.action_space, env_steps, config)
+        result = _evaluate_in(envs, agent, episodes, seed, sampled)
+        return {"run_dir": str(folder.path), "checkpoint": chosen_checkpoint, **result}
+
+    return config, play
+
+
+def reject_checkpoint(checkpoint: Any) -> None:
+    """Raise ``ConfigError`` for a checkpoint of anything but a run folder."""
+    if checkpoint is not None:
+        raise ConfigError(f"only a run folder has checkpoints: leave out checkpoint={quoted(checkpoint)}")
 
 
 def evaluate_agent(

@@ -18,8 +18,7 @@ from paddle_ac.envs.make import FINAL_EVALUATION, make_rendered_env
 from paddle_ac.envs.wrappers import Recorder, SeededEpisodes
 from paddle_ac.errors import ConfigError
 from paddle_ac.files import write_atomically
-from paddle_ac.training.evaluate import evaluate_checkpoint
-from paddle_ac.training.run_folder import RunFolder
+from paddle_ac.training.evaluate import open_policy
 from paddle_ac.training.showing import without_screen
 
 MAX_GIF_WIDTH = 400  # pixels: what a page shows
@@ -31,8 +30,8 @@ Take = Callable[[np.ndarray], object]
 
 def watch_run(
     record: str | None,
-    run_dir: str,
-    checkpoint: str = "best",
+    run: str | Path,
+    checkpoint: str | None = None,
     episodes: int = 1,
     seed: int | None = None,
     sampled: bool | None = None,
@@ -43,8 +42,8 @@ def watch_run(
 
     Args:
         record: a file ending in ``.gif`` or ``.mp4``, written when the last episode has ended; None for a window.
-        run_dir: the run's folder.
-        checkpoint: ``"best"`` or ``"latest"``.
+        run: the run's folder, or a file of ``agent.save``.
+        checkpoint: of a run: ``"best"``, the default, or ``"latest"``.
         episodes: how many.
         seed: of the environment; the run's own by default.
         sampled: draw the actions, rather than take the most probable ones; as the run's evaluations by default.
@@ -53,17 +52,16 @@ def watch_run(
         as ``evaluate_run``.
 
     Raises:
-        ConfigError: not a run folder, an environment that has no pictures, no screen for a window, or a package
-            that is missing.
-        CheckpointError: no such checkpoint, or a damaged one.
+        ConfigError: neither a run folder nor a file, an environment that has no pictures, no screen for a window, or
+            a package that is missing.
+        CheckpointError: as ``evaluate_run``.
     """
-    folder = RunFolder.open(run_dir)
-    config = folder.read_config()
+    config, play_in = open_policy(run, checkpoint)
     chosen_seed = config.seed if seed is None else seed
 
     def play(env: Any) -> dict[str, Any]:
         with DummyVecEnv([lambda: SeededEpisodes(env, (chosen_seed, FINAL_EVALUATION, 0))]) as envs:
-            return evaluate_checkpoint(folder, config, checkpoint, envs, episodes, chosen_seed, sampled)
+            return play_in(envs, episodes, chosen_seed, sampled)
 
     path = None if record is None else Path(record).absolute()  # an environment may call os.chdir
     if path is None:

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from paddle_ac.config import RunConfig, first_problem, nearest, read_config, write_yaml
 from paddle_ac.errors import ConfigError, quoted, shortened
-from paddle_ac.files import as_path
+from paddle_ac.files import POLICY_SUFFIX, as_path, find_policy_file
 
 MAX_SUMMARY_BYTES = 1_000_000
 COMPLETE = ("total_steps", "target_return")  # what stops a run that needs no resuming
@@ -113,6 +113,9 @@ class RunFolder:
             ConfigError: it is not one.
         """
         folder = cls(check_path(path))
+        file = find_policy_file(folder.path)
+        if file is not None:
+            raise ConfigError(f"{file} is a file, not a run folder{_use_of(file)}")
         if not folder.root.is_dir():
             siblings = [str(sibling) for sibling in folder.path.parent.glob("*/")]
             raise ConfigError(f"there is no run folder {path}{nearest(str(path), siblings)}")
@@ -227,6 +230,16 @@ def check_path(path: str | Path) -> Path:
         if error.errno == errno.ENAMETOOLONG:
             raise ConfigError(f"the name {quoted(text)} is too long: choose a shorter one") from None
     return path
+
+
+def _use_of(file: Path) -> str:
+    """What reads a file that is no run folder."""
+    if file.suffix != POLICY_SUFFIX:
+        return ""
+    return (
+        f": a policy of agent.save is for evaluate {file}, --init-from {file} and paddle_ac.load({str(file)!r}); to "
+        "use a checkpoint of a run, name the run's folder"
+    )
 
 
 def repeats_file(path: str | Path) -> Path:

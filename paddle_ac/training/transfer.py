@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from paddle_ac.algorithms.algorithm import Algorithm
-from paddle_ac.algorithms.saved_policy import find_policy_file, read_policy
+from paddle_ac.algorithms.saved_policy import read_policy
 from paddle_ac.algorithms.state import different_policy
 from paddle_ac.checkpoint import load_run_state
 from paddle_ac.config import RunConfig
 from paddle_ac.errors import CheckpointError, ConfigError
+from paddle_ac.files import find_policy_file
 from paddle_ac.nn.description import default_activation
 from paddle_ac.nn.images import image_inputs
 from paddle_ac.training.run_folder import RunFolder, check_path

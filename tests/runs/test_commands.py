@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -114,6 +115,48 @@ def test_a_run_is_a_positional_argument_or_run_dir(capsys, tmp_path):
     assert run_main(capsys, "export.py", folder, "--format", "pdparams")[0] == 0
     pictures = [folder, "--output", str(tmp_path / "a.png"), folder]
     assert run_main(capsys, "plot.py", *pictures)[0] == 0 and (tmp_path / "a.png").is_file()
+
+
+@pytest.fixture
+def saved(tmp_path, monkeypatch) -> Path:
+    """The current folder, with a policy in ``pol.safetensors`` and a script."""
+    monkeypatch.chdir(tmp_path)
+    with paddle_ac.make("a2c", "CartPole-v1", hidden_sizes=(8,)) as agent:
+        agent.save("pol")
+    (tmp_path / "t1.py").write_text("print('a script')\n")
+    return tmp_path
+
+
+def test_evaluate_plays_the_policy_of_a_saved_file(capsys, saved):
+    expected = paddle_ac.evaluate("pol", episodes=2, seed=3)
+    for name in ("pol", "pol.safetensors"):
+        status, output, errors = run_main(capsys, "evaluate.py", name, "--episodes", "2", "--seed", "3", "--json")
+        assert (status, errors, json.loads(output)) == (0, "", expected)
+    status, output, _ = run_main(capsys, "evaluate.py", "pol", "--episodes", "2")
+    assert status == 0 and output.startswith("pol, after 0 training steps\n2 episodes of CartPole-v1, greedy actions\n")
+    assert run_main(capsys, "evaluate.py", "pol", "--record", "film.gif")[0] == 0 and Path("film.gif").is_file()
+
+
+@pytest.mark.parametrize(
+    "command,name,expected",
+    [
+        ("evaluate", "t1.py", "error: t1.py is damaged or not a checkpoint: "),
+        ("export", "t1.py", "error: t1.py is a file, not a run folder\n"),
+        ("export", "pol", "error: pol.safetensors is a file, not a run folder: a policy of agent.save is for evaluate"),
+        ("train --resume", "pol.safetensors", "error: pol.safetensors is a file, not a run folder: a policy"),
+        ("evaluate --checkpoint best", "pol", "error: only a run folder has checkpoints: leave out checkpoint='best'"),
+    ],
+)
+def test_a_file_in_place_of_a_run_folder_is_named_as_what_it_is(capsys, saved, command, name, expected):
+    tool, *flags = command.split()
+    status, output, errors = run_main(capsys, f"{tool}.py", *flags, name)
+    assert (status, output) == (2, "") and errors.startswith(expected) and errors.count("\n") == 1
+
+
+def test_a_run_folder_comes_before_a_saved_file_of_its_name(capsys, saved):
+    quick_run(saved / "pol", 200, eval_episodes=1)
+    status, output, _ = run_main(capsys, "evaluate.py", "pol", "--episodes", "2")
+    assert status == 0 and output.startswith("best checkpoint of pol, after 200 training steps\n")
 
 
 def test_python_m_does_not_import_from_the_current_folder(tmp_path):
