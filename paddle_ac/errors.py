@@ -47,6 +47,16 @@ class ExportError(ArithmeticError):
     """An exported model that does not compute what its policy does."""
 
 
+def needs(feature: str, *packages: str) -> str:
+    """What to say where a feature lacks packages. It names them rather than an extra, which only a clone installs."""
+    return f"{feature} needs {' and '.join(packages)}: pip install {' '.join(packages)}"
+
+
+def with_hint(message: str, hint: str) -> str:
+    """A message and its hint, without the full stop that would stand between them."""
+    return f"{message.removesuffix('.')}{hint}" if hint else message
+
+
 def hint_of_main(module_name: str) -> str:
     """What to do where a class of ``__main__`` is not found; empty for other modules."""
     if module_name != "__main__":

@@ -19,7 +19,7 @@ from paddle_ac.commands.calling import call_of
 from paddle_ac.commands.exit_codes import exit_codes, show_log
 from paddle_ac.commands.report import report_study
 from paddle_ac.config import CONFIGS, find_config_class, read_yaml
-from paddle_ac.errors import ConfigError
+from paddle_ac.errors import ConfigError, needs
 from paddle_ac.process import imports_contained
 from paddle_ac.training.run_folder import base_file
 
@@ -62,7 +62,7 @@ def _import_tuning() -> ModuleType:
     except ModuleNotFoundError as error:
         if error.name != "optuna":
             raise
-        raise ConfigError("Optuna is not installed: pip install optuna") from None
+        raise ConfigError(needs("tune", "optuna")) from None
     return tune
 
 

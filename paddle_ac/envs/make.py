@@ -56,7 +56,7 @@ from paddle_ac.envs.single import (
     make_wrapped,
 )
 from paddle_ac.envs.wrappers import SeededEpisodes
-from paddle_ac.errors import ConfigError, hint_of_main, hint_of_module_here, quoted
+from paddle_ac.errors import ConfigError, hint_of_main, hint_of_module_here, quoted, with_hint
 from paddle_ac.memory import NATIVE_ENV, SINGLE_ENV, WORKER, require_memory
 from paddle_ac.packing import packed
 from paddle_ac.process_settings import warnings_ignored
@@ -71,7 +71,7 @@ REQUIREMENTS = {"ale_py": "ale-py"}  # Gymnasium's own errors name what to insta
 
 # Packages that register environments when they are imported: ids, module, what installs it.
 ENV_PACKAGES = (
-    (r"ALE/|\w+(NoFrameskip|Deterministic)-v\d", "ale_py", '-e ".[atari]"'),
+    (r"ALE/|\w+(NoFrameskip|Deterministic)-v\d", "ale_py", "ale-py"),
     (r"(MiniGrid|BabyAI)-", "minigrid", "minigrid"),
     (r"MiniWorld-", "miniworld", "miniworld"),
     (r"(Fetch|Hand|Adroit|PointMaze|AntMaze|FrankaKitchen)\w*-v\d", "gymnasium_robotics", "gymnasium-robotics"),
@@ -435,7 +435,7 @@ def _env_maker(config: RunConfig, **options: Any) -> Callable[[], Any]:
             spec = gym.spec(plain_id)
         except (ImportError, TypeError, ValueError, gym.error.Error) as error:
             hint = _newest_version(env_id, gym.envs.registry)
-            raise ConfigError(f"environment {env_id!r}: {_one_line(error)}{hint}") from None
+            raise ConfigError(f"environment {env_id!r}: {with_hint(_one_line(error), hint)}") from None
         make_env = functools.partial(make_classic_gym, _with_arguments(spec, config), _names_in_main(spec), **options)
     if config.wrappers:
         make_env = functools.partial(make_wrapped, make_env, [_find_wrapper(text) for text in config.wrappers])
@@ -486,7 +486,7 @@ def _find_spec(config: RunConfig) -> EnvSpec:
         return _with_arguments(gymnasium.spec(plain_id), config)
     except (ImportError, TypeError, ValueError, gymnasium.error.Error) as error:
         hint = _package_hint(env_id) or registration_hint(env_id) or _newest_version(env_id, gymnasium.registry)
-        raise ConfigError(f"environment {env_id!r}: {_one_line(error)}{hint}") from None
+        raise ConfigError(f"environment {env_id!r}: {with_hint(_one_line(error), hint)}") from None
 
 
 def _with_arguments(spec: Any, config: RunConfig) -> Any:
@@ -509,20 +509,21 @@ def _import_module(name: str, what: str) -> Any:
         cause = error.__cause__
         assert cause is not None
         if isinstance(cause, ImportError):
-            raise ConfigError(f"{what}: {_one_line(cause)}{hint_of_module_here(name, cause)}") from None
+            raise ConfigError(f"{what}: {with_hint(_one_line(cause), hint_of_module_here(name, cause))}") from None
         frame = traceback.extract_tb(cause.__traceback__)[-1]
         where = "" if isinstance(cause, SyntaxError) else f" ({frame.filename}, line {frame.lineno})"
         raise ConfigError(f"{what}: module {name} raises {error.reason}{where}") from None
 
 
 def _package_hint(env_id: str) -> str:
-    """What to write for an id that a package registers when it is imported, and how to install the package."""
+    """The nearest id that a package registers when it is imported, or how to install the package."""
     for pattern, module, requirement in ENV_PACKAGES:
         if re.match(pattern, env_id):
-            name = f"{module}:{env_id}"
-            if importlib.util.find_spec(module):
-                return f" (did you mean {name!r}?)"
-            return f"; pip install {requirement}, then write {name}"
+            if importlib.util.find_spec(module) is None:
+                return f"; pip install {requirement}, then write {module}:{env_id}"
+            _import_module(module, f"environment {env_id!r}")
+            ids = [known for known in gymnasium.registry if re.match(pattern, known)]
+            return nearest(f"{module}:{env_id}", [f"{module}:{known}" for known in ids])
     return ""
 
 
@@ -538,4 +539,4 @@ def _one_line(error: BaseException) -> str:
     """What went wrong, and what to install if a package is missing."""
     message = " ".join(str(error).split())
     missing = [requirement for package, requirement in REQUIREMENTS.items() if package in message]
-    return f"{message}; pip install {missing[0]}" if missing else message
+    return with_hint(message, f"; pip install {missing[0]}" if missing else "")

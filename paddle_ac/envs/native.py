@@ -29,7 +29,7 @@ from multiprocessing_env import (
     space_kind,
 )
 from paddle_ac.algorithms.state import check_structure
-from paddle_ac.errors import ConfigError
+from paddle_ac.errors import ConfigError, needs
 from paddle_ac.process_settings import warnings_ignored
 
 # Gymnasium's vectorised environments that begin anew in the step after, and ours of the same that do so at once.
@@ -116,7 +116,7 @@ class SameStepEnvPool:
         try:
             import envpool
         except ImportError:
-            raise ConfigError("--vec envpool needs envpool: pip install envpool") from None
+            raise ConfigError(needs("--vec envpool", "envpool")) from None
         if env_id not in envpool.list_all_envs():
             raise ConfigError(f"envpool has no environment {env_id!r}: it names its own, see envpool.list_all_envs()")
         self.num_envs = num_envs

@@ -19,7 +19,7 @@ from multiprocessing_env import VecEnv, space_kind
 from paddle_ac.algorithms.algorithm import Policy
 from paddle_ac.config import RunConfig, read_config, write_yaml
 from paddle_ac.envs.make import make_evaluation_envs
-from paddle_ac.errors import ConfigError, ExportError, quoted
+from paddle_ac.errors import ConfigError, ExportError, needs, quoted
 from paddle_ac.files import write_atomically
 from paddle_ac.nn.actions import action_distribution, clip_for
 from paddle_ac.nn.exported import ExportedPolicy, exported_policy, layer_to_save
@@ -228,9 +228,7 @@ def _write_onnx(model: TrainedModel, path: Path) -> RunModel:
 def _check_onnx_packages() -> None:
     missing = [name for name in ONNX_PACKAGES if importlib.util.find_spec(name) is None]
     if missing:
-        raise ConfigError(
-            f"format onnx needs {' and '.join(missing)}: pip install {' '.join(missing)} (on Python below 3.13)"
-        )
+        raise ConfigError(f"{needs('format onnx', *missing)} (on Python below 3.13)")
 
 
 def _tidy(graph: Any, output_names: list[str]) -> None:

@@ -16,7 +16,7 @@ from PIL import Image
 from multiprocessing_env import DummyVecEnv, get_env_attr
 from paddle_ac.envs.make import FINAL_EVALUATION, make_rendered_env
 from paddle_ac.envs.wrappers import Recorder, SeededEpisodes
-from paddle_ac.errors import ConfigError
+from paddle_ac.errors import ConfigError, needs
 from paddle_ac.files import write_atomically
 from paddle_ac.training.evaluate import open_policy
 from paddle_ac.training.showing import without_screen
@@ -130,7 +130,7 @@ def _open_mp4(path: Path, fps: float) -> Iterator[Take]:
     try:
         import imageio_ffmpeg
     except ImportError:
-        raise ConfigError("MP4 needs imageio-ffmpeg: pip install imageio-ffmpeg, or record a .gif") from None
+        raise ConfigError(f"{needs('MP4', 'imageio-ffmpeg')}, or record a .gif") from None
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.mp4")
     writer: Any = None
 

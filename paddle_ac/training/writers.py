@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from paddle_ac.config import RunConfig
-from paddle_ac.errors import ConfigError, shortened
+from paddle_ac.errors import ConfigError, needs, shortened
 from paddle_ac.files import write_atomically
 from paddle_ac.process import imports_contained
 from paddle_ac.training.callback import Callback, Point, Run
@@ -30,7 +30,7 @@ def _import(package: str, name: str) -> Any:
         with imports_contained():
             return importlib.import_module(package)
     except ImportError:
-        raise ConfigError(f"--log-to {name} (log_to) needs {package}: pip install {package}") from None
+        raise ConfigError(needs(f"--log-to {name} (log_to)", package)) from None
 
 
 class TensorBoardWriter(Callback):

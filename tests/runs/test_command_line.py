@@ -10,6 +10,7 @@ import resource
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import gymnasium
 import pytest
@@ -17,10 +18,10 @@ import pytest
 from paddle_ac.commands import COMMANDS
 from paddle_ac.commands.report import report_run
 from paddle_ac.config import CONFIGS, hints, make_config, read_yaml, write_yaml
-from paddle_ac.envs.make import make_training_envs
+from paddle_ac.envs.make import ENV_PACKAGES, make_training_envs
 from paddle_ac.errors import ConfigError
 from paddle_ac.training.wording import as_duration
-from tests.paths import TOOLS
+from tests.paths import ROOT, TOOLS
 from tests.tool_calls import run_main
 
 
@@ -227,26 +228,61 @@ def test_every_hint_names_what_there_is():
         assert {name.partition("=")[0] for name in ours} <= flags | fields, theirs
 
 
-@pytest.mark.parametrize(
-    "env,module,requirement",
-    [
-        ("ALE/Pong-v5", "ale_py", '-e ".[atari]"'),
-        ("BreakoutNoFrameskip-v4", "ale_py", '-e ".[atari]"'),
-        ("MiniGrid-Empty-5x5-v0", "minigrid", "minigrid"),
-        ("FetchReach-v4", "gymnasium_robotics", "gymnasium-robotics"),
-        ("highway-fast-v0", "highway_env", "highway-env"),
-    ],
-)
-@pytest.mark.parametrize("is_installed", [True, False])
-def test_environments_of_other_packages_are_found_by_a_hint(monkeypatch, env, module, requirement, is_installed):
-    for known in [known for known in gymnasium.registry if known == env]:  # another test may have imported its package
-        monkeypatch.delitem(gymnasium.registry, known)
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: name if is_installed else None)
+PACKAGES = [
+    ("ALE/Pong-v5", "ALE/Pongg-v5", "ale_py", "ale-py"),
+    ("BreakoutNoFrameskip-v4", "BraekoutNoFrameskip-v4", "ale_py", "ale-py"),
+    ("MiniGrid-Empty-5x5-v0", "MiniGrid-Emty-5x5-v0", "minigrid", "minigrid"),
+    ("FetchReach-v4", "FetchRaech-v4", "gymnasium_robotics", "gymnasium-robotics"),
+    ("highway-fast-v0", "highway-fasst-v0", "highway_env", "highway-env"),
+]
+
+
+def make_error(env: str) -> str:
     with pytest.raises(ConfigError) as raised:
         make_training_envs(make_config({"algo": "a2c", "env": env, "vec": "serial"}))
-    name = f"{module}:{env}"
-    hint = f" (did you mean {name!r}?)" if is_installed else f"; pip install {requirement}, then write {name}"
-    assert str(raised.value).endswith(hint)
+    return str(raised.value)
+
+
+@pytest.fixture
+def gymnasium_alone(monkeypatch, tmp_path) -> Path:
+    """A folder for packages, where Gymnasium knows nothing that another package registers."""
+    for _, module, _ in ENV_PACKAGES:
+        monkeypatch.setitem(sys.modules, module, None)
+        del sys.modules[module]  # the end of the test removes what it imports
+    patterns = [pattern for pattern, *_ in ENV_PACKAGES]
+    own = {known: spec for known, spec in gymnasium.registry.items() if not any(re.match(p, known) for p in patterns)}
+    monkeypatch.setattr(gymnasium.envs.registration, "registry", own)
+    monkeypatch.setattr(gymnasium, "registry", own)
+    monkeypatch.syspath_prepend(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("env,_,module,requirement", PACKAGES)
+def test_hint_names_the_package_that_registers_an_environment(
+    monkeypatch, gymnasium_alone, env, _, module, requirement
+):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    error = make_error(env)
+    assert error.endswith(f"; pip install {requirement}, then write {module}:{env}") and ".;" not in error
+
+
+@pytest.mark.parametrize("env,misspelt,module,_", PACKAGES)
+def test_hint_names_the_nearest_environment_that_an_installed_package_has(gymnasium_alone, env, misspelt, module, _):
+    (gymnasium_alone / f"{module}.py").write_text(f"import gymnasium\ngymnasium.register({env!r}, 'somewhere:Env')\n")
+    for given in (env, misspelt):
+        assert make_error(given).endswith(f"(did you mean '{module}:{env}'?)")
+        sys.modules.pop(module)
+        gymnasium.registry.pop(env)
+
+
+def test_hints_name_packages_rather_than_extras_of_a_clone():
+    lines = [
+        f"{file.name}: {line}"
+        for file in (ROOT / "paddle_ac").rglob("*.py")
+        for line in file.read_text(encoding="utf-8").splitlines()
+    ]
+    assert [line for line in lines if re.search(r"-e \.|-e \W*\.\[", line)] == []
+    assert {line.partition(":")[0] for line in lines if "pip install" in line} == {"errors.py", "make.py"}
 
 
 @pytest.mark.parametrize("tool", ["train.py", "evaluate.py", "benchmark.py", "tune.py", "plot.py"])

@@ -310,7 +310,7 @@ def test_without_optuna_it_says_what_to_install(tmp_path):
     hidden = f"import sys; sys.modules['optuna'] = None; sys.argv = ['tune.py']; {run}"
     ended = subprocess.run([sys.executable, "-c", hidden], cwd=tmp_path, capture_output=True, text=True)
     assert ended.returncode == 2
-    assert ended.stderr == "error: Optuna is not installed: pip install optuna\n"
+    assert ended.stderr == "error: tune needs optuna: pip install optuna\n"
     assert not list(tmp_path.iterdir())
 
 
