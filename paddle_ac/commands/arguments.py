@@ -7,6 +7,7 @@ import functools
 import math
 import os
 import re
+import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -25,7 +26,8 @@ from paddle_ac.config import (
     who_take,
 )
 from paddle_ac.errors import ConfigError, quoted, shortened
-from paddle_ac.training.run_folder import check_path
+from paddle_ac.files import find_policy_file
+from paddle_ac.training.run_folder import base_file, check_path, repeats_file
 
 MAX_DIGITS = 19  # of a whole number
 FLAGS = {"wrappers": "--wrapper"}  # given once for each
@@ -68,7 +70,8 @@ class ArgumentParser(argparse.ArgumentParser):
                 raise ConfigError(f"unknown argument {shortened(argument)}{self._hint(flag, flags)}")
         namespace, unknown = self.parse_known_intermixed_args(arguments)
         if unknown:
-            raise ConfigError(f"unknown argument {shortened(unknown[0])}: flags begin with --, as in --help")
+            hint = _flag_of(unknown[0], flags) or "flags begin with --, as in --help"
+            raise ConfigError(f"unknown argument {shortened(unknown[0])}: {hint}")
         return vars(namespace)
 
     def _hint(self, flag: str, flags: set[str]) -> str:
@@ -99,6 +102,24 @@ class ArgumentParser(argparse.ArgumentParser):
                 help=f"{field.description}{told}".replace("%", "%%"),
                 **_how_to_read(field.annotation, name),
             )
+
+
+def _flag_of(value: str, flags: set[str]) -> str:
+    """The flag that a value without one is meant for, if this parser has it; empty if nothing tells."""
+    try:
+        path = check_path(value)
+    except ConfigError:  # no name of a file, and nothing else either
+        return ""
+    meant = {
+        "--resume": (path / "config.yaml").is_file() or repeats_file(path).is_file(),
+        "--study-dir": base_file(path).is_file(),
+        "--config": path.suffix in (".yaml", ".yml"),
+        "--algo": value in CONFIGS,
+        "--env": re.fullmatch(r"[\w:./-]+-v\d+|[\w.]+:[\w./-]+", value),
+        "--init-from": find_policy_file(path),
+    }
+    flag = next((flag for flag, is_meant in meant.items() if is_meant and flag in flags), None)
+    return f"did you mean {flag} {shlex.quote(value)}?" if flag else ""
 
 
 def choose_algo(flag: str | None, config_file: str | Path | None) -> str:

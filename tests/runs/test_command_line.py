@@ -96,6 +96,15 @@ from tests.tool_calls import run_main
         ),
         (["--restart-workers"], "unknown argument --restart-workers: only a3c takes --restart-workers"),
         (["cartpole"], "unknown argument cartpole: flags begin with --"),
+        (["run 1"], "unknown argument run 1: did you mean --resume 'run 1'?"),
+        (["--gamma", "0.9", "repeats"], "unknown argument repeats: did you mean --resume repeats?"),
+        (["typo.yaml"], "unknown argument typo.yaml: did you mean --config typo.yaml?"),
+        (["CartPole-v1"], "unknown argument CartPole-v1: did you mean --env CartPole-v1?"),
+        (["ale_py:ALE/Pong-v5"], "did you mean --env ale_py:ALE/Pong-v5?"),
+        (["my_module:MyEnv"], "did you mean --env my_module:MyEnv?"),
+        (["ppo"], "unknown argument ppo: did you mean --algo ppo?"),
+        (["pol"], "unknown argument pol: did you mean --init-from pol?"),
+        (["a\0b"], ": flags begin with --"),
     ],
 )
 def test_training_refuses(capsys, tmp_path, monkeypatch, arguments, said):
@@ -106,8 +115,10 @@ def test_training_refuses(capsys, tmp_path, monkeypatch, arguments, said):
     (tmp_path / "truth.yaml").write_text("algo: a2c\nenv: yes\n")
     (tmp_path / "of_a2c.yaml").write_text("num_steps: 5\n")
     (tmp_path / "list.yaml").write_text("- a2c\n")
-    (tmp_path / "old").mkdir()
-    (tmp_path / "old" / "notes.txt").write_text("mine")
+    (tmp_path / "pol.safetensors").touch()
+    for folder, file in (("old", "notes.txt"), ("run 1", "config.yaml"), ("repeats", "repeats.yaml")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / file).write_text("mine")
     before = sorted(tmp_path.rglob("*"))
     code, output, errors = run_main(capsys, "train.py", *arguments)
     assert code == 2
