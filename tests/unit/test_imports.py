@@ -1,4 +1,4 @@
-"""The import rules of docs/architecture.md, for imports at the top level of modules."""
+"""The import rules of docs/architecture.md, for every import of a module."""
 
 from __future__ import annotations
 
@@ -23,22 +23,52 @@ def read_layers() -> dict[str, int]:
     return layers
 
 
-def read_imports() -> dict[str, set[str]]:
-    """The modules of the package that each of its modules imports."""
-    files = {
-        ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): file
-        for file in (ROOT / "paddle_ac").rglob("*.py")
-    }
-    imports = {}
-    for module, file in files.items():
-        names = set()
-        for node in ast.parse(file.read_text(encoding="utf-8")).body:
-            if isinstance(node, ast.ImportFrom) and node.module:
-                names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-            elif isinstance(node, ast.Import):
-                names |= {alias.name for alias in node.names}
-        imports[module] = (names & files.keys()) - {module, "paddle_ac"}
-    return imports
+FILES = {
+    ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): file
+    for file in (ROOT / "paddle_ac").rglob("*.py")
+}
+
+
+class Imports(ast.NodeVisitor):
+    """The modules that a module imports: anywhere when it runs, for its types only, and by their names as texts."""
+
+    def __init__(self, source: str):
+        self.imports: set[str] = set()
+        self.for_types: set[str] = set()
+        self.by_name: set[str] = set()
+        self._found = self.imports
+        self.visit(ast.parse(source))
+
+    def visit_If(self, node: ast.If) -> None:
+        if ast.unparse(node.test) not in ("TYPE_CHECKING", "typing.TYPE_CHECKING"):
+            self.generic_visit(node)
+            return
+        self._found = self.for_types
+        for child in node.body:
+            self.visit(child)
+        self._found = self.imports
+        for child in node.orelse:
+            self.visit(child)
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
+        assert node.level == 0, "imports are absolute"
+        self._found |= {str(node.module), *(f"{node.module}.{alias.name}" for alias in node.names)}
+
+    def visit_Import(self, node: ast.Import) -> None:
+        self._found |= {alias.name for alias in node.names}
+
+    def visit_Constant(self, node: ast.Constant) -> None:
+        if isinstance(node.value, str) and (found := re.fullmatch(r"(paddle_ac(?:\.\w+)+)(?::\w+)?", node.value)):
+            self.by_name.add(found[1])
+
+
+def read_imports() -> dict[str, Imports]:
+    """The imports of each module of the package, of modules of the package other than itself."""
+    found = {module: Imports(file.read_text(encoding="utf-8")) for module, file in FILES.items()}
+    for module, imports in found.items():
+        for names in (imports.imports, imports.for_types, imports.by_name):
+            names &= FILES.keys() - {module, "paddle_ac"}
+    return found
 
 
 LAYERS, IMPORTS = read_layers(), read_imports()
@@ -53,14 +83,40 @@ def test_every_module_has_a_place_in_the_page():
     assert set(LAYERS.values()) == {1, 2, 3, 4, 5}
 
 
-def test_no_import_runs_upwards():
-    upward = [
-        f"{module} imports {imported}"
-        for module, names in IMPORTS.items()
-        for imported in names
+def upward(kind: str) -> set[tuple[str, str]]:
+    """The pairs of a module and a module of a higher layer that it imports."""
+    return {
+        (module, imported)
+        for module, imports in IMPORTS.items()
+        for imported in getattr(imports, kind)
         if LAYERS[place_of(imported)] > LAYERS[place_of(module)]
-    ]
-    assert not upward
+    }
+
+
+def test_no_import_runs_upwards_in_functions_and_branches_either():
+    assert upward("imports") == set()
+
+
+def test_only_the_registry_names_modules_of_higher_layers():
+    assert {module for kind in ("for_types", "by_name") for module, _ in upward(kind)} == {"paddle_ac.registry"}
+
+
+def test_imports_are_found_wherever_they_are():
+    source = """
+if TYPE_CHECKING:
+    import a
+else:
+    import b
+try:
+    import c
+except ImportError:
+    def f():
+        if x:
+            from d import e
+place = "paddle_ac.api:make"
+"""
+    found = Imports(source)
+    assert found.imports == {"b", "c", "d", "d.e"} and found.for_types == {"a"} and found.by_name == {"paddle_ac.api"}
 
 
 def test_no_imports_run_in_a_circle():
@@ -69,7 +125,7 @@ def test_no_imports_run_in_a_circle():
     def visit(module: str, path: list[str]) -> None:
         assert module not in path, " imports ".join([*path[path.index(module) :], module])
         if module not in done:
-            for imported in sorted(IMPORTS[module]):
+            for imported in sorted(IMPORTS[module].imports):
                 visit(imported, [*path, module])
             done.add(module)
 
