@@ -212,3 +212,11 @@ def test_changelog_begins_with_this_version():
     changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     first = re.search(r"^## (\S+)", changelog, re.MULTILINE)
     assert first and first[1] == paddle_ac.__version__ == distribution("paddle_ac").version
+
+
+def test_pages_name_the_same_systems_as_tested():
+    for name in ("README.md", "docs/installation.md", "docs/getting_started.md"):
+        page = (ROOT / name).read_text(encoding="utf-8")
+        assert "Linux or macOS" not in page and "Linux, macOS and Windows" not in page and "tested" in page
+    systems = dict(re.findall(r"^\| (Linux|macOS|Windows) \| (.+) \|$", PAGE, re.MULTILINE))
+    assert {name for name, state in systems.items() if "not tested" not in state} == {"Linux"} and len(systems) == 3
