@@ -19,6 +19,7 @@ from paddle_ac.training.run_folder import RunFolder
 NUM_POINTS = 500  # of a mean: as fine as a panel shows
 NUM_RESAMPLES = 5000  # of the bootstrap
 CONFIDENCE = 0.95
+MOST_OF_A_RANGE = 3  # runs: one resample in 27 takes the lowest three times, which is above 2.5 %; of four, one in 256
 MAX_LABEL = 70  # characters, of which a legend still reads
 
 logger = logging.getLogger(__name__)
@@ -236,10 +237,22 @@ def that_overlap(runs: Sequence[Run], metric: str) -> list[Run]:
     return runs
 
 
+def describe_band(num_runs: Sequence[int]) -> str | None:
+    """The band of ``bootstrap_band`` in words, for curves of so many runs each; ``None`` if none has a band."""
+    interval = f"{CONFIDENCE:.0%} bootstrap interval".replace("%", " %")
+    has_interval = any(num > MOST_OF_A_RANGE for num in num_runs)
+    has_range = any(1 < num <= MOST_OF_A_RANGE for num in num_runs)
+    if has_interval and has_range:
+        return f"mean and its {interval} (up to {MOST_OF_A_RANGE} seeds: lowest to highest)"
+    if has_interval:
+        return f"mean and its {interval}"
+    return "mean, lowest to highest" if has_range else None
+
+
 def bootstrap_band(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Percentile bootstrap of the mean over runs, at each point by itself (Efron and Tibshirani 1993, chapter 13).
 
-    Of three runs or fewer the band reaches from the lowest to the highest: they tell no more.
+    For ``MOST_OF_A_RANGE`` runs or fewer, the quantiles of the resampled means are the lowest and the highest value.
 
     Args:
         values: ``[R, P]`` float64, of R runs.

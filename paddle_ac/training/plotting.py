@@ -14,7 +14,15 @@ from matplotlib.ticker import EngFormatter
 
 from paddle_ac.algorithms.algorithm import Panel
 from paddle_ac.errors import ConfigError
-from paddle_ac.training.curves import average, describe, group_runs, read_runs, that_overlap, without_abandoned
+from paddle_ac.training.curves import (
+    average,
+    describe,
+    describe_band,
+    group_runs,
+    read_runs,
+    that_overlap,
+    without_abandoned,
+)
 from paddle_ac.training.logger import read_progress
 
 COMMON_PANELS = (
@@ -154,7 +162,7 @@ def plot_runs(
         *all_axes[0].get_legend_handles_labels(),
         loc="outside lower center",
         ncols=num_columns,
-        title="mean and its 95 % bootstrap band" if any(len(group) > 1 for group in groups) else None,
+        title=describe_band([len(group) for group in groups]),
     )
     figure.savefig(picture, dpi=120)
     return figure

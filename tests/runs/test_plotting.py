@@ -24,6 +24,7 @@ from paddle_ac.training.curves import (
     average,
     bootstrap_band,
     describe,
+    describe_band,
     group_runs,
     read_runs,
     that_overlap,
@@ -358,6 +359,22 @@ def test_one_run_is_drawn_as_it_is_or_smoothed(tmp_path):
     assert smooth.mean.tolist() == [3, 4, 7.5]
 
 
+@pytest.mark.parametrize("num_runs", [2, 3, 4])
+def test_band_of_few_runs_is_their_range_and_is_called_that(num_runs):
+    values = np.random.default_rng(0).normal(size=(num_runs, 50))
+    low, high = bootstrap_band(values)
+    is_range = np.allclose(low, values.min(axis=0)) and np.allclose(high, values.max(axis=0))
+    assert is_range == (num_runs <= 3)
+    assert describe_band([1, num_runs]) == (
+        "mean, lowest to highest" if is_range else "mean and its 95 % bootstrap interval"
+    )
+
+
+def test_legend_says_what_the_bands_of_a_picture_are():
+    assert describe_band([1, 1]) is None
+    assert describe_band([3, 5]) == "mean and its 95 % bootstrap interval (up to 3 seeds: lowest to highest)"
+
+
 # --------------------------------------------------------------------------------------------------------- the picture
 
 
@@ -372,6 +389,7 @@ def test_a_picture_has_a_panel_for_steps_and_one_for_seconds(tmp_path, name, mag
     assert {"200k", "1M"} <= {label.get_text() for label in figure.axes[0].get_xticklabels()}
     (legend,) = figure.legends
     assert [text.get_text() for text in legend.get_texts()] == ["a2c (3 seeds)", "paac (1 seed)"]
+    assert legend.get_title().get_text() == "mean, lowest to highest"
     for axes in figure.axes:
         assert len(axes.lines) == 2 and len({line.get_color() for line in axes.lines}) == 2
         assert sum(isinstance(artist, PolyCollection) for artist in axes.collections) == 1, "a band of several runs"
