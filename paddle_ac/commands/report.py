@@ -11,10 +11,10 @@ from paddle_ac.commands.calling import call_of
 from paddle_ac.training.wording import as_duration, as_return, first_and_last_line
 
 EVALUATIONS_EXPLAINED = """\
-evaluation at the end: mean return of the policy that the run ended with, in
-    episodes that nothing was chosen by
-best evaluation: the highest mean return on the way, in other episodes, the same
-    each time; it chooses the best checkpoint"""
+evaluation at the end: mean return of the final policy, in episodes that were
+    not used to choose a checkpoint
+best evaluation: highest mean return during training, in other episodes, the
+    same each time; it chooses the best checkpoint"""
 
 
 def report_run(summary: dict[str, Any]) -> str:
@@ -34,27 +34,27 @@ def report_run(summary: dict[str, Any]) -> str:
             lines.append(f"mean return, {label}: {as_return(summary[name])}")
     folder = shlex.quote(summary["run_dir"])
     here = _import_here(summary)
-    go_on = f"  go on:     {call_of('train')} --resume {folder}{here}"
+    resume = f"  resume:    {call_of('train')} --resume {folder}{here}"
     evaluate = f"  evaluate:  {call_of('evaluate')} {folder}{_which(summary)}{here} --episodes 100"
     export = f"  export:    {call_of('export')} {folder}{_which(summary)}{here} --format paddle"
     watch = f"  watch:     {call_of('evaluate')} {folder}{_which(summary)}{here} --record episode.gif"
     curves = f"  curves:    {call_of('dashboard')} {folder}"
-    lines.append(f"everything of this run lies in {folder}")
+    lines.append(f"run folder: {folder}")
     if is_interrupted:
-        commands = [go_on, evaluate, curves]
+        commands = [resume, evaluate, curves]
     else:
         commands = [evaluate, watch if summary["has_pictures"] else export, curves]
     return "\n".join(lines + commands)
 
 
 def _time_of(summary: dict[str, Any]) -> str:
-    """How long it was trained for: less than has passed, which is told."""
+    """The training time, and which parts of the elapsed time it leaves out."""
     if not summary["train_seconds"]:  # a single update of workers, whose start is left out
         return ""
-    told = f" in {as_duration(summary['train_seconds'])}"
+    duration = f" in {as_duration(summary['train_seconds'])}"
     if summary["asynchronous"]:
-        return f"{told}, the start of the workers left out"
-    return told if summary["best_eval_mean_return"] is None else f"{told}, evaluations left out"
+        return f"{duration}, without the start of the workers"
+    return duration if summary["best_eval_mean_return"] is None else f"{duration}, without evaluations"
 
 
 def _import_here(summary: dict[str, Any]) -> str:
@@ -80,14 +80,14 @@ def report_repeats(summary: dict[str, Any]) -> str:
     lines = [f"{'seed':>5}{titles}  trained for"]
     for run in summary["runs"]:
         if run["stopped_by"] is None:
-            told = "not begun" if run["env_steps"] is None else "not gone on with"
+            status = "not started" if run["env_steps"] is None else "not resumed"
         elif run["stopped_by"] == "error":
-            told = f"failed: {first_and_last_line(run['error'])}"
+            status = f"failed: {first_and_last_line(run['error'])}"
         else:
-            told = as_duration(run["train_seconds"]) + (", interrupted" if run["stopped_by"] == "interrupt" else "")
+            status = as_duration(run["train_seconds"]) + (", interrupted" if run["stopped_by"] == "interrupt" else "")
         cells = [_cell(run[name], as_return) for name in ("eval_mean_return", "best_eval_mean_return")]
         speed, steps = _cell(run["steps_per_second"], "{:,.0f}".format), _cell(run["env_steps"], "{:,}".format)
-        lines.append(f"{run['seed']:>5}{cells[0]:>23}{cells[1]:>17}{speed:>10}{steps:>12}  {told}")
+        lines.append(f"{run['seed']:>5}{cells[0]:>23}{cells[1]:>17}{speed:>10}{steps:>12}  {status}")
     if summary["aggregate"]:
         final, best, speed = (
             summary["aggregate"][name] for name in ("eval_mean_return", "best_eval_mean_return", "steps_per_second")
@@ -97,7 +97,7 @@ def report_repeats(summary: dict[str, Any]) -> str:
         lines.append(EVALUATIONS_EXPLAINED)
     folder = shlex.quote(summary["run_dir"])
     ended = [run for run in summary["runs"] if run["eval_mean_return"] is not None]
-    lines.append(f"everything of these runs lies in {folder}, the figures in summary.json")
+    lines.append(f"folder of the runs: {folder}, with all figures in summary.json")
     if ended:
         best_run = max(ended, key=lambda run: run["eval_mean_return"])
         chosen = f"{shlex.quote(best_run['run_dir'])}{_which(best_run)}{_import_here(summary)}"
@@ -106,7 +106,7 @@ def report_repeats(summary: dict[str, Any]) -> str:
         lines.append(f"  picture:   {call_of('plot')} {folder}")
         lines.append(f"  curves:    {call_of('dashboard')} {folder}")
     if summary["stopped_by"] != "total_steps":
-        lines.append(f"  go on:     {call_of('train')} --resume {folder}{_import_here(summary)}")
+        lines.append(f"  resume:    {call_of('train')} --resume {folder}{_import_here(summary)}")
     return "\n".join(lines)
 
 
@@ -117,19 +117,19 @@ def report_study(result: dict[str, Any]) -> str:
         result: of ``tune``.
     """
     trials, best, folder = result["trials"], result["best"], shlex.quote(result["study_dir"])
-    counts = f"{trials['complete']:,} complete, {trials['pruned']:,} given up, {trials['failed']:,} failed"
+    counts = f"{trials['complete']:,} complete, {trials['pruned']:,} pruned, {trials['failed']:,} failed"
     lines = [f"{'interrupted with' if result['stopped_by'] == 'interrupt' else 'trials:'} {counts}"]
     if best is None:
-        lines.append("no trial has come to its end")
+        lines.append("no trial is complete")
     else:
         lines.append(f"best: trial {best['number']}, mean return {as_return(best['mean_return'])} in {best['run_dir']}")
         lines += [f"  {name:<24}{_short(value)}" for name, value in best["params"].items()]
-    lines.append(f"everything of this study lies in {folder}")
+    lines.append(f"study folder: {folder}")
     if best is not None:
         lines.append(f"  try it:    {call_of('train')} --config {folder}/best.yaml --seeds 0,1,2,3,4")
     lines.append(f"  compare:   {call_of('dashboard')} {folder}")
     num_trials = result["num_trials"] if result["stopped_by"] == "interrupt" else 2 * sum(trials.values())
-    lines.append(f"  go on:     {call_of('tune')} --study-dir {folder} --trials {num_trials}{_import_here(result)}")
+    lines.append(f"  resume:    {call_of('tune')} --study-dir {folder} --trials {num_trials}{_import_here(result)}")
     return "\n".join(lines)
 
 

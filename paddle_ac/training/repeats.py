@@ -48,7 +48,7 @@ def train_repeats(
     Returns:
         the summary, as in ``summary.json``, with ``runs``, the seed, folder, returns, speed and ``stopped_by`` of each
         (``stopped_by`` is ``"error"``, and ``error`` says why, for one that failed, and ``None`` for one that was not
-        begun, or not gone on with); ``aggregate``, with ``mean``, ``std`` (over the population), ``min`` and ``max``
+        started, or not resumed); ``aggregate``, with ``mean``, ``std`` (over the population), ``min`` and ``max``
         over the runs that came to their end; and ``stopped_by``, ``"total_steps"``, ``"error"`` where a run failed, or
         ``"interrupt"``.
 

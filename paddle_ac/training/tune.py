@@ -137,7 +137,7 @@ def _search(
 
     def on_end(job: Job, ending: Ending) -> None:
         if ending.summary is not None and ending.summary["stopped_by"] == "interrupt":
-            return  # it stays as it is, and is begun again by the next call
+            return  # it stays as it is, and the next call starts it again
         trial = trials.pop(job.run_dir)
         steps.pop(job.run_dir, None)
         if ending.summary is None:
@@ -145,7 +145,7 @@ def _search(
             told = f"failed: {first_and_last_line(ending.error or '')}"
         elif ending.summary["stopped_by"] == "pruned":
             study.tell(trial, state=TrialState.PRUNED)
-            told = f"given up after {ending.summary['env_steps']:,} steps"
+            told = f"pruned after {ending.summary['env_steps']:,} steps"
         else:
             study.tell(trial, ending.summary["eval_mean_return"])
             told = f"mean return {as_return(ending.summary['eval_mean_return'])}"

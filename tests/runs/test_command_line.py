@@ -362,17 +362,20 @@ def summary(monkeypatch) -> dict:
 
 def test_the_end_of_a_run_tells_what_to_type_next(summary):
     assert report_run(summary) == (
-        "trained for 1,234,567 steps, 4,321 episodes in 3 min 20 s, evaluations left out\n"
+        "trained for 1,234,567 steps, 4,321 episodes in 3 min 20 s, without evaluations\n"
         "mean return, last 100 episodes: 480.0\n"
         "mean return, evaluation at the end: 500.0\n"
-        "everything of this run lies in 'runs/my first'\n"
+        "run folder: 'runs/my first'\n"
         "  evaluate:  python tools/evaluate.py 'runs/my first' --episodes 100\n"
         "  watch:     python tools/evaluate.py 'runs/my first' --record episode.gif\n"
         "  curves:    python tools/dashboard.py 'runs/my first'"
     )
     interrupted = report_run({**summary, "stopped_by": "interrupt", "eval_mean_return": None})
     assert interrupted.startswith("interrupted after 1,234,567 steps")
-    assert "python tools/train.py --resume 'runs/my first'\n" in interrupted and "--checkpoint" not in interrupted
+    assert (
+        "\n  resume:    python tools/train.py --resume 'runs/my first'\n" in interrupted
+        and "--checkpoint" not in interrupted
+    )
     early = {**summary, "stopped_by": "interrupt", "eval_mean_return": None, "best_eval_mean_return": None}
     assert "--checkpoint latest --episodes 100\n" in report_run(early)
 
@@ -381,9 +384,9 @@ def test_the_time_of_a_run_is_told_with_what_it_lacks(summary):
     def first_line(**changes) -> str:
         return report_run({**summary, **changes}).splitlines()[0]
 
-    assert first_line(episodes=1).endswith(", 1 episode in 3 min 20 s, evaluations left out")
+    assert first_line(episodes=1).endswith(", 1 episode in 3 min 20 s, without evaluations")
     assert first_line(best_eval_mean_return=None).endswith("episodes in 3 min 20 s")
-    assert first_line(asynchronous=True).endswith("in 3 min 20 s, the start of the workers left out")
+    assert first_line(asynchronous=True).endswith("in 3 min 20 s, without the start of the workers")
     assert first_line(asynchronous=True, train_seconds=0.0, episodes=15).endswith("steps, 15 episodes")
 
 

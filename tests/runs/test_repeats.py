@@ -126,7 +126,7 @@ def test_a_run_that_was_not_gone_on_with_is_no_longer_one_that_came_to_its_end(t
     returns = summary["aggregate"]["eval_mean_return"]
     assert returns["min"] == returns["max"] == summary["runs"][0]["eval_mean_return"]
     told = report_repeats(summary)
-    assert told.splitlines()[2].endswith("1,520  not gone on with") and told.endswith(f"--resume {tmp_path / 'run'}")
+    assert told.splitlines()[2].endswith("1,520  not resumed") and told.endswith(f"--resume {tmp_path / 'run'}")
 
 
 @pytest.mark.slow
@@ -207,7 +207,7 @@ def test_ctrl_c_stops_all_with_checkpoints(tmp_path, how, send, flags):
     assert process.returncode == 128 + how and errors == ""
     assert not psutil.wait_procs(children, timeout=5)[1]
     assert output.count("interrupted after") == 2 and output.count(", interrupted\n") == 2
-    assert "not begun" in output and f"--resume {tmp_path / 'run'}\n" in output
+    assert "not started" in output and f"--resume {tmp_path / 'run'}\n" in output
     for folder in folders:
         summary = folder.read_summary()
         assert summary["stopped_by"] == "interrupt" and summary["env_steps"] >= 900 and folder.latest.is_file()

@@ -76,7 +76,7 @@ def test_what_the_encoding_lacks_is_escaped(tmp_path, encoding):
         PYTHONUTF8="1",  # names of files
     )
     assert ended.returncode == 2 and ended.stderr.startswith(r"error: there is no run folder \xdc2")
-    assert r"everything of this run lies in '\xdcbung'" in ended.stdout and r"curves: \xdcbung.png" in ended.stdout
+    assert r"run folder: '\xdcbung'" in ended.stdout and r"curves: \xdcbung.png" in ended.stdout
 
 
 def test_training_from_python_needs_no_standard_error(tmp_path):
@@ -126,7 +126,7 @@ def test_an_environment_that_changes_the_folder_moves_nothing(tmp_path, vec):
     assert (ended.returncode, ended.stderr) == (0, "")
     for file in ("runs/one/summary.json", "runs/two/seed-1/summary.json", "runs/two/summary.json", "film.gif", "out"):
         assert (tmp_path / file).exists()
-    assert "everything of this run lies in runs/one\n" in ended.stdout
+    assert "run folder: runs/one\n" in ended.stdout
     assert not Path("/runs").exists()
 
 

@@ -1,4 +1,4 @@
-"""A search: seeded, given up where it leads nowhere, gone on with, and seen in VisualDL."""
+"""A search: seeded, pruned, resumed, and shown in VisualDL."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def test_a_trial_that_is_worse_than_the_others_is_given_up(tmp_path, monkeypatch
     summary = pruned.read_summary()
     assert summary["stopped_by"] == "pruned" and 400 <= summary["env_steps"] < 800 and pruned.latest.is_file()
     assert [steps for number, steps in told if number == 0][-1] >= 1200
-    assert "1 given up" in report_study(result)
+    assert "1 pruned" in report_study(result)
 
 
 def test_no_trial_is_more_than_whole_on_the_bar(tmp_path, monkeypatch):
@@ -179,7 +179,7 @@ def test_a_trial_that_fails_does_not_end_the_search(tmp_path, capsys):
     )
     assert result["trials"] == {"complete": 0, "pruned": 0, "failed": 2} and result["best"] is None
     assert "trial 1: failed: NonFiniteError: reward of environment 0" in capsys.readouterr().out
-    assert "no trial has come to its end" in report_study(result)
+    assert "no trial is complete" in report_study(result)
 
 
 def test_ctrl_c_keeps_what_is_done_and_begins_the_rest_again(tmp_path):
@@ -200,7 +200,7 @@ def test_ctrl_c_keeps_what_is_done_and_begins_the_rest_again(tmp_path):
     assert [trial.params for trial in again] == [stopped.params] and again[0].state.is_finished()
     left = sorted(path.name for path in folder.glob("trial-*"))
     assert left == [f"trial-{trial.number:04}" for trial in (*done, *again)], "what was begun again is there once"
-    assert f"{len(done) + 1:,} complete" in output or "given up" in output
+    assert f"{len(done) + 1:,} complete" in output or "pruned" in output
 
 
 @pytest.mark.parametrize("algo", CONFIGS)
