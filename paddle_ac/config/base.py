@@ -42,6 +42,7 @@ class RunConfig(EvaluationGroup, RunGroup):
         changeable_on_resume: names of what ``--resume`` may change: how long, how evaluated and on which processes;
             never what is learned.
         search_space: what ``tools/tune.py`` searches by default, by name.
+        networks: what an agent learns, in words; agents that learn other networks cannot start from one another.
 
     Raises:
         ConfigError: an unknown name (with the nearest right one), a wrong type, a value out of range.
@@ -49,6 +50,7 @@ class RunConfig(EvaluationGroup, RunGroup):
 
     changeable_on_resume: ClassVar[frozenset[str]]
     search_space: ClassVar[dict[str, Any]]
+    networks: ClassVar[str] = "a policy and a critic of states"
 
     def __init__(self, *positional: Any, **values: Any):
         if positional:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from paddle_ac.config.base import RunConfig
 from paddle_ac.config.fields import LayerSizes, field
@@ -13,6 +13,8 @@ LEARNING_RATES = {"low": 1e-5, "high": 1e-2, "log": True}  # that are searched
 
 class SACConfig(ScalingGroup, VectorEnvGroup, RunConfig):
     """Soft actor-critic with an automatic temperature (Haarnoja et al. 2018, arXiv:1812.05905)."""
+
+    networks: ClassVar[str] = "an actor and critics of actions"
 
     algo: Literal["sac"] = "sac"
 

@@ -12,9 +12,12 @@ from typing import Any
 import gymnasium
 from gymnasium.envs.registration import EnvSpec
 
+from multiprocessing_env import VecEnv
 from paddle_ac.errors import ConfigError, quoted
 
 NAMESPACE = "python"  # of the ids of objects that no other process can import
+# Classes of environments side by side, and the value of ``vec`` in their place.
+KINDS = {"SyncVectorEnv": "serial", "DummyVecEnv": "serial", "AsyncVectorEnv": "subproc", "SubprocVecEnv": "subproc"}
 
 
 def name_env(env: str | EnvSpec | Callable[..., Any]) -> str:
@@ -36,7 +39,7 @@ def name_env(env: str | EnvSpec | Callable[..., Any]) -> str:
         return env
     if isinstance(env, EnvSpec):
         return env.id if gymnasium.registry.get(env.id) == env else _register(env, env.name)
-    if not callable(env):
+    if not callable(env) or _is_vectorised(env):
         hint = _what_to_write(env)
         raise ConfigError(f"env must be a name, a gymnasium EnvSpec, a class or a function{hint} (got {quoted(env)})")
     module, name = getattr(env, "__module__", None), getattr(env, "__qualname__", "")
@@ -45,8 +48,17 @@ def name_env(env: str | EnvSpec | Callable[..., Any]) -> str:
     return _register(env, getattr(getattr(env, "func", env), "__name__", type(env).__name__))
 
 
+def _is_vectorised(env: Any) -> bool:
+    return isinstance(env, type) and issubclass(env, (VecEnv, gymnasium.vector.VectorEnv))
+
+
 def _what_to_write(env: Any) -> str:
     """The arguments in place of an environment, or of environments side by side, that exist already."""
+    if isinstance(env, (list, tuple)) and env and all(map(callable, env)):
+        name = getattr(env[0], "__name__", "make_env")
+        return f"; agents make their environments themselves: write env={name}, num_envs={len(env)}"
+    if isinstance(env, type):
+        return f"; agents make their environments themselves: write env=..., vec={KINDS.get(env.__name__, 'auto')!r}"
     num_envs = getattr(env, "num_envs", None)
     if num_envs is None and not isinstance(env, gymnasium.Env):
         return ""
@@ -57,13 +69,7 @@ def _what_to_write(env: Any) -> str:
         name, where = type(env.unwrapped).__name__, ""
     else:
         name, where = "make_env", ", where make_env() returns one environment"
-    kinds = {
-        "SyncVectorEnv": "serial",
-        "DummyVecEnv": "serial",
-        "AsyncVectorEnv": "subproc",
-        "SubprocVecEnv": "subproc",
-    }
-    vec = kinds.get(type(env).__name__)
+    vec = KINDS.get(type(env).__name__)
     side_by_side = "" if num_envs is None else f", num_envs={num_envs}" + (f", vec={vec!r}" if vec else "")
     return f"; agents make their environments themselves: write env={name}{side_by_side}{where}"
 
@@ -73,6 +79,11 @@ def find_attribute(module: Any, name: str) -> Any:
     for part in name.split("."):
         module = getattr(module, part, None)
     return module
+
+
+def defined_in_script(name: str) -> bool:
+    """Whether a name of a configuration is of an object that only this script or notebook has."""
+    return name.startswith(("__main__:", f"{NAMESPACE}/"))
 
 
 def registration_hint(env_id: str) -> str:

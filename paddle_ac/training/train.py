@@ -24,6 +24,7 @@ from paddle_ac.algorithms.state import policy_identity
 from paddle_ac.checkpoint import load_run_state, save_checkpoint
 from paddle_ac.config import RunConfig, change_on_resume, write_yaml
 from paddle_ac.envs.make import FINAL_EVALUATION, log_vec, make_evaluation_envs, resolve_vec
+from paddle_ac.envs.names import defined_in_script
 from paddle_ac.errors import CheckpointError, ConfigError, NonFiniteError
 from paddle_ac.files import write_atomically
 from paddle_ac.registry import ALGORITHMS
@@ -176,6 +177,13 @@ class _Loop:
 
     def introduce(self) -> None:
         """Write down what the run is, before anything is learned."""
+        config = self.config
+        places = [config.env, *config.wrappers, getattr(config, "network", None) or ""]
+        for place in filter(defined_in_script, places):
+            logging.getLogger(__name__).warning(
+                "%s is defined in this script or notebook; move it to a module to evaluate or resume the run elsewhere",
+                place,
+            )
         self.logger.write_hyper_parameters(self.config)
         self.logger.write_configuration(self.config, self.algorithm.env_steps)
 

@@ -66,8 +66,8 @@ def start_from(agent: Algorithm, config: RunConfig, source: Source | None) -> No
     if source is None:
         return
     try:
-        if ("target" in source.learned) != ("target" in agent.learned_state()):
-            raise ValueError(f"{source.config.algo} and {config.algo} learn different networks")
+        if source.config.networks != config.networks:
+            raise ValueError(f"{source.config.algo} learns {source.config.networks}, {config.algo} {config.networks}")
         reads_images = getattr(config, "encoder", "mlp") != "mlp" and bool(image_inputs(agent.observation_space))
         activation = default_activation(reads_images)
         problem = different_policy(vars(source.config), config, activation)

@@ -75,6 +75,18 @@ def test_wrappers_travel_through_train_resume_evaluate_and_load(tmp_path, algo):
         paddle_ac.resume(run, {"wrappers": []}, progress=False)
 
 
+def test_a_run_with_objects_of_a_script_warns_that_other_programs_do_not_find_them(tmp_path, caplog, monkeypatch):
+    def mine(env):
+        return env
+
+    mine.__module__, mine.__qualname__ = "__main__", "mine"
+    monkeypatch.setattr(sys.modules["__main__"], "mine", mine, raising=False)
+    small = {"num_envs": 1, "total_steps": 1, "eval_episodes": 1, "eval_max_steps": 1, "hidden_sizes": (4,)}
+    paddle_ac.train(algo="a2c", wrappers=[mine], run_dir=str(tmp_path / "run"), progress=False, **small)
+    warned = [message for message in caplog.messages if "is defined in this script or notebook" in message]
+    assert len(warned) == 1 and warned[0].startswith("__main__:mine ")
+
+
 def test_wrappers_of_a_command_line_and_of_yaml(tmp_path, capsys):
     run = str(tmp_path / "run")
     flags = ("--wrapper", f"{HERE}:Scaled(factor=0.5)", "--wrapper", f"{HERE}:shifted(by=1)")
@@ -196,6 +208,13 @@ def test_environments_that_exist_already_are_answered_with_the_line_to_write():
             paddle_ac.make("a2c", env)
         assert "\n" not in str(failure.value)
         env.close()
+    for env, line in (
+        ([RandomWalk, RandomWalk], "write env=RandomWalk, num_envs=2 "),
+        (SubprocVecEnv, "write env=..., vec='subproc' "),
+        (gymnasium.vector.SyncVectorEnv, "write env=..., vec='serial' "),
+    ):
+        with pytest.raises(ConfigError, match=line):
+            paddle_ac.make("a2c", env)
     with (
         SubprocVecEnv([RandomWalk] * 2, in_series=2) as envs,
         pytest.raises(ConfigError, match=r"num_envs=2, vec='subproc'"),
