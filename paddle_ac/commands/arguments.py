@@ -20,6 +20,7 @@ from paddle_ac.config import (
     LARGEST,
     LARGEST_SEED,
     RunConfig,
+    find_config_class,
     hint_of_other_library,
     nearest,
     read_yaml,
@@ -120,6 +121,36 @@ def _flag_of(value: str, flags: set[str]) -> str:
     }
     flag = next((flag for flag, is_meant in meant.items() if is_meant and flag in flags), None)
     return f"did you mean {flag} {shlex.quote(value)}?" if flag else ""
+
+
+def add_algo(parser: ArgumentParser) -> None:
+    """Add the flags that choose the algorithm and its hyper-parameters."""
+    parser.add_argument("--algo", default=argparse.SUPPRESS, metavar="|".join(CONFIGS), help="algorithm [a2c]")
+    parser.add_argument("--config", metavar="FILE", help="hyper-parameters in YAML; flags override it")
+
+
+def parse_own_flags(add_flags: Callable[[ArgumentParser], None], arguments: list[str]) -> dict[str, Any]:
+    """The flags of a command itself, which decide the algorithm whose hyper-parameters it takes besides."""
+    parser = ArgumentParser(add_help=False)
+    add_flags(parser)
+    return vars(parser.parse_known_args(arguments)[0])
+
+
+def parse_with_hyper_parameters(
+    command: str,
+    summary: str,
+    algo: str,
+    add_flags: Callable[[ArgumentParser], None],
+    arguments: list[str],
+    examples: str = "",
+) -> dict[str, Any]:
+    """The flags of a command and the hyper-parameters of an algorithm; see ``ArgumentParser.parse``."""
+    config_class = find_config_class(algo)
+    description = f"{summary}\n\n{describe_algorithms(algo, call_of(command))}"
+    parser = ArgumentParser(command, description=description, epilog=examples)
+    add_flags(parser)
+    parser.add_hyper_parameters(config_class)
+    return parser.parse(arguments)
 
 
 def choose_algo(flag: str | None, config_file: str | Path | None) -> str:

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 from pathlib import Path
 from typing import Any
 
 from paddle_ac.commands.arguments import (
     ArgumentParser,
+    add_algo,
     choose_algo,
-    describe_algorithms,
     find_modules_here,
+    parse_own_flags,
+    parse_with_hyper_parameters,
     positive_number,
     whole_number,
 )
-from paddle_ac.commands.calling import call_of
 from paddle_ac.commands.exit_codes import exit_codes, show_log
-from paddle_ac.config import CONFIGS, find_config_class, make_config, read_yaml
+from paddle_ac.config import make_config, read_yaml
 from paddle_ac.errors import ConfigError
 from paddle_ac.process import imports_contained
 
@@ -53,23 +53,13 @@ def _check_can_be_written(path: Path) -> None:
 
 
 def _parse(arguments: list[str]) -> dict[str, Any]:
-    chooser = ArgumentParser(add_help=False)
-    _add_own_flags(chooser)
-    chosen = vars(chooser.parse_known_args(arguments)[0])
+    chosen = parse_own_flags(_add_own_flags, arguments)
     algo = choose_algo(chosen.get("algo"), chosen["config"])
-    config_class = find_config_class(algo)
-    parser = ArgumentParser(
-        "benchmark",
-        description=f"Time an update, part by part.\n\n{describe_algorithms(algo, call_of('benchmark'))}",
-    )
-    _add_own_flags(parser)
-    parser.add_hyper_parameters(config_class)
-    return parser.parse(arguments)
+    return parse_with_hyper_parameters("benchmark", "Time an update, part by part.", algo, _add_own_flags, arguments)
 
 
 def _add_own_flags(parser: ArgumentParser) -> None:
-    parser.add_argument("--algo", default=argparse.SUPPRESS, metavar="|".join(CONFIGS), help="algorithm [a2c]")
-    parser.add_argument("--config", metavar="FILE", help="hyper-parameters in YAML; flags override it")
+    add_algo(parser)
     parser.add_argument("--rounds", type=whole_number(1), default=5, metavar="R", help="rounds of timing [5]")
     parser.add_argument("--seconds", type=positive_number, default=1.0, metavar="S", help="seconds of a round [1]")
     parser.add_argument("--json", metavar="FILE", help="write the results as JSON into a file")

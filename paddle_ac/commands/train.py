@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from contextlib import ExitStack
 from pathlib import Path
@@ -10,17 +9,19 @@ from typing import Any
 
 from paddle_ac.commands.arguments import (
     ArgumentParser,
+    add_algo,
     add_import_here,
     choose_algo,
-    describe_algorithms,
     find_modules_here,
+    parse_own_flags,
+    parse_with_hyper_parameters,
     seed_list,
     whole_number,
 )
 from paddle_ac.commands.calling import call_of
 from paddle_ac.commands.exit_codes import exit_codes, show_log
 from paddle_ac.commands.report import report_repeats, report_run
-from paddle_ac.config import CONFIGS, find_config_class, make_config, read_yaml
+from paddle_ac.config import make_config, read_yaml
 from paddle_ac.errors import ConfigError
 from paddle_ac.process import imports_contained
 from paddle_ac.training.dashboard import Dashboard
@@ -77,9 +78,7 @@ def main(arguments: list[str]) -> None:
 
 
 def _parse(arguments: list[str]) -> dict[str, Any]:
-    chooser = ArgumentParser(add_help=False)
-    _add_run_flags(chooser)
-    chosen = vars(chooser.parse_known_args(arguments)[0])
+    chosen = parse_own_flags(_add_run_flags, arguments)
     if chosen["resume"] and (chosen["run_dir"] or chosen["config"]):
         raise ConfigError("--resume has the run's own folder and configuration: leave out --run-dir and --config")
     if chosen["seeds"] and chosen["resume"]:
@@ -88,15 +87,8 @@ def _parse(arguments: list[str]) -> dict[str, Any]:
     algo = choose_algo(chosen.get("algo"), config_file)
     if chosen["resume"] and algo != read_yaml(config_file).get("algo"):
         raise ConfigError(f"--algo {algo}: the run in {chosen['resume']} is of another algorithm")
-    config_class = find_config_class(algo)
-    parser = ArgumentParser(
-        "train",
-        description=f"Train an agent, or resume a run.\n\n{describe_algorithms(algo, call_of('train'))}",
-        epilog=EXAMPLES.format(train=call_of("train")),
-    )
-    _add_run_flags(parser)
-    parser.add_hyper_parameters(config_class)
-    flags = parser.parse(arguments)
+    summary, examples = "Train an agent, or resume a run.", EXAMPLES.format(train=call_of("train"))
+    flags = parse_with_hyper_parameters("train", summary, algo, _add_run_flags, arguments, examples)
     if flags["seeds"] and "seed" in flags:
         raise ConfigError("--seeds names the seed of every run: leave out --seed")
     return flags
@@ -107,8 +99,7 @@ def _config_of(folder: str) -> Path:
 
 
 def _add_run_flags(parser: ArgumentParser) -> None:
-    parser.add_argument("--algo", default=argparse.SUPPRESS, metavar="|".join(CONFIGS), help="algorithm [a2c]")
-    parser.add_argument("--config", metavar="FILE", help="hyper-parameters in YAML; flags override it")
+    add_algo(parser)
     parser.add_argument("--run-dir", metavar="DIR", help="folder of the run, new or empty [a new one in runs/]")
     parser.add_argument("--resume", metavar="DIR", help="resume the run, or the runs, in this folder")
     parser.add_argument(

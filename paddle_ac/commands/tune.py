@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from types import ModuleType
 from typing import Any
 
 from paddle_ac.commands.arguments import (
     ArgumentParser,
+    add_algo,
     add_import_here,
     choose_algo,
-    describe_algorithms,
     find_modules_here,
+    parse_own_flags,
+    parse_with_hyper_parameters,
     whole_number,
 )
 from paddle_ac.commands.calling import call_of
 from paddle_ac.commands.exit_codes import exit_codes, show_log
 from paddle_ac.commands.report import report_study
-from paddle_ac.config import CONFIGS, find_config_class, read_yaml
+from paddle_ac.config import read_yaml
 from paddle_ac.errors import ConfigError, needs
 from paddle_ac.process import imports_contained
 from paddle_ac.training.run_folder import base_file
@@ -67,9 +68,7 @@ def _import_tuning() -> ModuleType:
 
 
 def _parse(arguments: list[str]) -> dict[str, Any]:
-    chooser = ArgumentParser(add_help=False)
-    _add_own_flags(chooser)
-    chosen = vars(chooser.parse_known_args(arguments)[0])
+    chosen = parse_own_flags(_add_own_flags, arguments)
     study_dir, config_file = chosen["study_dir"], chosen["config"]
     if _reads_study(config_file, study_dir):
         config_file = base_file(study_dir)
@@ -77,15 +76,8 @@ def _parse(arguments: list[str]) -> dict[str, Any]:
         if chosen.get("algo", algo) != algo:
             raise ConfigError(f"{study_dir} is a study of {algo}, not of {chosen['algo']}: give another --study-dir")
     algo = choose_algo(chosen.get("algo"), config_file)
-    config_class = find_config_class(algo)
-    parser = ArgumentParser(
-        "tune",
-        description=f"Search hyper-parameters.\n\n{describe_algorithms(algo, call_of('tune'))}",
-        epilog=EXAMPLES.format(tune=call_of("tune")),
-    )
-    _add_own_flags(parser)
-    parser.add_hyper_parameters(config_class)
-    return parser.parse(arguments)
+    summary, examples = "Search hyper-parameters.", EXAMPLES.format(tune=call_of("tune"))
+    return parse_with_hyper_parameters("tune", summary, algo, _add_own_flags, arguments, examples)
 
 
 def _reads_study(config_file: str | None, study_dir: str | None) -> bool:
@@ -94,8 +86,7 @@ def _reads_study(config_file: str | None, study_dir: str | None) -> bool:
 
 
 def _add_own_flags(parser: ArgumentParser) -> None:
-    parser.add_argument("--algo", default=argparse.SUPPRESS, metavar="|".join(CONFIGS), help="algorithm [a2c]")
-    parser.add_argument("--config", metavar="FILE", help="hyper-parameters in YAML; flags override it")
+    add_algo(parser)
     parser.add_argument("--space", metavar="FILE", help="what to search, in YAML: as in the space.yaml of a study")
     parser.add_argument("--trials", type=whole_number(1), default=20, metavar="N", help="trials in all [20]")
     parser.add_argument("--study-dir", metavar="DIR", help="the study's folder, new or not [runs/tune-ENV-ALGO]")
