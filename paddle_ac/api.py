@@ -139,7 +139,7 @@ def resume(
 def _of_a_whole_run(summary: dict[str, Any], interrupt: Interrupt) -> dict[str, Any]:
     """Return the summary, unless a stop signal came: what follows in a script is for a run that came to its end."""
     if summary["stopped_by"] == "interrupt":
-        raise KeyboardInterrupt(f"after {summary['env_steps']:,} steps; resume({summary['run_dir']!r}) goes on")
+        raise KeyboardInterrupt(f"after {summary['env_steps']:,} steps; resume({summary['run_dir']!r}) continues")
     if interrupt.is_set():
         raise KeyboardInterrupt(f"the run in {summary['run_dir']} is complete")
     return summary

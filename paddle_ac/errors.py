@@ -40,7 +40,7 @@ class CheckpointError(ValueError):
 
 
 class NonFiniteError(ArithmeticError):
-    """A NaN or an infinity where training cannot go on; the message says where it was found."""
+    """A NaN or an infinity that ends a training; the message says where it was found."""
 
 
 class ExportError(ArithmeticError):

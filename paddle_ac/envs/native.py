@@ -84,7 +84,7 @@ class SameStepCartPole(CartPoleVectorEnv):
         self.steps[mask] = 0
 
     def get_state(self) -> dict[str, Any]:
-        """All that it takes to go on exactly from here."""
+        """The state to resume from bit-exactly."""
         generator = self.np_random.bit_generator.state
         return {"state": self.state.copy(), "steps": self.steps.copy(), "generator": generator}
 

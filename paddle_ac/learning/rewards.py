@@ -63,7 +63,7 @@ class RewardNormalizer:
         return np.clip(rewards * scale, -LARGEST, LARGEST)
 
     def state_dict(self) -> dict[str, Any]:
-        """All that it takes to go on exactly from here."""
+        """The state to resume from bit-exactly."""
         return {"returns": self.returns.copy(), "moments": self.moments.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""How the learning rate falls as training goes on."""
+"""Learning rates that fall during training."""
 
 from __future__ import annotations
 

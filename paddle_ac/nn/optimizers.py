@@ -37,7 +37,7 @@ class RMSProp:
         parameters: ``[P]`` float32, changed in place.
         decay: of the running mean square.
         epsilon: added to the mean square before the root.
-        statistics: arrays to go on with, in place; as at the beginning by default.
+        statistics: arrays to update in place; initial ones by default.
     """
 
     def __init__(
@@ -89,7 +89,7 @@ class Adam:
     Args:
         parameters: ``[P]`` float32, changed in place.
         epsilon: added to the root of the mean square.
-        statistics: arrays to go on with, in place; as at the beginning by default.
+        statistics: arrays to update in place; initial ones by default.
     """
 
     def __init__(self, parameters: np.ndarray, epsilon: float = 1e-8, statistics: dict[str, np.ndarray] | None = None):

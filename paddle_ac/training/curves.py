@@ -215,7 +215,7 @@ def without_abandoned(runs: Sequence[Run], metric: str) -> list[Run]:
         if run.is_over or ends == furthest:
             kept.append(run)
         else:
-            message = "left out: %s ends early, at %s steps; another run of seed %d goes on to %s"
+            message = "left out: %s ends early, at %s steps; another run of seed %d reaches %s"
             logger.warning(message, run.path, f"{ends:,.0f}", run.config.seed, f"{furthest:,.0f}")
     return kept
 
@@ -232,7 +232,7 @@ def that_overlap(runs: Sequence[Run], metric: str) -> list[Run]:
         logger.warning("left out: %s ends at %s steps, before others of its kind begin", shortest.path, f"{ends:,.0f}")
         runs.remove(shortest)
     if ends < 0.95 * steps[longest.path][-1]:
-        message = "a mean ends at %s steps, where %s does; others of its runs go on to %s"
+        message = "a mean ends at %s steps, where %s does; others of its runs reach %s"
         logger.warning(message, f"{ends:,.0f}", shortest.path, f"{steps[longest.path][-1]:,.0f}")
     return runs
 

@@ -20,7 +20,7 @@ from paddle_ac.errors import ConfigError, quoted
 from paddle_ac.files import write_atomically
 from paddle_ac.training.interrupt import interrupts
 from paddle_ac.training.progress import EvaluationLines, StepsBar, is_terminal
-from paddle_ac.training.run_folder import COMPLETE, RunFolder, check_path, refused_without_a_trace, repeats_file
+from paddle_ac.training.run_folder import COMPLETE, RunFolder, check_path, remove_on_config_error, repeats_file
 from paddle_ac.training.side_by_side import Ending, Job, run_side_by_side, runs_that_fit
 from paddle_ac.training.wording import as_duration, as_return
 
@@ -62,7 +62,7 @@ def train_repeats(
     for seed in seeds:
         change_config(config, {"seed": seed})  # raises before there is a folder
     settled = resolve_vec(config)
-    with refused_without_a_trace(folder.root):
+    with remove_on_config_error(folder.root):
         _write_config(folder, settled, seeds)
         log_vec(config)
         return _train_all(folder, settled, seeds, {}, num_jobs, progress)
@@ -83,7 +83,7 @@ def resume_repeats(
         the summary, as ``train_repeats``, of all runs.
 
     Raises:
-        ConfigError: a change that is not possible, or no run that could go on.
+        ConfigError: a change that is not possible, or no run that could be resumed.
         CheckpointError: as ``resume``.
     """
     folder, changes = RunFolder(check_path(run_dir)), changes or {}
@@ -97,8 +97,8 @@ def resume_repeats(
             raise ConfigError(f"{furthest_run} has reached {steps[furthest]:,} steps: --total-steps must not be less")
     if all(_seed_folder(folder, seed).is_over(config) for seed in seeds):
         raise ConfigError(
-            f"all runs in {run_dir} have reached {config.total_steps:,} steps or their --stop-at-return: go on with a "
-            "larger one"
+            f"all runs in {run_dir} have reached {config.total_steps:,} steps or their --stop-at-return: give a "
+            "larger one to continue"
         )
     _write_config(folder, config, seeds)
     return _train_all(folder, config, seeds, changes, num_jobs, progress)
@@ -217,7 +217,7 @@ def _seed_folder(folder: RunFolder, seed: int) -> RunFolder:
 
 
 def _steps_in_checkpoint(run: RunFolder, algo: str) -> int:
-    """That a run goes on from: the summary lacks them, or has those of an earlier call, where a run was killed."""
+    """What a run resumes from: the summary lacks them, or has those of an earlier call, where a run was killed."""
     if not run.latest.is_file():
         return 0
     return load_run_state(run.latest, algo)["algorithm"]["env_steps"]

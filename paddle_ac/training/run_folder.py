@@ -88,7 +88,7 @@ class RunFolder:
         except OSError as error:
             raise ConfigError(f"{path} cannot be a run folder: {error.strerror}") from None
         if in_use:
-            raise ConfigError(f"{path} is in use: give --run-dir a new folder, or go on with --resume {path}")
+            raise ConfigError(f"{path} is in use: give --run-dir a new folder, or resume it with --resume {path}")
         return folder
 
     def begin(self, config: RunConfig) -> None:
@@ -258,7 +258,7 @@ def space_file(study_dir: str | Path) -> Path:
 
 
 @contextmanager
-def refused_without_a_trace(path: Path) -> Iterator[None]:
+def remove_on_config_error(path: Path) -> Iterator[None]:
     """Make a folder for runs; after a ``ConfigError``, remove what was made here, unless a run has begun in it."""
     made = [folder for folder in (path, *path.parents) if not folder.exists()]
     try:

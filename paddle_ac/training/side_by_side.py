@@ -32,8 +32,8 @@ class Job:
 
     Attributes:
         run_dir: its folder, an absolute path.
-        config: to train from the beginning; ``None`` to go on with the run that is in the folder.
-        changes: hyper-parameters to change where it goes on, as ``resume``.
+        config: to train from the beginning; ``None`` to resume the run in the folder.
+        changes: hyper-parameters to change on resume, as ``resume``.
     """
 
     run_dir: str
@@ -75,7 +75,7 @@ def run_side_by_side(
         jobs: asked for the next one whenever a run can be begun.
         num_jobs: runs at a time.
         on_point: told a run's steps at every point of its curves, and the mean return where there was an evaluation;
-            answers whether it goes on, which counts after an evaluation.
+            returns whether it continues, which counts after an evaluation.
         on_end: told how a run ended, unless it was stopped before it had a summary.
 
     Returns:

@@ -116,11 +116,11 @@ def resume(
     steps = state["algorithm"]["env_steps"]
     if folder.reached_return(config):
         raise ConfigError(
-            f"{run_dir} has reached a return of {config.stop_at_return:g} after {steps:,} steps: go on with a larger "
+            f"{run_dir} has reached a return of {config.stop_at_return:g} after {steps:,} steps: give a larger "
             "--stop-at-return"
         )
     if steps >= config.total_steps and folder.is_over(config):
-        raise ConfigError(f"{run_dir} has reached {steps:,} steps: go on with a larger --total-steps")
+        raise ConfigError(f"{run_dir} has reached {steps:,} steps: give a larger --total-steps to continue")
     with interrupts() as interrupt, closing(ALGORITHMS[config.algo].from_config(config)) as algorithm:
         restore(algorithm, state["algorithm"], folder.latest)
         check_new_tags(callbacks.metric_tags, algorithm.metric_tags)
@@ -342,7 +342,7 @@ class _Loop:
         return evaluation.mean_return
 
     def _evaluate_the_end(self, steps: int) -> None:
-        """Where no evaluation was due: it leaves no trace in what a run goes on from, the best model among it."""
+        """Where no evaluation was due: nothing that a resumed run reads changes, the best model included."""
         evaluation = self._evaluate_on_the_way(steps)
         if self.best is None:
             self._keep_as_best(evaluation)

@@ -26,7 +26,7 @@ from paddle_ac.envs.make import log_vec, resolve_vec
 from paddle_ac.errors import ConfigError, quoted, shortened
 from paddle_ac.files import write_atomically
 from paddle_ac.training.progress import FittingBar, is_terminal
-from paddle_ac.training.run_folder import RunFolder, base_file, check_path, refused_without_a_trace, space_file
+from paddle_ac.training.run_folder import RunFolder, base_file, check_path, remove_on_config_error, space_file
 from paddle_ac.training.side_by_side import Ending, Job, run_side_by_side, runs_that_fit
 from paddle_ac.training.wording import as_duration, as_return, first_and_last_line
 
@@ -74,10 +74,10 @@ def tune(
     Raises:
         ConfigError: a folder that holds another search, or a configuration that no run can be begun with.
     """
-    optuna.logging.set_verbosity(optuna.logging.ERROR)  # every trial is told in a line below
+    optuna.logging.set_verbosity(optuna.logging.ERROR)  # every trial has a line below
     folder = RunFolder(check_path(study_dir))
     distributions = {name: _distribution(config, name, choices) for name, choices in space.items()}
-    with refused_without_a_trace(folder.root):
+    with remove_on_config_error(folder.root):
         _begin(folder, config, space)
         study = _open_study(folder.root / "study.journal")
         if eval_interval is not None and not study.trials:

@@ -92,7 +92,7 @@ class Interrupting(RandomWalk):
 def test_ctrl_c_is_raised_once_there_is_a_checkpoint(tmp_path):
     gymnasium.register("paddle-ac-test/Interrupting-v0", Interrupting)
     values = {"algo": "a2c", "env": "paddle-ac-test/Interrupting-v0", "num_envs": 2, "num_steps": 5, "vec": "serial"}
-    with pytest.raises(KeyboardInterrupt, match=r"after 300 steps; resume\(.*run'\) goes on"):
+    with pytest.raises(KeyboardInterrupt, match=r"after 300 steps; resume\(.*run'\) continues"):
         paddle_ac.train(
             {**values, "total_steps": 500, "eval_interval": 1000, "eval_episodes": 1}, str(tmp_path / "run")
         )

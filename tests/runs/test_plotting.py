@@ -318,7 +318,7 @@ def test_a_run_that_stopped_early_is_left_out_where_another_of_its_seed_went_fur
     runs = without_abandoned(read_runs([tmp_path], METRIC), METRIC)
     assert [run.path.name for run in runs] == ["again", "alone", "other", "whole"]
     (told,) = caplog.messages
-    said = "left out: {} ends early, at 2,000 steps; another run of seed 0 goes on to 4,000"
+    said = "left out: {} ends early, at 2,000 steps; another run of seed 0 reaches 4,000"
     assert told == said.format(tmp_path / "stopped")
     (tmp_path / "alone" / "config.yaml").unlink()
     figure = plot_runs([tmp_path], tmp_path / "curves.png", ("steps",))
