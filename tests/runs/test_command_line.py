@@ -466,6 +466,10 @@ atexit.register(lambda: print("whole" if hasattr(sys.modules.get("paddle"), "to_
         (signal.SIGHUP, ("train.py", "--total-steps=100")),
         (signal.SIGINT, ("export.py", "--run-dir=nowhere")),
         (signal.SIGTERM, ("benchmark.py", "--rounds=1")),
+        pytest.param(signal.SIGTERM, ("export.py", "--run-dir=nowhere"), marks=pytest.mark.slow),
+        pytest.param(signal.SIGHUP, ("export.py", "--run-dir=nowhere"), marks=pytest.mark.slow),
+        pytest.param(signal.SIGINT, ("benchmark.py", "--rounds=1"), marks=pytest.mark.slow),
+        pytest.param(signal.SIGHUP, ("benchmark.py", "--rounds=1"), marks=pytest.mark.slow),
     ],
     ids=lambda value: value[0] if isinstance(value, tuple) else value.name,
 )
