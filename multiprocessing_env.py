@@ -1740,8 +1740,8 @@ class EnvironmentCall:
         reason = in_one_line(error)
         if isinstance(error, ValueError) and "expected 5, got 4" in str(error):
             reason += (
-                "; its step() returns four results, as before gym 0.26: "
-                "gym.make(..., apply_api_compatibility=True) converts them"
+                "; its step() returns four results, as before gym 0.26, and a wrapper needs five (observation, reward, "
+                "terminated, truncated, info): return those, or gym.make(..., apply_api_compatibility=True)"
             )
         raise failure(self.env_index, self.operation, action, text, reason) from error
 
@@ -2210,7 +2210,7 @@ def reset_env(env: Any, seed: int | None = None, options: dict | None = None) ->
     """
     arguments: dict[str, Any] = {"options": options} if options else {}
     if seed is not None:
-        if _reset_takes_seed(env):
+        if reset_takes_seed(env):
             arguments["seed"] = seed
         elif _takes_seed(env):
             env.seed(seed)
@@ -2441,11 +2441,13 @@ def probe_spaces(env_fn: Callable[[], Any]) -> tuple[Any, Any]:
 
 def _takes_seed(env: Any) -> bool:
     """Whether there is a way to seed an environment: ``reset(seed=...)``, or ``seed(...)`` as before gym 0.26."""
-    return _reset_takes_seed(env) or callable(getattr(env, "seed", None))
+    return reset_takes_seed(env) or callable(getattr(env, "seed", None))
 
 
-def _reset_takes_seed(env: Any) -> bool:
-    return _has_parameter(type(getattr(env, "unwrapped", env)).reset, "seed")
+def reset_takes_seed(env: Any) -> bool:
+    """Whether ``reset`` of an environment, or of its class, has the parameter ``seed``."""
+    kind: Any = env if isinstance(env, type) else type(getattr(env, "unwrapped", env))
+    return _has_parameter(kind.reset, "seed")
 
 
 @functools.cache

@@ -154,7 +154,7 @@ def _problem_with_arguments(message: str, config: RunConfig) -> str | None:
     missing = re.match(r"\S+\(\) missing \d+ required [\w-]+ arguments?: (.*?)(?: was raised|$)", message)
     if missing:
         return f"needs the arguments {missing[1]}: give them with --env-kwargs NAME=VALUE (env_kwargs)"
-    if "must inherit from the gymnasium.Env class" in message or "Gym is incompatible with Gymnasium" in message:
+    if "must inherit from the gymnasium.Env class" in message:
         return "is no gymnasium.Env"
     return None
 

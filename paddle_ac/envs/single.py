@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import gymnasium
+from gymnasium.envs.registration import load_env_creator
 
-from paddle_ac.envs.wrappers import ActionMasks, EpisodeReplay, FrameStack, SeededEpisodes, TimeLimit
+from multiprocessing_env import reset_takes_seed
+from paddle_ac.envs.wrappers import ActionMasks, ClassicEnv, EpisodeReplay, FrameStack, SeededEpisodes, TimeLimit
 from paddle_ac.errors import ConfigError, quoted
 
 
@@ -54,6 +57,8 @@ def make_gymnasium(
 ) -> gymnasium.Env:
     """Make a Gymnasium environment without its checkers, which look for mistakes of authors and for a missing reset.
 
+    An entry point may also return an environment of classic gym; see ``ClassicEnv``.
+
     Args:
         spec: its registration, which a worker process has not run.
         names_in_main: objects of ``__main__`` that entry points of the registration name.
@@ -61,7 +66,25 @@ def make_gymnasium(
     """
     _complete_main(names_in_main)
     silence_ale(spec.entry_point)
-    return gymnasium.make(dataclasses.replace(spec, order_enforce=False), disable_env_checker=True, **options)
+    changes = {"order_enforce": False, "entry_point": _of_any_generation(spec.entry_point)}
+    return gymnasium.make(dataclasses.replace(spec, **changes), disable_env_checker=True, **options)
+
+
+def _of_any_generation(entry_point: Any) -> Any:
+    """The entry point, which makes an environment of classic gym one of Gymnasium."""
+    make_env = load_env_creator(entry_point) if isinstance(entry_point, str) else entry_point
+    is_current = isinstance(make_env, type) and issubclass(make_env, gymnasium.Env) and reset_takes_seed(make_env)
+    if make_env is None or is_current:
+        return entry_point
+    convert = functools.partial(_make_of_any_generation, make_env)
+    return functools.update_wrapper(convert, make_env, assigned=("metadata",), updated=())
+
+
+def _make_of_any_generation(make_env: Callable[..., Any], **arguments: Any) -> Any:
+    env = make_env(**arguments)
+    if not (hasattr(env, "reset") and hasattr(env, "step")):
+        return env  # Gymnasium rejects it
+    return env if isinstance(env, gymnasium.Env) and reset_takes_seed(env) else ClassicEnv(env)
 
 
 def silence_ale(entry_point: Any) -> None:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import gymnasium
 import numpy as np
 from gymnasium.spaces import Box
 
@@ -66,6 +67,36 @@ class Wrapper:
 
     def close(self) -> None:
         self.env.close()
+
+
+class ClassicEnv(Wrapper, gymnasium.Env):  # type: ignore[override]
+    """A classic gym environment of any generation, as Gymnasium's own wrappers need it: five results, and an info.
+
+    Args:
+        env: has ``reset``, ``step`` and spaces, of classic gym or of Gymnasium.
+    """
+
+    def __init__(self, env: Any):
+        super().__init__(env)
+        self.metadata = getattr(env, "metadata", {})
+        self.render_mode = getattr(env, "render_mode", None)
+
+    @property
+    def spec(self) -> Any:  # type: ignore[override]
+        return getattr(self.unwrapped, "spec", None)
+
+    def reset(self, *, seed: int | None = None, options: dict | None = None) -> tuple[Any, dict]:
+        """Begin an episode."""
+        return reset_env(self.env, seed, options)
+
+    def step(self, action: Any) -> tuple:
+        """Five results; of four, the info says whether ``done`` is a truncation."""
+        result = self.env.step(action)
+        if len(result) == 5:
+            return result
+        observation, reward, done, info = result
+        truncated = done and info.get("TimeLimit.truncated", False)
+        return observation, reward, done and not truncated, truncated, info
 
 
 class ActionMasks(Wrapper):

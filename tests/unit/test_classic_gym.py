@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gymnasium
 import numpy as np
 import pytest
 
+import paddle_ac
 from multiprocessing_env import DummyVecEnv, EnvironmentFailedError, SubprocVecEnv
 from paddle_ac.config import make_config
 from paddle_ac.envs.single import import_classic_gym
@@ -48,6 +50,22 @@ class FourResults(gym.Env):
         return np.full(1, self.count, np.float32), 1.0, self.count == 7, {}
 
 
+class FourTruncated(FourResults):
+    """Reports in the info that its last step is a truncation."""
+
+    def step(self, action):
+        observation, reward, done, _ = super().step(action)
+        return observation, reward, done, {"TimeLimit.truncated": done}
+
+
+class FourOfGymnasium(gymnasium.Env):
+    """A Gymnasium environment that returns what gym returned before 0.26."""
+
+    observation_space = gymnasium.spaces.Box(0, 9, (1,))
+    action_space = gymnasium.spaces.Discrete(2)
+    reset, step = FourResults.reset, FourResults.step
+
+
 for name, kind in {"Unseeded": Unseeded, "FourResults": FourResults}.items():
     gym.register(f"{name}-v0", kind)
     gym.register(f"{name}Limited-v0", kind, max_episode_steps=5)
@@ -61,6 +79,53 @@ def test_every_generation_trains_with_and_without_a_time_limit(tmp_path, vec, na
         quick = {"total_steps": 100, "num_envs": 2, "eval_episodes": 1}
         summary = train(make_config({**config, **quick}), str(tmp_path / f"run{suffix}"), progress=False)
         assert summary["eval_mean_return"] == summary["mean_return_last_100"] == length
+
+
+@pytest.mark.parametrize(
+    ("env", "limit", "length", "truncated"),
+    [
+        (Unseeded, None, 7, False),
+        (Unseeded, 5, 5, True),
+        (FourResults, None, 7, False),
+        (FourResults, 5, 5, True),
+        (FourResults, 7, 7, False),
+        (FourTruncated, None, 7, True),
+        (lambda: FourTruncated(), None, 7, True),
+        ("tests.unit.test_classic_gym:FourResults", 5, 5, True),
+        (FourOfGymnasium, None, 7, False),
+        (FourOfGymnasium, 5, 5, True),
+        (lambda: FourOfGymnasium(), None, 7, False),
+    ],
+)
+@pytest.mark.parametrize("vec", ["serial", pytest.param("subproc", marks=pytest.mark.slow)])
+def test_class_or_function_of_any_generation_is_an_environment(env, limit, length, truncated, vec):
+    arguments = {} if limit is None else {"max_episode_steps": limit}
+    with paddle_ac.make("a2c", env, env_kwargs=arguments, num_envs=2, num_workers=1, vec=vec) as agent:
+        assert set(agent.update()["charts/episode_length"]) == {length}
+        agent.envs.reset()
+        for _ in range(length):
+            _, _, dones, infos = agent.envs.step([0, 0])
+        assert dones.all() and infos[0]["terminal_observation"] == [length]
+        assert infos[0]["TimeLimit.truncated"] == truncated
+
+
+@pytest.mark.slow
+def test_a3c_learns_in_an_environment_of_classic_gym():
+    with paddle_ac.make("a3c", FourResults, num_workers=1) as agent:
+        while agent.env_steps < 50:
+            assert set(agent.update()["charts/episode_length"]) <= {7}
+
+
+def test_four_results_within_the_time_limit_of_gymnasium_say_what_to_return():
+    class Mixed(FourOfGymnasium):
+        def reset(self, *, seed=None, options=None):
+            return super().reset()
+
+    with (
+        paddle_ac.make("a2c", Mixed, env_kwargs={"max_episode_steps": 5}, num_envs=1, vec="serial") as agent,
+        pytest.raises(EnvironmentFailedError, match=r"four results, .*needs five .*: return those"),
+    ):
+        agent.update()
 
 
 @BOTH
