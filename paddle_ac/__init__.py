@@ -55,6 +55,12 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
+        if not name.startswith("_"):
+            from paddle_ac.config import hint_of_call
+
+            hint = hint_of_call(name)
+            if hint:  # `from paddle_ac import PPO` replaces an AttributeError by one without the hint
+                raise ImportError(f"{__name__} has no {name}: {hint}")
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     with imports_contained():
         module = importlib.import_module(_HOMES[name])

@@ -11,7 +11,7 @@ from gymnasium.envs.registration import EnvSpec
 
 from paddle_ac.algorithms.agent import Predictor, TrainedPolicy, warn_about_images
 from paddle_ac.algorithms.algorithm import Algorithm
-from paddle_ac.config import LARGEST, LARGEST_SEED, RunConfig, make_config
+from paddle_ac.config import LARGEST, LARGEST_SEED, RunConfig, explain_arguments, make_config
 from paddle_ac.envs.make import make_evaluation_envs, resolve_vec
 from paddle_ac.envs.names import name_env
 from paddle_ac.errors import ConfigError, quoted
@@ -25,6 +25,7 @@ from paddle_ac.training.run_folder import RunFolder, check_path
 from paddle_ac.training.transfer import read_source, start_from
 
 
+@explain_arguments
 def make(algo: str, env: str | EnvSpec | Callable[..., Any], **hyper_parameters: Any) -> Algorithm:
     """An agent that learns with each call of ``agent.update()``; nothing is written to disk.
 
@@ -61,6 +62,7 @@ def make(algo: str, env: str | EnvSpec | Callable[..., Any], **hyper_parameters:
     return agent
 
 
+@explain_arguments
 def train(
     config: RunConfig | Mapping[str, Any] | None = None,
     run_dir: str | None = None,
@@ -109,11 +111,13 @@ def train(
         return _of_a_whole_run(runs.train(checked, run_dir, progress, callbacks), interrupt)
 
 
+@explain_arguments
 def resume(
     run_dir: str,
     changes: dict[str, Any] | None = None,
     progress: bool = True,
     callbacks: Sequence[Callback] = (),
+    **hyper_parameters: Any,
 ) -> dict[str, Any]:
     """Resume a run from its latest checkpoint, in the same folder, bit-exactly as if it had never stopped.
 
@@ -123,6 +127,8 @@ def resume(
             ``{"total_steps": 1_000_000}``.
         progress: show a progress bar in a terminal, elsewhere print a line for each evaluation.
         callbacks: see the run: each is a ``paddle_ac.Callback``.
+        hyper_parameters: by name, in place of ``changes`` or in addition to it, where they win:
+            ``resume("runs/name", total_steps=1_000_000)``.
 
     Returns:
         the summary, as ``train``.
@@ -132,6 +138,11 @@ def resume(
         CheckpointError: the checkpoint is damaged or belongs to another network or environment.
         VecEnvError, NonFiniteError, KeyboardInterrupt: as ``train``.
     """
+    if not isinstance(changes, (Mapping, type(None))):
+        raise ConfigError(
+            f"changes are hyper-parameters by name, as in resume(run_dir, total_steps=1_000_000), not {quoted(changes)}"
+        )
+    changes = {**(changes or {}), **hyper_parameters}
     with interrupts() as interrupt:
         return _of_a_whole_run(runs.resume(run_dir, changes, progress, callbacks), interrupt)
 
@@ -145,6 +156,7 @@ def _of_a_whole_run(summary: dict[str, Any], interrupt: Interrupt) -> dict[str, 
     return summary
 
 
+@explain_arguments
 def load(path: str | Path, checkpoint: str | None = None) -> TrainedPolicy:
     """The policy of a run, or of a file of ``agent.save``, to choose actions with.
 
@@ -168,6 +180,7 @@ def load(path: str | Path, checkpoint: str | None = None) -> TrainedPolicy:
         return TrainedPolicy(policy, envs.observation_space, envs.action_space, env_steps, config)
 
 
+@explain_arguments
 def evaluate(
     agent: Algorithm | TrainedPolicy | str | Path,
     episodes: int = 100,
@@ -196,6 +209,11 @@ def evaluate(
         VecEnvError: an environment or its worker failed.
         NonFiniteError: an observation or a reward is NaN or infinite.
     """
+    if hasattr(episodes, "step"):
+        raise ConfigError(
+            "evaluate makes the environments of the agent's configuration itself: write evaluate(agent, episodes=100), "
+            f"without {quoted(episodes)}"
+        )
     _check_whole_number("episodes", episodes, at_least=1, at_most=LARGEST)
     if seed is not None:
         _check_whole_number("seed", seed, at_least=0, at_most=LARGEST_SEED)

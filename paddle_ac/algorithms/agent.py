@@ -8,7 +8,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from paddle_ac.algorithms.algorithm import Algorithm, Panel, Policy
 from paddle_ac.algorithms.policy import POLICY_FORMAT
 from paddle_ac.algorithms.saved_policy import SavedPolicy, write_policy
 from paddle_ac.algorithms.state import Part, identity_part, load_parts
-from paddle_ac.config import RunConfig
+from paddle_ac.config import RunConfig, explain_arguments, hint_of_call
 from paddle_ac.nn.actions import clip_for
 from paddle_ac.nn.images import has_unscaled_pixels, is_pixels
 from paddle_ac.packing import ObservationPacking, numbers_of
@@ -79,6 +79,15 @@ class Predictor:
         )
         return write_policy(path, saved)
 
+    if not TYPE_CHECKING:  # a type checker shall know what there is
+
+        def __getattr__(self, name: str) -> Any:
+            hint = hint_of_call(name)
+            if hint:
+                raise AttributeError(f"{type(self).__name__} has no {name}: {hint}")
+            return object.__getattribute__(self, name)  # Python's own error
+
+    @explain_arguments
     def predict(
         self: HasPolicy,
         observations: Any,

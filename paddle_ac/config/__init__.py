@@ -23,7 +23,7 @@ from paddle_ac.config.groups import (
     SynchronousOptimizerGroup,
     VectorEnvGroup,
 )
-from paddle_ac.config.hints import hint_of_other_library
+from paddle_ac.config.hints import explain_arguments, hint_of_call, hint_of_other_library
 from paddle_ac.config.loading import (
     change_config,
     change_on_resume,
@@ -56,9 +56,11 @@ __all__ = [
     "VectorEnvGroup",
     "change_config",
     "change_on_resume",
+    "explain_arguments",
     "field",
     "find_config_class",
     "first_problem",
+    "hint_of_call",
     "hint_of_other_library",
     "make_config",
     "nearest",

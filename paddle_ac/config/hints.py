@@ -1,8 +1,17 @@
-"""Hints for names of other libraries: the hyper-parameter or flag of this package to write instead."""
+"""Hints for names of other libraries: the hyper-parameter, argument, flag or call of this package to write instead."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import functools
+import inspect
+from collections.abc import Callable, Iterable
+from typing import ParamSpec, TypeVar
+
+from paddle_ac.errors import ConfigError
+from paddle_ac.registry import CONFIGS
+
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
 
 _LEARNING_RATES = ("learning_rate", "actor_learning_rate", "critic_learning_rate", "alpha_learning_rate")
 _NETWORK = ("encoder", "hidden_sizes", "activation", "recurrent", "network")
@@ -132,25 +141,117 @@ _OURS: dict[str, tuple[str, ...]] = {
     "n_trials": ("trials",),
     "n_jobs": ("jobs",),
     "study_name": ("study_dir",),
-    "verbose": ("no_progress",),
+    "verbose": ("no_progress", "progress=False"),
+    "progress_bar": ("progress",),
+    "tb_log_name": ("run_dir",),
+    "callback": ("callbacks",),
+    # arguments of functions
+    "model": ("agent",),
+    "obs": ("observations",),
+    "observation": ("observations",),
+    "action_masks": ("action_mask",),
+    "lstm_states": ("state",),
 }
 
-_ADVICE = {
-    "capture_video": "every evaluation records an episode for VisualDL, and evaluate RUN --record FILE writes a video",
-    "render": "evaluate RUN --render shows episodes of a trained policy in a window",
-    "play": "evaluate RUN --render shows episodes of a trained policy in a window",
-    "optimize_hyperparameters": "the command tune searches hyper-parameters",
-    "torch_deterministic": "runs with the same seed are the same",
-    "deterministic": "actions are the most probable ones, unless --sampled or, in training, --eval-sampled draws them",
+# For names that no single name of ours replaces: the names of which one must be there, and a text, with that one as {}.
+_ADVICE: dict[str, tuple[tuple[str, ...], str]] = {
+    "capture_video": (
+        (),
+        "every evaluation records an episode for VisualDL, and evaluate RUN --record FILE writes a video",
+    ),
+    "render": ((), "evaluate RUN --render shows episodes of a trained policy in a window"),
+    "play": ((), "evaluate RUN --render shows episodes of a trained policy in a window"),
+    "optimize_hyperparameters": ((), "the command tune searches hyper-parameters"),
+    "torch_deterministic": ((), "runs with the same seed are the same"),
+    "deterministic": (
+        ("generator", "sampled", "eval_sampled"),
+        "leave it out: actions are the most probable ones, unless {} draws them",
+    ),
+    "episode_start": (("state",), "write zeros to the rows of {} where an episode starts"),
+    "mask": (("action_mask",), "write zeros to the rows of state where an episode starts; {} excludes actions"),
+    "env": (("checkpoint",), "environments come from the configuration of the agent or the run"),
+    "reset_num_timesteps": ((), "train starts a run, and resume continues one"),
 }
+
+_TRAIN = (
+    "paddle_ac.train(algo=..., env=..., total_steps=...) trains in a run folder, agent.update() a rollout at a time"
+)
+_MAKE_ENVS = "agents make their environments themselves: num_envs=8, vec='subproc' or 'serial'"
+
+# Names that are looked for in the package or in an agent, and what does the same.
+_CALLS = {
+    # of the package
+    "recurrentppo": "paddle_ac.make('ppo', env, recurrent='lstm')",
+    "maskableppo": "paddle_ac.make('ppo', env, action_masks=True)",
+    "ppo2": "paddle_ac.make('ppo', env)",
+    **dict.fromkeys(
+        ("acer", "acktr", "ars", "crossq", "ddpg", "dqn", "her", "qrdqn", "td3", "tqc", "trpo"),
+        f"the algorithms are {', '.join(CONFIGS)}, as in paddle_ac.make('a2c', env)",
+    ),
+    "evaluate_policy": "paddle_ac.evaluate(agent, episodes=100)",
+    **dict.fromkeys(("make_vec_env", "make_atari_env", "vecenv", "dummyvecenv", "subprocvecenv"), _MAKE_ENVS),
+    "vecnormalize": "normalize_observations=True, normalize_rewards=True",
+    "vecframestack": "frame_stack=4",
+    "monitor": "returns and lengths of episodes are always recorded",
+    "vecmonitor": "returns and lengths of episodes are always recorded",
+    "basecallback": "paddle_ac.Callback",
+    "evalcallback": "eval_interval=..., eval_episodes=...",
+    "checkpointcallback": "checkpoint_interval=...",
+    "stoptrainingonrewardthreshold": "stop_at_return=...",
+    # of an agent
+    **dict.fromkeys(("learn", "train", "fit"), _TRAIN),
+    "act": "agent.predict(observations)",
+    "select_action": "agent.predict(observations)",
+    "get_action": "agent.predict(observations)",
+    "evaluate": "paddle_ac.evaluate(agent, episodes=100)",
+    "load": "paddle_ac.load(path)",
+    "set_env": "paddle_ac.make(..., init_from=path) starts an agent in another environment",
+    "get_env": "agent.observation_space and agent.action_space are those of its environments",
+    "get_parameters": "agent.policy.parameter_arrays()",
+    "set_parameters": "agent.policy.load_parameters(...), or init_from=path of a new agent",
+    "num_timesteps": "agent.env_steps",
+}
+
+
+def hint_of_call(name: str) -> str:
+    """The call of this package in place of a name of another library in Python; empty for other names."""
+    key = _plain(name)
+    return f"paddle_ac.make({key!r}, env)" if key in CONFIGS else _CALLS.get(key, "")
+
+
+def explain_arguments(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
+    """Let a function of the package answer an argument of another library with the name to write instead.
+
+    Without a hint, Python or the configuration reports the unknown argument.
+    """
+    parameters = inspect.signature(function).parameters.values()
+    known = [parameter.name for parameter in parameters if parameter.kind is not parameter.VAR_KEYWORD]
+    takes_hyper_parameters = len(known) < len(parameters)
+
+    @functools.wraps(function)
+    def call(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
+        for name in kwargs:
+            if name in known or (takes_hyper_parameters and _is_hyper_parameter(name)):
+                continue
+            hint = hint_of_other_library(name, known)
+            if hint:
+                error = ConfigError if takes_hyper_parameters else TypeError
+                raise error(f"{function.__name__} takes no argument {name!r}{hint}")
+        return function(*args, **kwargs)
+
+    return call
+
+
+def _is_hyper_parameter(name: str) -> bool:
+    return any(name in config_class.model_fields for config_class in CONFIGS.values())
 
 
 def hint_of_other_library(name: str, known: Iterable[str]) -> str:
     """What to write instead of a name of another library, as the end of an error message; nothing for other names.
 
     Args:
-        name: a hyper-parameter or a flag, such as ``"ent_coef"`` or ``"--ent-coef"``.
-        known: the hyper-parameters or flags that may be written, in the same form.
+        name: a hyper-parameter, an argument or a flag, such as ``"ent_coef"`` or ``"--ent-coef"``.
+        known: the names that may be written, in the same form.
     """
     key = _plain(name)
     spelling = {_plain(known_name): known_name for known_name in known}
@@ -159,7 +260,9 @@ def hint_of_other_library(name: str, known: Iterable[str]) -> str:
     if found:
         last = f" or {found[-1]}" if len(found) > 1 else found[-1]
         return f" (did you mean {', '.join(found[:-1])}{last}?)"
-    return f": {_ADVICE[key]}" if key in _ADVICE else ""
+    needed, advice = _ADVICE.get(key, ((), ""))
+    there = [spelling[ours_name] for ours_name in needed if ours_name in spelling]
+    return f": {advice.format(*there)}" if advice and (there or not needed) else ""
 
 
 def _plain(name: str) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import paddle_ac
-from paddle_ac.algorithms.agent import TrainedPolicy
+from paddle_ac.algorithms.agent import Predictor, TrainedPolicy
 from paddle_ac.commands.arguments import ArgumentParser
 from paddle_ac.config import CONFIGS
 from tests.environments import RandomWalk
@@ -66,6 +66,8 @@ def test_training_from_python_leaves_a_run_whose_policy_can_be_loaded(tmp_path):
     config = paddle_ac.make_config({**QUICK, "total_steps": 1000})
     assert paddle_ac.train(config, str(tmp_path / "same"))["eval_mean_return"] == summary["eval_mean_return"]
     assert paddle_ac.resume(str(tmp_path / "run"), {"total_steps": 1500})["env_steps"] >= 1500
+    longer = paddle_ac.resume(str(tmp_path / "run"), {"total_steps": 1500}, total_steps=1600, eval_episodes=2)
+    assert longer["env_steps"] >= 1600 and longer["eval_episodes"] == 2
     policy = paddle_ac.load(str(tmp_path / "run"), "latest")
     with pytest.raises(paddle_ac.ConfigError, match="'best' or 'latest', not 'bset'"):
         paddle_ac.load(str(tmp_path / "run"), "bset")
@@ -138,6 +140,72 @@ def test_mistakes_are_told_in_one_line():
         paddle_ac.tarin
 
 
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("PPO", r"paddle_ac has no PPO: paddle_ac\.make\('ppo', env\)$"),
+        ("A2C", r"paddle_ac\.make\('a2c', env\)"),
+        ("DQN", r"the algorithms are a2c, ppo, .*, as in paddle_ac\.make\('a2c', env\)"),
+        ("RecurrentPPO", "recurrent='lstm'"),
+        ("SubprocVecEnv", "agents make their environments themselves"),
+        ("BaseCallback", r"paddle_ac\.Callback"),
+        ("evaluate_policy", r"paddle_ac\.evaluate\("),
+        ("Nothing", "cannot import name 'Nothing'"),
+    ],
+)
+def test_import_of_a_name_of_another_library_says_what_to_write(name, message):
+    with pytest.raises(ImportError, match=message) as failure:
+        exec(f"from paddle_ac import {name}")
+    assert "\n" not in str(failure.value)
+
+
+ENV = gymnasium.make("CartPole-v1")
+
+
+@pytest.mark.parametrize(
+    ("call", "kind", "message"),
+    [
+        (lambda agent: agent.learn(100), AttributeError, r"A2C has no learn: paddle_ac\.train\(.*agent\.update\(\)"),
+        (lambda agent: agent.num_timesteps, AttributeError, r"agent\.env_steps"),
+        (lambda agent: agent.lern, AttributeError, "'A2C' object has no attribute 'lern'"),
+        (lambda agent: agent.predict(0, deterministic=True), TypeError, "leave it out: .* unless generator draws them"),
+        (lambda agent: agent.predict(0, episode_start=0), TypeError, "write zeros to the rows of state"),
+        (lambda agent: agent.predict(obs=0), TypeError, r"\(did you mean 'observations'\?\)"),
+        (lambda agent: agent.predict(0, temperature=1), TypeError, "unexpected keyword argument 'temperature'"),
+        (lambda agent: paddle_ac.evaluate(agent, ENV), paddle_ac.ConfigError, r"write evaluate\(agent, episodes=100\)"),
+        (lambda agent: paddle_ac.evaluate(agent, env=ENV), TypeError, "come from the configuration of the agent"),
+        (lambda agent: paddle_ac.evaluate(agent, n_eval_episodes=5), TypeError, "did you mean 'episodes'"),
+        (lambda agent: paddle_ac.evaluate(agent, deterministic=True), TypeError, "unless sampled draws them"),
+        (lambda agent: paddle_ac.load("file", env=ENV), TypeError, "come from the configuration of the agent"),
+        (lambda agent: paddle_ac.make("a2c", env_id="CartPole-v1"), paddle_ac.ConfigError, "did you mean 'env'"),
+        (lambda agent: paddle_ac.train(agent.config, callback=[]), paddle_ac.ConfigError, "did you mean 'callbacks'"),
+        (
+            lambda agent: paddle_ac.train(agent.config, verbose=0),
+            paddle_ac.ConfigError,
+            "did you mean 'progress=False'",
+        ),
+        (lambda agent: paddle_ac.train(agent.config, ent_coef=0), paddle_ac.ConfigError, "did you mean 'entropy_coef'"),
+        (lambda agent: paddle_ac.resume("run", callback=[]), paddle_ac.ConfigError, "did you mean 'callbacks'"),
+    ],
+)
+def test_call_of_another_library_says_what_to_write(call, kind, message):
+    with paddle_ac.make("a2c", "CartPole-v1", vec="serial", num_envs=1) as agent:
+        assert not hasattr(agent, "learn")
+        with pytest.raises(kind, match=message) as failure:
+            call(agent)
+        assert "\n" not in str(failure.value)
+
+
+def test_attribute_error_inside_a_property_of_an_agent_is_raised_as_it_is():
+    class Broken(Predictor):
+        @property
+        def parameters(self):
+            return self.optimizer
+
+    with pytest.raises(AttributeError, match="'Broken' object has no attribute 'optimizer'"):
+        Broken().parameters
+
+
 def test_dir_lists_what_is_offered():
     listed = dir(paddle_ac)
     assert set(paddle_ac.__all__) < set(listed)
@@ -165,6 +233,7 @@ def test_the_import_brings_no_paddle():
         (lambda agent, file: paddle_ac.evaluate(file, checkpoint="latest"), "only a run folder has checkpoints"),
         (lambda agent, file: paddle_ac.load(file, checkpoint="zzz"), "only a run folder has checkpoints"),
         (lambda agent, file: paddle_ac.load(None), "must be a text or a pathlib.Path, got None"),
+        (lambda agent, file: paddle_ac.resume("run", 10_000), r"as in resume\(run_dir, total_steps=.*, not 10000"),
         (lambda agent, file: agent.save(None), "must be a text or a pathlib.Path, got None"),
         (lambda agent, file: paddle_ac.make("a2c", "CartPole-v1", callbacks=[]), r"train\(..., callbacks=...\) does"),
         (lambda agent, file: paddle_ac.make("a2c", "CartPole-v1", run_dir="x"), r"train\(..., run_dir=...\) does"),

@@ -15,6 +15,8 @@ from pathlib import Path
 import gymnasium
 import pytest
 
+import paddle_ac
+from paddle_ac.algorithms.agent import Agent
 from paddle_ac.commands import COMMANDS
 from paddle_ac.commands.report import report_run
 from paddle_ac.config import CONFIGS, hints, make_config, read_yaml, write_yaml
@@ -235,8 +237,10 @@ def test_every_hint_names_what_there_is():
         flags |= set(re.findall(r'"--([\w-]+)"', inspect.getsource(parser)))
     flags = {flag.replace("-", "_") for flag in flags} | {"run_dir"}
     fields = {name for algo in CONFIGS for name in CONFIGS[algo].model_fields}
-    for theirs, ours in hints._OURS.items():
-        assert {name.partition("=")[0] for name in ours} <= flags | fields, theirs
+    functions = (paddle_ac.make, paddle_ac.train, paddle_ac.evaluate, Agent.predict)
+    arguments = {name for function in functions for name in inspect.signature(function).parameters}
+    for theirs, ours in [*hints._OURS.items(), *((name, needed) for name, (needed, _) in hints._ADVICE.items())]:
+        assert {name.partition("=")[0] for name in ours} <= flags | fields | arguments, theirs
 
 
 PACKAGES = [
