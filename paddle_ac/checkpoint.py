@@ -199,6 +199,7 @@ class RunState(_Schema):
     last_point: Annotated[list[Seconds], Field(min_length=3, max_length=3)]
     best: BestState | None
     evaluated: Steps
+    spaces: dict[str, str] = {}  # in words; earlier versions wrote none
 
 
 def _load_as(schema: type[_Schema], path: Path, algo: str) -> dict[str, Any]:

@@ -96,6 +96,19 @@ def describe_space(space: Any) -> dict[str, Any]:
     return {"kind": "MultiBinary", "n": np.asarray(space.n).tolist()}
 
 
+def space_in_words(space: Any) -> str:
+    """Describe all of a supported space that parameters depend on, such as ``"Box (4,) of floats"``."""
+    container, kind = container_kind(space), space_kind(space)
+    if container == "Dict":
+        return f"Dict ({', '.join(f'{key}: {space_in_words(part)}' for key, part in space.spaces.items())})"
+    if container == "Tuple":
+        return f"Tuple ({', '.join(map(space_in_words, space.spaces))})"
+    if kind == "Box":
+        return f"Box {space.shape} of {'floats' if space.dtype.kind == 'f' else space.dtype.name}"
+    sizes = space.nvec.tolist() if kind == "MultiDiscrete" else np.asarray(space.n).tolist()
+    return f"{kind} {sizes}"
+
+
 def _bound(values: np.ndarray) -> Any:
     """The one number of a bound that is the same everywhere, else all of them."""
     return values.flat[0].item() if values.size and (values == values.flat[0]).all() else values.tolist()

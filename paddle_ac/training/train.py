@@ -35,7 +35,7 @@ from paddle_ac.training.logger import Logger, check_new_tags
 from paddle_ac.training.progress import Progress, name_of
 from paddle_ac.training.run_folder import RunFolder
 from paddle_ac.training.showing import Spread
-from paddle_ac.training.transfer import read_source, start_from
+from paddle_ac.training.transfer import read_source, spaces_in_words, start_from
 
 CHECKED_STEPS = 1_000  # of an episode, at most, that are replayed to find whether an environment repeats itself
 CHECK_SECONDS = 1.0  # that the replay may take, about
@@ -199,6 +199,7 @@ class _Loop:
             "last_point": self.last_point,
             "best": self.best,
             "evaluated": self.evaluated,
+            "spaces": spaces_in_words(self.algorithm),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from paddle_ac.algorithms.algorithm import Algorithm
-from paddle_ac.algorithms.saved_policy import read_policy
+from paddle_ac.algorithms.saved_policy import read_policy, space_in_words
 from paddle_ac.algorithms.state import different_policy
 from paddle_ac.checkpoint import load_run_state
 from paddle_ac.config import RunConfig
-from paddle_ac.errors import CheckpointError, ConfigError
+from paddle_ac.errors import CheckpointError, ConfigError, shortened
 from paddle_ac.files import find_policy_file
 from paddle_ac.nn.description import default_activation
 from paddle_ac.nn.images import image_inputs
@@ -26,11 +26,13 @@ class Source(NamedTuple):
         path: as the user named it.
         config: hyper-parameters of what was learned.
         learned: as ``Agent.learned_state`` returns it.
+        spaces: as ``spaces_in_words`` returns them; empty of a run of an earlier version.
     """
 
     path: str
     config: RunConfig
     learned: dict[str, Any]
+    spaces: dict[str, str]
 
 
 def read_source(path: str | None) -> Source | None:
@@ -45,27 +47,40 @@ def read_source(path: str | None) -> Source | None:
     file = find_policy_file(check_path(path))
     if file is not None:
         saved = read_policy(file)
-        return Source(path, saved.config, saved.learned)
+        return Source(path, saved.config, saved.learned, spaces_in_words(saved))
     try:
         folder = RunFolder.open(path)
     except ConfigError as error:
         raise ConfigError(f"init_from: {error}, nor a file of agent.save") from None
     config = folder.read_config()
-    state = load_run_state(folder.latest, config.algo)["algorithm"]
+    run_state = load_run_state(folder.latest, config.algo)
+    state = run_state["algorithm"]
     learned = {"encoder": {}, **{name: state[name] for name in LEARNED if name in state}}
     moments = state.get("rewards") or (state.get("reward_normalizer") or {}).get("moments")
-    return Source(path, config, {**learned, **({"reward_moments": moments} if moments else {})})
+    return Source(
+        path, config, {**learned, **({"reward_moments": moments} if moments else {})}, run_state.get("spaces", {})
+    )
+
+
+def spaces_in_words(owner: Any) -> dict[str, str]:
+    """The observation space and the action space of an agent or of a saved policy, in words."""
+    return {"observation": space_in_words(owner.observation_space), "action": space_in_words(owner.action_space)}
 
 
 def start_from(agent: Algorithm, config: RunConfig, source: Source | None) -> None:
     """Set the parameters and the normalisation of an agent that has learned nothing yet.
 
     Raises:
-        CheckpointError: they are of another network, or of observations that are normalised in another way.
+        CheckpointError: they are of other spaces, of another network, or of observations that are normalised in another
+            way.
     """
     if source is None:
         return
+    here = spaces_in_words(agent)
     try:
+        for name, space in source.spaces.items():
+            if space != here[name]:
+                raise ValueError(f"the {name} space is {shortened(space)} there and {shortened(here[name])} here")
         if source.config.networks != config.networks:
             raise ValueError(f"{source.config.algo} learns {source.config.networks}, {config.algo} {config.networks}")
         reads_images = getattr(config, "encoder", "mlp") != "mlp" and bool(image_inputs(agent.observation_space))

@@ -10,8 +10,8 @@ import pytest
 from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete, Tuple
 
 import paddle_ac
-from paddle_ac.algorithms.saved_policy import describe_space, make_space
-from paddle_ac.checkpoint import load_run_state
+from paddle_ac.algorithms.saved_policy import describe_space, make_space, space_in_words
+from paddle_ac.checkpoint import load_run_state, save_checkpoint
 from paddle_ac.config import make_config, write_yaml
 from paddle_ac.training.run_folder import RunFolder
 from tests.environments import RandomWalk
@@ -109,14 +109,23 @@ def test_ppo_and_a3c_start_from_an_a2c(tmp_path):
             assert_same_learned(other.learned_state(), learned)
 
 
+class Steered(RandomWalk):
+    """Observes what CartPole does, and takes other actions."""
+
+    def __init__(self):
+        super().__init__(shape=(4,))
+        self.action_space = Box(-1, 1, (1,))
+
+
 @pytest.mark.parametrize(
     "changes,message",
     [
         ({"hidden_sizes": (9,)}, r"of another network: actor_head.weight is \(8, 2\) there and \(9, 2\) here"),
-        ({"env": "Acrobot-v1"}, "parameters of another network"),
+        ({"env": "Acrobot-v1"}, r"the observation space is Box \(4,\) of floats there and Box \(6,\) of floats here$"),
         ({"activation": "relu"}, "it was trained with activation='tanh', and this is activation='relu'"),
         ({"normalize_observations": False}, "it has moments of observations, unlike the configuration"),
-        ({"algo": "sac", "env": "Pendulum-v1"}, r"does not fit sac on Pendulum-v1"),
+        ({"algo": "sac", "env": "Pendulum-v1"}, r"does not fit sac on Pendulum-v1: the observation space is Box"),
+        ({"env": Steered}, r"the action space is Discrete 2 there and Box \(1,\) of floats here$"),
         ({"recurrent": "gru"}, "parameters of another network"),
     ],
 )
@@ -128,9 +137,27 @@ def test_mismatch_is_one_line_and_leaves_nothing(tmp_path, capsys, changes, mess
     with pytest.raises(paddle_ac.CheckpointError, match=message) as failure:
         paddle_ac.train(values, str(run), init_from=str(file))
     assert "\n" not in str(failure.value) and not run.exists()
+    if not isinstance(values["env"], str):
+        return
     write_yaml(make_config({**values, "init_from": str(file)}), tmp_path / "values.yaml")
     code, _, errors = run_main(capsys, "train.py", f"--config={tmp_path / 'values.yaml'}", f"--run-dir={run}")
     assert code == 2 and errors.count("\n") == 1 and not run.exists()
+
+
+def test_run_of_other_spaces_is_named_before_its_parameters(tmp_path):
+    source = str(tmp_path / "source")
+    paddle_ac.train({**QUICK, "vec": "serial"}, source, total_steps=40)
+    with pytest.raises(
+        paddle_ac.CheckpointError, match=r"a2c on CartPole-v1, .* Box \(4,\) of floats there and"
+    ):
+        paddle_ac.make("a2c", "Acrobot-v1", vec="serial", hidden_sizes=(9,), init_from=source)
+    latest = RunFolder.open(source).latest
+    state = load_run_state(latest, "a2c")
+    assert state.pop("spaces") == {"observation": "Box (4,) of floats", "action": "Discrete 2"}
+    save_checkpoint(latest, state)  # as earlier versions wrote it
+    with pytest.raises(paddle_ac.CheckpointError, match="parameters of another network"):
+        paddle_ac.make("a2c", "Acrobot-v1", vec="serial", init_from=source)
+    assert paddle_ac.resume(source, total_steps=80)["env_steps"] == 80
 
 
 def test_what_is_no_policy_is_one_line(tmp_path):
@@ -191,6 +218,7 @@ def test_asynchronous_agent_is_evaluated_while_its_workers_learn():
     ids=str,
 )
 def test_spaces_come_back(space):
+    assert space_in_words(space).startswith(type(space).__name__)
     again = make_space(describe_space(space))
     assert again == space and type(again) is type(space)
     if isinstance(space, Dict):
