@@ -32,6 +32,7 @@ from paddle_ac.training.run_folder import base_file, check_path, repeats_file
 
 MAX_DIGITS = 19  # of a whole number
 FLAGS = {"wrappers": "--wrapper"}  # given once for each
+RUN_OR_FILE = "folder of the run, or a file of agent.save"
 METAVARS = {"wrappers": "MODULE:CLASS", "init_from": "RUN|FILE"}
 
 

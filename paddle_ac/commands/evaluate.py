@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 from paddle_ac.commands.arguments import (
+    RUN_OR_FILE,
     ArgumentParser,
     add_import_here,
     add_run,
@@ -17,6 +18,7 @@ from paddle_ac.commands.arguments import (
     whole_number,
 )
 from paddle_ac.commands.exit_codes import exit_codes
+from paddle_ac.commands.report import origin_of
 from paddle_ac.config import LARGEST_SEED
 from paddle_ac.process import imports_contained
 from paddle_ac.training.wording import as_return
@@ -46,8 +48,7 @@ def main(arguments: list[str]) -> None:
             print(json.dumps(result, indent=2))
             return
         actions = "sampled" if result["sampled"] else "greedy"
-        source = f"{result['checkpoint']} checkpoint of {result['run_dir']}" if "run_dir" in result else flags["run"]
-        print(f"{source}, after {result['env_steps']:,} training steps")
+        print(f"{origin_of(result, flags['run'])}, after {result['env_steps']:,} training steps")
         print(f"{episodes:,} episode{'s' * (episodes > 1)} of {result['env']}, {actions} actions")
         if episodes == 1:
             print(f"return {as_return(result['mean_return'], 2)}")
@@ -62,7 +63,7 @@ def main(arguments: list[str]) -> None:
 def _parse(arguments: list[str]) -> dict[str, Any]:
     parser = ArgumentParser("evaluate", "RUN", description=DESCRIPTION)
     policy = parser.add_argument_group("policy")
-    add_run(policy, "folder of the run, or a file of agent.save")
+    add_run(policy, RUN_OR_FILE)
     policy.add_argument("--checkpoint", **one_of("best", "latest"), help="which policy of a run [best]")
     policy.add_argument(
         "--sampled",

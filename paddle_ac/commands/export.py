@@ -4,8 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from paddle_ac.commands.arguments import ArgumentParser, add_import_here, add_run, find_modules_here, one_of, pop_run
+from paddle_ac.commands.arguments import (
+    RUN_OR_FILE,
+    ArgumentParser,
+    add_import_here,
+    add_run,
+    find_modules_here,
+    one_of,
+    pop_run,
+)
 from paddle_ac.commands.exit_codes import exit_codes
+from paddle_ac.commands.report import origin_of
 from paddle_ac.process import imports_contained
 
 
@@ -19,7 +28,7 @@ def main(arguments: list[str]) -> None:
             from paddle_ac.training.export import export_run
 
         result = export_run(flags["run"], flags["format"], flags["checkpoint"], flags["output"])
-        print(f"{result['checkpoint']} checkpoint of {result['run_dir']}, after {result['env_steps']:,} training steps")
+        print(f"{origin_of(result, flags['run'])}, after {result['env_steps']:,} training steps")
         print("\n".join(f"  {file}" for file in result["files"]))
         print(f"inputs:  {', '.join(result['inputs'])}")
         print(f"outputs: {', '.join(result['outputs'])}")
@@ -31,16 +40,18 @@ def main(arguments: list[str]) -> None:
 
 def _parse(arguments: list[str]) -> dict[str, Any]:
     parser = ArgumentParser("export", "RUN", description="Write a policy for other programs.")
-    add_run(parser)
+    add_run(parser, RUN_OR_FILE)
     parser.add_argument(
         "--format",
         **one_of("paddle", "onnx", "pdparams"),
         default="paddle",
         help="for Paddle Inference, for ONNX runtimes, or parameters for set_state_dict [paddle]",
     )
-    parser.add_argument("--checkpoint", **one_of("best", "latest"), default="best", help="which of its policies [best]")
+    parser.add_argument("--checkpoint", **one_of("best", "latest"), help="which policy of a run [best]")
     parser.add_argument(
-        "--output", metavar="PATH", help="of the files, without the endings of their names [RUN/export/model]"
+        "--output",
+        metavar="PATH",
+        help="of the files, without the endings of their names [RUN/export/model, or the file's own name]",
     )
     add_import_here(parser)
     flags = parser.parse(arguments)

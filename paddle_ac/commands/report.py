@@ -47,6 +47,11 @@ def report_run(summary: dict[str, Any]) -> str:
     return "\n".join(lines + commands)
 
 
+def origin_of(result: dict[str, Any], path: str) -> str:
+    """Which policy was read: of a run the checkpoint and the folder, else the file."""
+    return f"{result['checkpoint']} checkpoint of {result['run_dir']}" if "run_dir" in result else path
+
+
 def _time_of(summary: dict[str, Any]) -> str:
     """The training time, and which parts of the elapsed time it leaves out."""
     if not summary["train_seconds"]:  # a single update of workers, whose start is left out

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -112,36 +112,52 @@ def evaluate_run(
         VecEnvError: an environment or its worker failed.
         NonFiniteError: an observation or a reward is NaN or infinite.
     """
-    config, play = open_policy(run, checkpoint)
-    seed = config.seed if seed is None else seed
-    with make_evaluation_envs(config, seed, num_evaluation_envs(episodes), FINAL_EVALUATION) as envs:
-        return play(envs, episodes, seed, sampled)
+    policy = open_policy(run, checkpoint)
+    seed = policy.config.seed if seed is None else seed
+    with make_evaluation_envs(policy.config, seed, num_evaluation_envs(episodes), FINAL_EVALUATION) as envs:
+        return policy.play(envs, episodes, seed, sampled)
 
 
-def open_policy(
-    run: str | Path, checkpoint: str | None = None
-) -> tuple[RunConfig, Callable[[VecEnv, int, int, bool | None], dict[str, Any]]]:
+class OpenedPolicy(NamedTuple):
+    """A policy of a run folder or of a file of ``agent.save``, before environments are made.
+
+    Attributes:
+        config: names the environment.
+        path: the run's folder or the file.
+        origin: ``run_dir`` and ``checkpoint`` of a run, nothing of a file.
+        load: reads the policy; its argument is environments of the configuration.
+    """
+
+    config: RunConfig
+    path: Path
+    origin: dict[str, str]
+    load: Callable[[VecEnv], TrainedPolicy]
+
+    def play(self, envs: VecEnv, episodes: int, seed: int, sampled: bool | None) -> dict[str, Any]:
+        """Play episodes in environments of the configuration; returns what ``evaluate_run`` does."""
+        return {**self.origin, **_evaluate_in(envs, self.load(envs), episodes, seed, sampled)}
+
+
+def open_policy(run: str | Path, checkpoint: str | None = None) -> OpenedPolicy:
     """Open a run folder or a file of ``agent.save``.
 
-    Returns:
-        the configuration, whose environments the caller makes; and a function of these environments, the number of
-        episodes, the seed and ``sampled``, which returns what ``evaluate_run`` does.
+    Raises:
+        ConfigError: neither of the two, or a ``checkpoint`` of a file.
+        CheckpointError: a file that is damaged or that ``agent.save`` did not write.
     """
     file = find_policy_file(check_path(run))
     if file is not None:
         reject_checkpoint(checkpoint)
         agent = load_policy_file(file)
-        return agent.config, lambda envs, *chosen: _evaluate_in(envs, agent, *chosen)
+        return OpenedPolicy(agent.config, file, {}, lambda envs: agent)
     folder = RunFolder.open(run)
-    config, chosen_checkpoint = folder.read_config(), "best" if checkpoint is None else checkpoint
+    config, chosen = folder.read_config(), "best" if checkpoint is None else checkpoint
 
-    def play(envs: VecEnv, episodes: int, seed: int, sampled: bool | None) -> dict[str, Any]:
-        policy, env_steps = load_policy(folder, config, chosen_checkpoint, envs)
-        agent = TrainedPolicy(policy, envs.observation_space, envs.action_space, env_steps, config)
-        result = _evaluate_in(envs, agent, episodes, seed, sampled)
-        return {"run_dir": str(folder.path), "checkpoint": chosen_checkpoint, **result}
+    def load(envs: VecEnv) -> TrainedPolicy:
+        policy, env_steps = load_policy(folder, config, chosen, envs)
+        return TrainedPolicy(policy, envs.observation_space, envs.action_space, env_steps, config)
 
-    return config, play
+    return OpenedPolicy(config, folder.path, {"run_dir": str(folder.path), "checkpoint": chosen}, load)
 
 
 def reject_checkpoint(checkpoint: Any) -> None:

@@ -28,8 +28,8 @@ from paddle_ac.nn.unroll import Unroll
 from paddle_ac.packing import packed
 from paddle_ac.process_settings import warnings_ignored
 from paddle_ac.registry import ALGORITHMS
-from paddle_ac.training.evaluate import load_policy
-from paddle_ac.training.run_folder import RunFolder, check_path
+from paddle_ac.training.evaluate import open_policy
+from paddle_ac.training.run_folder import check_path
 
 NUM_OBSERVATIONS = 1000  # that an export is checked on
 NUM_ENVS = 10  # that they come from
@@ -62,26 +62,29 @@ class TrainedModel:
 
 
 def export_run(
-    run_dir: str, export_format: str = "paddle", checkpoint: str = "best", output: str | None = None
+    run: str | Path, export_format: str = "paddle", checkpoint: str | None = None, output: str | None = None
 ) -> dict[str, Any]:
-    """Write a policy of a run as an inference model, if that computes what the policy does.
+    """Write a policy of a run, or of a file of ``agent.save``, as a model for inference that computes the same.
 
     It is checked on 1,000 observations, from playing the run's environment with actions drawn from the policy. Each
     file of an earlier export under the same name is replaced at once.
 
     Args:
-        run_dir: the run's folder.
+        run: the run's folder, or the file.
         export_format: ``"paddle"``, ``"onnx"`` or ``"pdparams"``.
-        checkpoint: ``"best"`` or ``"latest"``.
-        output: the files' path without the endings of their names; ``export/model`` in the run's folder by default.
+        checkpoint: of a run: ``"best"``, the default, or ``"latest"``.
+        output: the files' path without the endings of their names; by default ``export/model`` in the run's folder, or
+            the file's path without its suffix.
 
     Returns:
-        ``run_dir, format, checkpoint``; ``env_steps`` that the policy had learned from; ``files``, their paths;
-        ``inputs`` and ``outputs``, the name, dtype and shape of each, as ``"observation float32 [B, 4]"``; and of the
-        check, the number of ``observations`` and the ``largest_difference`` from the policy on them.
+        ``format``; ``env_steps`` that the policy had learned from; ``files``, their paths; of a run folder also
+        ``run_dir`` and ``checkpoint``; ``inputs`` and ``outputs``, the name, dtype and shape of each, as
+        ``"observation float32 [B, 4]"``; and of the check, the number of ``observations`` and the
+        ``largest_difference`` from the policy on them.
 
     Raises:
-        ConfigError: an unknown format, a package that it lacks, not a run folder, or an output that is a folder.
+        ConfigError: an unknown format, a package that it lacks, neither a run folder nor a file, a ``checkpoint`` of a
+            file, or an output that is a folder.
         CheckpointError: no such checkpoint, or a damaged one.
         ExportError: that difference is above 1e-4; nothing is written.
     """
@@ -89,19 +92,20 @@ def export_run(
         raise ConfigError(f"unknown format {quoted(export_format)}: must be one of {', '.join(FORMATS)}")
     if export_format == "onnx":
         _check_onnx_packages()
-    folder = RunFolder.open(run_dir)
-    config = folder.read_config()
-    name = check_path(output) if output else folder.path / "export" / "model"
+    opened = open_policy(run, checkpoint)
+    config, path = opened.config, opened.path
+    of_its_own = path.with_suffix("") if path.is_file() else path / "export" / "model"
+    name = check_path(output) if output else of_its_own
     if name.suffix in FILE_ENDINGS:
         name = name.with_suffix("")
     if name.is_dir():
         raise ConfigError(f"{name} is a folder: name the files in it, as {name / 'model'}")
     target = name.absolute()  # an environment may call os.chdir
     with make_evaluation_envs(config, config.seed, NUM_ENVS) as envs:
-        spaces = (envs.observation_space, envs.action_space)
-        policy, env_steps = load_policy(folder, config, checkpoint, envs)
-        observations, states = _play(policy, envs, np.random.default_rng(config.seed))
-    model = TrainedModel(config, *spaces, policy, exported_policy(policy, *spaces))
+        agent = opened.load(envs)
+        observations, states = _play(agent.policy, envs, np.random.default_rng(config.seed))
+    spaces = agent.observation_space, agent.action_space
+    model = TrainedModel(config, *spaces, agent.policy, exported_policy(agent.policy, *spaces))
     with tempfile.TemporaryDirectory() as temporary:
         run_model = FORMATS[export_format](model, Path(temporary) / target.name)
         inputs = model.exported.inputs_of(observations, states)
@@ -117,10 +121,9 @@ def export_run(
         for file in files:
             write_atomically(target.parent / file.name, file.read_bytes())
     return {
-        "run_dir": str(run_dir),
+        **opened.origin,
         "format": export_format,
-        "checkpoint": checkpoint,
-        "env_steps": env_steps,
+        "env_steps": agent.env_steps,
         "files": [str(name.parent / file.name) for file in files],
         "inputs": list(map(_describe, model.exported.input_names, inputs)),
         "outputs": list(map(_describe, model.exported.output_names, outputs)),

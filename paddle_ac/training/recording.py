@@ -56,12 +56,13 @@ def watch_run(
             a package that is missing.
         CheckpointError: as ``evaluate_run``.
     """
-    config, play_in = open_policy(run, checkpoint)
+    policy = open_policy(run, checkpoint)
+    config = policy.config
     chosen_seed = config.seed if seed is None else seed
 
     def play(env: Any) -> dict[str, Any]:
         with DummyVecEnv([lambda: SeededEpisodes(env, (chosen_seed, FINAL_EVALUATION, 0))]) as envs:
-            return play_in(envs, episodes, chosen_seed, sampled)
+            return policy.play(envs, episodes, chosen_seed, sampled)
 
     path = None if record is None else Path(record).absolute()  # an environment may call os.chdir
     if path is None:

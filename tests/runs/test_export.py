@@ -323,3 +323,17 @@ def test_a_package_that_onnx_lacks_is_named_with_the_extra_that_has_it(capsys, t
 def test_an_unknown_format_is_told_from_python_too(tmp_path):
     with pytest.raises(ConfigError, match="unknown format 'tflite': must be one of paddle, onnx, pdparams"):
         export_run(str(tmp_path), "tflite")
+
+
+@pytest.mark.parametrize("export_format", ["paddle", pytest.param("onnx", marks=pytest.mark.slow), "pdparams"])
+def test_file_of_agent_save_is_exported_beside_it(tmp_path, capsys, export_format):
+    with paddle_ac.make("a2c", "CartPole-v1", vec="serial", num_envs=2) as agent:
+        agent.update()
+        file = agent.save(tmp_path / "cartpole")
+    code, output, errors = run_main(capsys, "export.py", str(tmp_path / "cartpole"), "--format", export_format)
+    assert (code, errors) == (0, "")
+    assert output.startswith(f"{tmp_path / 'cartpole'}, after 64 training steps\n")
+    written = sorted(path.name for path in tmp_path.iterdir() if path != file)
+    assert {path.partition(".")[0] for path in written} == {"cartpole"} and written
+    code, _, errors = run_main(capsys, "export.py", str(file), "--checkpoint", "latest")
+    assert code == 2 and "only a run folder has checkpoints" in errors and errors.count("\n") == 1

@@ -147,9 +147,7 @@ def test_mismatch_is_one_line_and_leaves_nothing(tmp_path, capsys, changes, mess
 def test_run_of_other_spaces_is_named_before_its_parameters(tmp_path):
     source = str(tmp_path / "source")
     paddle_ac.train({**QUICK, "vec": "serial"}, source, total_steps=40)
-    with pytest.raises(
-        paddle_ac.CheckpointError, match=r"a2c on CartPole-v1, .* Box \(4,\) of floats there and"
-    ):
+    with pytest.raises(paddle_ac.CheckpointError, match=r"a2c on CartPole-v1, .* Box \(4,\) of floats there and"):
         paddle_ac.make("a2c", "Acrobot-v1", vec="serial", hidden_sizes=(9,), init_from=source)
     latest = RunFolder.open(source).latest
     state = load_run_state(latest, "a2c")
