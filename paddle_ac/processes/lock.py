@@ -8,6 +8,8 @@ from collections.abc import Callable
 from multiprocessing import reduction
 from typing import Any
 
+from paddle_ac.errors import ConfigError
+
 POLL_SECONDS = 1e-4  # between two attempts to take a lock
 
 
@@ -20,15 +22,20 @@ class ProcessLock:
         on_wait: called repeatedly while another process holds the lock.
 
     Raises:
-        ImportError: the system has no such locks (Windows).
+        ConfigError: the system has no such locks (Windows).
     """
 
     def __init__(self) -> None:
         self._open(tempfile.TemporaryFile())  # noqa: SIM115 (open as long as the lock)
 
     def _open(self, file: Any) -> None:
-        import fcntl
-
+        try:
+            import fcntl
+        except ImportError:
+            raise ConfigError(
+                "--lock, and normalised observations or rewards of several learners, need a lock between processes, "
+                "which Windows lacks: train without them, with --algo a2c, or in WSL"
+            ) from None
         self._fcntl = fcntl
         self._file = file
         self.on_wait: Callable[[], None] = lambda: None

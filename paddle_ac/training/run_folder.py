@@ -237,7 +237,7 @@ def _use_of(file: Path) -> str:
     if file.suffix != POLICY_SUFFIX:
         return ""
     return (
-        f": a policy of agent.save is for evaluate {file}, --init-from {file} and paddle_ac.load({str(file)!r}); to "
+        f": a policy of agent.save is for evaluate, export, --init-from {file} and paddle_ac.load({str(file)!r}); to "
         "use a checkpoint of a run, name the run's folder"
     )
 

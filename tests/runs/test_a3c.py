@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import sys
 import time
 
 import cloudpickle
@@ -37,6 +38,7 @@ from paddle_ac.training.runs import resume, train
 from tests.environments import misbehaving_id
 from tests.leftovers import leaked_shared_memory, shared_memory
 from tests.short_runs import QUICK, run_tool, start_tool, visualdl_curves, wait_until
+from tests.tool_calls import run_main
 
 QUICK_A3C = {
     **QUICK,
@@ -450,6 +452,15 @@ def play_on_with(agent: A3C, index: int) -> None:
     starts, steps = agent.pool.starts[index], agent.shared.worker_steps[index]
     while agent.pool.starts[index] == starts or agent.shared.worker_steps[index] < steps + 200:
         agent.update()
+
+
+def test_system_without_locks_between_processes_is_one_line_and_leaves_nothing(tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "fcntl", None)  # as on Windows
+    run = tmp_path / "run"
+    for flag in ("--lock", "--normalize-observations", "--normalize-rewards"):
+        code, _, errors = run_main(capsys, "train.py", "--algo=a3c", "--num-workers=1", f"--run-dir={run}", flag)
+        assert code == 2 and "which Windows lacks: train without them" in errors
+        assert errors.count("\n") == 1 and not run.exists()
 
 
 class StoppingLock(ProcessLock):

@@ -141,10 +141,11 @@ def test_evaluate_plays_the_policy_of_a_saved_file(capsys, saved):
     "command,name,expected",
     [
         ("evaluate", "t1.py", "error: t1.py is damaged or not a checkpoint: "),
-        ("export", "t1.py", "error: t1.py is a file, not a run folder\n"),
-        ("export", "pol", "error: pol.safetensors is a file, not a run folder: a policy of agent.save is for evaluate"),
+        ("export", "t1.py", "error: t1.py is damaged or not a checkpoint: "),
+        ("plot", "pol.safetensors", "error: pol.safetensors is a file: curves are those of run folders"),
         ("train --resume", "pol.safetensors", "error: pol.safetensors is a file, not a run folder: a policy"),
         ("evaluate --checkpoint best", "pol", "error: only a run folder has checkpoints: leave out checkpoint='best'"),
+        ("export --checkpoint best", "pol", "error: only a run folder has checkpoints: leave out checkpoint='best'"),
     ],
 )
 def test_a_file_in_place_of_a_run_folder_is_named_as_what_it_is(capsys, saved, command, name, expected):
