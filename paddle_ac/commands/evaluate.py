@@ -19,6 +19,7 @@ from paddle_ac.commands.arguments import (
 )
 from paddle_ac.commands.exit_codes import exit_codes
 from paddle_ac.commands.report import origin_of
+from paddle_ac.commands.terminal import show
 from paddle_ac.config import LARGEST_SEED
 from paddle_ac.process import imports_contained
 from paddle_ac.training.wording import as_return
@@ -48,16 +49,16 @@ def main(arguments: list[str]) -> None:
             print(json.dumps(result, indent=2))
             return
         actions = "sampled" if result["sampled"] else "greedy"
-        print(f"{origin_of(result, flags['run'])}, after {result['env_steps']:,} training steps")
-        print(f"{episodes:,} episode{'s' * (episodes > 1)} of {result['env']}, {actions} actions")
+        show(f"{origin_of(result, flags['run'])}, after {result['env_steps']:,} training steps")
+        show(f"{episodes:,} episode{'s' * (episodes > 1)} of {result['env']}, {actions} actions")
         if episodes == 1:
-            print(f"return {as_return(result['mean_return'], 2)}")
+            show(f"return {as_return(result['mean_return'], 2)}")
         else:
             mean, std, low, high = (as_return(result[f"{name}_return"], 2) for name in ("mean", "std", "min", "max"))
-            print(f"mean return {mean} +/- {std} (standard deviation)")
-            print(f"from {low} to {high}")
+            show(f"mean return {mean} +/- {std} (standard deviation)")
+            show(f"from {low} to {high}")
         if flags["record"]:
-            print(f"recorded in {flags['record']}")
+            show(f"recorded in {flags['record']}")
 
 
 def _parse(arguments: list[str]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from typing import Any, NoReturn
 
 from multiprocessing_env import ObservationError, VecEnvError
+from paddle_ac.commands.terminal import FittedLog, fit
 from paddle_ac.errors import CheckpointError, ConfigError, ExportError, NonFiniteError, shortened
 from paddle_ac.process import escape_output, nothing_left_running
 from paddle_ac.training.interrupt import Interrupt, interrupts
@@ -17,7 +18,9 @@ from paddle_ac.training.interrupt import Interrupt, interrupts
 
 def show_log() -> None:
     """Print what the package says of a run under way; before Paddle and VisualDL are imported, which have their own."""
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stdout)
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(FittedLog())
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
     logging.getLogger("paddle_ac").setLevel(logging.INFO)
     logging.raiseExceptions = False  # where nobody reads on, as after `| head`
 
@@ -107,6 +110,7 @@ def _printable(text: str) -> str:
 
 
 def _exit(code: int, error: Exception | str) -> NoReturn:
+    first_line, newline, traceback = f"error: {error}".partition("\n")
     with suppress(OSError):  # nobody reads it
-        print(f"error: {error}", file=sys.stderr)
+        print(f"{fit(first_line, sys.stderr)}{newline}{traceback}", file=sys.stderr)
     sys.exit(code)

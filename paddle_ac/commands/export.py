@@ -15,6 +15,7 @@ from paddle_ac.commands.arguments import (
 )
 from paddle_ac.commands.exit_codes import exit_codes
 from paddle_ac.commands.report import origin_of
+from paddle_ac.commands.terminal import show
 from paddle_ac.process import imports_contained
 
 
@@ -28,11 +29,11 @@ def main(arguments: list[str]) -> None:
             from paddle_ac.training.export import export_run
 
         result = export_run(flags["run"], flags["format"], flags["checkpoint"], flags["output"])
-        print(f"{origin_of(result, flags['run'])}, after {result['env_steps']:,} training steps")
+        show(f"{origin_of(result, flags['run'])}, after {result['env_steps']:,} training steps")
         print("\n".join(f"  {file}" for file in result["files"]))
-        print(f"inputs:  {', '.join(result['inputs'])}")
-        print(f"outputs: {', '.join(result['outputs'])}")
-        print(
+        show(f"inputs:  {', '.join(result['inputs'])}")
+        show(f"outputs: {', '.join(result['outputs'])}")
+        show(
             f"largest difference from the policy on {result['observations']:,} observations: "
             f"{result['largest_difference']:.1e}"
         )

@@ -21,6 +21,7 @@ from paddle_ac.commands.arguments import (
 from paddle_ac.commands.calling import call_of
 from paddle_ac.commands.exit_codes import exit_codes, show_log
 from paddle_ac.commands.report import report_repeats, report_run
+from paddle_ac.commands.terminal import show
 from paddle_ac.config import make_config, read_yaml
 from paddle_ac.errors import ConfigError
 from paddle_ac.process import imports_contained
@@ -61,13 +62,13 @@ def main(arguments: list[str]) -> None:
                 summary = resume_repeats(resumed, flags, jobs, progress)
             else:
                 summary = train_repeats(config, seeds, run_dir, jobs, progress)
-            print(report_repeats(summary))
+            show(report_repeats(summary))
         else:
             with imports_contained():
                 from paddle_ac.training.runs import resume, train  # after the checks: it takes a second
 
             summary = resume(resumed, flags, progress) if resumed is not None else train(config, run_dir, progress)
-            print(report_run(summary))
+            show(report_run(summary))
         if summary["stopped_by"] == "interrupt":
             raise KeyboardInterrupt
         if dashboard and sys.stdin.isatty():

@@ -19,6 +19,7 @@ from paddle_ac.commands.arguments import (
 from paddle_ac.commands.calling import call_of
 from paddle_ac.commands.exit_codes import exit_codes, show_log
 from paddle_ac.commands.report import report_study
+from paddle_ac.commands.terminal import show
 from paddle_ac.config import read_yaml
 from paddle_ac.errors import ConfigError, needs
 from paddle_ac.process import imports_contained
@@ -50,7 +51,7 @@ def main(arguments: list[str]) -> None:
         custom_space = read_yaml(space_file) if space_file else None
         config, space, study_dir, eval_interval = tuning.plan(values, flags, custom_space, study_dir)
         result = tuning.tune(config, space, trials, study_dir, jobs, progress, eval_interval)
-        print(report_study(result))
+        show(report_study(result))
         if result["stopped_by"] == "interrupt":
             raise KeyboardInterrupt
         sys.exit(0 if result["best"] else 1)
