@@ -92,13 +92,11 @@ def default_and_meaning(field: Any) -> tuple[str, str]:
     The description of one that is not set by default has what it is then in brackets: that is the default.
     """
     meaning = field.description
-    if field.default is None:
-        meaning, _, otherwise = meaning.rpartition(" [")
-        return otherwise.removesuffix("]"), meaning
+    if field.default in (None, (), {}):
+        otherwise = re.search(r" \[([^]]+)\]", meaning)
+        return (otherwise[1], meaning.replace(otherwise[0], "")) if otherwise else ("none", meaning)
     if isinstance(field.default, bool):
         return "on" if field.default else "off", meaning
-    if field.default in ((), {}):
-        return "none", meaning
     if isinstance(field.default, tuple):
         return f"`{','.join(map(str, field.default))}`", meaning
     return f"`{field.default:g}`" if isinstance(field.default, float) else f"`{field.default}`", meaning
