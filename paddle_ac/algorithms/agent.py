@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
 
-from multiprocessing_env import space_parts
+from multiprocessing_env import container_kind, space_parts
 from paddle_ac.action_masks import MaskedPacking, packing_of
 from paddle_ac.algorithms.algorithm import Algorithm, Panel, Policy
 from paddle_ac.algorithms.policy import POLICY_FORMAT
@@ -115,6 +115,9 @@ class Predictor:
                 state that is not float32 or not of theirs.
             TypeError: observations of another kind of numbers, such as floats for a space of integers.
         """
+        has_info = isinstance(observations, tuple) and observations and isinstance(observations[-1], dict)
+        if has_info and container_kind(self.observation_space) != "Tuple":
+            raise TypeError("observations are a tuple with a dictionary: of (observation, info), pass the observation")
         if isinstance(self.packing, MaskedPacking):
             batch, is_one = self.packing.pack_with_masks(observations, action_mask)
         elif action_mask is not None:

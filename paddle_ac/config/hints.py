@@ -57,7 +57,7 @@ _OURS: dict[str, tuple[str, ...]] = {
     "lambda": ("gae_lambda",),
     "gae": ("gae_lambda",),
     "use_gae": ("gae_lambda",),
-    "ent_coef": ("entropy_coef", "init_alpha"),
+    "ent_coef": ("entropy_coef", "init_alpha", "auto_alpha"),
     "entropy_coef": ("entropy_coef", "init_alpha"),
     "entropy_coeff": ("entropy_coef", "init_alpha"),
     "vf_coef": ("value_coef",),

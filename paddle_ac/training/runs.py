@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from paddle_ac.config import RunConfig
+from paddle_ac.config import RunConfig, nearest
 from paddle_ac.errors import ConfigError, quoted
 from paddle_ac.training import train as loop
 from paddle_ac.training.callback import Callback, MakeCallbacks
 from paddle_ac.training.stopping import StopAtReturn
 from paddle_ac.training.views import CurvesPicture, EpisodePictures, Histograms, NetworkGraph
 from paddle_ac.training.writers import make_writers
+
+OF_STABLE_BASELINES3 = ("_on_training_start", "_on_rollout_start", "_on_step", "_on_rollout_end", "_on_training_end")
 
 
 def standard_callbacks(config: RunConfig) -> list[Callback]:
@@ -50,7 +52,20 @@ def _with_standard(callbacks: Sequence[Callback]) -> MakeCallbacks:
             "callbacks must be a list of paddle_ac.Callback objects, as in callbacks=[MyCallback()], got "
             f"{quoted(wrong[0])}"
         )
+    for callback in callbacks:
+        _check_methods(callback)
     return lambda config: [*standard_callbacks(config), *callbacks]
+
+
+def _check_methods(callback: Callback) -> None:
+    """Raise ``ConfigError`` for a method that looks like one of a callback and that no run calls."""
+    known = [name for name in vars(Callback) if name.startswith("on_")]
+    for name in dir(callback):
+        if name in OF_STABLE_BASELINES3 or (name.startswith("on_") and name not in known):
+            hint = nearest(name, known)
+            raise ConfigError(
+                f"a run never calls {type(callback).__name__}.{name}{hint}: callbacks have {', '.join(known)}"
+            )
 
 
 def _is_list(callbacks: Any) -> bool:

@@ -170,6 +170,7 @@ ENV = gymnasium.make("CartPole-v1")
         (lambda agent: agent.lern, AttributeError, "'A2C' object has no attribute 'lern'"),
         (lambda agent: agent.predict(0, deterministic=True), TypeError, "leave it out: .* unless generator draws them"),
         (lambda agent: agent.predict(0, episode_start=0), TypeError, "write zeros to the rows of state"),
+        (lambda agent: agent.predict(ENV.reset()), TypeError, r"of \(observation, info\), pass the observation"),
         (lambda agent: agent.predict(obs=0), TypeError, r"\(did you mean 'observations'\?\)"),
         (lambda agent: agent.predict(0, temperature=1), TypeError, "unexpected keyword argument 'temperature'"),
         (lambda agent: paddle_ac.evaluate(agent, ENV), paddle_ac.ConfigError, r"write evaluate\(agent, episodes=100\)"),

@@ -270,3 +270,14 @@ def test_exception_in_summarize_leaves_a_summary_and_ends_every_callback(tmp_pat
     with pytest.raises(RuntimeError, match="no entries"):
         paddle_ac.train(CONFIG, str(tmp_path / "run"), progress=False, callbacks=[Failing(), ended])
     assert ended.summary["stopped_by"] == "total_steps" and (tmp_path / "run" / "summary.json").is_file()
+
+
+@pytest.mark.parametrize("name", ["on_step", "on_updates", "_on_step", "_on_rollout_end"])
+def test_method_that_no_run_calls_is_an_error_before_the_run_starts(tmp_path, name):
+    kind = type("Own", (paddle_ac.Callback,), {name: lambda self, *arguments: True, "_on_its_own": lambda self: None})
+    run = tmp_path / "run"
+    with pytest.raises(
+        paddle_ac.ConfigError, match=rf"a run never calls Own\.{name}.*: callbacks have on_start, on_update, "
+    ):
+        paddle_ac.train(QUICK, str(run), callbacks=[kind()])
+    assert not run.exists()
