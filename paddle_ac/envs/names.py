@@ -59,6 +59,9 @@ def _what_to_write(env: Any) -> str:
         return f"; agents make their environments themselves: write env={name}, num_envs={len(env)}"
     if isinstance(env, type):
         return f"; agents make their environments themselves: write env=..., vec={KINDS.get(env.__name__, 'auto')!r}"
+    classic = getattr(env, "spec", None) or env  # gym.make(id), or gym.spec(id)
+    if type(classic).__module__ == "gym.envs.registration":
+        return f"; write env='gym:{classic.id}'"
     num_envs = getattr(env, "num_envs", None)
     if num_envs is None and not isinstance(env, gymnasium.Env):
         return ""

@@ -109,6 +109,12 @@ def test_class_or_function_of_any_generation_is_an_environment(env, limit, lengt
         assert infos[0]["TimeLimit.truncated"] == truncated
 
 
+@pytest.mark.parametrize("make", [gym.make, gym.spec])
+def test_environment_or_specification_of_classic_gym_says_what_to_write(make):
+    with pytest.raises(paddle_ac.ConfigError, match="; write env='gym:CartPole-v1' "):
+        paddle_ac.make("a2c", make("CartPole-v1"))
+
+
 @pytest.mark.slow
 def test_a3c_learns_in_an_environment_of_classic_gym():
     with paddle_ac.make("a3c", FourResults, num_workers=1) as agent:
