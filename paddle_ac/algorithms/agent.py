@@ -1,4 +1,4 @@
-"""What everyone who has a policy can do with it: choose actions for environments that they step themselves."""
+"""The base of agents and of loaded policies: choose actions, save what was learned."""
 
 from __future__ import annotations
 
@@ -100,20 +100,21 @@ class Predictor:
         Args:
             observations: ``[*observation_space.shape]`` or ``[B, *observation_space.shape]``; for a Dict or Tuple
                 space a dictionary or tuple of such arrays, nested as the space is.
-            state: as ``initial_state`` gave it when the episode began; what a recurrent policy remembers is kept in it
-                from step to step. Without one every observation is taken for the first of an episode.
-            generator: draws the actions from the policy; without one the most probable ones are taken.
-            action_mask: of a policy with action masks, ``[A]`` or ``[B, A]``: which actions are allowed; all by
-                default. Masks of a MultiDiscrete space lie side by side.
+            state: recurrent state ``[S]`` or ``[B, S]`` float32, from ``initial_state`` at the start of an episode;
+                updated in place. Without it every observation counts as the first of an episode.
+            generator: draws the actions from the policy; without it they are the most probable ones.
+            action_mask: which actions are allowed, ``[A]`` or ``[B, A]``, for a policy with action masks; all by
+                default. The masks of a MultiDiscrete space are concatenated.
 
         Returns:
             an action ``[*action_space.shape]``, or actions ``[B, *action_space.shape]``, in the dtype of the action
-            space, which contains each of them; those of a Box are clipped to its bounds.
+            space; actions of a Box are clipped to its bounds.
 
         Raises:
             ValueError: observations of another shape or structure, outside the observation space or not finite, or a
-                state that is not float32 or not of theirs.
-            TypeError: observations of another kind of numbers, such as floats for a space of integers.
+                state of another shape or dtype.
+            TypeError: observations of another kind of numbers, such as floats for a space of integers, or a tuple
+                ``(observation, info)``.
         """
         has_info = isinstance(observations, tuple) and observations and isinstance(observations[-1], dict)
         if has_info and container_kind(self.observation_space) != "Tuple":
@@ -136,9 +137,9 @@ class Predictor:
         return actions[0] if is_one else actions
 
     def initial_state(self: HasPolicy, num_envs: int | None = None) -> np.ndarray:
-        """What is remembered where an episode begins: zeros ``[S]``, or ``[num_envs, S]``, float32.
+        """Recurrent state at the start of an episode: zeros ``[S]``, or ``[num_envs, S]``, float32.
 
-        S is 0 of a policy that is not recurrent. Where an environment's episode begins anew, write zeros to its row.
+        S is 0 for a policy that is not recurrent. Write zeros to the row of an environment when its episode starts.
         """
         return np.zeros((() if num_envs is None else (num_envs,)) + (self.policy.state_size,), np.float32)
 
@@ -178,13 +179,13 @@ def _is_image(space: Any) -> bool:
 
 
 class TrainedPolicy(Predictor):
-    """A policy as a run saved it.
+    """A policy that was loaded from a run or from a file of ``agent.save``.
 
     Args:
         policy: the network; ``policy(observations)`` are its outputs, ``policy.parameters()`` Paddle's.
         observation_space: of the run's environment.
         action_space: of the run's environment.
-        env_steps: that it had learned from.
+        env_steps: steps of single environments that it was trained for.
         config: hyper-parameters that it was trained with.
     """
 
@@ -203,18 +204,18 @@ class TrainedPolicy(Predictor):
 
 
 class Agent(Predictor, ABC):
-    """A policy that learns. It is closed at the end of a ``with``, and so are its environments and processes.
+    """A policy that learns. The end of a ``with`` closes it, its environments and its processes.
 
-    From its creation until ``close``, NumPy's matrix products take ``config.num_threads`` threads in this process. The
-    limit holds for all of the process's code; ``close`` restores the setting of before.
+    From its creation until ``close``, NumPy's matrix products use ``config.num_threads`` threads in this process. The
+    limit holds for all code of the process; ``close`` restores the earlier setting.
 
     Args:
         config: hyper-parameters.
 
     Attributes:
-        should_stop: a long ``update`` asks it, and returns without having learned anything if it returns true.
+        should_stop: called during a long ``update``, which returns without an update if it returns true.
         metric_tags: tags of metrics that not every algorithm has.
-        panels: of these metrics, in the picture of a run.
+        panels: panels of these metrics in the picture of a run.
     """
 
     metric_tags: tuple[str, ...] = ()
