@@ -21,10 +21,10 @@ from paddle_ac.config import make_config
 from paddle_ac.errors import ConfigError
 from paddle_ac.nn.paddle_network import PaddleNetwork
 from paddle_ac.nn.unroll import Unroll
-from paddle_ac.training import export
 from paddle_ac.training.export import export_run
 from paddle_ac.training.network_graph import draw_networks
 from tests.commands import blocks, in_text
+from tests.formats import FORMATS
 from tests.own_networks import Buffered, Frozen, OfParts, Own, Remembering
 from tests.paddle_networks import ReferenceNetwork
 from tests.paths import ROOT
@@ -84,7 +84,7 @@ def test_resuming_gives_the_parameters_of_an_uninterrupted_run(network, tmp_path
         np.testing.assert_array_equal(found[name], array, name)
 
 
-@pytest.mark.parametrize("export_format", export.FORMATS)
+@pytest.mark.parametrize("export_format", FORMATS)
 @pytest.mark.parametrize("network", [Own, Buffered, Remembering], ids=lambda network: network.__name__)
 def test_exported_network_acts_as_the_policy_does(network, export_format, tmp_path):
     values = values_for("a2c", network=network, normalize_observations=network is Own)

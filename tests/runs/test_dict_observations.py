@@ -31,6 +31,7 @@ from paddle_ac.training.evaluate import evaluate_run
 from paddle_ac.training.export import export_run
 from paddle_ac.training.recording import watch_run
 from tests.environments import RandomWalk, Restructuring, Structured
+from tests.formats import FORMATS
 from tests.short_runs import assert_same_run, quick_run
 from tests.tool_calls import run_main
 
@@ -489,7 +490,7 @@ def run(request, tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("export_format", ["paddle", "onnx", "pdparams"])
+@pytest.mark.parametrize("export_format", FORMATS)
 def test_an_exported_policy_has_an_input_for_each_part(run, export_format):
     result = export_run(str(run), export_format, "latest")
     inputs = [line.split()[:2] for line in result["inputs"] if not line.startswith("state")]

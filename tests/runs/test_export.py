@@ -8,7 +8,6 @@ from pathlib import Path
 
 import gymnasium
 import numpy as np
-import onnxruntime
 import paddle
 import pytest
 from gymnasium.spaces import Box, Discrete, MultiBinary, MultiDiscrete
@@ -24,6 +23,7 @@ from paddle_ac.registry import ALGORITHMS
 from paddle_ac.training import export
 from paddle_ac.training.export import TrainedModel, export_run, largest_difference
 from paddle_ac.training.run_folder import RunFolder
+from tests.formats import FORMATS, needs_onnx
 from tests.paths import TOOLS
 from tests.tool_calls import run_main
 
@@ -120,6 +120,8 @@ def load_model(run, export_format):
         assert predictor.get_input_names() in (["observation"], ["observation", "state"])
         return lambda *inputs: [tensor.numpy() for tensor in predictor.run([*map(paddle.to_tensor, inputs)])]
     if export_format == "onnx":
+        import onnxruntime
+
         session = onnxruntime.InferenceSession(f"{path}.onnx")
         return lambda *inputs: session.run(None, dict(zip(("observation", "state"), inputs, strict=False)))
     config = make_config(read_yaml(f"{path}.yaml"))
@@ -132,7 +134,7 @@ def load_model(run, export_format):
     return lambda *inputs: [tensor.numpy() for tensor in exported(*map(paddle.to_tensor, inputs))]
 
 
-@pytest.mark.parametrize("export_format", export.FORMATS)
+@pytest.mark.parametrize("export_format", FORMATS)
 @pytest.mark.parametrize("case", CASES)
 def test_a_model_acts_as_its_policy_does(tmp_path, case, export_format):
     run = make_run(tmp_path / "run", **CASES[case])
@@ -165,7 +167,10 @@ def test_a_model_acts_as_its_policy_does(tmp_path, case, export_format):
     assert len(np.unique(seen, axis=0)) > 1, "the policy does not look at what it observes"
 
 
+@needs_onnx
 def test_a_model_says_what_the_actions_are_drawn_from(tmp_path):
+    import onnxruntime
+
     policies = {
         "normalised": ["action int64 [B]", "logits float32 [B, 2]"],
         "Gaussian by state": ["action float32 [B, 2, 2]", "mean float32 [B, 4]", "log_std float32 [B, 4]"],
@@ -187,7 +192,7 @@ def test_a_model_says_what_the_actions_are_drawn_from(tmp_path):
     np.testing.assert_allclose(log_std, expected_log_std.numpy(), atol=1e-5)
 
 
-@pytest.mark.parametrize("export_format", export.FORMATS)
+@pytest.mark.parametrize("export_format", FORMATS)
 def test_a_model_that_is_not_its_policy_is_not_kept(tmp_path, monkeypatch, capsys, export_format):
     run = make_run(tmp_path / "run", **CASES["normalised"])
     before = sorted(tmp_path.rglob("*"))
@@ -275,7 +280,7 @@ def test_the_checkpoint_that_was_asked_for_is_exported(tmp_path):
         assert (abs(bias[0]) > 500) == (shift > 500)
 
 
-@pytest.mark.parametrize("export_format", export.FORMATS)
+@pytest.mark.parametrize("export_format", FORMATS)
 def test_the_tool_prints_the_difference_and_nothing_else(tmp_path, export_format):
     run = make_run(tmp_path / "run", **CASES["normalised"])
     command = [sys.executable, str(TOOL), "--run-dir", run, "--format", export_format]
@@ -325,7 +330,9 @@ def test_an_unknown_format_is_told_from_python_too(tmp_path):
         export_run(str(tmp_path), "tflite")
 
 
-@pytest.mark.parametrize("export_format", ["paddle", pytest.param("onnx", marks=pytest.mark.slow), "pdparams"])
+@pytest.mark.parametrize(
+    "export_format", ["paddle", pytest.param("onnx", marks=[pytest.mark.slow, needs_onnx]), "pdparams"]
+)
 def test_file_of_agent_save_is_exported_beside_it(tmp_path, capsys, export_format):
     with paddle_ac.make("a2c", "CartPole-v1", vec="serial", num_envs=2) as agent:
         agent.update()
