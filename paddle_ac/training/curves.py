@@ -91,8 +91,6 @@ def _find_run_folders(paths: Sequence[str | Path]) -> list[RunFolder]:
             found = sorted(file.parent for file in path.rglob("config.yaml"))
         if not path.exists():
             raise ConfigError(f"there is no folder {path}")
-        if path.is_file():
-            raise ConfigError(f"{path} is a file: curves are those of run folders")
         if not found:
             without.append(path)
         folders.update({run.resolve(): RunFolder(run) for run in found})

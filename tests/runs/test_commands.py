@@ -142,7 +142,7 @@ def test_evaluate_plays_the_policy_of_a_saved_file(capsys, saved):
     [
         ("evaluate", "t1.py", "error: t1.py is damaged or not a checkpoint: "),
         ("export", "t1.py", "error: t1.py is damaged or not a checkpoint: "),
-        ("plot", "pol.safetensors", "error: pol.safetensors is a file: curves are those of run folders"),
+        ("plot", "pol.safetensors", "error: there is no run in pol.safetensors"),
         ("train --resume", "pol.safetensors", "error: pol.safetensors is a file, not a run folder: a policy"),
         ("evaluate --checkpoint best", "pol", "error: only a run folder has checkpoints: leave out checkpoint='best'"),
         ("export --checkpoint best", "pol", "error: only a run folder has checkpoints: leave out checkpoint='best'"),
