@@ -18,6 +18,7 @@ from paddle_ac.algorithms.learner import optimizer_part
 from paddle_ac.algorithms.policy import actor_critic_layers, format_part, log_backend, make_network
 from paddle_ac.algorithms.state import Part, arrays_part, check_structure, constant_part
 from paddle_ac.config.a3c import A3CConfig
+from paddle_ac.envs.atari import end_at_life_loss
 from paddle_ac.envs.make import as_config_error, training_env_fns
 from paddle_ac.learning.rollout import rollout_bytes
 from paddle_ac.memory import SINGLE_ENV, WORKER, require_memory
@@ -225,7 +226,8 @@ class A3C(Agent):
 
     def phases(self) -> dict[str, Callable[[], int]]:
         """The parts of an update of one worker, in this process; see ``Algorithm.phases``."""
-        envs = DummyVecEnv(training_env_fns(self.config, self.config.num_envs, replayable=False))
+        env_fns = training_env_fns(self.config, self.config.num_envs, replayable=False)
+        envs = end_at_life_loss(DummyVecEnv(env_fns), self.config)
         return A3CWorker(0, 0, self.config, envs, self.shared, contextlib.nullcontext()).phases()
 
     def close(self) -> None:

@@ -17,6 +17,7 @@ from multiprocessing_env import (
 )
 from paddle_ac.algorithms.policy import make_network
 from paddle_ac.config.a3c import A3CConfig
+from paddle_ac.envs.atari import end_at_life_loss
 from paddle_ac.learning.gradient import GradientOfRollout
 from paddle_ac.learning.phases import phases_of_update
 from paddle_ac.learning.returns import explained_variance
@@ -207,6 +208,8 @@ def run_worker(
     network_class = cloudpickle.loads(pickled_network)
     held = lock or contextlib.nullcontext()
     with DummyVecEnv(env_fns) as envs:
-        worker = A3CWorker(index, start, config, envs, shared, held, context.advance, network_class)
+        worker = A3CWorker(
+            index, start, config, end_at_life_loss(envs, config), shared, held, context.advance, network_class
+        )
         context.wait_for_start()
         worker.run(context)

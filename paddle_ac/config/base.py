@@ -8,8 +8,10 @@ from typing import Any, ClassVar, TypeVar
 
 from pydantic import ValidationError, model_validator
 
+from paddle_ac.atari import atari_game
 from paddle_ac.config.fields import LARGEST
 from paddle_ac.config.groups import (
+    AtariGroup,
     EvaluationGroup,
     LossGroup,
     NetworkGroup,
@@ -26,13 +28,17 @@ AnyConfig = TypeVar("AnyConfig", bound="RunConfig")
 
 ONE_BY_ONE = VectorEnvGroup(num_envs=1, vec="serial")
 
+# Defaults where the environment is an Atari game: 4 frames as in Mnih et al. 2015, rewards clipped to their sign, and
+# no shorter evaluation than a game may take.
+ATARI_DEFAULTS = {"frame_stack": 4, "reward_clip": 1.0, "eval_max_steps": 27_000}
+
 
 def _is_whole_in_e_notation(value: Any) -> bool:
     """Whether it is a text as ``"1e6"``: the command line gives it so, and YAML where there is no point in it."""
     return isinstance(value, str) and bool(re.fullmatch(r"\d+(\.\d+)?[eE]\+?\d{1,2}", value)) and float(value) % 1 == 0
 
 
-class RunConfig(EvaluationGroup, RunGroup):
+class RunConfig(EvaluationGroup, AtariGroup, RunGroup):
     """The hyper-parameters of a run: the base of every configuration.
 
     Args:
@@ -95,6 +101,25 @@ class RunConfig(EvaluationGroup, RunGroup):
     def num_other_workers(self) -> int:
         """Processes or threads beside this process that a run keeps busy."""
         return 0
+
+    @property
+    def atari_game(self) -> str | None:
+        """The game that ``env`` names, if it is one of Atari."""
+        return atari_game(self.env)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _atari_games_have_defaults_of_their_own(cls, values: dict[str, Any]) -> dict[str, Any]:
+        if not isinstance(values.get("env"), str) or atari_game(values["env"]) is None:
+            return values
+        return {**{name: value for name, value in ATARI_DEFAULTS.items() if name in cls.model_fields}, **values}
+
+    @model_validator(mode="after")
+    def _atari_options_are_of_atari_games(self) -> RunConfig:
+        for name in AtariGroup.model_fields:
+            if self.atari_game is None and getattr(self, name) != AtariGroup.model_fields[name].default:
+                raise ValueError(f"{name}: is for Atari games, such as ALE/Pong-v5, and not for {self.env}")
+        return self
 
     @model_validator(mode="before")
     @classmethod

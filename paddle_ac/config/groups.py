@@ -81,7 +81,7 @@ class RunGroup(Group):
     frame_stack: int = field(
         "run",
         1,
-        "last observations that the policy sees; frames of an image become its channels (Atari: 4)",
+        "last observations that the policy sees; frames of an image become its channels (Atari games: 4)",
         ge=1,
         le=1000,
     )
@@ -105,6 +105,24 @@ class RunGroup(Group):
         "threads of this process's matrix products: small networks take no more, workers want the cores",
         ge=1,
         le=1024,
+    )
+
+
+class AtariGroup(Group):
+    """What may differ in the protocol of Atari games; the rest is in ``envs/atari.py``."""
+
+    sticky_actions: float = field(
+        "run",
+        0.0,
+        "Atari games: probability that a frame repeats the action before (Machado et al. 2018, ALE's v5: 0.25)",
+        ge=0,
+        lt=1,
+    )
+    terminal_on_life_loss: bool = field(
+        "run", True, "Atari games: losing a life ends the episode in training; returns are still of whole games"
+    )
+    fire_on_reset: bool = field(
+        "run", False, "Atari games: press FIRE in the first frame of a game that has such an action"
     )
 
 
@@ -140,7 +158,7 @@ class EvaluationGroup(Group):
     eval_max_steps: int = field(
         "evaluation and logging",
         10_000,
-        "steps after which an evaluation's episode is cut, where an environment has no limit",
+        "steps after which an evaluation's episode is cut (Atari games: 27,000, their own limit)",
         ge=1,
         changeable=True,
     )
@@ -213,7 +231,10 @@ class ScalingGroup(Group):
 
     reward_scale: float = field("algorithm", 1.0, "what rewards are multiplied by before they are learned from", gt=0)
     reward_clip: float | None = field(
-        "algorithm", None, "largest reward, either way, that is learned from, after the scaling [no limit]", gt=0
+        "algorithm",
+        None,
+        "largest reward, either way, that is learned from, after the scaling [no limit; Atari games: 1]",
+        gt=0,
     )
 
     normalize_observations: bool = field(

@@ -21,6 +21,9 @@ class ReinforceConfig(SynchronousConfig):
         "steps after which an episode is truncated, unless its environment ends it before",
         ge=1,
     )
+    terminal_on_life_loss: Literal[False] = field(
+        "run", False, "Atari games: an episode is a whole game, since returns are those of whole episodes"
+    )
     learning_rate: float = field("optimizer", 1e-2, "initial learning rate (measured on CartPole-v1)", gt=0, le=100)
     lr_schedule: Schedule = field(
         "optimizer",

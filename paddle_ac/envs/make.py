@@ -36,17 +36,20 @@ from multiprocessing_env import (
 from paddle_ac.action_masks import MASK, sample_allowed
 from paddle_ac.config import RunConfig, VectorEnvGroup, nearest, parse_wrapper
 from paddle_ac.cores import default_num_workers
+from paddle_ac.envs.atari import GAMES, end_at_life_loss, envpool_arguments, game_spec, make_vector_games
 from paddle_ac.envs.names import find_attribute, registration_hint
 from paddle_ac.envs.native import (
     NativeVecEnv,
     SameStepEnvPool,
     SameStepEnvs,
     arguments_not_taken,
+    check_vector_arguments,
     has_same_step_version,
     make_same_step_envs,
 )
 from paddle_ac.envs.single import (
     import_classic_gym,
+    make_atari_game,
     make_classic_gym,
     make_gymnasium,
     make_masked,
@@ -56,7 +59,7 @@ from paddle_ac.envs.single import (
     make_wrapped,
 )
 from paddle_ac.envs.wrappers import SeededEpisodes
-from paddle_ac.errors import ConfigError, hint_of_main, hint_of_module_here, quoted, with_hint
+from paddle_ac.errors import ConfigError, hint_of_main, hint_of_module_here, needs, quoted, with_hint
 from paddle_ac.memory import NATIVE_ENV, SINGLE_ENV, WORKER, require_memory
 from paddle_ac.packing import packed
 from paddle_ac.process_settings import warnings_ignored
@@ -98,9 +101,11 @@ def make_training_envs(config: RunConfig) -> VecEnv:
         require_memory(group.num_workers * WORKER, f"num_workers={group.num_workers}")
     with as_config_error(config):
         if is_native:
-            return _make_native_envs(config, (config.seed, TRAINING), group.num_envs)
-        env_fns = training_env_fns(config, group.num_envs)
-        return _side_by_side(env_fns, group, (config.seed, TRAINING), group.num_workers)
+            envs: VecEnv = _make_native_envs(config, (config.seed, TRAINING), group.num_envs)
+        else:
+            env_fns = training_env_fns(config, group.num_envs)
+            envs = _side_by_side(env_fns, group, (config.seed, TRAINING), group.num_workers)
+    return end_at_life_loss(envs, config)
 
 
 def training_env_fns(
@@ -295,11 +300,10 @@ def _reason_for_native(config: RunConfig) -> str | None:
     if config.env.startswith("gym:") or _for_single_environments(config):
         return None
     spec = _find_spec(config)
+    if config.atari_game:
+        return None if arguments_not_taken(spec) else f"ALE's vector environment steps games of {config.env} in threads"
     if has_same_step_version(spec) and config.vector_envs.num_envs >= NATIVE_FROM:
         return f"{config.env} has a vectorised version, worth it from {NATIVE_FROM} environments on"
-    is_ale = str(spec.vector_entry_point).startswith("ale_py.")
-    if is_ale and not spec.additional_wrappers and not arguments_not_taken(spec):
-        return f"the vectorised version of {config.env} stacks 4 grayscale images of 84 x 84"
     return None
 
 
@@ -307,7 +311,7 @@ def _for_single_environments(config: RunConfig) -> str | None:
     """The hyper-parameter that vectorised environments of their maker do not take, if there is one."""
     if config.wrappers:
         return f"--wrapper {config.wrappers[0]} (wrappers)"
-    if config.frame_stack > 1:
+    if config.frame_stack > 1 and not config.atari_game:
         return f"frame_stack={config.frame_stack}"
     return "action_masks" if config.action_masks else None
 
@@ -335,9 +339,17 @@ def _make_native_envs(config: RunConfig, key: tuple[int, ...], num_envs: int) ->
     name = _for_single_environments(config)
     if name:
         raise ConfigError(f"{name} is for single environments: --vec must be serial or subproc")
+    num_threads = config.vector_envs.num_workers or default_num_workers(num_envs)
     if config.vector_envs.vec == "envpool":
-        num_threads = config.vector_envs.num_workers or default_num_workers(num_envs)
-        envs = SameStepEnvPool(config.env, num_envs, num_threads, config.env_kwargs)
+        if config.atari_game:
+            env_id, arguments = f"{config.atari_game}-v5", envpool_arguments(config)
+            envs = SameStepEnvPool(env_id, num_envs, num_threads, arguments)
+        else:
+            envs = SameStepEnvPool(config.env, num_envs, num_threads, config.env_kwargs)
+    elif config.atari_game:
+        spec = _find_spec(config)
+        check_vector_arguments(spec)
+        envs = make_vector_games(spec, num_envs, num_threads, config.frame_stack, config.fire_on_reset)
     elif config.env.startswith("gym:"):
         raise ConfigError("classic gym has no vectorised versions of environments: --vec must be serial or subproc")
     else:
@@ -396,6 +408,7 @@ def find_unrepeatable(
     """
     if config.vector_envs.vec in ("native", "envpool"):
         return None
+    states = states.get(GAMES, states)
     lengths = [len(states[str(index)]["actions"]) for index in range(len(states))]
     within = [index for index, length in enumerate(lengths) if length <= max_steps]
     index = max(within, key=lambda index: lengths[index]) if within else 0
@@ -425,7 +438,10 @@ def _make_again(config: RunConfig, index: int, attempt: int) -> VecEnv:
 def _env_maker(config: RunConfig, **options: Any) -> Callable[[], Any]:
     env_id = config.env
     make_env: Callable[[], Any]
-    if not env_id.startswith("gym:"):
+    if config.atari_game:
+        spec = _find_spec(config)
+        make_env = functools.partial(make_atari_game, spec, config.frame_stack, config.fire_on_reset, **options)
+    elif not env_id.startswith("gym:"):
         # The specification, not the id: a worker has not run the registrations of this process.
         spec = _find_spec(config)
         make_env = functools.partial(make_gymnasium, spec, _names_in_main(spec), **options)
@@ -439,7 +455,7 @@ def _env_maker(config: RunConfig, **options: Any) -> Callable[[], Any]:
         make_env = functools.partial(make_classic_gym, _with_arguments(spec, config), _names_in_main(spec), **options)
     if config.wrappers:
         make_env = functools.partial(make_wrapped, make_env, [_find_wrapper(text) for text in config.wrappers])
-    if config.frame_stack > 1:
+    if config.frame_stack > 1 and not config.atari_game:
         make_env = functools.partial(make_stacked, make_env, config.frame_stack)
     return functools.partial(make_masked, make_env) if config.action_masks else make_env
 
@@ -476,6 +492,8 @@ def _names_in_main(spec: Any) -> dict[str, Any]:
 def _find_spec(config: RunConfig) -> EnvSpec:
     """The specification that ``config.env`` names, with ``config.env_kwargs``."""
     env_id = config.env
+    if config.atari_game:
+        return game_spec(config, _registered_game(config))
     module_name, _, plain_id = env_id.rpartition(":")
     entry_point = (
         find_attribute(_import_module(module_name, f"environment {env_id!r}"), plain_id) if module_name else None
@@ -487,6 +505,19 @@ def _find_spec(config: RunConfig) -> EnvSpec:
     except (ImportError, TypeError, ValueError, gymnasium.error.Error) as error:
         hint = _package_hint(env_id) or registration_hint(env_id) or _newest_version(env_id, gymnasium.registry)
         raise ConfigError(f"environment {env_id!r}: {with_hint(_one_line(error), hint)}") from None
+
+
+def _registered_game(config: RunConfig) -> EnvSpec:
+    """The specification of an Atari game as ALE registers it."""
+    env_id = config.env
+    if importlib.util.find_spec("ale_py") is None:
+        raise ConfigError(f"environment {env_id!r}: {needs('an Atari game', 'ale-py', 'opencv-python-headless')}")
+    _import_module("ale_py", f"environment {env_id!r}")
+    known = f"ALE/{config.atari_game}-v5"
+    if known not in gymnasium.registry:
+        games = [other for other in gymnasium.registry if other.startswith("ALE/")]
+        raise ConfigError(f"environment {env_id!r}: ALE has no such game{nearest(known, games)}")
+    return gymnasium.spec(known)
 
 
 def _with_arguments(spec: Any, config: RunConfig) -> Any:

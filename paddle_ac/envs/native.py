@@ -36,6 +36,9 @@ from paddle_ac.process_settings import warnings_ignored
 SAME_STEP = {"gymnasium.envs.classic_control.cartpole:CartPoleVectorEnv": "paddle_ac.envs.native:SameStepCartPole"}
 
 
+LIVES = "lives"  # of an Atari game: in the infos of every step
+
+
 class SameStepEnvs(Protocol):
     """What ``NativeVecEnv`` takes: Gymnasium's vector environments with ``AutoresetMode.SAME_STEP`` are so."""
 
@@ -131,31 +134,41 @@ class SameStepEnvPool:
             self.single_observation_space = self._envs.single_observation_space
             self.single_action_space = self._envs.single_action_space
         self.observations = np.empty((0,))  # until the first reset
+        self._infos: dict[str, np.ndarray] = {}
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict]:
         if options is not None:
             self._begin_anew(options["reset_mask"])
-            return self.observations, {}
+            return self.observations, self._infos
         if seed is not None:  # envpool seeds environments as it makes them, and at no other time
             self._envs.close()
             self._begin(seed)
-        self.observations = self._envs.reset()[0]
-        return self.observations, {}
+        self.observations, infos = self._envs.reset()
+        self._infos = _kept(infos)
+        return self.observations, self._infos
 
     def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
-        self.observations, rewards, terminated, truncated, _ = self._envs.step(actions)
-        infos: dict[str, Any] = {}
+        self.observations, rewards, terminated, truncated, infos = self._envs.step(actions)
+        self._infos = _kept(infos)
         done = terminated | truncated
-        if done.any():
-            infos = {"final_obs": self.observations.copy()}
-            self._begin_anew(done)
-        return self.observations, rewards, terminated, truncated, infos
+        if not done.any():
+            return self.observations, rewards, terminated, truncated, self._infos
+        last = self.observations.copy()
+        self._begin_anew(done)
+        return self.observations, rewards, terminated, truncated, {**self._infos, "final_obs": last}
 
     def _begin_anew(self, mask: np.ndarray) -> None:
-        self.observations[mask] = self._envs.reset(np.flatnonzero(mask).astype(np.int32))[0]
+        self.observations[mask], infos = self._envs.reset(np.flatnonzero(mask).astype(np.int32))
+        for name, values in self._infos.items():
+            values[mask] = infos[name]
 
     def close(self) -> None:
         self._envs.close()
+
+
+def _kept(infos: dict[str, Any]) -> dict[str, np.ndarray]:
+    """Of envpool's infos those that are used here."""
+    return {name: infos[name].copy() for name in (LIVES,) if name in infos}
 
 
 class NativeVecEnv(VecEnv):
@@ -211,13 +224,16 @@ class NativeVecEnv(VecEnv):
         with EnvironmentCall(None, "step"):
             observations, rewards, terminated, truncated, infos_of_all = self.envs.step(actions)
         dones = terminated | truncated
-        infos: list[dict] = [{} for _ in range(self.num_envs)]
+        if LIVES in infos_of_all:
+            infos = [{LIVES: lives} for lives in infos_of_all[LIVES].tolist()]
+        else:
+            infos = [{} for _ in range(self.num_envs)]
         ended = dones.nonzero()[0].tolist()
         if ended:
             last = self._converted(infos_of_all["final_obs"][ended], "step", actions, ended)
             for env, observation, reset_info in zip(ended, last, split_infos(infos_of_all, ended), strict=True):
                 self.reset_infos[env] = reset_info
-                infos[env] = {
+                infos[env] |= {
                     "terminal_observation": observation,
                     "TimeLimit.truncated": not terminated[env],
                     "reset_info": dict(reset_info),
@@ -329,6 +345,16 @@ def arguments_not_taken(spec: gymnasium.envs.registration.EnvSpec) -> list[str]:
     return [name for name in spec.kwargs if name not in parameters]
 
 
+def check_vector_arguments(spec: gymnasium.envs.registration.EnvSpec) -> None:
+    """Raise ``ConfigError`` for an argument that the vectorised version of an environment does not take."""
+    unknown = arguments_not_taken(spec)
+    if unknown:
+        raise ConfigError(
+            f"the vectorised version of environment {spec.id!r} takes no argument {unknown[0]!r}: "
+            "--vec must be serial or subproc"
+        )
+
+
 def make_same_step_envs(spec: gymnasium.envs.registration.EnvSpec, num_envs: int) -> SameStepEnvs:
     """The vectorised version that an environment's maker registered, with ``AutoresetMode.SAME_STEP``.
 
@@ -345,23 +371,13 @@ def make_same_step_envs(spec: gymnasium.envs.registration.EnvSpec, num_envs: int
             f"environment {spec.id!r} is registered with wrappers, which its vectorised version lacks: "
             "--vec must be serial or subproc"
         )
-    unknown = arguments_not_taken(spec)
-    if unknown:
-        raise ConfigError(
-            f"the vectorised version of environment {spec.id!r} takes no argument {unknown[0]!r}: "
-            "--vec must be serial or subproc"
-        )
+    check_vector_arguments(spec)
     if entry_point in SAME_STEP:
         spec = dataclasses.replace(spec, vector_entry_point=SAME_STEP[entry_point])
         return gymnasium.make_vec(spec, num_envs, "vector_entry_point")
-    kwargs: dict[str, Any] = {"autoreset_mode": AutoresetMode.SAME_STEP}
-    if str(entry_point).startswith("ale_py."):
-        kwargs["reward_clipping"] = (
-            False  # rewards are the game's, as everywhere else: `reward_clip` clips for learning
-        )
     try:
         with EnvironmentCall(None, "__init__"):
-            return gymnasium.make_vec(spec, num_envs, "vector_entry_point", **kwargs)
+            return gymnasium.make_vec(spec, num_envs, "vector_entry_point", autoreset_mode=AutoresetMode.SAME_STEP)
     except EnvironmentFailedError as error:
         if not isinstance(error.__cause__, TypeError):
             raise

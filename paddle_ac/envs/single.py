@@ -87,6 +87,14 @@ def _make_of_any_generation(make_env: Callable[..., Any], **arguments: Any) -> A
     return env if isinstance(env, gymnasium.Env) and reset_takes_seed(env) else ClassicEnv(env)
 
 
+def make_atari_game(spec: gymnasium.envs.registration.EnvSpec, *arguments: Any, **options: Any) -> gymnasium.Env:
+    """Make an Atari game by its protocol; see ``atari.make_game``."""
+    from paddle_ac.envs.atari import make_game  # here: other environments do without its imports
+
+    silence_ale(spec.entry_point)
+    return make_game(spec, *arguments, **options)
+
+
 def silence_ale(entry_point: Any) -> None:
     """Keep the games of ALE from printing its version for every environment that is made; errors are printed."""
     if isinstance(entry_point, str) and entry_point.startswith("ale_py."):

@@ -33,7 +33,7 @@ class Rollout:
             space are packed, ``[T, N]`` (``ObservationPacking``), here and in all that follows.
         actions: ``[T, N, *action_space.shape]``, as they were drawn: the environment has those of a Box clipped.
         rewards: ``[T, N]`` float32.
-        terminated: ``[T, N]`` bool, the episode ended in this step.
+        terminated: ``[T, N]`` bool, the episode ended in this step, or a life of an Atari game.
         truncated: ``[T, N]`` bool, the episode was cut in this step by a time limit.
         last_observations: ``[N, *observation_space.shape]``, after the rollout.
         policy_state: ``[N, S]`` float32, what the policy remembered before the first step; S is 0 of most.
@@ -41,7 +41,7 @@ class Rollout:
         truncation_places: ``(t, n)`` of every truncation, in order.
         truncation_observations: the last observation of each of these episodes.
         truncation_policy_states: ``[S]`` float32, what the policy remembered of each before that observation.
-        episode_returns: undiscounted return of every episode that finished in the rollout.
+        episode_returns: undiscounted return of every episode that finished in the rollout; of an Atari game, its score.
         episode_lengths: their lengths, in steps.
         mask: ``[T, N]`` bool, the steps to learn from; ``None`` for all.
     """
@@ -183,6 +183,7 @@ class RolloutCollector:
         return actions, rewards, dones, infos
 
     def _finish_episodes(self, rollout: Rollout, step: int, dones: np.ndarray, infos: list[dict]) -> None:
+        finished = dones.copy()
         for env in np.flatnonzero(dones):
             if infos[env].get("TimeLimit.truncated", False):
                 rollout.truncated[step, env] = True
@@ -191,11 +192,14 @@ class RolloutCollector:
                 rollout.truncation_policy_states.append(self.policy_state[env].copy())
             else:
                 rollout.terminated[step, env] = True
+            if infos[env].get("life_lost", False):  # the game goes on, and so do its return and its length
+                finished[env] = False
+                continue
             rollout.episode_returns.append(float(self.episode_returns[env]))
             rollout.episode_lengths.append(int(self.episode_lengths[env]))
         self.policy_state[dones] = 0
-        self.episode_returns[dones] = 0
-        self.episode_lengths[dones] = 0
+        self.episode_returns[finished] = 0
+        self.episode_lengths[finished] = 0
 
     def state_dict(self) -> dict[str, Any]:
         """Where every environment stands, as ``VecEnv.get_state`` tells it."""
