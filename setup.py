@@ -54,7 +54,7 @@ setup(
     install_requires=["paddlepaddle>=3.0", *requirements()],
     extras_require={
         "onnx": ONNX,
-        "atari": ["ale-py>=0.11"],
+        "atari": ["ale-py>=0.11", "opencv-python-headless>=4.8"],
         "box2d": ["gymnasium[box2d]"],
         "docs": ["furo>=2024.8", "myst-parser>=4.0", "sphinx>=8.1"],
         "envpool": [ENVPOOL],
@@ -63,6 +63,7 @@ setup(
         "test": [
             *ONNX,
             "ale-py>=0.11",
+            "opencv-python-headless>=4.8",
             "build",
             ENVPOOL,
             "furo>=2024.8",

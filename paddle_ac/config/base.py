@@ -8,7 +8,7 @@ from typing import Any, ClassVar, TypeVar
 
 from pydantic import ValidationError, model_validator
 
-from paddle_ac.atari import atari_game
+from paddle_ac.atari_ids import atari_game
 from paddle_ac.config.fields import LARGEST
 from paddle_ac.config.groups import (
     AtariGroup,
@@ -117,7 +117,7 @@ class RunConfig(EvaluationGroup, AtariGroup, RunGroup):
     @model_validator(mode="after")
     def _atari_options_are_of_atari_games(self) -> RunConfig:
         for name in AtariGroup.model_fields:
-            if self.atari_game is None and getattr(self, name) != AtariGroup.model_fields[name].default:
+            if self.atari_game is None and getattr(self, name) != type(self).model_fields[name].default:
                 raise ValueError(f"{name}: is for Atari games, such as ALE/Pong-v5, and not for {self.env}")
         return self
 

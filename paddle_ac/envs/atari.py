@@ -9,9 +9,8 @@ clipped to their sign (``reward_clip``); returns are scores of whole games.
 Sources: Mnih et al. 2015 (Human-level control through deep reinforcement learning), Mnih et al. 2016
 (arXiv:1602.01783), Machado et al. 2018 (arXiv:1709.06009).
 
-Where the libraries differ: Gymnasium's wrapper draws 1 to 30 frames without action, ALE's vector environment 0 to 29.
-Apart from that the two agree to the pixel. envpool scales the screens differently, stacks copies of the first screen,
-and takes no game modes.
+The kinds of environments agree to the pixel, with two exceptions: ALE's vector environment (``native``) draws 0 to 29
+frames without action where the others draw 1 to 30, and envpool stacks copies of a game's first screen.
 """
 
 from __future__ import annotations

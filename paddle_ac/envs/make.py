@@ -69,12 +69,8 @@ AnyConfig = TypeVar("AnyConfig", bound=RunConfig)
 # What environments are made for; each has episodes of its own that no other one ever sees.
 TRAINING, EVALUATION, FINAL_EVALUATION, SHOWING = 0, 1, 2, 3
 
-# From a package, as the error of an environment that lacks it names it, to what pip installs for it.
-REQUIREMENTS = {"ale_py": "ale-py"}  # Gymnasium's own errors name what to install for Box2D and MuJoCo
-
 # Packages that register environments when they are imported: ids, module, what installs it.
 ENV_PACKAGES = (
-    (r"ALE/|\w+(NoFrameskip|Deterministic)-v\d", "ale_py", "ale-py"),
     (r"(MiniGrid|BabyAI)-", "minigrid", "minigrid"),
     (r"MiniWorld-", "miniworld", "miniworld"),
     (r"(Fetch|Hand|Adroit|PointMaze|AntMaze|FrankaKitchen)\w*-v\d", "gymnasium_robotics", "gymnasium-robotics"),
@@ -567,7 +563,4 @@ def _newest_version(env_id: str, registry: Mapping[str, Any]) -> str:
 
 
 def _one_line(error: BaseException) -> str:
-    """What went wrong, and what to install if a package is missing."""
-    message = " ".join(str(error).split())
-    missing = [requirement for package, requirement in REQUIREMENTS.items() if package in message]
-    return with_hint(message, f"; pip install {missing[0]}" if missing else "")
+    return " ".join(str(error).split())

@@ -69,7 +69,6 @@ from tests.tool_calls import run_main
             "unknown hyper-parameter 'num_steps' of sac: only a2c, ppo, paac, ",
         ),
         (["--normalize-observations=yes"], "--no-normalize-observations: takes no value, got 'yes'"),
-        (["--env", "ale_py_of_old:Pong-v5"], "; pip install ale-py"),
         (["--resume", "odl"], "there is no run folder odl (did you mean 'old'?)"),
         (["--resume", "nowhere"], "there is no run folder nowhere"),
         (["--resume", "old"], "old is not a run folder"),
@@ -244,8 +243,6 @@ def test_every_hint_names_what_there_is():
 
 
 PACKAGES = [
-    ("ALE/Pong-v5", "ALE/Pongg-v5", "ale_py", "ale-py"),
-    ("BreakoutNoFrameskip-v4", "BraekoutNoFrameskip-v4", "ale_py", "ale-py"),
     ("MiniGrid-Empty-5x5-v0", "MiniGrid-Emty-5x5-v0", "minigrid", "minigrid"),
     ("FetchReach-v4", "FetchRaech-v4", "gymnasium_robotics", "gymnasium-robotics"),
     ("highway-fast-v0", "highway-fasst-v0", "highway_env", "highway-env"),

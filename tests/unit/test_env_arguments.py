@@ -16,7 +16,7 @@ from gymnasium.spaces import Box, Discrete
 import paddle_ac
 from paddle_ac.commands.arguments import ArgumentParser
 from paddle_ac.config import A2CConfig, change_config, make_config
-from paddle_ac.envs.make import log_vec, make_evaluation_envs, make_rendered_env, make_training_envs, resolve_vec
+from paddle_ac.envs.make import make_evaluation_envs, make_rendered_env, make_training_envs, resolve_vec
 from paddle_ac.envs.names import name_env
 from paddle_ac.errors import ConfigError
 from paddle_ac.training.run_folder import RunFolder
@@ -167,17 +167,6 @@ def test_auto_leaves_a_vectorised_version_that_lacks_an_argument():
     wide = make_config({**values, "env": "test/WideCart-v0"})
     assert resolve_vec(wide).vec == "native"
     assert resolve_vec(change_config(wide, {"env_kwargs": {"width": 3}})).vec != "native"
-
-
-def test_auto_takes_the_small_images_of_ale(caplog):
-    pytest.importorskip("ale_py")
-    config = make_config({"algo": "a2c", "env": "ale_py:ALE/Pong-v5", "num_envs": 1})
-    assert resolve_vec(config).vec == "native"
-    caplog.set_level("INFO", "paddle_ac")
-    log_vec(config)
-    assert "4 grayscale images of 84 x 84" in caplog.text
-    for change in ({"frame_stack": 2}, {"env_kwargs": {"obs_type": "ram"}}):
-        assert resolve_vec(change_config(config, change)).vec != "native"
 
 
 def test_a_run_records_its_arguments_and_uses_them_ever_after(tmp_path):

@@ -115,22 +115,6 @@ def test_a_time_limit_of_envpool_is_a_truncation_told_in_the_same_step():
         assert (after[:, 1] != 0).all(), "a step of the new episode, not its reset"
 
 
-def test_atari_games_of_ale_begin_anew_in_the_same_step():
-    ale_py = pytest.importorskip("ale_py")
-    gymnasium.register_envs(ale_py)
-    with make_training_envs(config_of(env="ALE/Pong-v5", vec="native", num_envs=2)) as envs:
-        assert envs.observation_space.shape == (4, 84, 84)
-        assert envs.reset().shape == (2, 4, 84, 84)
-        for _ in range(1500):
-            observations, rewards, dones, infos = envs.step(np.zeros(2, np.int64))
-            assert rewards.dtype == np.float32
-            if dones.any():
-                break
-        (env,) = np.flatnonzero(dones)[:1]
-        assert not np.array_equal(infos[env]["terminal_observation"], observations[env])
-        assert envs.reset_one(0).shape == (4, 84, 84)
-
-
 def test_one_environment_can_begin_anew_alone():
     kinds = [SameStepCartPole(3)]
     if importlib.util.find_spec("envpool"):
