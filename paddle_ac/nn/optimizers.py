@@ -6,7 +6,7 @@ from typing import Protocol
 
 import numpy as np
 
-# Parameters that Adam steps at a time: what it computes on the way then stays in a core's cache.
+# Parameters that are stepped at a time: what is computed on the way then stays in a core's cache.
 BLOCK_SIZE = 16384
 
 # The statistics of a unit that is never active fade to subnormal numbers, which processors are ten times slower with:
@@ -58,11 +58,15 @@ class RMSProp:
         return {"mean_square": np.ones(size, np.float32)}
 
     def step(self, gradient: np.ndarray, learning_rate: float) -> None:
-        # From one reading of the statistics, which others may write: the difference of two could be negative.
-        mean_square = self.statistics["mean_square"].copy()
-        mean_square += (1 - self.decay) * (gradient * gradient - mean_square)
-        self.statistics["mean_square"][...] = mean_square
-        self.parameters -= np.float32(learning_rate) * gradient / self._root(mean_square)
+        rate = np.float32(learning_rate)
+        for first in range(0, len(gradient), BLOCK_SIZE):
+            block = slice(first, first + BLOCK_SIZE)
+            part, mean_squares = gradient[block], self.statistics["mean_square"][block]
+            # From one reading of the statistics, which others may write: the difference of two could be negative.
+            mean_square = mean_squares.copy()
+            mean_square += (1 - self.decay) * (part * part - mean_square)
+            mean_squares[...] = mean_square
+            self.parameters[block] -= rate * part / self._root(mean_square)
 
     def _root(self, mean_square: np.ndarray) -> np.ndarray:
         return np.sqrt(mean_square + self.epsilon)
@@ -145,12 +149,12 @@ def make_optimizer(
 
 
 def clip_by_norm(gradient: np.ndarray, max_norm: float) -> tuple[np.ndarray, float]:
-    """Scale a gradient down to a norm of ``max_norm`` where it is longer (Pascanu et al. 2013).
+    """Scale a gradient down, in place, to a norm of ``max_norm`` where it is longer (Pascanu et al. 2013).
 
     Returns:
         the gradient ``[P]`` float32, and the norm that it had.
     """
     norm = float(np.sqrt(np.dot(gradient, gradient)))
     if norm > max_norm:
-        gradient = gradient * np.float32(max_norm / norm)
+        gradient *= np.float32(max_norm / norm)
     return gradient, norm

@@ -168,8 +168,7 @@ def test_a_gradient_longer_than_the_limit_is_shortened_to_it_in_its_direction():
     clipped, norm = clip_by_norm(gradient, 6.5)
     assert norm == 13
     np.testing.assert_allclose(clipped, [1.5, -2, 6], rtol=1e-6)
-    assert clipped.dtype == np.float32
-    assert gradient.tolist() == [3, -4, 12]
+    assert clipped is gradient and clipped.dtype == np.float32
 
 
 @pytest.mark.parametrize("max_norm", [13, 13.5, 1e9])
