@@ -1,0 +1,88 @@
+"""Steps per second on an Atari game, beside other libraries in the same run.
+
+    python benchmarks/atari.py --peer-python build/peers/bin/python
+
+A2C with 16 environments and Nature's network beside Stable-Baselines3's with the same (in one process and in workers),
+A2C with the A3C paper's network, and A3C with 2 workers, feed-forward and with an LSTM, beside PFRL's A3C with 2
+processes. All use two cores. The programs are run in turn, `--rounds` times each, and ratios are taken within a round.
+`--peer-python` is the interpreter of an environment with `stable-baselines3[extra]`, `pfrl` and `ale-py`; without it
+only paddle_ac is measured.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+
+from side_by_side import blas_kernel, run_peer, steps_per_second, tell
+
+from paddle_ac.algorithms.a2c import A2C
+from paddle_ac.algorithms.a3c import A3C
+from paddle_ac.config import make_config, read_yaml
+
+CONFIGS = Path(__file__).parent.parent / "configs"
+RATIOS = (  # ours, theirs
+    ("A2C, Nature's network", "Stable-Baselines3 A2C, one process"),
+    ("A2C, Nature's network", "Stable-Baselines3 A2C, 16 workers"),
+    ("A3C, 2 workers", "PFRL A3C, 2 processes"),
+    ("A3C with LSTM, 2 workers", "A3C, 2 workers"),
+)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--peer-python", metavar="FILE", help="interpreter with the other libraries")
+    parser.add_argument("--game", default="Pong")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=10.0)
+    arguments = parser.parse_args()
+    print(f"kernel of matrix products: {blas_kernel()}")
+    game = {"env": f"ALE/{arguments.game}-v5"}
+    peer = {"game": arguments.game, "seconds": arguments.seconds}
+    rounds: list[dict[str, float]] = []
+    for _ in range(arguments.rounds):
+        speeds = {
+            "A2C, Nature's network": measure_a2c({**game, "encoder": "nature"}, arguments.seconds),
+            "A2C, A3C's network": measure_a2c({**game, "encoder": "a3c"}, arguments.seconds),
+            "A3C, 2 workers": measure_a3c("a3c_atari", game, arguments.seconds),
+            "A3C with LSTM, 2 workers": measure_a3c("a3c_atari_lstm", game, arguments.seconds),
+        }
+        if arguments.peer_python:
+            python = arguments.peer_python
+            speeds |= {
+                "Stable-Baselines3 A2C, one process": run_peer(python, "sb3_atari.py", vec="serial", **peer),
+                "Stable-Baselines3 A2C, 16 workers": run_peer(python, "sb3_atari.py", vec="subproc", **peer),
+                "PFRL A3C, 2 processes": run_peer(python, "pfrl_a3c.py", num_workers=2, **peer),
+            }
+        rounds.append(speeds)
+    for name in rounds[0]:
+        tell(name, [speeds[name] for speeds in rounds], "steps/s")
+    for ours, theirs in RATIOS:
+        if theirs in rounds[0]:
+            tell(f"{ours} / {theirs}", [speeds[ours] / speeds[theirs] for speeds in rounds])
+
+
+def measure_a2c(changes: dict[str, str], seconds: float) -> float:
+    """Steps per second of whole updates."""
+    agent = A2C.from_config(make_config({**read_yaml(CONFIGS / "a2c_atari.yaml"), **changes}))
+    speed = steps_per_second(agent, 800, seconds)
+    agent.close()
+    return speed
+
+
+def measure_a3c(config: str, changes: dict[str, str], seconds: float) -> float:
+    """Steps per second once every worker plays."""
+    agent = A3C.from_config(make_config({**read_yaml(CONFIGS / f"{config}.yaml"), **changes, "total_steps": 10**12}))
+    while agent.env_steps < 1000:
+        agent.update()
+    steps_before, started = agent.shared.env_steps, time.perf_counter()
+    while time.perf_counter() - started < seconds:
+        agent.update()
+    speed = (agent.shared.env_steps - steps_before) / (time.perf_counter() - started)
+    agent.close()
+    return speed
+
+
+if __name__ == "__main__":
+    main()
