@@ -2,15 +2,17 @@
 
 An observation is the last 4 screens (``frame_stack``), 84 x 84 pixels in grayscale, ``[4, 84, 84]`` uint8, the newest
 last; screens before the first one of a game are black. An action is repeated for 4 frames, and a screen is the maximum
-of the last two of them. A game starts after up to 30 frames without action and ends after 108,000 frames. Actions are
+of the last two of them. A game starts after up to 30 frames without action and is cut 108,000 frames later. Actions are
 not sticky (``sticky_actions``). In training, losing a life ends an episode (``terminal_on_life_loss``), and rewards are
 clipped to their sign (``reward_clip``); returns are scores of whole games.
 
 Sources: Mnih et al. 2015 (Human-level control through deep reinforcement learning), Mnih et al. 2016
 (arXiv:1602.01783), Machado et al. 2018 (arXiv:1709.06009).
 
-The kinds of environments agree to the pixel, with two exceptions: ALE's vector environment (``native``) draws 0 to 29
-frames without action where the others draw 1 to 30, and envpool stacks copies of a game's first screen.
+The kinds of environments agree to the pixel, with three exceptions. ALE's vector environment (``native``) draws 0 to 29
+frames without action where the others draw 1 to 30, and so does envpool with FIRE. envpool stacks copies of a game's
+first screen. The last screen of a game lacks its last frame: where the game ends, except in envpool, and where it is
+cut, in ALE's vector environment alone.
 """
 
 from __future__ import annotations
@@ -22,10 +24,10 @@ import gymnasium
 import numpy as np
 from gymnasium.envs.registration import EnvSpec
 from gymnasium.vector import AutoresetMode
-from gymnasium.wrappers import AtariPreprocessing, FrameStackObservation
+from gymnasium.wrappers import AtariPreprocessing, FrameStackObservation, TimeLimit
 
 from multiprocessing_env import VecEnv, VecEnvWrapper
-from paddle_ac.errors import ConfigError, quoted
+from paddle_ac.errors import ConfigError, needs, quoted
 
 if TYPE_CHECKING:  # workers import this module, and need no configurations
     from paddle_ac.config.base import RunConfig
@@ -33,7 +35,7 @@ if TYPE_CHECKING:  # workers import this module, and need no configurations
 NOOP_MAX = 30  # frames
 FRAME_SKIP = 4
 SCREEN_SIZE = 84  # pixels
-MAX_FRAMES = 108_000  # of a game: 30 minutes
+MAX_FRAMES = 108_000  # of a game, after those without action: 30 minutes
 
 GAMES = "games"  # key of the states of the games in the state of a LifeLossEnvs
 
@@ -79,10 +81,20 @@ def make_game(spec: EnvSpec, num_frames: int, fire_on_reset: bool, **options: An
         num_frames: number of screens in an observation.
         fire_on_reset: press FIRE in the first frame after those without action.
         options: of ``gymnasium.make``. A picture that is rendered is the game's own, ``[210, 160, 3]``.
+
+    Raises:
+        ConfigError: OpenCV is not installed, or cannot be loaded.
     """
+    try:
+        import cv2  # noqa: F401  # Gymnasium's own error names packages of which some need a screen
+    except ImportError as error:
+        raise ConfigError(f"{needs('an Atari game', 'opencv-python-headless')} ({error})") from None
+    max_steps = spec.kwargs["max_num_frames_per_episode"] // FRAME_SKIP
+    # Without ALE's own limit, which counts frames without action, as those of the other kinds do not.
+    options = {**options, "max_num_frames_per_episode": None}
     env = gymnasium.make(spec, disable_env_checker=True, frameskip=1, obs_type="grayscale", **options)
     game = FirePreprocessing(env, NOOP_MAX) if fire_on_reset else AtariPreprocessing(env, NOOP_MAX)
-    return FrameStackObservation(game, num_frames, padding_type="zero")
+    return FrameStackObservation(TimeLimit(game, max_steps), num_frames, padding_type="zero")
 
 
 class FirePreprocessing(AtariPreprocessing):

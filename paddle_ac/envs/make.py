@@ -190,7 +190,9 @@ def make_rendered_env(config: RunConfig, render_mode: str) -> Any:
         ConfigError: an unknown environment, or one that has no pictures or cannot make them here.
     """
     vec = config.vector_envs.vec
-    if vec == "envpool" or (vec == "native" and not has_same_step_version(_find_spec(config))):  # other observations
+    if not config.atari_game and (
+        vec == "envpool" or (vec == "native" and not has_same_step_version(_find_spec(config)))
+    ):  # other observations than those of a single environment
         message = f"environments of --vec {vec} have no pictures: {config.env} cannot be rendered"
         raise ConfigError(message) from ValueError(f"--vec {vec} gives none")
     with as_config_error(config):
