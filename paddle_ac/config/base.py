@@ -28,9 +28,9 @@ AnyConfig = TypeVar("AnyConfig", bound="RunConfig")
 
 ONE_BY_ONE = VectorEnvGroup(num_envs=1, vec="serial")
 
-# Defaults where the environment is an Atari game: 4 frames as in Mnih et al. 2015, rewards clipped to their sign, and
-# no shorter evaluation than a game may take.
-ATARI_DEFAULTS = {"frame_stack": 4, "reward_clip": 1.0, "eval_max_steps": 27_000}
+# Defaults where the environment is an Atari game: 4 frames as in Mnih et al. 2015, rewards clipped to their sign, which
+# normalised ones would not be, and no shorter evaluation than a game may take.
+ATARI_DEFAULTS = {"frame_stack": 4, "reward_clip": 1.0, "normalize_rewards": False, "eval_max_steps": 27_000}
 
 
 def _is_whole_in_e_notation(value: Any) -> bool:
