@@ -44,8 +44,22 @@ _OURS: dict[str, tuple[str, ...]] = {
     "n_stack": ("frame_stack",),
     "num_stack": ("frame_stack",),
     "stack_frames": ("frame_stack",),
+    "framestack": ("frame_stack",),
     "alg": ("algo",),
     "algorithm": ("algo",),
+    # Atari games
+    "episodic_life": ("terminal_on_life_loss",),
+    "episode_life": ("terminal_on_life_loss",),
+    "done_on_life_loss": ("terminal_on_life_loss",),
+    "clip_rewards": ("reward_clip",),
+    "reward_clipping": ("reward_clip",),
+    "repeat_action_probability": ("sticky_actions",),
+    "repeat_action_prob": ("sticky_actions",),
+    "action_repeat_probability": ("sticky_actions",),
+    "sticky_action_prob": ("sticky_actions",),
+    "sticky": ("sticky_actions",),
+    "fire_reset": ("fire_on_reset",),
+    "use_fire_reset": ("fire_on_reset",),
     # estimator and loss
     "n_steps": ("num_steps",),
     "nsteps": ("num_steps",),
@@ -153,8 +167,13 @@ _OURS: dict[str, tuple[str, ...]] = {
     "lstm_states": ("state",),
 }
 
+_ATARI = "Atari games have it by their protocol: 4 frames an action, 84 x 84 pixels, up to 30 frames without action"
+
 # For names that no single name of ours replaces: the names of which one must be there, and a text, with that one as {}.
 _ADVICE: dict[str, tuple[tuple[str, ...], str]] = {
+    "atari_wrapper": ((), "--env ALE/Pong-v5 plays a game by the protocol of Atari games"),
+    "full_action_space": ((), "--env-kwargs full_action_space=true"),
+    **dict.fromkeys(("noop_max", "noops", "frame_skip", "frameskip", "action_repeat", "screen_size"), ((), _ATARI)),
     "capture_video": (
         (),
         "every evaluation records an episode for VisualDL, and evaluate RUN --record FILE writes a video",

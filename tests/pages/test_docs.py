@@ -154,6 +154,7 @@ CHINESE = {
     "own_network": "networks",
     "a2c": "algorithms/a2c",
     "a3c": "algorithms/a3c",
+    "atari": "atari",
 }
 
 
