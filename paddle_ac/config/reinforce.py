@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import model_validator
+
 from paddle_ac.config.base import SynchronousConfig
 from paddle_ac.config.fields import field
 from paddle_ac.config.groups import OPTIMIZERS, Schedule, SynchronousOptimizer
@@ -21,9 +23,7 @@ class ReinforceConfig(SynchronousConfig):
         "steps after which an episode is truncated, unless its environment ends it before",
         ge=1,
     )
-    terminal_on_life_loss: Literal[False] = field(
-        "run", False, "Atari games: an episode is a whole game, since returns are those of whole episodes"
-    )
+    terminal_on_life_loss: bool = field("run", False, "Atari games: REINFORCE learns from whole games, so it is off")
     learning_rate: float = field("optimizer", 1e-2, "initial learning rate (measured on CartPole-v1)", gt=0, le=100)
     lr_schedule: Schedule = field(
         "optimizer",
@@ -31,6 +31,12 @@ class ReinforceConfig(SynchronousConfig):
         "constant, linear to 0 over lr_decay_steps, or times lr_decay_factor every lr_decay_steps",
     )
     optimizer: SynchronousOptimizer = field("optimizer", "adam", OPTIMIZERS)
+
+    @model_validator(mode="after")
+    def _learns_from_whole_games(self) -> ReinforceConfig:
+        if self.terminal_on_life_loss:
+            raise ValueError("terminal_on_life_loss: reinforce learns from whole games, must be false")
+        return self
 
     @property
     def has_baseline(self) -> bool:
