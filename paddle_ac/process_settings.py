@@ -27,13 +27,16 @@ class BlasThreadLimit:
 
     Args:
         num_threads: at most so many.
+        of_agent: the limit is a user's setting. A warning reports that another agent has a smaller one.
     """
 
     _limits: list[int] = []  # noqa: RUF012 (of all instances together)
+    _agents_limits: list[int] = []  # noqa: RUF012 (those of agents)
     _libraries: list[tuple[Any, int]] = []  # noqa: RUF012 (each with the number of threads that the user set)
 
-    def __init__(self, num_threads: int):
+    def __init__(self, num_threads: int, of_agent: bool = True):
         self._num_threads = num_threads
+        self._of_agent = of_agent
         self._is_held = True
         with _lock:
             if not self._limits:
@@ -41,11 +44,13 @@ class BlasThreadLimit:
                 self._libraries[:] = [(library, library.num_threads) for library in libraries]
             self._limits.append(num_threads)
             self._apply()
-            if num_threads > min(self._limits):
+            if of_agent:
+                self._agents_limits.append(num_threads)
+            if of_agent and num_threads > min(self._agents_limits):
                 logging.getLogger(__name__).warning(
                     "matrix products take %d threads rather than %d: another agent of this process has the smaller "
                     "num_threads, and the setting is the process's",
-                    min(self._limits),
+                    min(self._agents_limits),
                     num_threads,
                 )
 
@@ -57,6 +62,8 @@ class BlasThreadLimit:
             self._is_held = False
             applied = min(self._limits)
             self._limits.remove(self._num_threads)
+            if self._of_agent:
+                self._agents_limits.remove(self._num_threads)
             if self._limits:
                 self._apply()
                 return

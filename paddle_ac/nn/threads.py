@@ -23,7 +23,7 @@ class RowThreads:
 
     def __init__(self, num_threads: int = 1):
         self.num_threads = num_threads
-        self._blas = BlasThreadLimit(1) if num_threads > 1 else None
+        self._blas = BlasThreadLimit(1, of_agent=False) if num_threads > 1 else None
         self._executor = ThreadPoolExecutor(num_threads - 1, "rows") if num_threads > 1 else None
 
     def parts(self, num_rows: int) -> list[slice]:

@@ -211,6 +211,11 @@ def test_a_study_of_another_algorithm_is_named(capsys, tmp_path):
         ("--tensorboard-log logs", " (did you mean '--log-to=tensorboard'?)"),
         ("--track", " (did you mean '--log-to=wandb'?)"),
         ("--capture-video", ": every evaluation records an episode for VisualDL, and evaluate RUN --record FILE "),
+        ("--env ALE/Pong-v5 --episode-life", " (did you mean '--terminal-on-life-loss'?)"),
+        ("--repeat-action-probability 0.25", " (did you mean '--sticky-actions'?)"),
+        ("--clip-rewards", " (did you mean '--reward-clip'?)"),
+        ("--noop-max 30", ": Atari games have it by their protocol: "),
+        ("--full-action-space", ": --env-kwargs full_action_space=true"),
         ("--unlike-everything-else", "\n"),
     ],
 )

@@ -112,6 +112,14 @@ def test_the_smallest_of_several_limits_applies_and_is_logged(caplog):
     assert "1 threads rather than 2" in caplog.text
 
 
+def test_threads_that_share_the_rows_of_images_are_no_other_agent(caplog):
+    """They set the limit of the BLAS library to 1 for their own network."""
+    images = {"env": "paddle_ac.envs.catch:Catch", "encoder": "small", "vec": "serial", "num_envs": 1, "num_threads": 2}
+    with paddle_ac.make("a2c", **images) as agent, paddle_ac.make("a2c", **images):
+        paddle_ac.evaluate(agent, episodes=1)
+    assert "threads rather than" not in caplog.text
+
+
 def test_a_setting_that_the_user_changes_meanwhile_stays():
     limit = BlasThreadLimit(1)
     with threadpool_limits(3, user_api="blas"):

@@ -437,7 +437,7 @@ def test_options_of_atari_games_are_rejected_for_other_environments(name, value)
 
 def test_reinforce_takes_whole_games_alone():
     assert make_config({"algo": "reinforce", "env": PONG}).terminal_on_life_loss is False
-    with pytest.raises(ConfigError, match="terminal_on_life_loss.*whole games"):
+    with pytest.raises(ConfigError, match=r"terminal_on_life_loss.*whole games"):
         make_config({"algo": "reinforce", "env": PONG, "terminal_on_life_loss": True})
 
 
