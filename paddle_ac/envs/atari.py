@@ -34,6 +34,7 @@ if TYPE_CHECKING:  # workers import this module, and need no configurations
 
 NOOP_MAX = 30  # frames
 FRAME_SKIP = 4
+FRAMES_PER_SECOND = 60  # of the console
 SCREEN_SIZE = 84  # pixels
 MAX_FRAMES = 108_000  # of a game, after those without action: 30 minutes
 
@@ -80,7 +81,8 @@ def make_game(spec: EnvSpec, num_frames: int, fire_on_reset: bool, **options: An
         spec: as ``game_spec`` returns it.
         num_frames: number of screens in an observation.
         fire_on_reset: press FIRE in the first frame after those without action.
-        options: of ``gymnasium.make``. A picture that is rendered is the game's own, ``[210, 160, 3]``.
+        options: of ``gymnasium.make``. A picture that is rendered is the game's own, ``[210, 160, 3]``, at the speed
+            of the console.
 
     Raises:
         ConfigError: OpenCV is not installed, or cannot be loaded.
@@ -94,7 +96,9 @@ def make_game(spec: EnvSpec, num_frames: int, fire_on_reset: bool, **options: An
     options = {**options, "max_num_frames_per_episode": None}
     env = gymnasium.make(spec, disable_env_checker=True, frameskip=1, obs_type="grayscale", **options)
     game = FirePreprocessing(env, NOOP_MAX) if fire_on_reset else AtariPreprocessing(env, NOOP_MAX)
-    return FrameStackObservation(TimeLimit(game, max_steps), num_frames, padding_type="zero")
+    stacked = FrameStackObservation(TimeLimit(game, max_steps), num_frames, padding_type="zero")
+    stacked.metadata = {**stacked.metadata, "render_fps": FRAMES_PER_SECOND // FRAME_SKIP}
+    return stacked
 
 
 class FirePreprocessing(AtariPreprocessing):
