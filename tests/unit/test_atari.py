@@ -272,6 +272,12 @@ def test_other_numbers_of_frames_are_the_last_of_the_4(vec):
             np.testing.assert_array_equal(step.observations, all_four.observations[:, -num_frames:])
 
 
+@pytest.mark.parametrize("vec", EVERY_KIND)
+def test_rewards_of_environments_are_points(vec):
+    _, steps = play(random_actions(100, 2, 6), env="ALE/SpaceInvaders-v5", vec=vec)
+    assert max(step.rewards.max() for step in steps) >= 5
+
+
 # The preprocessing
 
 
