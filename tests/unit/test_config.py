@@ -47,6 +47,9 @@ def message_of(function, *arguments):
         ("wrappers", ["module", ["m:C", 3], {"m:C": 1}, "m:C(1)", "m:C(x=y)", "m:C(x=1", 3, ["m:C"] * 101]),
         ("init_from", ["", 3, ["run"]]),
         ("frame_stack", [0, -1, 1.5, "four", 1001]),
+        ("sticky_actions", [-0.1, 1, "often"]),
+        ("terminal_on_life_loss", ["perhaps", 2, None]),
+        ("fire_on_reset", ["perhaps", 2, None]),
         ("seed", [-1, 2**31, 0.5, "zero"]),
         ("total_steps", [0, -5, 1.5, "many", None, 2**63, 10**400]),
         ("num_threads", [0, -1, 1.5, "all", 1025]),
@@ -347,6 +350,12 @@ DIFFERENT = {
 # What excludes values of DIFFERENT.
 OTHERS = {
     "encoder": {"encoder": "impala"},
+    "Atari game": {
+        "env": "ALE/Pong-v5",
+        "sticky_actions": 0.25,
+        "terminal_on_life_loss": False,
+        "fire_on_reset": True,
+    },
     "own network": {
         "network": "module:Outer.Class",
         "network_kwargs": {"size": 8, "nested": {"x": [1]}},
@@ -369,7 +378,7 @@ def test_a_configuration_comes_back_from_its_file(values, tmp_path):
 
 def test_the_different_configuration_differs_in_every_field():
     default = A2CConfig()
-    different = DIFFERENT | OTHERS["encoder"] | OTHERS["own network"]
+    different = DIFFERENT | OTHERS["encoder"] | OTHERS["Atari game"] | OTHERS["own network"]
     assert different.keys() == A2CConfig.model_fields.keys() - {"algo"}
     assert all(getattr(default, name) != value for name, value in different.items())
 
