@@ -27,7 +27,7 @@ def greedy_return(algo, env, seed, total_steps, **changes):
 
 
 CELLS = (Catch, 200_000, {})
-HIDDEN = (Catch, 500_000, {"env_kwargs": {"is_hidden": True}, "recurrent": "lstm"})
+HIDDEN = (Catch, 500_000, {"env_kwargs": {"is_hidden": True}, "recurrent": "lstm", "entropy_coef": 0.02})
 PARTS = (CatchByParts, 200_000, {})
 
 
