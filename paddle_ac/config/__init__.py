@@ -12,6 +12,7 @@ from typing import Any
 from paddle_ac.config.base import OnPolicyConfig, RunConfig, SynchronousConfig
 from paddle_ac.config.fields import LARGEST, LARGEST_SEED, LayerSizes, field, parse_wrapper
 from paddle_ac.config.groups import (
+    AtariGroup,
     EvaluationGroup,
     LossGroup,
     MemoryGroup,
@@ -40,6 +41,7 @@ __all__ = [
     "CONFIGS",
     "LARGEST",
     "LARGEST_SEED",
+    "AtariGroup",
     "EvaluationGroup",
     "LayerSizes",
     "LossGroup",

@@ -82,7 +82,7 @@ def test_all_that_the_commands_call_has_an_entry(site):
     names = {"plan", "tune", "choose_space"} | {name for name in vars(errors) if name.endswith("Error")}
     for command in ROOT.glob("paddle_ac/commands/*.py"):
         for module, imported in re.findall(r"from paddle_ac\.training\.(\w+) import ([\w, ]+)", command.read_text()):
-            if module not in ("interrupt", "run_folder", "wording"):  # signals, paths and words
+            if module not in ("interrupt", "progress", "run_folder", "wording"):  # signals, terminals, paths and words
                 names |= {name for name in re.findall(r"\w+", imported) if not name.isupper()}
     missing = [name for name in names if not re.search(rf'id="paddle_ac\.([\w.]+\.)?{name}"', pages)]
     assert len(names) > 12 and not missing

@@ -39,6 +39,7 @@ def two_threads(monkeypatch):
     """The user's setting, without the limits of agents that other tests of this process have left open."""
     gc.collect()
     monkeypatch.setattr(BlasThreadLimit, "_limits", [])
+    monkeypatch.setattr(BlasThreadLimit, "_agents_limits", [])
     monkeypatch.setattr(BlasThreadLimit, "_libraries", [])
     with threadpool_limits(2, user_api="blas"):
         yield
