@@ -10,9 +10,8 @@ the interpreter of an environment with `torch` and `gymnasium`; without it only 
 from __future__ import annotations
 
 import argparse
-import time
 
-from side_by_side import run_peer, tell
+from side_by_side import run_peer, steps_per_second_of_workers, tell
 
 from paddle_ac.algorithms.a3c import A3C
 from paddle_ac.config import make_config
@@ -48,14 +47,7 @@ def measure_ours(num_workers: int, seconds: float) -> float:
     """Steps per second once every worker plays."""
     values = {"algo": "a3c", "num_workers": num_workers, "num_steps": 5, "hidden_sizes": (256,), "activation": "relu"}
     agent = A3C.from_config(make_config({**values, "total_steps": 10**12}))
-    while agent.env_steps < 1000 * num_workers:
-        agent.update()
-    steps_before, started = agent.shared.env_steps, time.perf_counter()
-    while time.perf_counter() - started < seconds:
-        agent.update()
-    speed = (agent.shared.env_steps - steps_before) / (time.perf_counter() - started)
-    agent.close()
-    return speed
+    return steps_per_second_of_workers(agent, seconds)
 
 
 if __name__ == "__main__":

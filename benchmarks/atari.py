@@ -12,10 +12,9 @@ only paddle_ac is measured.
 from __future__ import annotations
 
 import argparse
-import time
 from pathlib import Path
 
-from side_by_side import blas_kernel, run_peer, steps_per_second, tell
+from side_by_side import blas_kernel, run_peer, steps_per_second, steps_per_second_of_workers, tell
 
 from paddle_ac.algorithms.a2c import A2C
 from paddle_ac.algorithms.a3c import A3C
@@ -74,14 +73,7 @@ def measure_a2c(changes: dict[str, str], seconds: float) -> float:
 def measure_a3c(config: str, changes: dict[str, str], seconds: float) -> float:
     """Steps per second once every worker plays."""
     agent = A3C.from_config(make_config({**read_yaml(CONFIGS / f"{config}.yaml"), **changes, "total_steps": 10**12}))
-    while agent.env_steps < 1000:
-        agent.update()
-    steps_before, started = agent.shared.env_steps, time.perf_counter()
-    while time.perf_counter() - started < seconds:
-        agent.update()
-    speed = (agent.shared.env_steps - steps_before) / (time.perf_counter() - started)
-    agent.close()
-    return speed
+    return steps_per_second_of_workers(agent, seconds)
 
 
 if __name__ == "__main__":

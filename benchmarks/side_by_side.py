@@ -21,6 +21,7 @@ import numpy as np
 from reliability import bootstrap_interval, interquartile_mean
 from threadpoolctl import threadpool_info
 
+from paddle_ac.algorithms.a3c import A3C
 from paddle_ac.algorithms.algorithm import Algorithm
 
 PEERS = Path(__file__).parent / "peers"
@@ -58,6 +59,18 @@ def steps_per_second(agent: Algorithm, warm_up_steps: int, seconds: float) -> fl
     while (passed := time.perf_counter() - started) < seconds:
         agent.update()
     return (agent.env_steps - steps_before) / passed
+
+
+def steps_per_second_of_workers(agent: A3C, seconds: float) -> float:
+    """Of a new agent, once every worker plays; closes it."""
+    while agent.env_steps < 1000 * agent.config.num_workers:
+        agent.update()
+    steps_before, started = agent.env_steps, time.perf_counter()
+    while time.perf_counter() - started < seconds:
+        agent.update()
+    speed = (agent.env_steps - steps_before) / (time.perf_counter() - started)
+    agent.close()
+    return speed
 
 
 def tell(name: str, values: list[float], unit: str = "x") -> None:

@@ -107,7 +107,7 @@ class ArgumentParser(argparse.ArgumentParser):
 
 
 def _flag_of(value: str, flags: set[str]) -> str:
-    """The flag that a value without one is meant for, if this parser has it; empty if nothing tells."""
+    """A hint that names the flag which a value without a flag is probably for; empty if there is none."""
     try:
         path = check_path(value)
     except ConfigError:  # no name of a file, and nothing else either
