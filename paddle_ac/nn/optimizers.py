@@ -7,7 +7,7 @@ from typing import Protocol
 import numpy as np
 
 # Parameters that are stepped at a time: what is computed on the way then stays in a core's cache.
-BLOCK_SIZE = 16384
+BLOCK_SIZE = 32768
 
 # The statistics of a unit that is never active fade to subnormal numbers, which processors are ten times slower with:
 # every so many steps of Adam what has almost come to that is set to 0.
@@ -64,12 +64,19 @@ class RMSProp:
             part, mean_squares = gradient[block], self.statistics["mean_square"][block]
             # From one reading of the statistics, which others may write: the difference of two could be negative.
             mean_square = mean_squares.copy()
-            mean_square += (1 - self.decay) * (part * part - mean_square)
+            change = part * part
+            change -= mean_square
+            change *= 1 - self.decay
+            mean_square += change
             mean_squares[...] = mean_square
-            self.parameters[block] -= rate * part / self._root(mean_square)
+            np.multiply(part, rate, out=change)
+            change /= self._root(mean_square)
+            self.parameters[block] -= change
 
     def _root(self, mean_square: np.ndarray) -> np.ndarray:
-        return np.sqrt(mean_square + self.epsilon)
+        """The divisor; overwrites the mean square."""
+        mean_square += self.epsilon
+        return np.sqrt(mean_square, out=mean_square)
 
 
 class TorchRMSProp(RMSProp):
@@ -84,7 +91,9 @@ class TorchRMSProp(RMSProp):
         return {"mean_square": np.zeros(size, np.float32)}
 
     def _root(self, mean_square: np.ndarray) -> np.ndarray:
-        return np.sqrt(mean_square) + self.epsilon
+        np.sqrt(mean_square, out=mean_square)
+        mean_square += self.epsilon
+        return mean_square
 
 
 class Adam:
