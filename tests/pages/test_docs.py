@@ -7,6 +7,7 @@ import html
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -51,8 +52,9 @@ def site(tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_a_new_page_is_in_the_navigation_and_of_its_links_only_that_to_nowhere_is_an_error(tmp_path):
-    folder = copy_of_repository(tmp_path)
+def test_a_new_page_is_in_the_navigation_and_of_its_links_only_that_to_nowhere_is_an_error(site, tmp_path):
+    folder = tmp_path / "repository"
+    shutil.copytree(site.parent.parent, folder)  # with the times of its files, so that only what is new is built
     links = "[nowhere](nowhere.md), [readme](../README.md#use), [configuration](../configs/a2c_cartpole.yaml)"
     (folder / "docs" / "news.md").write_text(f"# News of today\n\n{links}\n")
     ended = run_line(BUILD_SITE, folder)

@@ -36,8 +36,8 @@ PARTS = (CatchByParts, 200_000, {})
     [
         pytest.param(algo, *case, id=f"{algo}-{name}")
         for algo, cases in {
-            "a2c": {"cells": CELLS, "hidden": HIDDEN, "parts": PARTS},
-            "a3c": {"cells": CELLS, "parts": PARTS},
+            "a2c": {"cells": CELLS, "hidden": HIDDEN},
+            "a3c": {"parts": PARTS},
         }.items()
         for name, case in cases.items()
     ],
