@@ -54,12 +54,17 @@ class A2C(Synchronous):
             self.policy.refresh,
         )
         self.parameters = self.learner.parameters
-        self.gradient_of = GradientOfRollout(config, self.policy, self.learner.gradient, self.parameters.layout)
+        learner, layout = self.learner, self.parameters.layout
+        self.gradient_of = GradientOfRollout(config, self.policy, learner.gradient, layout, self._rows_to_record())
         self.collector = self._make_collector()
         self.normalize_rewards = RewardNormalizer(envs.num_envs, config.gamma) if config.normalize_rewards else None
 
     def _make_collector(self) -> RolloutCollector:
         return RolloutCollector(self.envs, self.config.num_steps, self.policy.state_size)
+
+    def _rows_to_record(self) -> int:
+        """Transitions whose gradient can take up what acting computed; see ``GradientOfRollout``."""
+        return self.config.num_steps * self.envs.num_envs
 
     @staticmethod
     def make_policy(config: SynchronousConfig, observation_space: Any, action_space: Any) -> Network:
@@ -89,6 +94,7 @@ class A2C(Synchronous):
         learning_rate = scheduled_learning_rate(
             config.lr_schedule, config.learning_rate, self.env_steps, config.decay_steps, config.lr_decay_factor
         )
+        self.gradient_of.begin()
         try:
             rollout = self.collector.collect(self._act)
         except CollectingStoppedError:
@@ -123,7 +129,7 @@ class A2C(Synchronous):
         return metrics
 
     def _act(self, observations: np.ndarray, state: np.ndarray) -> np.ndarray:
-        return self.policy.act(observations, self.generator, state)
+        return self.gradient_of.act(observations, self.generator, state)
 
     def saved_parts(self) -> dict[str, Part]:
         """See ``Agent.saved_parts``."""

@@ -68,7 +68,9 @@ class A3CWorker:
         spaces = (envs.observation_space, envs.action_space)
         self.network = make_network(config, *spaces, shared.views, network_class)
         self.encode, self.vector = self.network.encode, self.network.parameters.vector
-        self.gradient_of = GradientOfRollout(config, self.network, np.zeros_like(self.vector), shared.layout)
+        self.gradient_of = GradientOfRollout(
+            config, self.network, np.zeros_like(self.vector), shared.layout, config.num_steps * config.num_envs
+        )
         self.optimizer = make_shared_optimizer(config, shared, index)
         self.generator = np.random.default_rng((config.seed, 1, index, start))
         self.collector = RolloutCollector(envs, config.num_steps, self.network.state_size)
@@ -110,6 +112,7 @@ class A3CWorker:
         self.network.refresh()
         if self.encode.moments is not None:
             self.encode.load_state_dict(shared.moments["encoder"].read())
+        self.gradient_of.begin()
         rollout = self.collector.collect(self._act)
         self._advance()
         if self.normalize_rewards is not None:
@@ -145,7 +148,7 @@ class A3CWorker:
 
     def _act(self, observations: np.ndarray, state: np.ndarray) -> np.ndarray:
         self._advance()
-        return self.network.act(observations, self.generator, state)
+        return self.gradient_of.act(observations, self.generator, state)
 
     def _reset_metrics(self) -> None:
         self.episode_returns: list[float] = []

@@ -58,6 +58,9 @@ class PPO(A2C):
             config.clip_range_vf,
         )
 
+    def _rows_to_record(self) -> int:
+        return 0  # the parameters change between the minibatches
+
     def _learn(self, rollout: Rollout, learning_rate: float) -> dict[str, float]:
         with np.errstate(over="ignore", invalid="ignore"):  # reported as an error by _gradient_of_rows
             return self._metrics(*self._take_gradient_steps(rollout, learning_rate))
@@ -82,12 +85,12 @@ class PPO(A2C):
         return steps, targets
 
     def _targets(self, rollout: Rollout, observations: np.ndarray, unroll: Unroll) -> PPOTargets:
-        returns, advantages = self.gradient_of.estimate(rollout)
         actions = rollout.transitions(rollout.actions)
-        log_probs, values = np.empty_like(returns), np.empty_like(returns)
+        log_probs, values = np.empty((2, len(actions)), np.float32)
         for block in row_blocks(self.policy, len(actions)):
             outputs, values[block], _ = self.policy.forward(observations[block], unroll)
             log_probs[block] = self.policy.distribution(outputs).log_prob(actions[block])
+        returns, advantages = self.gradient_of.estimate(rollout, values if self.gradient_of.mixes_values else None)
         return PPOTargets(actions, returns, returns - values if advantages is None else advantages, log_probs, values)
 
     def _gradient_of_rows(

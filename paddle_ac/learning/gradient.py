@@ -53,11 +53,25 @@ class GradientOfRollout:
         network: the policy and critic that played.
         gradient: ``[P]`` float32, overwritten with the gradient of each rollout.
         layout: of the network's P parameters.
+        record_rows: transitions of a rollout that ``act`` plays with the parameters that it teaches; 0 if they may be
+            others by then, or another number.
+
+    Attributes:
+        record: where ``act`` keeps what is computed again otherwise, if the network has such a thing and it is small.
     """
 
-    def __init__(self, config: OnPolicyConfig, network: Network, gradient: np.ndarray, layout: ParameterLayout):
+    def __init__(
+        self,
+        config: OnPolicyConfig,
+        network: Network,
+        gradient: np.ndarray,
+        layout: ParameterLayout,
+        record_rows: int = 0,
+    ):
         self.config = config
         self.network = network
+        # More rows than are differentiated at a time would take much memory.
+        self.record = network.make_record(record_rows) if 0 < record_rows <= BLOCK_SIZE else None
         self.has_baseline = config.has_baseline
         self.loss = ActorCriticLoss(
             network.distribution,
@@ -69,6 +83,15 @@ class GradientOfRollout:
         self._gradient = gradient
         self._views = layout.views(self._gradient)
 
+    def begin(self) -> None:
+        """Prepare for the actions of a rollout."""
+        if self.record is not None:
+            self.record.begin()
+
+    def act(self, observations: np.ndarray, generator: np.random.Generator, state: np.ndarray) -> np.ndarray:
+        """Choose actions as ``Network.act``, and keep what their gradient needs."""
+        return self.network.act(observations, generator, state, self.record)
+
     def __call__(self, rollout: Rollout) -> RolloutGradient:
         """The gradient of a rollout.
 
@@ -76,10 +99,17 @@ class GradientOfRollout:
             NonFiniteError: the loss or its gradient is NaN or infinite.
         """
         with np.errstate(over="ignore", invalid="ignore"):  # told below, as an error
-            returns, advantages = self.estimate(rollout)
+            observations, unroll = rollout.transitions(rollout.observations), rollout.unroll
+            heads = None
+            if len(row_blocks(self.network, len(observations))) == 1:
+                heads = self.network.forward(observations, unroll, self.record)
+            values = None
+            if self.mixes_values:
+                network = self.network
+                values = network.values(observations, unroll) if heads is None else network.values_of(*heads[:2])
+            returns, advantages = self.estimate(rollout, values)
             targets = Targets(rollout.transitions(rollout.actions), returns, advantages)
-            observations = rollout.transitions(rollout.observations)
-            terms, values = differentiate(self.network, self.loss, observations, targets, self._views, rollout.unroll)
+            terms, values = differentiate(self.network, self.loss, observations, targets, self._views, unroll, heads)
             gradient, norm = clip_by_norm(self._gradient, self.config.max_grad_norm)
         total = self.loss.total(terms)
         if not np.isfinite(total) or not np.isfinite(norm):
@@ -87,16 +117,29 @@ class GradientOfRollout:
         actor, critic, entropy = terms.tolist()
         return RolloutGradient(gradient, norm, total, actor, critic, entropy, values, returns)
 
-    def estimate(self, rollout: Rollout) -> tuple[np.ndarray, np.ndarray | None]:
-        """Returns ``[B]`` for the critic, and advantages ``[B]`` where they are not returns less values."""
+    @property
+    def mixes_values(self) -> bool:
+        """Whether returns are mixed with the critic's values on the way."""
+        return self.config.advantage_lambda != 1
+
+    def estimate(self, rollout: Rollout, values: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None]:
+        """What a rollout says of its transitions.
+
+        Args:
+            rollout: the rollout.
+            values: ``[B]`` float32, of the critic, if it ``mixes_values``.
+
+        Returns:
+            returns ``[B]`` for the critic, and advantages ``[B]`` where they are not returns less values.
+        """
         config = self.config
         rewards = scale_and_clip(rollout.rewards, config)
         truncation_values, last_values = rollout.bootstrap_values(self.network.values if self.has_baseline else _nought)
         known = rewards, rollout.terminated, rollout.truncated, truncation_values
-        if config.advantage_lambda == 1:
+        if values is None:
             returns = rollout.transitions(n_step_returns(*known, last_values, config.gamma))
             return returns, None if self.has_baseline else returns
-        values = self.network.values(rollout.transitions(rollout.observations), rollout.unroll).reshape(rewards.shape)
+        values = values.reshape(rewards.shape)
         advantages = generalized_advantages(*known, values, last_values, config.gamma, config.advantage_lambda)
         return rollout.transitions(advantages + values), rollout.transitions(advantages)
 
@@ -123,6 +166,7 @@ def differentiate(
     targets: AnyTargets,
     gradient: dict[str, np.ndarray],
     unroll: Unroll,
+    heads: tuple[np.ndarray, np.ndarray, Any] | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Compute a loss over a batch and its gradient with respect to the parameters, some rows at a time.
 
@@ -133,6 +177,7 @@ def differentiate(
         targets: of the same B transitions.
         gradient: name to array in the parameter's shape; overwritten.
         unroll: how the rows follow one another, for a network that remembers.
+        heads: what ``Network.forward`` returned for all of them at once, if that has been computed.
 
     Returns:
         the means of the terms of the loss, and the critic's values ``[B]`` float32.
@@ -140,13 +185,13 @@ def differentiate(
     batch_size = len(observations)
 
     def differentiate_block(observations: np.ndarray, targets: AnyTargets, gradient: dict[str, np.ndarray]) -> Loss:
-        outputs, critic_outputs, tape = network.forward(observations, unroll)
+        outputs, critic_outputs, tape = heads or network.forward(observations, unroll)
         part = loss(outputs, critic_outputs, targets, batch_size)
         network.backward(tape, part.grad_outputs, part.grad_critic_outputs, gradient)
         return part
 
     blocks = row_blocks(network, batch_size)
-    if len(blocks) == 1:
+    if heads is not None or len(blocks) == 1:
         part = differentiate_block(observations, targets, gradient)
         return part.terms / batch_size, part.values
     terms, values = [], []

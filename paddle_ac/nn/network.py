@@ -51,6 +51,7 @@ class Network(ABC):
         observations: np.ndarray,
         generator: np.random.Generator | None = None,
         state: np.ndarray | None = None,
+        record: Any = None,
     ) -> np.ndarray:
         """Choose actions.
 
@@ -59,6 +60,7 @@ class Network(ABC):
             generator: samples the actions from the policy; without one the most probable actions are taken.
             state: ``[B, S]`` float32, recurrent state of each environment, updated in place; that of the first step of
                 an episode by default.
+            record: of ``make_record``, where to keep what ``forward`` can use.
 
         Returns:
             actions ``[B, *action_space.shape]``; those of a Box may lie outside its bounds.
@@ -68,13 +70,24 @@ class Network(ABC):
     def values(self, observations: np.ndarray, unroll: Unroll | None = None) -> np.ndarray:
         """Estimates V(s) of the critic, ``[B]`` float32, for what ``forward`` takes."""
 
+    def make_record(self, max_rows: int) -> Any:
+        """Where ``act`` keeps what ``forward`` would compute again, for ``max_rows`` observations.
+
+        Returns:
+            a record, which is empty after its ``begin``; ``None`` of a network that computes all again.
+        """
+        return None
+
     @abstractmethod
-    def forward(self, observations: np.ndarray, unroll: Unroll) -> tuple[np.ndarray, np.ndarray, Any]:
+    def forward(
+        self, observations: np.ndarray, unroll: Unroll, record: Any = None
+    ) -> tuple[np.ndarray, np.ndarray, Any]:
         """Compute the heads for a batch, and the tape that ``backward`` needs.
 
         Args:
             observations: ``[B, *observation_space.shape]``.
             unroll: how the rows follow one another, for a recurrent network.
+            record: of the calls of ``act`` for these observations, with these parameters.
 
         Returns:
             outputs of the actor ``[B, distribution.num_outputs]``, of the critic ``[B]`` (``[B, A]`` of Q(s, .)), both
@@ -109,8 +122,11 @@ class Network(ABC):
         """Diagnostics of the policy and the critic for a batch; see ``Algorithm.inspect``."""
         outputs, critic_outputs, _ = self.forward(observations, Unroll.of_one_step(state))
         described = {f"policy/{name}": numbers for name, numbers in self.distribution.describe(outputs).items()}
-        values = expected_q(outputs, critic_outputs) if self.q_critic else critic_outputs
-        return {**described, "critic/values": values}
+        return {**described, "critic/values": self.values_of(outputs, critic_outputs)}
+
+    def values_of(self, outputs: np.ndarray, critic_outputs: np.ndarray) -> np.ndarray:
+        """Estimates V(s) of the critic, ``[B]`` float32, given the heads."""
+        return expected_q(outputs, critic_outputs) if self.q_critic else critic_outputs
 
     def parameter_arrays(self) -> dict[str, np.ndarray]:
         """The parameters by name, copied."""

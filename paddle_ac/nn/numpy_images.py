@@ -6,6 +6,7 @@ then stay in a core's cache. Images are ``[B, H, W, C]``, so that a row of a pat
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Iterator
 from typing import Any, Protocol
@@ -17,48 +18,70 @@ from paddle_ac.nn import images
 from paddle_ac.nn.threads import RowThreads
 
 BLOCK_BYTES = 1 << 20  # of the patches that are computed with at a time
-MAX_FREE_ARRAYS = 32  # that an encoder keeps for its next pass
+MAX_FREE_ARRAYS = 256  # that a thread of an encoder keeps for its next pass
 
 
 class Tape:
-    """Intermediate results of a forward pass, and the memory that they and the backward pass use.
+    """Intermediate results of some images' forward pass, and the memory that they and the backward pass use.
 
     Fresh memory of some megabytes costs as much time as the layer that writes to it, because the system hands it out
-    page by page. So arrays go back to the encoder when the pass is over.
+    page by page. So arrays go back to the encoder when they are no longer needed.
 
     Args:
-        free: flat float32 arrays of the encoder that nobody uses; taken from there and returned to it.
+        free: flat uint8 arrays of a thread that nobody uses; taken from there and returned to it.
+        rows: of the batch that the images are.
     """
 
-    def __init__(self, free: list[np.ndarray]):
-        self._free = free
+    def __init__(self, free: list[np.ndarray], rows: slice):
+        self.free = free
+        self.rows = rows
         self._taken: list[np.ndarray] = []
         self._results: list[Any] = []
+        self._num_of_forward = 0  # arrays taken in the forward pass
+        self._num_left = 0  # results that have not gone backward yet
 
-    def take(self, shape: tuple[int, ...]) -> np.ndarray:
-        """An array of a shape, float32, with arbitrary values, until ``release``."""
-        size = math.prod(shape)
-        fitting = [index for index, array in enumerate(self._free) if size <= array.size <= 2 * size]
-        array = self._free.pop(min(fitting, key=lambda index: self._free[index].size)) if fitting else None
+    def take(self, shape: tuple[int, ...], dtype: Any = np.float32) -> np.ndarray:
+        """An array of a shape with arbitrary values, until ``rewind`` or ``release``."""
+        dtype = np.dtype(dtype)
+        size = math.prod(shape) * dtype.itemsize
+        fitting = [index for index, array in enumerate(self.free) if size <= array.size <= 2 * size]
+        array = self.free.pop(min(fitting, key=lambda index: self.free[index].size)) if fitting else None
         if array is None:
-            array = np.empty(size, np.float32)
+            array = np.empty(size, np.uint8)
         self._taken.append(array)
-        return array[:size].reshape(shape)
+        return array[:size].view(dtype).reshape(shape)
+
+    @contextlib.contextmanager
+    def borrow(self, shape: tuple[int, ...]) -> Iterator[np.ndarray]:
+        """A float32 array for a layer's own use."""
+        array = self.take(shape)
+        mine = self._taken.pop()
+        yield array
+        self.free.append(mine)
 
     def push(self, results: Any) -> None:
         """Keep what a layer needs in its backward pass."""
         self._results.append(results)
+        self._num_of_forward = len(self._taken)
+        self._num_left = len(self._results)
 
     def pop(self) -> Any:
         """What the last layer kept that has not gone backward yet."""
-        return self._results.pop()
+        self._num_left -= 1
+        return self._results[self._num_left]
+
+    def rewind(self) -> None:
+        """Return the memory of the backward pass, which can then be done again."""
+        self.free += self._taken[self._num_of_forward :]
+        del self._taken[self._num_of_forward :]
+        self._num_left = len(self._results)
 
     def release(self) -> None:
-        """Return the memory; results are overwritten from here on."""
+        """Return all memory; results are overwritten from here on."""
         self._results.clear()
-        self._free += self._taken
+        self.free += self._taken
         self._taken = []
-        del self._free[:-MAX_FREE_ARRAYS]
+        del self.free[:-MAX_FREE_ARRAYS]
 
 
 class Layer(Protocol):
@@ -110,11 +133,10 @@ class Convolution:
         outputs = tape.take((*blocks.positions, len(self.bias)))
         weight = self.weight * self.scale if self.scale != 1 else self.weight
         for rows, patches in blocks:
-            products = outputs[rows].reshape(-1, len(self.bias))
-            np.matmul(patches, weight, out=products)
-            products += self.bias
-            if self.relu:
-                np.maximum(products, 0, out=products)
+            np.matmul(patches, weight, out=outputs[rows].reshape(-1, len(self.bias)))
+        outputs += self.bias
+        if self.relu:
+            np.maximum(outputs, 0, out=outputs)
         tape.push((inputs, outputs))
         return outputs
 
@@ -125,18 +147,18 @@ class Convolution:
         inputs, outputs = tape.pop()
         blocks = _Blocks(self, inputs, tape)
         grad_weight, product = np.zeros_like(self.weight), np.empty_like(self.weight)
-        grad_bias = gradient[self.bias_name]
+        if self.relu:
+            np.multiply(grad_outputs, outputs > 0, out=grad_outputs)
+        grads = grad_outputs.reshape(-1, len(self.bias))
+        gradient[self.bias_name] += np.ones(len(grads), np.float32) @ grads  # seven times as fast as a sum over rows
         grad_inputs = None
         if wants_inputs:
             grad_inputs = tape.take(self.padded_shape(inputs.shape))
             grad_inputs[...] = 0
         for rows, patches in blocks:
             grads = grad_outputs[rows].reshape(-1, len(self.bias))
-            if self.relu:
-                np.multiply(grads, outputs[rows].reshape(grads.shape) > 0, out=grads)
             np.matmul(patches.T, grads, out=product)
             grad_weight += product
-            grad_bias += np.ones(len(grads), np.float32) @ grads  # seven times as fast as a sum over rows
             if grad_inputs is not None:
                 np.matmul(grads, self.weight.T, out=patches)
                 self._add_patches(grad_inputs[rows], patches)
@@ -185,6 +207,7 @@ class _Blocks:
         height, width = ((side - layer.kernel) // layer.stride + 1 for side in sides)
         self.positions = batch_size, height, width
         image, row, column, value = inputs.strides
+        self._tape = tape
         self._windows = as_strided(
             inputs,
             (batch_size, height, width, layer.kernel, layer.kernel * num_channels),
@@ -193,16 +216,16 @@ class _Blocks:
         )
         bytes_of_image = 4 * height * width * len(layer.weight)
         self._size = min(max(BLOCK_BYTES // bytes_of_image, 1), batch_size)
-        self._buffer = tape.take((self._size, *self._windows.shape[1:]))
 
     def __iter__(self) -> Iterator[tuple[slice, np.ndarray]]:
         """Rows of the batch, and their patches ``[b * H' * W', K * K * C]`` float32 until the next rows."""
-        for first in range(0, len(self._windows), self._size):
-            rows = slice(first, first + self._size)
-            windows = self._windows[rows]
-            patches = self._buffer[: len(windows)]
-            np.copyto(patches, windows)
-            yield rows, patches.reshape(patches.shape[0] * patches.shape[1] * patches.shape[2], -1)
+        with self._tape.borrow((self._size, *self._windows.shape[1:])) as buffer:
+            for first in range(0, len(self._windows), self._size):
+                rows = slice(first, first + self._size)
+                windows = self._windows[rows]
+                patches = buffer[: len(windows)]
+                np.copyto(patches, windows)
+                yield rows, patches.reshape(patches.shape[0] * patches.shape[1] * patches.shape[2], -1)
 
 
 class MaxPool:
@@ -327,52 +350,65 @@ class ImageEncoder:
         self._free: list[list[np.ndarray]] = [[] for _ in range(threads.num_threads)]
         self._names = [known for known in parameters if known.startswith(f"{name}.")]
 
-    def forward(self, pixels: np.ndarray, features: np.ndarray, keep: bool = True) -> list[Tape]:
+    def forward(self, pixels: np.ndarray, features: np.ndarray, first_row: int = 0) -> list[Tape]:
         """Encode images ``[B, *shape of the observation]`` into ``features`` ``[B, D]``.
 
+        Args:
+            pixels: the images.
+            features: overwritten.
+            first_row: of the images in the batch of ``backward``, which may consist of several of these.
+
         Returns:
-            the tapes of the threads for one ``backward``; with ``keep`` false, none.
+            tapes for ``backward``, whose memory is the encoder's until they are released.
         """
         parts = self.threads.parts(len(pixels))
-        tapes = [Tape(free) for free, _ in zip(self._free, parts, strict=False)]
+        tapes = [
+            Tape(free, slice(first_row + part.start, first_row + part.stop))
+            for free, part in zip(self._free, parts, strict=False)
+        ]
 
-        def encode(part: slice) -> None:
-            tape = tapes[parts.index(part)]
-            outputs = self._as_images(pixels[part])
+        def encode(index: int) -> None:
+            tape, part = tapes[index], parts[index]
+            outputs = self._as_images(pixels[part], tape)
             for layer in self.layers:
                 outputs = layer.forward(outputs, tape)
             features[part] = outputs.reshape(len(outputs), -1)
-            if not keep:
-                tape.release()
 
-        self.threads.run(encode, len(pixels))
-        return tapes if keep else []
+        self.threads.share(encode, range(len(parts)))
+        return tapes
 
     def backward(self, tapes: list[Tape], grad_features: np.ndarray, gradient: dict[str, np.ndarray]) -> None:
-        """Compute the gradient with respect to the parameters; overwrites their arrays, and ``grad_features``."""
-        parts = self.threads.parts(len(grad_features))
-        sums = [{name: np.zeros_like(gradient[name]) for name in self._names} for _ in parts]
+        """Compute the gradient with respect to the parameters; overwrites their arrays, and ``grad_features``.
 
-        def differentiate(part: slice) -> None:
-            index = parts.index(part)
-            grad_outputs = grad_features[part].reshape(-1, *self._shape_of_result)
-            for position in reversed(range(len(self.layers))):
-                grads = self.layers[position].backward(tapes[index], grad_outputs, sums[index], position > 0)
-                grad_outputs = grad_outputs if grads is None else grads
-            tapes[index].release()
+        Args:
+            tapes: of all rows of the batch.
+            grad_features: ``[B, D]``, the gradient with respect to the features.
+            gradient: name to array in the parameter's shape.
+        """
+        num_parts = min(len(self._free), len(tapes))
+        sums = [{name: np.zeros_like(gradient[name]) for name in self._names} for _ in range(num_parts)]
 
-        self.threads.run(differentiate, len(grad_features))
+        def differentiate(index: int) -> None:
+            for tape in tapes[index::num_parts]:
+                tape.free = self._free[index]
+                grad_outputs = grad_features[tape.rows].reshape(-1, *self._shape_of_result)
+                for position in reversed(range(len(self.layers))):
+                    grads = self.layers[position].backward(tape, grad_outputs, sums[index], position > 0)
+                    grad_outputs = grad_outputs if grads is None else grads
+                tape.rewind()
+
+        self.threads.share(differentiate, range(num_parts))
         for name in self._names:
             np.copyto(gradient[name], sums[0][name])
             for others in sums[1:]:
                 gradient[name] += others[name]
 
-    def _as_images(self, pixels: np.ndarray) -> np.ndarray:
+    def _as_images(self, pixels: np.ndarray, tape: Tape) -> np.ndarray:
         """``[B, *shape of the observation]`` as ``[B, H, W, C]`` in the same dtype."""
         shape = (len(pixels), *self.image.shape)
         if not self.image.channels_first:
             return np.ascontiguousarray(pixels).reshape(shape)
-        images_ = np.empty(shape, pixels.dtype)
+        images_ = tape.take(shape, pixels.dtype)
         for channel in range(self.image.shape.channels):  # three times as fast as one transposed copy
             images_[..., channel] = pixels[:, channel]
         return images_

@@ -55,13 +55,18 @@ class ThreadedLinear(Linear):
 
     def __call__(self, inputs: np.ndarray) -> np.ndarray:
         """As ``Linear.__call__``."""
-        outputs = np.empty((len(inputs), self.bias.shape[-1]), np.float32)
+        # Each thread takes some of the inputs and of the rows of the weights, which are most of what there is to read.
+        parts = self.threads.parts(len(self.weight))
+        products = np.empty((len(parts), len(inputs), len(self.bias)), np.float32)
 
-        def multiply(rows: slice) -> None:
-            np.matmul(inputs[rows], self.weight, out=outputs[rows])
-            outputs[rows] += self.bias
+        def multiply(index: int) -> None:
+            np.matmul(inputs[:, parts[index]], self.weight[parts[index]], out=products[index])
 
-        self.threads.run(multiply, len(inputs))
+        self.threads.share(multiply, range(len(parts)))
+        outputs = products[0]
+        outputs += self.bias
+        for others in products[1:]:
+            outputs += others
         return outputs
 
     def backward(self, inputs: np.ndarray, grad_outputs: np.ndarray, gradient: dict[str, np.ndarray]) -> None:

@@ -8,7 +8,6 @@ memory: tests compare it with the Paddle network and with Paddle's automatic dif
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -17,6 +16,7 @@ from paddle_ac.nn.description import NetworkDescription
 from paddle_ac.nn.encoding import ObservationEncoder
 from paddle_ac.nn.network import Network
 from paddle_ac.nn.numpy_images import ImageEncoder
+from paddle_ac.nn.numpy_images import Tape as ImageTape
 from paddle_ac.nn.numpy_layers import Linear
 from paddle_ac.nn.numpy_torso import Torso, TorsoTape
 from paddle_ac.nn.parameters import FlatParameters
@@ -31,11 +31,52 @@ class Tape:
     Attributes:
         actor, critic: of the layers before the heads.
         images: of each image encoder.
+        is_recorded: the last are of a record, and stay.
     """
 
     actor: TorsoTape
     critic: TorsoTape
-    images: list[Any]
+    images: list[list[ImageTape]]
+    is_recorded: bool
+
+
+class Record:
+    """What acting computes of the images of a rollout, so that learning from it need not.
+
+    Args:
+        max_rows: observations; what comes after them is not kept.
+        num_inputs: F, of the hidden layers.
+        num_encoders: of images.
+
+    Attributes:
+        num_rows: B, observations so far.
+        images: tapes of each image encoder.
+    """
+
+    def __init__(self, max_rows: int, num_inputs: int, num_encoders: int):
+        self.num_rows = 0
+        self.images: list[list[ImageTape]] = [[] for _ in range(num_encoders)]
+        self._features = np.empty((max_rows, num_inputs), np.float32)
+
+    @property
+    def features(self) -> np.ndarray:
+        """``[B, F]`` float32."""
+        return self._features[: self.num_rows]
+
+    def begin(self) -> None:
+        """Forget all."""
+        _release(self.images)
+        self.images = [[] for _ in self.images]
+        self.num_rows = 0
+
+    def has_room(self, num_rows: int) -> bool:
+        """Whether so many observations can be kept."""
+        return self.num_rows + num_rows <= len(self._features)
+
+    def append(self, num_rows: int) -> np.ndarray:
+        """Features of further observations ``[num_rows, F]``, to be computed."""
+        first, self.num_rows = self.num_rows, self.num_rows + num_rows
+        return self._features[first : self.num_rows]
 
 
 class NumpyActorCritic(Network):
@@ -83,9 +124,16 @@ class NumpyActorCritic(Network):
         observations: np.ndarray,
         generator: np.random.Generator | None = None,
         state: np.ndarray | None = None,
+        record: Record | None = None,
     ) -> np.ndarray:
         """As ``Network.act``."""
-        features, _ = self._features(observations)
+        if record is not None and record.has_room(len(observations)):
+            first_row, features = record.num_rows, record.append(len(observations))
+            for kept, tapes in zip(record.images, self._encode(observations, features, first_row), strict=True):
+                kept += tapes
+        else:
+            features, images = self._features(observations)
+            _release(images)
         state = self.initial_state(len(features)) if state is None else state
         if self.state_size and not self.shared_torso:  # the critic's memory has to keep up
             self.critic_torso.step(features, state)
@@ -94,7 +142,8 @@ class NumpyActorCritic(Network):
 
     def values(self, observations: np.ndarray, unroll: Unroll | None = None) -> np.ndarray:
         """As ``Network.values``."""
-        features, _ = self._features(observations)
+        features, images = self._features(observations)
+        _release(images)
         unroll = unroll or Unroll.of_one_step(self.initial_state(len(features)))
         critic_features = self.critic_torso.forward(features, unroll).outputs
         critic_outputs = self.critic_head(critic_features)
@@ -103,16 +152,24 @@ class NumpyActorCritic(Network):
         actor_features = critic_features if self.shared_torso else self.actor_torso.forward(features, unroll).outputs
         return expected_q(self._masked(self._outputs(actor_features), observations), critic_outputs)
 
-    def forward(self, observations: np.ndarray, unroll: Unroll) -> tuple[np.ndarray, np.ndarray, Tape]:
+    def make_record(self, max_rows: int) -> Record | None:
+        """As ``Network.make_record``; of a network without images there is nothing that is worth it."""
+        encoders = self.image_encoders
+        return Record(max_rows, self._num_inputs, len(encoders)) if encoders else None
+
+    def forward(
+        self, observations: np.ndarray, unroll: Unroll, record: Record | None = None
+    ) -> tuple[np.ndarray, np.ndarray, Tape]:
         """As ``Network.forward``."""
-        features, images = self._features(observations, keep=True)
+        recorded = None if record is None else (record.features, record.images)
+        features, images = recorded or self._features(observations)
         actor = self.actor_torso.forward(features, unroll)
         critic = actor if self.shared_torso else self.critic_torso.forward(features, unroll)
         critic_outputs = self.critic_head(critic.outputs)
         return (
             self._masked(self._outputs(actor.outputs), observations),
             critic_outputs if self.q_critic else critic_outputs[:, 0],
-            Tape(actor, critic, images),
+            Tape(actor, critic, images, record is not None),
         )
 
     def backward(
@@ -140,19 +197,25 @@ class NumpyActorCritic(Network):
             last = first + encoder.num_features
             encoder.backward(images, grad_features[:, first:last], gradient)
             first = last
+        if not tape.is_recorded:
+            _release(tape.images)
 
-    def _features(self, observations: np.ndarray, keep: bool = False) -> tuple[np.ndarray, list[Any]]:
-        """Inputs of the hidden layers ``[B, F]``, those of images first, and tapes of the image encoders to keep."""
+    def _features(self, observations: np.ndarray) -> tuple[np.ndarray, list[list[ImageTape]]]:
+        """Inputs of the hidden layers ``[B, F]``, those of images first, and the tapes of each image encoder."""
         if not self.image_encoders:
             return self.encode(observations), []
         features = np.empty((len(observations), self._num_inputs), np.float32)
+        return features, self._encode(observations, features)
+
+    def _encode(self, observations: np.ndarray, features: np.ndarray, first_row: int = 0) -> list[list[ImageTape]]:
+        """Compute ``features``; returns the tapes of each image encoder (see ``ImageEncoder.forward``)."""
         tapes, first = [], 0
         for encoder in self.image_encoders:
             last = first + encoder.num_features
-            tapes.append(encoder.forward(encoder.image.of(observations), features[:, first:last], keep))
+            tapes.append(encoder.forward(encoder.image.of(observations), features[:, first:last], first_row))
             first = last
         features[:, first:] = self.encode(observations)
-        return features, tapes
+        return tapes
 
     def _outputs(self, hidden: np.ndarray) -> np.ndarray:
         """Outputs of the actor, ``[B, distribution.num_outputs]``."""
@@ -160,3 +223,10 @@ class NumpyActorCritic(Network):
         if self.log_std is None:
             return outputs
         return np.concatenate([outputs, np.broadcast_to(self.log_std, outputs.shape)], axis=1)
+
+
+def _release(images: list[list[ImageTape]]) -> None:
+    """Return the memory of the tapes of each image encoder."""
+    for tapes in images:
+        for tape in tapes:
+            tape.release()

@@ -58,6 +58,7 @@ class PaddleNetwork(Network):
         observations: np.ndarray,
         generator: np.random.Generator | None = None,
         state: np.ndarray | None = None,
+        record: None = None,
     ) -> np.ndarray:
         """As ``Network.act``."""
         state = self.initial_state(len(observations)) if state is None else state
@@ -76,7 +77,7 @@ class PaddleNetwork(Network):
         return expected_q(self._masked(outputs, observations), critic_outputs) if self.q_critic else critic_outputs
 
     def forward(
-        self, observations: np.ndarray, unroll: Unroll
+        self, observations: np.ndarray, unroll: Unroll, record: None = None
     ) -> tuple[np.ndarray, np.ndarray, tuple[paddle.Tensor, paddle.Tensor]]:
         """As ``Network.forward``; the tape is Paddle's."""
         outputs, critic_outputs = self._unrolled(observations, unroll)

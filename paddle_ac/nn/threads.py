@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 from paddle_ac.process_settings import BlasThreadLimit
+
+Item = TypeVar("Item")
 
 SMALLEST_PART = 4  # rows; handing fewer to another thread costs more than it saves
 
@@ -34,8 +37,12 @@ class RowThreads:
 
     def run(self, function: Callable[[slice], None], num_rows: int) -> None:
         """Call ``function`` with every slice of ``parts``; an exception of one call is raised."""
-        first, *others = self.parts(num_rows)
-        futures = [self._executor.submit(function, part) for part in others] if self._executor is not None else []
+        self.share(function, self.parts(num_rows))
+
+    def share(self, function: Callable[[Item], None], items: Sequence[Item]) -> None:
+        """Call ``function`` with each of at most ``num_threads`` items, each in a thread; an exception is raised."""
+        first, *others = items
+        futures = [self._executor.submit(function, item) for item in others] if self._executor is not None else []
         try:
             function(first)
         finally:

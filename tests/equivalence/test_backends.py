@@ -75,9 +75,9 @@ def make_pair(space, encoder="auto", action_space=None, num_threads=1, **options
     return network, network.twin(num_threads)
 
 
-def passes(network, observations, unroll, grads):
+def passes(network, observations, unroll, grads, record=None):
     """Heads, and the gradient by name."""
-    outputs, critic_outputs, tape = network.forward(observations, unroll)
+    outputs, critic_outputs, tape = network.forward(observations, unroll, record)
     heads = outputs.copy(), critic_outputs.copy()
     vector = np.full_like(network.parameters.vector, np.nan)
     views = network.parameters.layout.views(vector)
@@ -139,6 +139,63 @@ def test_threads_that_share_the_rows_change_no_result(encoder):
     assert_same(network, twin, space)
 
 
+@pytest.mark.parametrize("num_threads,rows", [(1, 2), (2, 2), (2, 8), (3, 12)])
+@pytest.mark.parametrize("observations,encoder,memory", [case for case in CASES if case[0] == "Dict"])
+def test_what_acting_records_is_what_forward_computes(observations, encoder, memory, num_threads, rows):
+    space = OBSERVATIONS[observations](SIDES.get(encoder, 5))
+    _, network = make_pair(space, encoder, num_threads=num_threads, **MEMORIES[memory])
+    seen = [sampled(space, rows, seed) for seed in range(24 // rows)]
+    record = network.make_record(24)
+    assert (record is None) == (encoder == "mlp")
+    if record is None:
+        return
+    state = network.initial_state(rows)
+    unroll = Unroll(state.copy(), np.zeros((len(seen), rows), np.bool_))
+    generator = np.random.default_rng(7)
+    for number in (1, 2):  # the second time in the memory of the first
+        record.begin()
+        memory_of_acting = state.copy()
+        for part in [*seen, seen[0]]:  # for the last there is no room
+            network.act(part, generator, memory_of_acting, record)
+        everything = np.concatenate(seen)
+        grads = [generator.normal(size=shape).astype(np.float32) for shape in ((24, 4), (24,))]
+        expected_heads, expected = passes(network, everything, unroll, grads)
+        for _ in range(2):  # learning leaves the record as it is
+            heads, gradient = passes(network, everything, unroll, grads, record)
+            for found, right in zip(heads, expected_heads, strict=True):
+                assert_close(found, right, f"heads of pass {number}")
+            for name, found in gradient.items():
+                assert_close(found, expected[name], f"{name} of pass {number}")
+
+
+@pytest.mark.parametrize("changes", [{}, {"recurrent": "lstm", "recurrent_size": 6}, {"gae_lambda": 0.9}])
+def test_updates_with_and_without_a_record_are_the_same(changes):
+    values = {"algo": "a2c", "env": "paddle_ac.envs.catch:Catch", "vec": "serial", "num_envs": 8, "num_steps": 4}
+    config = make_config({**values, "normalize_observations": False, "learning_rate": 0.01, **changes})
+    found = []
+    for recorded in (True, False):
+        agent = A2C.from_config(config)
+        assert agent.gradient_of.record is not None
+        if not recorded:
+            agent.gradient_of.record = None
+        for _ in range(5):
+            agent.update()
+        found.append(agent.parameters.vector.copy())
+        agent.close()
+    np.testing.assert_allclose(*found, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "algo,changes", [("ppo", {}), ("reinforce", {}), ("a2c", {"num_envs": 16, "num_steps": 17}), ("a2c", {"env": "V"})]
+)
+def test_nothing_is_recorded_that_would_not_be_used_or_would_take_much_memory(algo, changes):
+    values = {"algo": algo, "env": "paddle_ac.envs.catch:Catch", "vec": "serial", **changes}
+    values["env"] = {"V": "CartPole-v1"}.get(values["env"], values["env"])
+    agent = ALGORITHMS[algo].from_config(make_config(values))
+    assert agent.gradient_of.record is None
+    agent.close()
+
+
 @pytest.mark.parametrize(
     "actions,q_critic",
     [
@@ -185,7 +242,7 @@ def test_convolution_is_that_of_its_definition(monkeypatch, kernel, stride, padd
     }
     layer = Convolution(parameters, "layer", stride, padding)
     inputs = generator.normal(size=(4, 9, 8, num_channels)).astype(np.float32)
-    tape = Tape([])
+    tape = Tape([], slice(None))
     outputs = layer.forward(inputs, tape)
     expected = convolved(inputs, *parameters.values(), stride, padding)
     np.testing.assert_allclose(outputs, expected, rtol=1e-5, atol=1e-5)
@@ -205,7 +262,7 @@ def test_convolution_is_that_of_its_definition(monkeypatch, kernel, stride, padd
 def test_max_pooling_takes_the_largest_pixel_of_each_window_and_its_gradient_goes_there(shape):
     generator = np.random.default_rng(0)
     inputs = generator.permutation(2 * np.prod(shape) * 3).reshape(2, *shape, 3).astype(np.float32)
-    tape = Tape([])
+    tape = Tape([], slice(None))
     outputs = MaxPool().forward(inputs, tape)
     grad_outputs = generator.normal(size=outputs.shape).astype(np.float32)
     found = MaxPool().backward(tape, grad_outputs.copy(), {}, True)
@@ -221,7 +278,7 @@ def test_max_pooling_takes_the_largest_pixel_of_each_window_and_its_gradient_goe
 
 
 def test_one_of_several_largest_pixels_gets_the_gradient():
-    tape = Tape([])
+    tape = Tape([], slice(None))
     MaxPool().forward(np.ones((1, 5, 5, 1), np.float32), tape)
     assert MaxPool().backward(tape, np.ones((1, 3, 3, 1), np.float32), {}, True).sum() == 9
 
