@@ -112,10 +112,9 @@ def test_an_agent_from_python_writes_nothing_at_home(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("vec", ["serial", "subproc"])
-def test_an_environment_that_changes_the_folder_moves_nothing(tmp_path, vec):
+def test_an_environment_that_changes_the_folder_moves_nothing(tmp_path):
     (tmp_path / "moving.py").write_text(MOVING_ENVIRONMENT)
-    flags = f"{' '.join(QUICK_RUN[:-1])} --vec={vec} --env=moving:Mover-v0"
+    flags = f"{' '.join(QUICK_RUN[:-1])} --vec=subproc --env=moving:Mover-v0"
     ended = run_in_shell(
         f"TOOL/train.py {flags} --run-dir runs/one && TOOL/train.py {flags} --run-dir runs/two --seeds 0,1 && "
         "TOOL/train.py --resume runs/one --total-steps 300 --import-here && "

@@ -71,8 +71,10 @@ for name, kind in {"Unseeded": Unseeded, "FourResults": FourResults}.items():
     gym.register(f"{name}Limited-v0", kind, max_episode_steps=5)
 
 
-@pytest.mark.parametrize("vec", ["serial", pytest.param("subproc", marks=pytest.mark.slow)])
-@pytest.mark.parametrize("name", ["Unseeded", "FourResults"])
+@pytest.mark.parametrize(
+    "name,vec",
+    [("Unseeded", "serial"), ("FourResults", "serial"), pytest.param("FourResults", "subproc", marks=pytest.mark.slow)],
+)
 def test_every_generation_trains_with_and_without_a_time_limit(tmp_path, vec, name):
     for suffix, length in {"": 7, "Limited": 5}.items():
         config = {"algo": "a2c", "env": f"gym:{name}{suffix}-v0", "vec": vec, "num_workers": 1, "hidden_sizes": (4,)}
