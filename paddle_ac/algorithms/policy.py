@@ -51,6 +51,7 @@ def make_network(
     action_space: Any,
     values: dict[str, Any] | None = None,
     network_class: type | None = None,
+    vector: np.ndarray | None = None,
 ) -> Network:
     """The network of a configuration for the spaces of its environment, in its backend.
 
@@ -60,13 +61,14 @@ def make_network(
         action_space: of the environment.
         values: the parameters by name, copied; initial ones of the run's seed by default.
         network_class: the class that ``config.network`` names, where it cannot be imported by that name.
+        vector: ``[P]`` float32, memory for the parameters; new memory by default.
 
     Raises:
         ConfigError: an action space without a distribution, images that the encoder does not take, a network of the
             user's own with a mistake, or a device that is not available.
     """
     if config.network is not None:
-        return _make_custom(config, observation_space, action_space, values, network_class)
+        return _make_custom(config, observation_space, action_space, values, network_class, vector)
     recurrent, recurrent_size = config.memory
     try:
         description = describe_network(
@@ -92,7 +94,7 @@ def make_network(
     if values is None:
         values = description.initial_parameters(weights_generator(config.seed))
         log_images(description)
-    parameters = FlatParameters(values)
+    parameters = FlatParameters(values, vector)
     encode = ObservationEncoder(
         observation_space, config.normalize_observations, images=description.images, has_mask=config.action_masks
     )
@@ -115,6 +117,7 @@ def _make_custom(
     action_space: Any,
     values: dict[str, Any] | None,
     network_class: type | None,
+    vector: np.ndarray | None,
 ) -> Network:
     from paddle_ac.nn.custom_network import import_network, make_custom_network
     from paddle_ac.nn.paddle_network import PaddleNetwork, use_device
@@ -142,7 +145,7 @@ def _make_custom(
         config.seed,
         config.action_masks,
     )
-    parameters = FlatParameters(values_of(layer) if values is None else values)
+    parameters = FlatParameters(values_of(layer) if values is None else values, vector)
     return PaddleNetwork(layer, parameters, encode, distribution, device=config.device, has_mask=config.action_masks)
 
 

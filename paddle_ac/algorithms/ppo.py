@@ -12,7 +12,7 @@ from paddle_ac.algorithms.a2c import A2C
 from paddle_ac.algorithms.algorithm import Panel
 from paddle_ac.config.ppo import PPOConfig
 from paddle_ac.errors import NonFiniteError
-from paddle_ac.learning.gradient import differentiate, row_blocks
+from paddle_ac.learning.gradient import differentiate, evaluate_actions
 from paddle_ac.learning.returns import explained_variance
 from paddle_ac.learning.rollout import Rollout
 from paddle_ac.losses.ppo import PPOLoss, PPOTargets
@@ -86,10 +86,7 @@ class PPO(A2C):
 
     def _targets(self, rollout: Rollout, observations: np.ndarray, unroll: Unroll) -> PPOTargets:
         actions = rollout.transitions(rollout.actions)
-        log_probs, values = np.empty((2, len(actions)), np.float32)
-        for block in row_blocks(self.policy, len(actions)):
-            outputs, values[block], _ = self.policy.forward(observations[block], unroll)
-            log_probs[block] = self.policy.distribution(outputs).log_prob(actions[block])
+        log_probs, values = evaluate_actions(self.policy, observations, actions, unroll)
         returns, advantages = self.gradient_of.estimate(rollout, values if self.gradient_of.mixes_values else None)
         return PPOTargets(actions, returns, returns - values if advantages is None else advantages, log_probs, values)
 

@@ -182,6 +182,11 @@ class OnPolicyConfig(OptimizerGroup, NetworkGroup, LossGroup, ScalingGroup, RunC
         return 1.0
 
     @property
+    def policy_log_epsilon(self) -> float:
+        """Epsilon in the logarithm of the policy-gradient loss; 0 for none."""
+        return 0.0
+
+    @property
     def memory(self) -> tuple[str, int]:
         """Kind and units of the recurrent layer: ``"none"``, ``"lstm"`` or ``"gru"``."""
         return "none", 0

@@ -9,7 +9,7 @@ import numpy as np
 
 from paddle_ac.config import OnPolicyConfig
 from paddle_ac.errors import NonFiniteError
-from paddle_ac.learning.returns import generalized_advantages, n_step_returns
+from paddle_ac.learning.returns import generalized_advantages, n_step_returns, v_trace
 from paddle_ac.learning.rewards import scale_and_clip
 from paddle_ac.learning.rollout import Rollout
 from paddle_ac.losses.actor_critic import ActorCriticLoss, HeadLoss, Loss, Targets
@@ -79,6 +79,7 @@ class GradientOfRollout:
             config.value_coef if self.has_baseline else 0.0,
             config.entropy_coef,
             network.q_critic,
+            config.policy_log_epsilon,
         )
         self._gradient = gradient
         self._views = layout.views(self._gradient)
@@ -103,12 +104,15 @@ class GradientOfRollout:
             heads = None
             if len(row_blocks(self.network, len(observations))) == 1:
                 heads = self.network.forward(observations, unroll, self.record)
-            values = None
-            if self.mixes_values:
+            actions = rollout.transitions(rollout.actions)
+            values = log_probs = None
+            if rollout.log_probs is not None:
+                log_probs, values = evaluate_actions(self.network, observations, actions, unroll, heads)
+            elif self.mixes_values:
                 network = self.network
                 values = network.values(observations, unroll) if heads is None else network.values_of(*heads[:2])
-            returns, advantages = self.estimate(rollout, values)
-            targets = Targets(rollout.transitions(rollout.actions), returns, advantages)
+            returns, advantages = self.estimate(rollout, values, log_probs)
+            targets = Targets(actions, returns, advantages)
             terms, values = differentiate(self.network, self.loss, observations, targets, self._views, unroll, heads)
             gradient, norm = clip_by_norm(self._gradient, self.config.max_grad_norm)
         total = self.loss.total(terms)
@@ -122,12 +126,16 @@ class GradientOfRollout:
         """Whether returns are mixed with the critic's values on the way."""
         return self.config.advantage_lambda != 1
 
-    def estimate(self, rollout: Rollout, values: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None]:
+    def estimate(
+        self, rollout: Rollout, values: np.ndarray | None, log_probs: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray | None]:
         """What a rollout says of its transitions.
 
         Args:
             rollout: the rollout.
-            values: ``[B]`` float32, of the critic, if it ``mixes_values``.
+            values: ``[B]`` float32, of the critic, if it ``mixes_values`` or corrects.
+            log_probs: ``[B]`` float32, of the actions under the network as it is now, in nats, to correct for the
+                difference from the policy that took them (V-trace).
 
         Returns:
             returns ``[B]`` for the critic, and advantages ``[B]`` where they are not returns less values.
@@ -136,6 +144,18 @@ class GradientOfRollout:
         rewards = scale_and_clip(rollout.rewards, config)
         truncation_values, last_values = rollout.bootstrap_values(self.network.values if self.has_baseline else _nought)
         known = rewards, rollout.terminated, rollout.truncated, truncation_values
+        if log_probs is not None:
+            assert rollout.log_probs is not None and values is not None
+            shape = rewards.shape
+            returns, advantages = v_trace(
+                *known,
+                values.reshape(shape),
+                last_values,
+                log_probs.reshape(shape) - rollout.log_probs,
+                config.gamma,
+                config.advantage_lambda,
+            )
+            return rollout.transitions(returns), rollout.transitions(advantages)
         if values is None:
             returns = rollout.transitions(n_step_returns(*known, last_values, config.gamma))
             return returns, None if self.has_baseline else returns
@@ -157,6 +177,32 @@ def row_blocks(network: Network, batch_size: int) -> list[slice]:
     """Rows of a batch that a network takes at a time; all of them if it is recurrent, since its state ties them."""
     size = batch_size if network.state_size else BLOCK_SIZE
     return [slice(first, min(first + size, batch_size)) for first in range(0, batch_size, size)]
+
+
+def evaluate_actions(
+    network: Network,
+    observations: np.ndarray,
+    actions: np.ndarray,
+    unroll: Unroll,
+    heads: tuple[np.ndarray, np.ndarray, Any] | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Log-probabilities of actions, in nats, and values of observations, both ``[B]`` float32.
+
+    Args:
+        network: the policy and critic.
+        observations: ``[B, *observation_space.shape]``.
+        actions: ``[B, *action_space.shape]``.
+        unroll: how the rows follow one another, for a network that remembers.
+        heads: what ``Network.forward`` returned for all of them at once, if that has been computed.
+    """
+    if heads is not None:
+        outputs, critic_outputs, _ = heads
+        return network.distribution(outputs).log_prob(actions), network.values_of(outputs, critic_outputs)
+    log_probs, values = np.empty((2, len(actions)), np.float32)
+    for block in row_blocks(network, len(actions)):
+        outputs, values[block], _ = network.forward(observations[block], unroll)
+        log_probs[block] = network.distribution(outputs).log_prob(actions[block])
+    return log_probs, values
 
 
 def differentiate(

@@ -74,6 +74,48 @@ def generalized_advantages(
     return advantages
 
 
+def v_trace(
+    rewards: np.ndarray,
+    terminated: np.ndarray,
+    truncated: np.ndarray,
+    truncation_values: np.ndarray,
+    values: np.ndarray,
+    last_values: np.ndarray,
+    log_ratios: np.ndarray,
+    gamma: float,
+    trace_lambda: float = 1.0,
+) -> tuple[np.ndarray, np.ndarray]:
+    """V-trace targets and advantages of actions that an older policy took (Espeholt et al. 2018, arXiv:1802.01561).
+
+    With ``rho_t = c_t = min(1, pi(a_t|s_t) / mu(a_t|s_t))``, where mu is the policy that took the action, the targets
+    are ``v_t = V_t + delta_t + gamma * lambda * c_t * (v_{t+1} - V_{t+1})`` with
+    ``delta_t = rho_t * (r_t + gamma * V_{t+1} - V_t)`` (remark 1), and the advantages
+    ``rho_t * (r_t + gamma * (lambda * v_{t+1} + (1 - lambda) * V_{t+1}) - V_t)`` (section 4.2). Nothing of another
+    episode enters, as in ``generalized_advantages``. If pi and mu are the same, the targets are ``n_step_returns`` for
+    a lambda of 1, and the advantages are ``generalized_advantages`` for any lambda.
+
+    Args:
+        rewards, terminated, truncated, truncation_values, values, last_values, gamma: as for
+            ``generalized_advantages``.
+        log_ratios: ``[T, N]`` float32, ``log pi(a_t|s_t) - log mu(a_t|s_t)``, in nats.
+        trace_lambda: lambda, between 0 and 1.
+
+    Returns:
+        targets and advantages, both ``[T, N]`` float32.
+    """
+    done = terminated | truncated
+    after_done = np.where(terminated, np.float32(0), truncation_values)
+    next_values = np.where(done, after_done, np.concatenate([values[1:], last_values[np.newaxis]]))
+    ratios = np.exp(np.minimum(log_ratios, 0))  # clipped at 1, the paper's choice for rho and c
+    corrections = ratios * (rewards + np.float32(gamma) * next_values - values)  # v_t - V_t, once the loop is done
+    decay = np.where(done, np.float32(0), np.float32(gamma * trace_lambda) * ratios)
+    for step in reversed(range(len(rewards) - 1)):
+        corrections[step] += decay[step] * corrections[step + 1]
+    next_corrections = np.concatenate([corrections[1:], np.zeros_like(corrections[:1])])
+    next_targets = next_values + np.where(done, np.float32(0), np.float32(trace_lambda) * next_corrections)
+    return values + corrections, ratios * (rewards + np.float32(gamma) * next_targets - values)
+
+
 def explained_variance(predictions: np.ndarray, targets: np.ndarray) -> float:
     """``1 - Var(targets - predictions) / Var(targets)``: 1 is perfect, 0 no better than a constant.
 

@@ -8,7 +8,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -44,6 +44,8 @@ class Rollout:
         episode_returns: undiscounted return of every episode that finished in the rollout; of an Atari game, its score.
         episode_lengths: their lengths, in steps.
         mask: ``[T, N]`` bool, the steps to learn from; ``None`` for all.
+        log_probs: ``[T, N]`` float32, of the actions under the policy that took them, in nats, to correct for the
+            difference from a newer policy (``v_trace``); ``None`` for no correction.
     """
 
     observations: np.ndarray
@@ -60,6 +62,7 @@ class Rollout:
     episode_returns: list[float] = field(default_factory=list)
     episode_lengths: list[int] = field(default_factory=list)
     mask: np.ndarray | None = None
+    log_probs: np.ndarray | None = None
 
     def check_finite(self) -> None:
         """Raise ``NonFiniteError`` naming the first environment whose observation or reward is not finite."""
@@ -112,6 +115,16 @@ def rollout_bytes(observation_space: Any, action_space: Any) -> int:
     return own + 4 * sum(math.prod(part.shape) for part in parts) + 6  # a reward, and two flags
 
 
+class RolloutArrays(NamedTuple):
+    """The arrays that T steps of N environments are collected into, as in ``Rollout``."""
+
+    observations: np.ndarray
+    actions: np.ndarray
+    rewards: np.ndarray
+    terminated: np.ndarray
+    truncated: np.ndarray
+
+
 class CollectingStoppedError(Exception):
     """Episodes were given up on request."""
 
@@ -152,13 +165,31 @@ class RolloutCollector:
             NonFiniteError: an observation or a reward is NaN or infinite.
             VecEnvError: an environment or its worker failed.
         """
-        envs, shape = self.envs, (self.num_steps, self.envs.num_envs)
-        rollout = Rollout(
+        space, shape = self.envs.action_space, (self.num_steps, self.envs.num_envs)
+        arrays = RolloutArrays(
             observations=np.empty((*shape, *self._packing.shape), self._packing.dtype),
-            actions=np.empty((*shape, *envs.action_space.shape), envs.action_space.dtype),
+            actions=np.empty((*shape, *space.shape), space.dtype),
             rewards=np.empty(shape, np.float32),
             terminated=np.zeros(shape, np.bool_),
             truncated=np.zeros(shape, np.bool_),
+        )
+        return self.collect_into(arrays, act)
+
+    def collect_into(self, arrays: RolloutArrays, act: Act) -> Rollout:
+        """Play T steps and write them into arrays, each observation before its action is chosen.
+
+        Args:
+            arrays: overwritten, but for ``terminated`` and ``truncated``, which are zero.
+            act: as for ``collect``.
+
+        Returns:
+            a rollout of these arrays.
+
+        Raises:
+            NonFiniteError, VecEnvError: as ``collect``.
+        """
+        rollout = Rollout(
+            **arrays._asdict(),
             last_observations=self.observations,
             policy_state=self.policy_state.copy(),
             last_policy_state=self.policy_state,

@@ -1,4 +1,4 @@
-"""The advantage actor-critic loss of REINFORCE, TD and Q actor-critic, A2C, PAAC and A3C."""
+"""The advantage actor-critic loss of REINFORCE, TD and Q actor-critic, A2C, PAAC, A3C and GA3C."""
 
 from __future__ import annotations
 
@@ -95,6 +95,7 @@ class ActorCriticLoss(WeightedLoss):
         value_coef: weight of the critic's loss.
         entropy_coef: weight of the entropy bonus.
         q_critic: the critic returns Q(s, .) of Discrete actions, rather than V(s).
+        log_epsilon: as in ``policy_gradient``.
     """
 
     def __init__(
@@ -104,9 +105,11 @@ class ActorCriticLoss(WeightedLoss):
         value_coef: float,
         entropy_coef: float,
         q_critic: bool = False,
+        log_epsilon: float = 0.0,
     ):
         super().__init__(distribution, critic_loss, value_coef, entropy_coef)
         self.q_critic = q_critic
+        self.log_epsilon = log_epsilon
 
     def __call__(self, outputs: np.ndarray, critic_outputs: np.ndarray, targets: Targets, batch_size: int) -> Loss:
         """Compute the part that some transitions have in the loss of a batch.
@@ -126,7 +129,7 @@ class ActorCriticLoss(WeightedLoss):
         elif advantages is None:
             advantages = targets.returns - values
         policy = self.distribution(outputs)
-        actor, grad_log_probs = policy_gradient(policy.log_prob(targets.actions), advantages)
+        actor, grad_log_probs = policy_gradient(policy.log_prob(targets.actions), advantages, self.log_epsilon)
         grad_outputs = policy.backward(targets.actions, grad_log_probs, -np.float32(self.entropy_coef))
         grad_outputs /= np.float32(batch_size)
         critic, grad_critic_outputs = self.critic_loss(estimates, targets.returns)

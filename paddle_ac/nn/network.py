@@ -45,7 +45,6 @@ class Network(ABC):
         self.state_size = state_size
         self.has_mask = has_mask
 
-    @abstractmethod
     def act(
         self,
         observations: np.ndarray,
@@ -64,6 +63,18 @@ class Network(ABC):
 
         Returns:
             actions ``[B, *action_space.shape]``; those of a Box may lie outside its bounds.
+        """
+        outputs = self.policy_outputs(observations, state, record)
+        return self.distribution.mode(outputs) if generator is None else self.distribution.sample(outputs, generator)
+
+    @abstractmethod
+    def policy_outputs(
+        self, observations: np.ndarray, state: np.ndarray | None = None, record: Any = None
+    ) -> np.ndarray:
+        """Compute the outputs of the actor, ``[B, distribution.num_outputs]`` float32, to act with.
+
+        Args:
+            observations, state, record: as for ``act``.
         """
 
     @abstractmethod

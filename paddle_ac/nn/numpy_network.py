@@ -119,14 +119,10 @@ class NumpyActorCritic(Network):
         self.actor_head = Linear(views, "actor_head")
         self.critic_head = Linear(views, "critic_head")
 
-    def act(
-        self,
-        observations: np.ndarray,
-        generator: np.random.Generator | None = None,
-        state: np.ndarray | None = None,
-        record: Record | None = None,
+    def policy_outputs(
+        self, observations: np.ndarray, state: np.ndarray | None = None, record: Record | None = None
     ) -> np.ndarray:
-        """As ``Network.act``."""
+        """As ``Network.policy_outputs``."""
         if record is not None and record.has_room(len(observations)):
             first_row, features = record.num_rows, record.append(len(observations))
             for kept, tapes in zip(record.images, self._encode(observations, features, first_row), strict=True):
@@ -137,8 +133,7 @@ class NumpyActorCritic(Network):
         state = self.initial_state(len(features)) if state is None else state
         if self.state_size and not self.shared_torso:  # the critic's memory has to keep up
             self.critic_torso.step(features, state)
-        outputs = self._masked(self._outputs(self.actor_torso.step(features, state)), observations)
-        return self.distribution.mode(outputs) if generator is None else self.distribution.sample(outputs, generator)
+        return self._masked(self._outputs(self.actor_torso.step(features, state)), observations)
 
     def values(self, observations: np.ndarray, unroll: Unroll | None = None) -> np.ndarray:
         """As ``Network.values``."""

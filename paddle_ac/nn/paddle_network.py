@@ -53,21 +53,16 @@ class PaddleNetwork(Network):
         else:
             self.refresh()
 
-    def act(
-        self,
-        observations: np.ndarray,
-        generator: np.random.Generator | None = None,
-        state: np.ndarray | None = None,
-        record: None = None,
+    def policy_outputs(
+        self, observations: np.ndarray, state: np.ndarray | None = None, record: None = None
     ) -> np.ndarray:
-        """As ``Network.act``."""
+        """As ``Network.policy_outputs``."""
         state = self.initial_state(len(observations)) if state is None else state
         with paddle.no_grad():
             outputs, _, new_state = self.layer(observations, paddle.to_tensor(state))
         if self.state_size:
             state[...] = new_state.numpy()
-        numbers = self._masked(outputs.numpy(), observations)
-        return self.distribution.mode(numbers) if generator is None else self.distribution.sample(numbers, generator)
+        return self._masked(outputs.numpy(), observations)
 
     def values(self, observations: np.ndarray, unroll: Unroll | None = None) -> np.ndarray:
         """As ``Network.values``."""
@@ -139,7 +134,7 @@ class BuiltInPaddleNetwork(PaddleNetwork):
         super().__init__(layer, parameters, encode, distribution, q_critic, device, has_mask)
         if self.shares_memory:
             acting = NumpyActorCritic(layer.description, parameters, encode, distribution)
-            self.act, self.values = acting.act, acting.values  # type: ignore[method-assign]
+            self.policy_outputs, self.values = acting.policy_outputs, acting.values  # type: ignore[method-assign]
 
 
 def layer_of(network: Network) -> Any:

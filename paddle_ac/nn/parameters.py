@@ -17,6 +17,7 @@ class FlatParameters:
 
     Args:
         values: initial value of each parameter by name, in order; copied.
+        vector: ``[P]`` float32, memory for the parameters, such as that of another network; new memory by default.
 
     Attributes:
         layout: where each parameter lies.
@@ -24,9 +25,9 @@ class FlatParameters:
         views: name to the parameter's part of ``vector``, in the parameter's shape.
     """
 
-    def __init__(self, values: Mapping[str, np.ndarray]):
+    def __init__(self, values: Mapping[str, np.ndarray], vector: np.ndarray | None = None):
         self.layout = ParameterLayout((name, value.shape) for name, value in values.items())
-        self.vector = np.empty(self.layout.size, np.float32)
+        self.vector = np.empty(self.layout.size, np.float32) if vector is None else vector
         self.views = self.layout.views(self.vector)
         for name, value in values.items():
             self.views[name][...] = value
