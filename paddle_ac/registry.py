@@ -29,6 +29,7 @@ REGISTRY = {
     "ppo": Places("paddle_ac.config.ppo:PPOConfig", "paddle_ac.algorithms.ppo:PPO"),
     "paac": Places("paddle_ac.config.paac:PAACConfig", A2C),
     "a3c": Places("paddle_ac.config.a3c:A3CConfig", "paddle_ac.algorithms.a3c:A3C"),
+    "ga3c": Places("paddle_ac.config.ga3c:GA3CConfig", "paddle_ac.algorithms.ga3c:GA3C"),
     "td_ac": Places("paddle_ac.config.td_ac:TDActorCriticConfig", A2C),
     "q_ac": Places("paddle_ac.config.q_ac:QActorCriticConfig", A2C),
     "reinforce": Places("paddle_ac.config.reinforce:ReinforceConfig", "paddle_ac.algorithms.reinforce:Reinforce"),

@@ -1,0 +1,691 @@
+"""GA3C: agents that ask predictors for actions, and trainers that learn from their rollouts, on one model."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import cloudpickle
+import numpy as np
+
+from multiprocessing_env import DummyVecEnv, probe_spaces
+from paddle_ac.algorithms.agent import Agent
+from paddle_ac.algorithms.algorithm import Panel
+from paddle_ac.algorithms.ga3c_agent import run_agent
+from paddle_ac.algorithms.learner import Learner, optimizer_part
+from paddle_ac.algorithms.policy import actor_critic_layers, format_part, log_backend, make_network
+from paddle_ac.algorithms.state import (
+    Part,
+    attribute_part,
+    check_structure,
+    component_part,
+    moments_part,
+)
+from paddle_ac.config.ga3c import GA3CConfig
+from paddle_ac.envs.atari import end_at_life_loss
+from paddle_ac.envs.make import as_config_error, training_env_fns
+from paddle_ac.learning.gradient import GradientOfRollout, RolloutGradient
+from paddle_ac.learning.phases import phases_of_update
+from paddle_ac.learning.returns import explained_variance
+from paddle_ac.learning.rewards import RewardNormalizer
+from paddle_ac.learning.rollout import Rollout, RolloutCollector
+from paddle_ac.learning.schedules import scheduled_learning_rate
+from paddle_ac.memory import SINGLE_ENV, WORKER, require_memory
+from paddle_ac.nn.moments import RunningMoments
+from paddle_ac.nn.network import Network
+from paddle_ac.nn.optimizers import make_optimizer
+from paddle_ac.processes.pool import WorkerPool
+from paddle_ac.processes.rollout_slots import SLOTS_PER_AGENT, RolloutSlots, SlotQueues
+
+READY_TIMEOUT = 5.0  # seconds that the first update() waits for all agents to be ready
+REPORT_TIMEOUT = 0.1  # seconds after which update() returns without a report, so that Ctrl-C takes effect soon
+THROUGHPUT_SECONDS = 1.0  # over which rates are measured, at least
+ADJUSTMENT_SECONDS = 10.0  # that numbers of agents and threads are tried for
+THREAD_TIMEOUT = 30.0  # seconds for threads to finish the batch that they compute
+
+
+class Model:
+    """The single model: parameters, optimiser and normalisation, which predictors read and trainers change.
+
+    Args:
+        config: hyper-parameters.
+        observation_space: of one environment.
+        action_space: of one environment.
+
+    Attributes:
+        network: the policy and critic with the current parameters.
+        learner: the current parameters and their optimiser.
+        normalize_rewards: scales the rewards of each agent by the same moments; empty without normalisation.
+        lock: held while the model changes, or is copied as a whole.
+        env_steps: steps of single environments that were learned from.
+        num_updates: gradient steps.
+    """
+
+    def __init__(self, config: GA3CConfig, observation_space: Any, action_space: Any):
+        self._config = config
+        self._spaces = observation_space, action_space
+        self.network = make_network(config, observation_space, action_space)
+        self.learner = Learner(
+            self.network.parameters,
+            lambda vector: make_optimizer(config.optimizer, vector, config.rmsprop_decay, config.optimizer_epsilon),
+        )
+        self.normalize_rewards: list[RewardNormalizer] = []
+        if config.normalize_rewards:
+            statistics = RunningMoments.initial_statistics(())
+            self.normalize_rewards = [
+                RewardNormalizer(config.num_envs, config.gamma, statistics) for _ in range(config.num_agents)
+            ]
+        self.lock = threading.Lock()
+        self.env_steps = 0
+        self.num_updates = 0
+
+    def make_network(self, shares_memory: bool) -> Network:
+        """A network with the current parameters: on the model's memory, or with a copy that ``copy_to`` updates."""
+        parameters = self.network.parameters
+        vector = parameters.vector if shares_memory else None
+        return make_network(self._config, *self._spaces, parameters.views, vector=vector)
+
+    def copy_to(self, network: Network) -> None:
+        """Bring a network with a copy up to date."""
+        with self.lock:
+            np.copyto(network.parameters.vector, self.network.parameters.vector)
+        self.refresh(network)
+
+    def refresh(self, network: Network) -> None:
+        """Bring up to date what a network on the model's memory copies: normalisation, and parameters on a device."""
+        if network.encode.moments is not None:
+            with self.lock:
+                network.encode.load_state_dict(self.network.encode.state_dict())
+        network.refresh()
+
+    def update(self, learned: RolloutGradient, observations: np.ndarray, versions: np.ndarray) -> _Update | None:
+        """Take a step of the optimiser.
+
+        Args:
+            learned: gradient of a batch of B transitions.
+            observations: ``[B, *observation_space.shape]``, for the moments.
+            versions: updates of the policies that chose the actions.
+
+        Returns:
+            figures of the update; ``None`` if the total of steps was reached before, and nothing was learned.
+        """
+        config = self._config
+        with self.lock:
+            if self.env_steps >= config.total_steps:
+                return None
+            learning_rate = scheduled_learning_rate(
+                config.lr_schedule, config.learning_rate, self.env_steps, config.decay_steps, config.lr_decay_factor
+            )
+            self.learner.step(learned.gradient, learning_rate)
+            self.network.encode.update(observations)
+            lags = self.num_updates - versions
+            self.num_updates += 1
+            self.env_steps += len(learned.returns)
+        losses = learned.actor, learned.critic, learned.entropy, learned.total, learned.norm
+        lag = float(lags.mean()), float(lags.max())
+        return _Update((learning_rate, *losses), lag, learned.values, learned.returns)
+
+
+@dataclass(frozen=True)
+class _Update:
+    """Figures of an update: learning rate, losses and gradient norm; mean and largest policy lag; predictions."""
+
+    scalars: tuple[float, ...]
+    lag: tuple[float, float]
+    values: np.ndarray
+    returns: np.ndarray
+
+
+@dataclass
+class Load:
+    """What the predictors or the trainers have done, and the queue that they found.
+
+    Attributes:
+        batches: number of batches.
+        rows: number of steps of single environments in them.
+        queued: lengths of the queue after each batch was taken from it, summed.
+    """
+
+    batches: int = 0
+    rows: int = 0
+    queued: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    def add(self, rows: int, queued: int) -> None:
+        """Count a batch."""
+        with self._lock:
+            self.batches += 1
+            self.rows += rows
+            self.queued += queued
+
+    def take(self) -> tuple[int, int, int]:
+        """Return batches, rows and queued since the last call."""
+        with self._lock:
+            taken = self.batches, self.rows, self.queued
+            self.batches = self.rows = self.queued = 0
+        return taken
+
+
+class GA3CPredictor:
+    """Chooses actions for the agents that wait for some, in one forward pass.
+
+    Args:
+        config: hyper-parameters.
+        model: read without its lock.
+        queues: of the agents' requests.
+        load: counts the batches of all predictors.
+        index: of this predictor, for its random numbers.
+    """
+
+    def __init__(self, config: GA3CConfig, model: Model, queues: SlotQueues, load: Load, index: int):
+        self._model, self._queues, self._load = model, queues, load
+        self._network = model.make_network(shares_memory=True)
+        self._version = -1  # updates of the model when the network was last refreshed
+        self._max_requests = max(config.prediction_batch // config.num_envs, 1)
+        self._needs_log_probs = config.lag_correction == "vtrace"
+        self._generator = np.random.default_rng((config.seed, 1, index, model.num_updates))
+
+    def predict(self) -> bool:
+        """Wait for requests and answer them; return whether to go on."""
+        agents = self._queues.get_requests(self._max_requests)
+        if agents is None:
+            return False
+        if not len(agents):
+            return True
+        slots, network = self._queues.slots, self._network
+        queued, version = self._queues.prediction_queue_length, self._model.num_updates
+        if version != self._version:
+            self._model.refresh(network)
+            self._version = version
+        slot, step = slots.places[agents].T
+        requested = slots.observations[slot, step]
+        observations = requested.reshape(-1, *requested.shape[2:])
+        state = slots.agent_states[agents].reshape(len(observations), -1)
+        outputs = network.policy_outputs(observations, state)
+        actions = network.distribution.sample(outputs, self._generator)
+        by_agent = len(agents), slots.num_envs
+        slots.actions[slot, step] = actions.reshape(*by_agent, *actions.shape[1:])
+        if self._needs_log_probs:
+            slots.log_probs[slot, step] = network.distribution(outputs).log_prob(actions).reshape(by_agent)
+        slots.agent_states[agents] = state.reshape(*by_agent, -1)
+        slots.versions[slot, step] = version
+        self._queues.answer(agents)
+        self._load.add(len(observations), queued)
+        return True
+
+
+class GA3CTrainer:
+    """Learns from rollouts of many agents, an update at a time.
+
+    Args:
+        config: hyper-parameters.
+        model: copied before, and changed after a gradient is computed.
+        queues: of filled slots.
+        load: counts the batches of all trainers.
+        assembling: held by the one trainer that waits for rollouts.
+        record: called with the figures of each update.
+    """
+
+    def __init__(
+        self,
+        config: GA3CConfig,
+        model: Model,
+        queues: SlotQueues,
+        load: Load,
+        assembling: threading.Lock,
+        record: Callable[[_Update], None],
+    ):
+        self._config, self._model, self._queues, self._load = config, model, queues, load
+        self._assembling, self._record = assembling, record
+        network = model.make_network(shares_memory=False)
+        self._network = network
+        layout = network.parameters.layout
+        self._gradient_of = GradientOfRollout(config, network, np.zeros(layout.size, np.float32), layout)
+
+    def train(self) -> bool:
+        """Wait for a batch and learn from it; return whether to go on."""
+        taken = self._take()
+        if taken is None:
+            return False
+        rollout, versions, queued = taken
+        self._model.copy_to(self._network)
+        learned = self._gradient_of(rollout)
+        update = self._model.update(learned, rollout.transitions(rollout.observations), versions)
+        if update is None:
+            return False
+        self._load.add(rollout.rewards.size, queued)
+        self._record(update)
+        return True
+
+    def _take(self) -> tuple[Rollout, np.ndarray, int] | None:
+        """A batch of rollouts, the versions of the policies that played them, and the length of the queue."""
+        queues, slots = self._queues, self._queues.slots
+        with self._assembling:
+            full = queues.get_rollouts(self._config.rollouts_per_update)
+            if full is None:
+                return None
+            queued = queues.training_queue_length
+            rollout = slots.gather(full, with_log_probs=self._config.lag_correction == "vtrace")
+            versions = slots.versions[full]
+            if normalizers := self._model.normalize_rewards:
+                for slot in full:
+                    done = slots.terminated[slot] | slots.truncated[slot]
+                    normalizers[slot // SLOTS_PER_AGENT].update(slots.rewards[slot], done)
+                rollout.rewards = normalizers[0](rollout.rewards)
+        queues.free(full)
+        return rollout, versions, queued
+
+
+class RandomWalk:
+    """The paper's search for the numbers of agents, predictors and trainers (section 4.3).
+
+    Each of the three numbers goes up or down by 1 or stays, at random. A change is kept if training per second does
+    not fall. After one that is not kept, the numbers of before are measured again, so that one lucky measurement does
+    not stand for ever.
+
+    Args:
+        smallest: of each number.
+        largest: of each number, with which the walk starts.
+        generator: draws the changes.
+
+    Attributes:
+        counts: the three numbers to measure now.
+    """
+
+    def __init__(self, smallest: tuple[int, int, int], largest: tuple[int, int, int], generator: np.random.Generator):
+        self._smallest, self._largest = np.array(smallest), np.array(largest)
+        self._generator = generator
+        self.counts = largest
+        self._kept = largest
+        self._kept_rate = -1.0
+
+    def measured(self, rate: float) -> tuple[int, int, int]:
+        """Take in the steps/s learned with ``counts``, and return the next ``counts``."""
+        if self.counts != self._kept and rate < self._kept_rate:
+            self.counts = self._kept
+            self._kept_rate = -1.0  # measured again
+            return self.counts
+        self._kept, self._kept_rate = self.counts, rate
+        change = self._generator.integers(-1, 2, 3)
+        agents, predictors, trainers = np.clip(np.array(self._kept) + change, self._smallest, self._largest).tolist()
+        self.counts = agents, predictors, trainers
+        return self.counts
+
+
+class GA3C(Agent):
+    """GPU/CPU asynchronous advantage actor-critic (Babaeizadeh et al. 2017, arXiv:1611.06256).
+
+    Agents are processes that play and have no network. Predictor threads of this process choose actions for the agents
+    that wait, in one forward pass; trainer threads learn from the rollouts that agents have filled. There is a single
+    model. Observations and rollouts are in shared memory, and queues carry their indices.
+
+    Args:
+        config: hyper-parameters.
+        observation_space: of one environment.
+        action_space: of one environment.
+
+    Attributes:
+        model: the single model; trainers change it at any moment.
+        pool: the agents' processes, from the first ``update`` on.
+
+    Raises:
+        ConfigError: an action space that there is no distribution for, or rollouts that do not fit into memory.
+    """
+
+    asynchronous = True
+    num_learners = 1
+
+    def __init__(self, config: GA3CConfig, observation_space: Any, action_space: Any):
+        super().__init__(config)
+        self.observation_space, self.action_space = observation_space, action_space
+        self.model = Model(config, observation_space, action_space)
+        log_backend(config)
+        self._network = self.model.make_network(shares_memory=False)  # for evaluations
+        slots = RolloutSlots(
+            config.num_agents,
+            config.num_steps,
+            config.num_envs,
+            observation_space,
+            action_space,
+            self._network.state_size,
+        )
+        self.queues = SlotQueues(slots)
+        self.pool = WorkerPool(config.num_agents, config.step_timeout, config.restart_workers)
+        self._threads: list[threading.Thread] = []
+        self._stopping = False
+        self._failure: BaseException | None = None
+        self._gate = threading.Condition()  # threads beyond the numbers of ``_working`` wait behind it
+        self._working = {"predictor": config.num_predictors, "trainer": config.num_trainers}
+        self._predictions, self._trainings = Load(), Load()
+        self._updates: list[_Update] = []  # since the last update()
+        self._record_lock = threading.Lock()
+        self._measured_at = self._tried_at = self._called_at = time.monotonic()
+        self._steps_at_try = 0
+        self._walk: RandomWalk | None = None
+        if config.dynamic_adjustment:
+            largest = config.num_agents, config.num_predictors, config.num_trainers
+            fewest_agents = -(-config.rollouts_per_update // SLOTS_PER_AGENT)  # that can fill a batch
+            generator = np.random.default_rng((config.seed, 2))
+            self._walk = RandomWalk((fewest_agents, 1, 1), largest, generator)
+        self.metric_tags = (
+            "diagnostics/policy_lag",
+            "diagnostics/policy_lag_max",
+            "ga3c/trainings_per_second",
+            "ga3c/predictions_per_second",
+            "ga3c/training_batch",
+            "ga3c/prediction_batch",
+            "ga3c/training_queue",
+            "ga3c/prediction_queue",
+            "ga3c/agent_wait_ms",
+            *(("ga3c/agents", "ga3c/predictors", "ga3c/trainers") if self._walk else ()),
+        )
+        self.panels = (
+            Panel(
+                "policy lag",
+                "updates",
+                {"diagnostics/policy_lag": "mean", "diagnostics/policy_lag_max": "largest"},
+            ),
+            Panel(
+                "throughput",
+                "1/s",
+                {"ga3c/predictions_per_second": "predictions", "ga3c/trainings_per_second": "trainings"},
+            ),
+            Panel(
+                "queues",
+                "waiting",
+                {"ga3c/prediction_queue": "requests for actions", "ga3c/training_queue": "rollouts"},
+            ),
+            Panel("wait of an agent for an action", "ms", {"ga3c/agent_wait_ms": ""}),
+        )
+
+    @classmethod
+    def from_config(cls, config: GA3CConfig) -> GA3C:
+        """For the environment that the configuration names; ``ConfigError`` if it cannot be had."""
+        num_agents, num_envs = config.num_agents, config.num_envs
+        require_memory(num_agents * WORKER, f"num_agents={num_agents}")
+        require_memory(num_agents * num_envs * SINGLE_ENV, f"num_agents={num_agents}, num_envs={num_envs}")
+        env_fns = training_env_fns(config, 1)
+        with as_config_error(config):
+            observation_space, action_space = probe_spaces(env_fns[0])
+        return cls(config, observation_space, action_space)
+
+    @staticmethod
+    def make_policy(config: GA3CConfig, observation_space: Any, action_space: Any) -> Network:
+        """The network of a configuration for the spaces of its environment, as ``make_network``."""
+        return make_network(config, observation_space, action_space)
+
+    @property
+    def env_steps(self) -> int:
+        """Steps of single environments that the trainers have learned from so far."""
+        return self.model.env_steps
+
+    @property
+    def num_updates(self) -> int:
+        """Updates of all trainers so far."""
+        return self.model.num_updates
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the total of steps is reached, and all metrics have been returned."""
+        return self.pool.is_finished
+
+    @property
+    def has_started(self) -> bool:
+        """Whether all agents play."""
+        return self.pool.is_ready
+
+    @property
+    def policy(self) -> Network:
+        """A network with a copy of the model as it is now; the same network at each call, filled anew."""
+        self.model.copy_to(self._network)
+        return self._network
+
+    def layers(self) -> tuple[dict[str, Any], Callable[[np.ndarray, np.ndarray], Any]]:
+        """The network of actor and critic as a Paddle layer; see ``Algorithm.layers``."""
+        return actor_critic_layers(self._network)
+
+    def inspect(self, observations: np.ndarray, state: np.ndarray) -> dict[str, np.ndarray]:
+        """Diagnostics of the policy and the critic for a batch; see ``Algorithm.inspect``."""
+        return self._network.inspect(observations, state)
+
+    def update(self) -> dict[str, Any]:
+        """Return the metrics since the last call; the first call starts the agents, the predictors and the trainers.
+
+        It returns after a fraction of a second (5 s while the agents start).
+
+        Returns:
+            metrics by tag; of episodes those that agents have reported.
+
+        Raises:
+            WorkerDiedError: an agent was killed, and ``config.restart_workers`` is off.
+            WorkerTimeoutError: an agent made no step within ``config.step_timeout``, and ``config.restart_workers`` is
+                off.
+            WorkerFailedError: an environment raised in an agent.
+            ObservationError: an environment returned an observation that does not belong to its space.
+            NonFiniteError: a NaN or an infinity in an observation, a reward or the loss; it was not learned from.
+            Exception: a predictor or a trainer raised it.
+        """
+        self._raise_failure()
+        if not self.pool.is_started:
+            self.pool.start(run_agent, self._agent_arguments)
+            self._start_threads()
+        if not self.has_started:
+            self.pool.wait_until_ready(READY_TIMEOUT)
+            return _merge([])
+        if self.env_steps >= self.config.total_steps:
+            return _merge(self.finish())
+        report = self.pool.receive(REPORT_TIMEOUT)
+        self._raise_failure()
+        self._adjust()
+        return _merge([self._take_metrics(), *([] if report is None else [report.content])])
+
+    def check(self) -> None:
+        """Raise if an agent, a predictor or a trainer has failed; replace an agent that is stuck."""
+        self._raise_failure()
+        self.pool.check()
+
+    def finish(self) -> Iterator[dict[str, Any]]:
+        """Stop agents and threads and yield their remaining metrics; an agent that does not stop in time is killed."""
+        for report in self.pool.finish():
+            yield report.content
+        self._stop_threads()
+        yield _merge([self._take_metrics(THROUGHPUT_SECONDS / 10)])
+
+    def close(self) -> None:
+        """End every agent and thread, and restore the threads of matrix products."""
+        self.pool.close()
+        if self._stop_threads():
+            self.queues.close()
+        super().close()
+
+    def phases(self) -> dict[str, Callable[[], int]]:
+        """The parts of playing and learning of one agent alone, in this process; see ``Algorithm.phases``."""
+        config, network = self.config, self.model.make_network(shares_memory=False)
+        env_fns = training_env_fns(config, config.num_envs, replayable=False)
+        envs = end_at_life_loss(DummyVecEnv(env_fns), config)
+        generator, layout = np.random.default_rng(config.seed), network.parameters.layout
+        gradient_of = GradientOfRollout(config, network, np.zeros(layout.size, np.float32), layout)
+
+        def act(observations: np.ndarray, state: np.ndarray) -> np.ndarray:
+            return network.act(observations, generator, state)
+
+        def learn(rollout: Rollout) -> None:
+            self.model.learner.step(gradient_of(rollout).gradient, 0.0)
+
+        collector = RolloutCollector(envs, config.num_steps, network.state_size)
+        return phases_of_update(collector, act, learn, network.has_mask)
+
+    # ------------------------------------------------------------------------------------------------------- threads
+
+    def _agent_arguments(self, index: int, start: int) -> tuple:
+        """The arguments of ``run_agent`` after the context; environments have other episodes at every start."""
+        first = index * self.config.num_envs
+        env_fns = training_env_fns(self.config, first + self.config.num_envs, start, replayable=False)[first:]
+        if self.model.normalize_rewards:
+            self.model.normalize_rewards[index].returns[:] = 0
+        return self.config, cloudpickle.dumps(env_fns), self.queues.of_agent(index)
+
+    def _start_threads(self) -> None:
+        config, model, queues, assembling = self.config, self.model, self.queues, threading.Lock()
+        for index in range(config.num_predictors):
+            predictor = GA3CPredictor(config, model, queues, self._predictions, index)
+            self._start_thread("predictor", index, predictor.predict)
+        for index in range(config.num_trainers):
+            trainer = GA3CTrainer(config, model, queues, self._trainings, assembling, self._record)
+            self._start_thread("trainer", index, trainer.train)
+
+    def _start_thread(self, kind: str, index: int, work: Callable[[], bool]) -> None:
+        thread = threading.Thread(target=self._run, args=(kind, index, work), name=f"{kind} {index}", daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _run(self, kind: str, index: int, work: Callable[[], bool]) -> None:
+        """What a thread does: work until there is no more, while it is one of those that may."""
+        try:
+            while not self._stopping:
+                if index >= self._working[kind]:
+                    with self._gate:
+                        self._gate.wait_for(lambda: self._stopping or index < self._working[kind])
+                elif not work():
+                    return
+        except BaseException as error:  # raised in the main thread by update() or check()
+            self._failure = self._failure or error
+
+    def _raise_failure(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+
+    def _stop_threads(self) -> bool:
+        """Stop the threads; return whether all have ended."""
+        self._stopping = True
+        with self._gate:
+            self._gate.notify_all()
+        if self._threads:
+            self.queues.stop()
+        deadline = time.monotonic() + THREAD_TIMEOUT
+        for thread in self._threads:
+            thread.join(max(deadline - time.monotonic(), 0))
+        self._threads = [thread for thread in self._threads if thread.is_alive()]
+        for thread in self._threads:
+            logging.getLogger(__name__).warning("%s did not stop within %g s", thread.name, THREAD_TIMEOUT)
+        return not self._threads
+
+    def _adjust(self) -> None:
+        """Try other numbers of agents and threads once in a while, where they are to be adjusted."""
+        now = time.monotonic()
+        was_away = now > self._called_at + THROUGHPUT_SECONDS  # for an evaluation, which slows training down
+        self._called_at = now
+        if self._walk is None:
+            return
+        if was_away:
+            self._tried_at, self._steps_at_try = now, self.env_steps
+        elif now > self._tried_at + ADJUSTMENT_SECONDS:
+            rate = (self.env_steps - self._steps_at_try) / (now - self._tried_at)
+            agents, self._working["predictor"], self._working["trainer"] = self._walk.measured(rate)
+            self.queues.slots.active[0] = agents
+            with self._gate:
+                self._gate.notify_all()
+            self._tried_at, self._steps_at_try = now, self.env_steps
+
+    # ------------------------------------------------------------------------------------------------------- metrics
+
+    def _record(self, update: _Update) -> None:
+        with self._record_lock:
+            self._updates.append(update)
+
+    def _take_metrics(self, min_seconds: float = THROUGHPUT_SECONDS) -> dict[str, Any]:
+        """Metrics of training since the last call, and those of throughput if they are of so many seconds."""
+        with self._record_lock:
+            updates, self._updates = self._updates, []
+        metrics: dict[str, Any] = {}
+        if updates:
+            means = np.mean([update.scalars for update in updates], axis=0).tolist()
+            names = ("actor", "critic", "entropy", "total")
+            metrics["charts/learning_rate"] = means[0]
+            metrics.update({f"losses/{name}": mean for name, mean in zip(names, means[1:5], strict=True)})
+            metrics["diagnostics/grad_norm"] = means[5]
+            metrics["diagnostics/explained_variance"] = explained_variance(
+                np.concatenate([update.values for update in updates]),
+                np.concatenate([update.returns for update in updates]),
+            )
+            metrics["diagnostics/policy_lag"] = float(np.mean([update.lag[0] for update in updates]))
+            metrics["diagnostics/policy_lag_max"] = max(update.lag[1] for update in updates)
+        if time.monotonic() > self._measured_at + min_seconds:
+            metrics.update(self._take_throughput())
+        return metrics
+
+    def _take_throughput(self) -> dict[str, float]:
+        now = time.monotonic()
+        seconds, self._measured_at = now - self._measured_at, now
+        metrics: dict[str, float] = {}
+        predictions, predicted, waiting_requests = self._predictions.take()
+        trainings, trained, waiting_rollouts = self._trainings.take()
+        if predictions:
+            metrics["ga3c/predictions_per_second"] = predicted / seconds
+            metrics["ga3c/prediction_batch"] = predicted / predictions
+            metrics["ga3c/prediction_queue"] = waiting_requests / predictions
+        if trainings:
+            metrics["ga3c/trainings_per_second"] = trainings / seconds
+            metrics["ga3c/training_batch"] = trained / trainings
+            metrics["ga3c/training_queue"] = waiting_rollouts / trainings
+        if self._walk is not None:
+            agents, predictors, trainers = self._walk.counts
+            metrics.update({"ga3c/agents": agents, "ga3c/predictors": predictors, "ga3c/trainers": trainers})
+        return metrics
+
+    # --------------------------------------------------------------------------------------------------------- state
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return all that resuming needs; see ``Algorithm.state_dict``."""
+        with self.model.lock:  # between two updates
+            return super().state_dict()
+
+    def learned_state(self) -> dict[str, Any]:
+        """Return what another training can start from; see ``Algorithm.learned_state``."""
+        with self.model.lock:
+            return super().learned_state()
+
+    def saved_parts(self) -> dict[str, Part]:
+        """See ``Agent.saved_parts``: the model as it is now, without running episodes."""
+        model = self.model
+        statistics = model.learner.optimizer.statistics
+        return {
+            **super().saved_parts(),
+            "format": format_part(model.network),
+            "env_steps": attribute_part(model, "env_steps"),
+            "num_updates": attribute_part(model, "num_updates"),
+            "starts": Part(lambda: list(self.pool.starts), self._set_starts, self._check_starts),
+            "parameters": model.learner.parameters_part(),
+            "optimizer": optimizer_part(statistics, self.config.optimizer),
+            "encoder": component_part(model.network.encode),
+            "rewards": component_part(model.normalize_rewards[0].moments if model.normalize_rewards else None),
+        }
+
+    def learned_parts(self) -> dict[str, Part]:
+        """See ``Agent.learned_parts``."""
+        saved, rewards = self.saved_parts(), self.model.normalize_rewards
+        return {
+            **{name: saved[name] for name in ("format", "parameters", "encoder")},
+            **({"reward_moments": moments_part(rewards[0].moments)} if rewards else {}),
+        }
+
+    def _check_starts(self, starts: list[int]) -> None:
+        if len(starts) != self.config.num_agents:
+            raise ValueError(f"the checkpoint has {len(starts)} agents, this run {self.config.num_agents}")
+        check_structure(starts, self.pool.starts, "starts")
+
+    def _set_starts(self, starts: list[int]) -> None:
+        self.pool.starts = list(starts)
+
+
+def _merge(parts: Iterable[dict[str, Any]]) -> dict[str, list[Any]]:
+    """Metrics by tag of several parts, as lists of all their values."""
+    merged: dict[str, list[Any]] = {"charts/episode_return": [], "charts/episode_length": []}
+    for part in parts:
+        for tag, value in part.items():
+            merged.setdefault(tag, []).extend(value if isinstance(value, list) else [value])
+    return merged
