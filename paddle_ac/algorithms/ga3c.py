@@ -83,6 +83,11 @@ class Model:
         self.env_steps = 0
         self.num_updates = 0
 
+    @property
+    def is_done(self) -> bool:
+        """Whether the total of steps is reached."""
+        return self.env_steps >= self._config.total_steps
+
     def make_network(self, shares_memory: bool) -> Network:
         """A network with the current parameters: on the model's memory, or with a copy that ``copy_to`` updates."""
         parameters = self.network.parameters
@@ -115,7 +120,7 @@ class Model:
         """
         config = self._config
         with self.lock:
-            if self.env_steps >= config.total_steps:
+            if self.is_done:
                 return None
             learning_rate = scheduled_learning_rate(
                 config.lr_schedule, config.learning_rate, self.env_steps, config.decay_steps, config.lr_decay_factor
@@ -248,7 +253,7 @@ class GA3CTrainer:
 
     def train(self) -> bool:
         """Wait for a batch and learn from it; return whether to go on."""
-        taken = self._take()
+        taken = None if self._model.is_done else self._take()
         if taken is None:
             return False
         rollout, versions, queued = taken
@@ -476,7 +481,7 @@ class GA3C(Agent):
         if not self.has_started:
             self.pool.wait_until_ready(READY_TIMEOUT)
             return _merge([])
-        if self.env_steps >= self.config.total_steps:
+        if self.model.is_done:
             return _merge(self.finish())
         report = self.pool.receive(REPORT_TIMEOUT)
         self._raise_failure()

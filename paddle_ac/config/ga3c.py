@@ -31,13 +31,27 @@ class GA3CConfig(MemoryGroup, RolloutGroup, SynchronousOptimizerGroup, OnPolicyC
         "run", 4, "environments of each agent, for which it asks actions at once (the paper: 1)", ge=1
     )
     num_predictors: int = field(
-        "run", 1, "threads that choose actions for many agents at once (the paper: 2; measured on 2 cores)", ge=1, le=64
+        "run",
+        1,
+        "threads that choose actions for many agents at once (the paper: 2; measured on 2 cores)",
+        ge=1,
+        le=64,
+        changeable=True,
     )
     num_trainers: int = field(
-        "run", 1, "threads that learn from rollouts of many agents (the paper: 2; measured on 2 cores)", ge=1, le=64
+        "run",
+        1,
+        "threads that learn from rollouts of many agents (the paper: 2; measured on 2 cores)",
+        ge=1,
+        le=64,
+        changeable=True,
     )
     prediction_batch: int = field(
-        "run", 128, "most observations that a predictor takes at once; it never waits for more (GA3C: 128)", ge=1
+        "run",
+        128,
+        "most observations that a predictor takes at once; it never waits for more (GA3C: 128)",
+        ge=1,
+        changeable=True,
     )
     min_training_batch: int = field(
         "algorithm",

@@ -144,13 +144,36 @@ def test_losses_of_values_and_their_gradients(name):
     np.testing.assert_allclose(gradient, slopes, rtol=1e-6)
 
 
-def test_the_policy_gradient_is_that_of_differences():
+@pytest.mark.parametrize("log_epsilon", [0.0, 1e-6, 0.3])
+def test_the_policy_gradient_is_that_of_differences(log_epsilon):
     log_probs, advantages = np.random.default_rng(0).normal(size=(2, 5))
-    loss, gradient = policy_gradient(log_probs, advantages)
-    assert loss == pytest.approx(-(log_probs * advantages).sum())
+    loss, gradient = policy_gradient(log_probs, advantages, log_epsilon)
+    assert loss == pytest.approx(-(np.log(np.exp(log_probs) + np.float32(log_epsilon)) * advantages).sum())
     np.testing.assert_allclose(
-        gradient, differences(lambda point: policy_gradient(point, advantages)[0], log_probs), rtol=1e-6
+        gradient, differences(lambda point: policy_gradient(point, advantages, log_epsilon)[0], log_probs), rtol=1e-6
     )
+
+
+def test_an_epsilon_bounds_the_gradient_of_an_action_that_is_almost_never_taken():
+    logits, values, actions, returns = np.zeros((1, 3)), np.zeros(1), np.array([0]), np.full(1, -2.0)
+    logits[0, 0] = -30
+    without, with_epsilon = (
+        loss_of(logits, values, actions, returns, 0, 0, log_epsilon=log_epsilon)[0] for log_epsilon in (0.0, 1e-6)
+    )
+    assert np.abs(without.grad_outputs).max() > 0.5 and np.abs(with_epsilon.grad_outputs).max() < 1e-6
+
+
+@COEFFICIENTS
+def test_the_gradient_with_an_epsilon_in_the_logarithm_is_that_of_finite_differences(value_coef, entropy_coef):
+    logits, values, actions, returns = random_batch()
+    advantages = returns - values
+    options = {"advantages": advantages, "log_epsilon": 0.1}
+
+    def total(point):
+        return loss_of(point, values, actions, returns, value_coef, entropy_coef, **options)[1][-1]
+
+    part, _ = loss_of(logits, values, actions, returns, value_coef, entropy_coef, **options)
+    np.testing.assert_allclose(part.grad_outputs, differences(total, logits), atol=1e-7)
 
 
 def test_the_gradients_of_the_losses_of_sac_are_those_of_differences():

@@ -133,7 +133,9 @@ def test_no_imports_run_in_a_circle():
         visit(module, [])
 
 
-@pytest.mark.parametrize("module", ["processes.pool", "processes.shared_parameters", "algorithms.a3c_worker"])
+@pytest.mark.parametrize(
+    "module", ["processes.pool", "processes.shared_parameters", "algorithms.a3c_worker", "algorithms.ga3c_agent"]
+)
 def test_what_a_worker_imports_loads_no_paddle(module):
     code = f"import sys, paddle_ac.{module}; sys.exit('paddle' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0

@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pytest
 
-from paddle_ac.learning.returns import explained_variance, generalized_advantages, n_step_returns
+from paddle_ac.learning.returns import explained_variance, generalized_advantages, n_step_returns, v_trace
 
 
 def discounted_sum(rewards, terminated, truncated, truncation_values, last_value, gamma):
@@ -167,3 +167,73 @@ def test_the_closed_form_of_constant_rewards():
     never, zeros = np.zeros(shape, bool), np.zeros(shape, np.float32)
     advantages = generalized_advantages(np.ones(shape, np.float32), never, never, zeros, zeros, zeros[0], 0.8, 0.5)
     np.testing.assert_allclose(advantages[:, 0], [(1 - 0.4**left) / 0.6 for left in range(6, 0, -1)], rtol=1e-6)
+
+
+def v_trace_by_its_sums(rewards, terminated, truncated, cut_values, values, last_values, log_ratios, gamma, lambda_):
+    """Targets and advantages by the sums of the paper's equation 1, one step and environment at a time."""
+    num_steps, num_envs = rewards.shape
+    targets, advantages = np.empty((2, num_steps, num_envs))
+    ratios = np.minimum(1, np.exp(log_ratios.astype(np.float64)))
+
+    def next_value(step, env):
+        if terminated[step, env] or truncated[step, env]:
+            return 0.0 if terminated[step, env] else float(cut_values[step, env])
+        return float(last_values[env] if step == num_steps - 1 else values[step + 1, env])
+
+    for step, env in np.ndindex(rewards.shape):
+        total, weight = float(values[step, env]), 1.0
+        for later in range(step, num_steps):
+            error = rewards[later, env] + gamma * next_value(later, env) - values[later, env]
+            total += weight * ratios[later, env] * error
+            weight *= gamma * lambda_ * ratios[later, env]
+            if terminated[later, env] or truncated[later, env]:
+                break
+        targets[step, env] = total
+    for step, env in np.ndindex(rewards.shape):
+        done = terminated[step, env] or truncated[step, env] or step == num_steps - 1
+        following = next_value(step, env)
+        if not done:
+            following = lambda_ * targets[step + 1, env] + (1 - lambda_) * following
+        advantages[step, env] = ratios[step, env] * (rewards[step, env] + gamma * following - values[step, env])
+    return targets, advantages
+
+
+def random_values(generator, shape):
+    return generator.normal(size=shape).astype(np.float32)
+
+
+@pytest.mark.parametrize("trace_lambda", [1.0, 0.9, 0.0])
+def test_v_trace_agrees_with_the_sums_of_the_paper(trace_lambda):
+    generator = np.random.default_rng(3)
+    terminated, truncated = generator.random((2, 9, 40)) < 0.2
+    rollout = random_rollout(generator, terminated, truncated)
+    values, log_ratios = random_values(generator, (2, 9, 40))
+    known = *rollout[:4], values, rollout[4], log_ratios, 0.9, trace_lambda
+    targets, advantages = v_trace(*known)
+    assert targets.dtype == advantages.dtype == np.float32
+    expected_targets, expected_advantages = v_trace_by_its_sums(*known)
+    np.testing.assert_allclose(targets, expected_targets, atol=1e-5)
+    np.testing.assert_allclose(advantages, expected_advantages, atol=1e-5)
+
+
+@pytest.mark.parametrize("trace_lambda", [1.0, 0.9, 0.0])
+def test_v_trace_without_lag_is_n_step_returns_and_generalised_advantages(trace_lambda):
+    generator = np.random.default_rng(4)
+    terminated, truncated = generator.random((2, 7, 30)) < 0.2
+    rollout = random_rollout(generator, terminated, truncated)
+    values, no_lag = random_values(generator, (7, 30)), np.zeros((7, 30), np.float32)
+    targets, advantages = v_trace(*rollout[:4], values, rollout[4], no_lag, 0.95, trace_lambda)
+    known = *rollout[:4], values, rollout[4], 0.95, trace_lambda
+    np.testing.assert_allclose(advantages, generalized_advantages(*known), atol=1e-5)
+    if trace_lambda == 1:
+        np.testing.assert_allclose(targets, n_step_returns(*rollout, 0.95), atol=1e-5)
+
+
+def test_v_trace_learns_nothing_from_an_action_that_the_policy_no_longer_takes():
+    ones, never = np.ones((1, 1), np.float32), np.zeros((1, 1), np.bool_)
+    known = ones, never, never, 0 * ones, 5 * ones, np.ones(1, np.float32)
+    targets, advantages = v_trace(*known, -100 * ones, 0.9)
+    assert targets.item() == 5 and abs(advantages.item()) < 1e-30
+    for more_probable in (0.0, 3.0):  # ratios above 1 are clipped
+        targets, advantages = v_trace(*known, more_probable * ones, 0.9)
+        assert targets.item() == pytest.approx(1.9) and advantages.item() == pytest.approx(-3.1)

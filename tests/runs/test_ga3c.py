@@ -1,0 +1,497 @@
+"""GA3C: predictors, trainers and agents, alone and together, and what happens when one of them fails."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import threading
+import time
+
+import numpy as np
+import psutil
+import pytest
+
+from multiprocessing_env import DummyVecEnv, WorkerDiedError, WorkerFailedError, WorkerTimeoutError
+from paddle_ac.algorithms import ga3c
+from paddle_ac.algorithms.a2c import A2C
+from paddle_ac.algorithms.ga3c import GA3C, GA3CPredictor, GA3CTrainer, Load, RandomWalk
+from paddle_ac.checkpoint import load_checkpoint
+from paddle_ac.config import make_config
+from paddle_ac.envs.make import training_env_fns
+from paddle_ac.errors import ConfigError, NonFiniteError
+from paddle_ac.learning.gradient import GradientOfRollout
+from paddle_ac.learning.rollout import Rollout, RolloutCollector
+from paddle_ac.processes.rollout_slots import QUEUED, SLOTS_PER_AGENT
+from paddle_ac.training.evaluate import evaluate
+from paddle_ac.training.run_folder import RunFolder
+from paddle_ac.training.runs import resume, train
+from tests.environments import misbehaving_id
+from tests.leftovers import leaked_shared_memory, shared_memory
+from tests.short_runs import QUICK, as_flag, run_tool, start_tool, visualdl_curves, wait_until
+
+QUICK_GA3C = {
+    **QUICK,
+    "algo": "ga3c",
+    "num_envs": 1,
+    "num_agents": 2,
+    "num_steps": 5,
+    "checkpoint_interval": 1000,
+}
+
+
+def slow(*values):
+    return pytest.param(*values, marks=pytest.mark.slow)
+
+
+def quick_config(**changes):
+    return make_config({**QUICK_GA3C, "total_steps": 3000, **changes})
+
+
+def play(agent: GA3C, steps: int) -> None:
+    while agent.env_steps < steps:
+        agent.update()
+
+
+@pytest.fixture
+def make_agent():
+    """As ``GA3C.from_config`` of a quick configuration; the agents are closed."""
+    agents = []
+
+    def make(**changes):
+        agents.append(GA3C.from_config(quick_config(**changes)))
+        return agents[-1]
+
+    yield make
+    for agent in agents:
+        agent.close()
+
+
+# ------------------------------------------------------------------------------------------------------- the numbers
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"optimizer": "adam", "gae_lambda": 0.9, "num_envs": 3},
+        {"lag_correction": "vtrace"},
+        slow({"lag_correction": "vtrace", "gae_lambda": 0.9}),
+        {"normalize_observations": True, "normalize_rewards": True, "num_envs": 2},
+        slow({"recurrent": "lstm", "recurrent_size": 8, "num_envs": 2}),
+        slow({"backend": "paddle"}),
+        slow({"env": "Pendulum-v1", "num_envs": 2}),
+    ],
+    ids=str,
+)
+def test_the_first_update_of_one_agent_is_that_of_a2c(make_agent, changes):
+    own = {"lag_correction"}
+    changes = {"num_envs": 1, "entropy_coef": 0.02, "seed": 4, **changes}
+    total_steps = 5 * changes["num_envs"]
+    agent = make_agent(num_agents=1, log_epsilon=0.0, total_steps=total_steps, **changes)
+    values = {name: value for name, value in changes.items() if name not in own}
+    with A2C.from_config(make_config({**QUICK, "vec": "serial", **values})) as a2c:
+        np.testing.assert_array_equal(agent.policy.parameters.vector, a2c.parameters.vector)
+        before = a2c.parameters.vector.copy()
+        metrics = a2c.update()
+        while not agent.is_done:
+            agent.update()
+        assert (agent.env_steps, agent.num_updates) == (total_steps, 1) and metrics["diagnostics/grad_norm"] > 0
+        assert not np.array_equal(before, a2c.parameters.vector)
+        np.testing.assert_allclose(agent.policy.parameters.vector, a2c.parameters.vector, atol=1e-6)
+        for name, value in a2c.policy.encode.state_dict().items():
+            np.testing.assert_allclose(agent.policy.encode.state_dict()[name], value, rtol=1e-6)
+        if changes.get("normalize_rewards"):
+            for name, value in a2c.normalize_rewards.moments.state_dict().items():
+                np.testing.assert_allclose(agent.state_dict()["rewards"][name], value, rtol=1e-6)
+
+
+def fill_slots(agent: GA3C, index: int, count: int = 1) -> list[Rollout]:
+    """Let agent ``index`` play rollouts with random actions, in this process."""
+    own, config = agent.queues.of_agent(index), agent.config
+    envs = DummyVecEnv(training_env_fns(config, (index + 1) * config.num_envs)[index * config.num_envs :])
+    slots, generator = own.slots, np.random.default_rng(index)
+    collector = RolloutCollector(envs, config.num_steps, slots.agent_states.shape[2])
+    rollouts = []
+    for _ in range(count):
+        slot = own.take()
+        rollout = collector.collect_into(slots.arrays(slot), lambda *_: generator.integers(2, size=config.num_envs))
+        slots.complete(slot, rollout)
+        own.hand_over(slot)
+        rollouts.append(rollout)
+    return rollouts
+
+
+@pytest.mark.parametrize("recurrent", ["none", "gru"])
+def test_a_predictor_answers_all_waiting_agents_in_one_batch(make_agent, recurrent):
+    agent = make_agent(num_agents=4, num_envs=2, recurrent=recurrent, recurrent_size=8, lag_correction="vtrace")
+    owns = [agent.queues.of_agent(index) for index in range(4)]
+    slots, generator = agent.queues.slots, np.random.default_rng(0)
+    asking = {3: (7, 2), 0: (0, 4), 2: (5, 0)}  # by agent, slot and step
+    for place in asking.values():
+        slots.observations[place] = generator.normal(size=(2, 4))
+    slots.agent_states[...] = generator.normal(size=slots.agent_states.shape)
+    agent.model.num_updates, before = 5, slots.agent_states.copy()
+    numbers = {index: owns[index].request(*place) for index, place in asking.items()}
+    load = Load()
+    predictor = GA3CPredictor(agent.config, agent.model, agent.queues, load, index=0)
+    assert predictor.predict() and load.take() == (1, 6, 0)
+    assert [owns[index].is_answered(numbers.get(index, 1), 0.0) for index in range(4)] == [True, False, True, True]
+    order = sorted(asking)
+    observations = np.concatenate([slots.observations[asking[index]] for index in order])
+    state = np.concatenate([before[index] for index in order])
+    outputs = agent.policy.policy_outputs(observations, state)
+    actions = agent.policy.distribution.sample(outputs, np.random.default_rng((0, 1, 0, 5)))
+    log_probs = agent.policy.distribution(outputs).log_prob(actions)
+    for index, *rows in zip(order, *(array.reshape(3, 2, -1) for array in (actions, log_probs, state)), strict=True):
+        place = asking[index]
+        np.testing.assert_array_equal(slots.actions[place], rows[0][:, 0])
+        np.testing.assert_allclose(slots.log_probs[place], rows[1][:, 0], atol=1e-6)
+        np.testing.assert_allclose(slots.agent_states[index], rows[2].reshape(2, -1), atol=1e-6)
+        assert slots.versions[place] == 5
+    np.testing.assert_array_equal(slots.agent_states[1], before[1])
+
+
+def test_a_prediction_batch_is_limited(make_agent):
+    agent = make_agent(num_agents=4, num_envs=2, prediction_batch=5)
+    for index in range(4):
+        agent.queues.of_agent(index).request(2 * index, 0)
+    load = Load()
+    predictor = GA3CPredictor(agent.config, agent.model, agent.queues, load, index=0)
+    predictor.predict()
+    assert load.take() == (1, 4, 2), "two agents of two environments, and two more wait"
+
+
+def test_an_update_learns_from_the_rollouts_of_several_agents(make_agent):
+    agent = make_agent(num_agents=3, min_training_batch=11, total_steps=10**6)
+    assert agent.config.rollouts_per_update == 3
+    rollouts = [fill_slots(agent, index)[0] for index in range(3)]
+    agent.queues.slots.versions[...] = -np.arange(6)[:, np.newaxis]  # by slot, as if the model had been updated since
+    together = Rollout(
+        **{
+            name: np.concatenate([getattr(rollout, name) for rollout in rollouts], axis=1)
+            for name in ("observations", "actions", "rewards", "terminated", "truncated")
+        },
+        **{
+            name: np.concatenate([getattr(rollout, name) for rollout in rollouts])
+            for name in ("last_observations", "policy_state", "last_policy_state")
+        },
+    )
+    network = agent.model.make_network(shares_memory=False)
+    expected = np.zeros_like(network.parameters.vector)
+    GradientOfRollout(agent.config, network, expected, network.parameters.layout)(together)
+    updates, load = [], Load()
+    trainer = GA3CTrainer(agent.config, agent.model, agent.queues, load, threading.Lock(), updates.append)
+    assert trainer.train() and load.take() == (1, 15, 0)
+    np.testing.assert_array_equal(trainer._gradient_of._gradient, expected)
+    assert expected.any()
+    assert agent.env_steps == 15 and updates[0].lag == (2.0, 4.0)  # of slots 0, 2 and 4
+    assert agent.queues.slots.states[::2].tolist() == [0, 0, 0], "the slots are free again"
+
+
+def test_nothing_is_learned_after_the_total_of_steps(make_agent):
+    agent = make_agent(total_steps=7)
+    fill_slots(agent, 0, count=2)
+    fill_slots(agent, 1, count=1)
+    trainer = GA3CTrainer(agent.config, agent.model, agent.queues, Load(), threading.Lock(), lambda update: None)
+    assert [trainer.train() for _ in range(3)] == [True, True, False]
+    assert agent.env_steps == 10 and agent.num_updates == 2
+
+
+# ------------------------------------------------------------------------------------------------------- the run
+
+
+def test_a_run_writes_the_curves_of_every_algorithm_and_its_own(tmp_path):
+    summary = train(quick_config(num_trainers=2, num_predictors=2, min_training_batch=10), str(tmp_path / "run"))
+    assert summary["env_steps"] == 3000 and summary["updates"] == 300 and summary["stopped_by"] == "total_steps"
+    curves = visualdl_curves(tmp_path / "run")
+    with GA3C.from_config(quick_config()) as agent:
+        assert curves.keys() >= {
+            "charts/episode_return",
+            "charts/learning_rate",
+            "losses/actor",
+            "diagnostics/explained_variance",
+            "eval/mean_return",
+            *agent.metric_tags,
+        }
+    assert curves["ga3c/training_batch"][-1][1] == 10 and curves["ga3c/prediction_batch"][-1][1] >= 1
+    assert 0 <= curves["ga3c/training_queue"][-1][1] <= 2 * SLOTS_PER_AGENT
+    assert curves["ga3c/agent_wait_ms"][-1][1] > 0
+    steps = [step for step, _ in curves["losses/actor"]]
+    assert steps == sorted(set(steps)), "the end is one point"
+
+
+@pytest.mark.slow
+def test_a_run_resumes_to_a_larger_total_with_other_episodes_and_other_threads(tmp_path):
+    train(quick_config(normalize_observations=True, normalize_rewards=True), str(tmp_path / "run"))
+    first = load_checkpoint(RunFolder(tmp_path / "run").latest)["algorithm"]
+    summary = resume(str(tmp_path / "run"), {"total_steps": 5000, "num_trainers": 2, "num_predictors": 2})
+    then = load_checkpoint(RunFolder(tmp_path / "run").latest)["algorithm"]
+    assert summary["env_steps"] == then["env_steps"] == 5000 and summary["updates"] == 1000
+    assert (first["starts"], then["starts"]) == ([1, 1], [2, 2])
+    assert then["encoder"]["count"] == 5000 <= then["rewards"]["count"] <= 5000 + 4 * 5 + 2 * 5
+    with pytest.raises(ConfigError, match="num_agents cannot change on resume"):
+        resume(str(tmp_path / "run"), {"total_steps": 6000, "num_agents": 3})
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"recurrent": "lstm", "recurrent_size": 8, "num_trainers": 2, "lag_correction": "vtrace"},
+        {"env": "paddle_ac.envs.catch:Catch", "encoder": "small", "hidden_sizes": (32,), "num_envs": 2},
+        slow({"network": "tests.own_networks:Own", "hidden_sizes": None}),
+        slow({"backend": "paddle", "num_trainers": 2, "num_predictors": 2}),
+        slow({"env": "tests.environments:test/Corridor-v0", "action_masks": True}),
+    ],
+    ids=str,
+)
+def test_networks_and_environments_of_all_kinds_are_trained(tmp_path, changes):
+    summary = train(quick_config(total_steps=600, **changes), str(tmp_path / "run"))
+    assert summary["stopped_by"] == "total_steps" and np.isfinite(summary["eval_mean_return"])
+
+
+def test_agents_import_no_paddle(make_agent):
+    agent = make_agent(env="tests.environments:test/NoPaddle-v0")
+    play(agent, 500)
+
+
+def test_a_training_batch_that_could_never_wait_in_the_slots_is_rejected():
+    with pytest.raises(ConfigError, match=r"min_training_batch=21: no more than 20 steps can wait, .*num_agents=2"):
+        quick_config(min_training_batch=21)
+    assert quick_config(min_training_batch=20).rollouts_per_update == SLOTS_PER_AGENT * 2
+
+
+def test_spaces_that_it_cannot_take_are_named(tmp_path):
+    for env, message in (("test/Asking-v0", "Text"), ("test/FromOne-v0", "ga3c takes Box.* begin at 0")):
+        with pytest.raises(ConfigError, match=message):
+            train(quick_config(env=env), str(tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
+
+
+# ------------------------------------------------------------------------------------------------ dynamic adjustment
+
+
+def test_the_random_walk_finds_the_best_numbers_and_stays_within_its_bounds():
+    smallest, largest, best = (2, 1, 1), (9, 4, 4), (6, 2, 3)
+    walk = RandomWalk(smallest, largest, np.random.default_rng(0))
+    seen = set()
+    for _ in range(400):
+        seen.add(walk.counts)
+        walk.measured(-float(np.abs(np.subtract(walk.counts, best)).sum()))
+    assert walk._kept == best and len(seen) > 20
+    assert (np.array(list(seen)) >= smallest).all() and (np.array(list(seen)) <= largest).all()
+
+
+def test_the_random_walk_measures_again_where_a_change_is_not_kept():
+    walk = RandomWalk((1, 1, 1), (4, 4, 4), np.random.default_rng(0))
+    first = walk.counts
+    while walk.counts == first:
+        walk.measured(100.0)
+    assert walk.measured(50.0) == first, "slower"
+    while walk.counts == first:
+        walk.measured(20.0)  # the first measurement was a lucky one
+    better = walk.counts
+    walk.measured(50.0)
+    assert walk._kept == better
+
+
+@pytest.mark.slow
+def test_numbers_of_agents_and_threads_are_adjusted_while_they_work(tmp_path, monkeypatch):
+    monkeypatch.setattr(ga3c, "ADJUSTMENT_SECONDS", 0.05)
+    most = {"num_agents": 3, "num_predictors": 2, "num_trainers": 2}
+    summary = train(quick_config(**most, dynamic_adjustment=True, total_steps=20_000), str(tmp_path / "run"))
+    assert summary["stopped_by"] == "total_steps"
+    curves = visualdl_curves(tmp_path / "run")
+    for name, number in most.items():
+        assert all(1 <= value <= number for _, value in curves[name.replace("num_", "ga3c/")])
+
+
+# ------------------------------------------------------------------------------------------------------------- faults
+
+
+@pytest.mark.parametrize("restart", [False, slow(True)], ids=["stop", "replace"])
+def test_a_killed_agent_is_named_or_replaced(make_agent, restart, caplog):
+    agent = make_agent(total_steps=10**9, restart_workers=restart)
+    play(agent, 500)
+    os.kill(agent.pool._workers[1].process.pid, signal.SIGKILL)
+    if not restart:
+        with pytest.raises(WorkerDiedError, match="worker 1 was killed by SIGKILL"):
+            play(agent, 10**9)
+        return
+    while agent.pool.starts[1] < 2 or 1 not in agent.pool._ready:
+        agent.update()
+    assert "worker 1 was killed by SIGKILL; another takes its place" in caplog.text
+    served = agent.queues._answered[1]
+    wait_until(lambda: agent.queues._answered[1] > served + 50)
+    assert np.isfinite(agent.state_dict()["parameters"]["actor_head.weight"]).all()
+
+
+@pytest.mark.parametrize("restart", [False, slow(True)], ids=["stop", "replace"])
+def test_a_stopped_agent_is_named_or_replaced(make_agent, restart, caplog):
+    agent = make_agent(total_steps=10**9, step_timeout=1.5, restart_workers=restart)
+    play(agent, 500)
+    os.kill(agent.pool._workers[1].process.pid, signal.SIGSTOP)
+    message = "worker 1 made no step within 1.5 s (step_timeout) and was killed"
+    if not restart:
+        with pytest.raises(WorkerTimeoutError, match=re.escape(message)):
+            play(agent, 10**9)
+        return
+    while agent.pool.starts[1] < 2:
+        agent.update()
+    assert f"{message}; another takes its place" in caplog.text
+    served = agent.queues._answered[1]
+    while agent.queues._answered[1] <= served + 50:
+        agent.update()
+
+
+def test_an_agent_killed_during_an_evaluation_is_named(make_agent):
+    agent = make_agent(total_steps=10**9)
+    play(agent, 500)
+    with DummyVecEnv(training_env_fns(agent.config, 2)) as envs:
+        os.kill(agent.pool._workers[1].process.pid, signal.SIGKILL)
+        with pytest.raises(WorkerDiedError, match="worker 1 was killed by SIGKILL"):
+            evaluate(agent.policy, envs, 10**6, max_steps=500, check=agent.check)
+
+
+@pytest.mark.parametrize(
+    "fault,error,message",
+    [
+        ("raise in step", WorkerFailedError, "worker [01]: environment 0 failed in step with action (.|\n)*wheel"),
+        slow("killed", WorkerDiedError, "worker [01] was killed by SIGKILL"),
+        slow("stuck", WorkerTimeoutError, r"worker [01] made no step within 1.5 s \(step_timeout\)"),
+        slow("nan reward", NonFiniteError, "worker [01]: reward of environment 0 is not finite: nan"),
+        slow("huge reward", NonFiniteError, "^the loss or its gradient is not finite"),
+    ],
+)
+def test_a_fault_of_an_environment_stops_the_run_with_a_checkpoint_that_resumes(
+    tmp_path, monkeypatch, fault, error, message
+):
+    with pytest.raises(error, match=message):
+        train(quick_config(env=misbehaving_id(fault), step_timeout=1.5), str(tmp_path / "run"))
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert summary["stopped_by"] == "error" and error.__name__ in summary["error"]
+    monkeypatch.setenv("FAULTS", "off")
+    assert resume(str(tmp_path / "run"), {"step_timeout": 60.0})["stopped_by"] == "total_steps"
+
+
+class LostContextError(RuntimeError):
+    """What a thread may raise, such as an error of a device."""
+
+
+@pytest.mark.parametrize("kind,method", [slow(GA3CPredictor, "predict"), (GA3CTrainer, "train")])
+def test_an_exception_in_a_thread_stops_the_run_with_a_checkpoint_that_resumes(tmp_path, monkeypatch, kind, method):
+    work, calls = getattr(kind, method), []
+
+    def work_and_raise(self):
+        calls.append(self)
+        if len(calls) > 100:
+            raise LostContextError("the device has gone")
+        return work(self)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(kind, method, work_and_raise)
+        with pytest.raises(LostContextError, match="the device has gone"):
+            train(quick_config(total_steps=10**9), str(tmp_path / "run"))
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert summary["stopped_by"] == "error" and "LostContextError" in summary["error"]
+    steps = load_checkpoint(RunFolder(tmp_path / "run").latest)["algorithm"]["env_steps"]
+    assert steps == 500 if kind is GA3CTrainer else steps > 0
+    assert resume(str(tmp_path / "run"), {"total_steps": steps + 1000})["env_steps"] == steps + 1000
+
+
+def test_an_exception_in_a_thread_is_raised_during_an_evaluation(make_agent, monkeypatch):
+    agent = make_agent(total_steps=10**9)
+    play(agent, 500)
+    agent._failure = LostContextError()
+    with pytest.raises(LostContextError):
+        agent.check()
+
+
+@pytest.fixture
+def held_trainers(monkeypatch):
+    """Trainers learn from nothing after their first 20 batches, until ``release`` is set."""
+    release, trained, train_once = threading.Event(), [], GA3CTrainer.train
+
+    def train_in_time(self):
+        trained.append(self)
+        if len(trained) > 20:
+            release.wait()
+        return train_once(self)
+
+    monkeypatch.setattr(GA3CTrainer, "train", train_in_time)
+    yield release
+    release.set()
+
+
+def all_slots_are_full(agent: GA3C) -> bool:
+    return bool((agent.queues.slots.states == QUEUED).all())
+
+
+@pytest.mark.slow
+def test_queues_of_a_slow_trainer_are_bounded_and_waiting_agents_are_not_stuck(make_agent, held_trainers):
+    agent = make_agent(total_steps=2000, step_timeout=1.5)
+    while not all_slots_are_full(agent):
+        agent.update()
+    requests, until = agent.queues.slots.requests.copy(), time.monotonic() + 4
+    while time.monotonic() < until:
+        agent.update()  # raises if an agent counts as stuck
+    assert (agent.queues.slots.requests == requests).all() and all_slots_are_full(agent), "the agents wait"
+    assert agent.queues.training_queue_length == SLOTS_PER_AGENT * 2
+    held_trainers.set()
+    while not agent.is_done:
+        agent.update()
+    assert agent.env_steps == 2000
+
+
+def test_ctrl_c_while_queues_are_full_ends_the_run_with_a_checkpoint_that_resumes(tmp_path, held_trainers):
+    started = []
+    make = GA3C.from_config.__func__
+
+    def make_and_keep(cls, config):
+        started.append(make(cls, config))
+        return started[-1]
+
+    def interrupt_when_full():
+        wait_until(lambda: started and all_slots_are_full(started[0]))
+        os.kill(os.getpid(), signal.SIGINT)
+        wait_until(lambda: started[0]._stopping)
+        held_trainers.set()
+
+    watcher = threading.Thread(target=interrupt_when_full)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(GA3C, "from_config", classmethod(make_and_keep))
+        watcher.start()
+        summary = train(quick_config(total_steps=10**6), str(tmp_path / "run"))
+        watcher.join()
+    assert summary["stopped_by"] == "interrupt"
+    steps = load_checkpoint(RunFolder(tmp_path / "run").latest)["algorithm"]["env_steps"]
+    assert steps == summary["env_steps"] <= 21 * 5
+    assert resume(str(tmp_path / "run"), {"total_steps": 1000})["env_steps"] == 1000
+
+
+@pytest.mark.slow
+def test_the_command_ends_with_130_after_ctrl_c_and_resumes(tmp_path):
+    values = {**QUICK_GA3C, "total_steps": 20_000, "env": f"tests.environments:{misbehaving_id('interrupt')}"}
+    flags = [as_flag(name, value) for name, value in values.items()]
+    ended = run_tool("train.py", *flags, f"--run-dir={tmp_path / 'run'}")
+    assert ended.returncode == 130, ended.stderr
+    ended = run_tool("train.py", "--resume", str(tmp_path / "run"), faults="off")
+    assert ended.returncode == 0, ended.stderr
+    assert json.loads((tmp_path / "run" / "summary.json").read_text())["stopped_by"] == "total_steps"
+
+
+@pytest.mark.slow
+def test_when_the_training_is_killed_its_agents_end_and_the_run_resumes(tmp_path):
+    memory_before = shared_memory()
+    process = start_tool("train.py", "--algo=ga3c", "--total-steps=1000000", f"--run-dir={tmp_path / 'run'}")
+    progress = tmp_path / "run" / "progress.csv"
+    wait_until(lambda: progress.exists() and len(progress.read_text().splitlines()) > 3)
+    workers = psutil.Process(process.pid).children(recursive=True)
+    assert len(workers) >= 4
+    process.kill()
+    process.communicate()
+    assert not psutil.wait_procs(workers, timeout=5)[1]
+    assert not leaked_shared_memory(memory_before)
+    summary = resume(str(tmp_path / "run"), {"total_steps": 1000, "eval_episodes": 2})
+    assert summary["stopped_by"] == "total_steps"
