@@ -30,7 +30,7 @@ class QActorCriticConfig(MemoryGroup, RolloutGroup, SynchronousConfig):
         if self.recurrent != "none":
             raise ValueError(
                 "recurrent: q_ac takes no recurrent layer since version 0.2, must be none: "
-                f"a2c, ppo, paac, a3c and td_ac take {self.recurrent}"
+                f"a2c, ppo, paac, a3c, ga3c and td_ac take {self.recurrent}"
             )
         return self
 

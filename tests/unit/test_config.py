@@ -267,7 +267,7 @@ def test_texts_are_converted_as_a_command_line_gives_them():
 def test_q_ac_with_a_recurrent_layer_is_rejected_and_who_takes_one_named(recurrent):
     message = message_of(make_config, {"algo": "q_ac", "recurrent": recurrent})
     assert message.startswith("recurrent: q_ac takes no recurrent layer since version 0.2")
-    assert message.endswith(f"a2c, ppo, paac, a3c and td_ac take {recurrent}")
+    assert message.endswith(f"a2c, ppo, paac, a3c, ga3c and td_ac take {recurrent}")
 
 
 @pytest.mark.parametrize("text,steps", [("1e6", 1_000_000), ("2.5E+3", 2500), ("1.5e1", 15)])
@@ -661,10 +661,11 @@ def test_the_search_for_dependence_on_algorithms_finds_it(line, forbidden):
 
 @pytest.mark.parametrize("algo", CONFIGS)
 def test_properties_state_what_an_algorithm_can_do(algo):
-    config = make_config(
-        {"algo": algo, **({"vec": "subproc"} if algo != "a3c" else {}), "num_workers": 1, "num_envs": 1}
-    )
-    assert config.vector_envs.vec == ("serial" if algo == "a3c" else "subproc")
+    plays_itself = "vec" not in CONFIGS[algo].model_fields
+    workers = {"num_agents": 1} if algo == "ga3c" else {"num_workers": 1}
+    config = make_config({"algo": algo, **({} if plays_itself else {"vec": "subproc"}), **workers, "num_envs": 1})
+    assert plays_itself == (algo in ("a3c", "ga3c"))
+    assert config.vector_envs.vec == ("serial" if plays_itself else "subproc")
     assert config.num_other_workers == 1
     if isinstance(config, OnPolicyConfig):
         assert config.q_critic == (algo == "q_ac") and config.has_baseline
