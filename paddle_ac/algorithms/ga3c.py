@@ -228,7 +228,7 @@ class GA3CTrainer:
 
     Args:
         config: hyper-parameters.
-        model: copied before, and changed after a gradient is computed.
+        model: copied before a gradient is computed if there are other trainers, and changed afterwards.
         queues: of filled slots.
         load: counts the batches of all trainers.
         assembling: held by the one trainer that waits for rollouts.
@@ -246,8 +246,10 @@ class GA3CTrainer:
     ):
         self._config, self._model, self._queues, self._load = config, model, queues, load
         self._assembling, self._record = assembling, record
-        network = model.make_network(shares_memory=False)
+        is_alone = config.num_trainers == 1  # then nothing changes the model while it computes
+        network = model.make_network(shares_memory=is_alone)
         self._network = network
+        self._refresh = model.refresh if is_alone else model.copy_to
         layout = network.parameters.layout
         self._gradient_of = GradientOfRollout(config, network, np.zeros(layout.size, np.float32), layout)
 
@@ -257,7 +259,7 @@ class GA3CTrainer:
         if taken is None:
             return False
         rollout, versions, queued = taken
-        self._model.copy_to(self._network)
+        self._refresh(self._network)
         learned = self._gradient_of(rollout)
         update = self._model.update(learned, rollout.transitions(rollout.observations), versions)
         if update is None:
@@ -306,13 +308,12 @@ class RandomWalk:
         self._generator = generator
         self.counts = largest
         self._kept = largest
-        self._kept_rate = -1.0
+        self._kept_rate = 0.0  # steps/s
 
     def measured(self, rate: float) -> tuple[int, int, int]:
         """Take in the steps/s learned with ``counts``, and return the next ``counts``."""
         if self.counts != self._kept and rate < self._kept_rate:
             self.counts = self._kept
-            self._kept_rate = -1.0  # measured again
             return self.counts
         self._kept, self._kept_rate = self.counts, rate
         change = self._generator.integers(-1, 2, 3)

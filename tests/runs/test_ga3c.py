@@ -195,8 +195,14 @@ def test_nothing_is_learned_after_the_total_of_steps(make_agent):
     fill_slots(agent, 0, count=2)
     fill_slots(agent, 1, count=1)
     trainer = GA3CTrainer(agent.config, agent.model, agent.queues, Load(), threading.Lock(), lambda update: None)
-    assert [trainer.train() for _ in range(3)] == [True, True, False]
+    assert trainer.train()
+    late, versions, _ = trainer._take()  # as another trainer may, before the total is reached
+    learned = trainer._gradient_of(late)
+    assert trainer.train() and not trainer.train()
+    before = agent.policy.parameters.vector.copy()
+    assert agent.model.update(learned, late.transitions(late.observations), versions) is None
     assert agent.env_steps == 10 and agent.num_updates == 2
+    np.testing.assert_array_equal(agent.policy.parameters.vector, before)
 
 
 # ------------------------------------------------------------------------------------------------------- the run

@@ -1,0 +1,129 @@
+"""Throughput of GA3C: beside A3C with as many workers as cores, and with 1, 2, 4, 8, 16 and 32 agents.
+
+    python benchmarks/ga3c_throughput.py --env ALE/Pong-v5 --encoder nature
+
+The programs are run in turn, `--rounds` times each, and the ratios are taken within a round, for a machine's speed
+drifts. TPS are trainings (updates), PPS predictions (observations) per second. Forward is the time of a forward pass of
+the mean prediction batch, alone; wait is the time from an agent's request to its actions. `--picture` draws TPS and PPS
+over the number of agents.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from statistics import median
+from typing import Any
+
+import numpy as np
+from side_by_side import blas_kernel, steps_per_second, tell
+
+from paddle_ac.algorithms.a3c import A3C
+from paddle_ac.algorithms.ga3c import GA3C
+from paddle_ac.config import make_config
+from paddle_ac.cores import usable_cores
+
+AGENTS = (1, 2, 4, 8, 16, 32)
+Figures = dict[str, float]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--env", default="CartPole-v1")
+    parser.add_argument("--encoder", default="auto")
+    parser.add_argument("--num-steps", type=int, default=5)
+    parser.add_argument("--num-envs", type=int, default=1, help="environments of each agent")
+    parser.add_argument("--min-training-batch", type=int, default=0)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=5.0)
+    parser.add_argument("--picture", metavar="FILE", help="where to draw TPS and PPS over the agents")
+    arguments = parser.parse_args()
+    shared = {name: getattr(arguments, name) for name in ("env", "encoder", "num_steps")}
+    own = {name: getattr(arguments, name) for name in ("num_envs", "min_training_batch")}
+    print(f"BLAS kernel: {blas_kernel()}")
+    of_a3c: list[float] = []
+    of_agents: dict[int, list[Figures]] = {number: [] for number in AGENTS}
+    for _ in range(arguments.rounds):
+        of_a3c.append(measure_a3c(shared, arguments.seconds))
+        for number, found in of_agents.items():
+            needed = -(-arguments.min_training_batch // (2 * arguments.num_steps * arguments.num_envs))
+            if number >= needed:
+                found.append(measure_ga3c({**shared, **own, "num_agents": number}, arguments.seconds))
+    tell(f"A3C, {usable_cores()} workers", of_a3c, "steps/s")
+    of_agents = {number: found for number, found in of_agents.items() if found}
+    for number, found in of_agents.items():
+        tell(f"GA3C, {number} agents", [figures["steps"] for figures in found], "steps/s")
+        tell(f"GA3C, {number} agents / A3C", [f["steps"] / a3c for f, a3c in zip(found, of_a3c, strict=True)])
+    print(f"\n{'agents':>8}{'TPS':>10}{'PPS':>10}{'batch':>8}{'lag':>8}{'wait ms':>10}{'forward ms':>12}")
+    for number, found in of_agents.items():
+        tps, pps, batch, lag, wait, forward = (
+            median(figures[name] for figures in found) for name in ("tps", "pps", "batch", "lag", "wait", "forward")
+        )
+        print(f"{number:8}{tps:10.1f}{pps:10.1f}{batch:8.1f}{lag:8.2f}{wait:10.3f}{forward:12.3f}")
+    if arguments.picture:
+        draw(of_agents, arguments.picture)
+
+
+def measure_a3c(values: dict[str, Any], seconds: float) -> float:
+    """Steps per second of A3C with a worker for each core."""
+    config = make_config({"algo": "a3c", "total_steps": 10**12, "num_workers": usable_cores(), **values})
+    with A3C.from_config(config) as agent:
+        return steps_per_second(agent, 200, seconds)
+
+
+def measure_ga3c(values: dict[str, Any], seconds: float) -> Figures:
+    """Steps per second, TPS, PPS, mean prediction batch, policy lag, and times in ms of GA3C."""
+    config = make_config({"algo": "ga3c", "total_steps": 10**12, **values})
+    with GA3C.from_config(config) as agent:
+        while agent.env_steps < 200:
+            agent.update()
+        found: dict[str, list[float]] = {}
+        steps, started = agent.env_steps, time.perf_counter()
+        while (passed := time.perf_counter() - started) < seconds or "ga3c/predictions_per_second" not in found:
+            for tag, numbers in agent.update().items():
+                found.setdefault(tag, []).extend(numbers)
+        speed = (agent.env_steps - steps) / passed
+        list(agent.finish())
+        batch = float(np.mean(found["ga3c/prediction_batch"]))
+        return {
+            "steps": speed,
+            "tps": float(np.mean(found["ga3c/trainings_per_second"])),
+            "pps": float(np.mean(found["ga3c/predictions_per_second"])),
+            "batch": batch,
+            "lag": float(np.mean(found["diagnostics/policy_lag"])),
+            "wait": float(np.mean(found["ga3c/agent_wait_ms"])),
+            "forward": forward_ms(agent, max(round(batch), 1)),
+        }
+
+
+def forward_ms(agent: GA3C, batch_size: int) -> float:
+    """Time of a forward pass alone, in ms: the median of 20."""
+    slots = agent.queues.slots
+    observations = np.resize(slots.observations[0, 0], (batch_size, *slots.observations.shape[3:]))
+    state = np.zeros((batch_size, slots.agent_states.shape[2]), np.float32)
+    times = []
+    for _ in range(21):
+        started = time.perf_counter()
+        agent.model.network.policy_outputs(observations, state)
+        times.append(1000 * (time.perf_counter() - started))
+    return median(times[1:])
+
+
+def draw(of_agents: dict[int, list[Figures]], path: str) -> None:
+    """TPS and PPS over the number of agents, medians of the rounds."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6, 4), layout="constrained")
+    axes = figure.add_subplot()
+    for name, label in (("pps", "predictions (PPS)"), ("tps", "trainings (TPS)")):
+        axes.plot(
+            list(of_agents), [median(f[name] for f in found) for found in of_agents.values()], marker="o", label=label
+        )
+    axes.set(xscale="log", yscale="log", xlabel="agents", ylabel="1/s")
+    axes.set_xticks(list(of_agents), [str(number) for number in of_agents])
+    axes.legend()
+    figure.savefig(path, dpi=110)
+
+
+if __name__ == "__main__":
+    main()
