@@ -83,6 +83,7 @@ def measure_ga3c(values: dict[str, Any], seconds: float) -> Figures:
             for tag, numbers in agent.update().items():
                 found.setdefault(tag, []).extend(numbers)
         speed = (agent.env_steps - steps) / passed
+        assert copies_on_the_way(agent) == 0
         list(agent.finish())
         batch = float(np.mean(found["ga3c/prediction_batch"]))
         return {

@@ -19,7 +19,7 @@ from paddle_ac.nn.unroll import Unroll
 from paddle_ac.training.evaluate import evaluate
 from tests.environments import Corridor
 
-ALGORITHMS = ["a2c", "ppo", "paac", "td_ac", "q_ac", "reinforce", "a3c"]
+ALGORITHMS = ["a2c", "ppo", "paac", "td_ac", "q_ac", "reinforce", "a3c", "ga3c"]
 CORRIDOR = "tests.environments:Corridor"
 
 
