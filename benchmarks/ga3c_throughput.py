@@ -11,7 +11,9 @@ over the number of agents.
 from __future__ import annotations
 
 import argparse
+import os
 import time
+from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -60,6 +62,8 @@ def main() -> None:
             median(figures[name] for figures in found) for name in ("tps", "pps", "batch", "lag", "wait", "forward")
         )
         print(f"{number:8}{tps:10.1f}{pps:10.1f}{batch:8.1f}{lag:8.2f}{wait:10.3f}{forward:12.3f}")
+    copies = max(figures["copies"] for found in of_agents.values() for figures in found)
+    print(f"copies of an observation between an agent's write and a predictor's gather: {copies:.0f}")
     if arguments.picture:
         draw(of_agents, arguments.picture)
 
@@ -83,7 +87,7 @@ def measure_ga3c(values: dict[str, Any], seconds: float) -> Figures:
             for tag, numbers in agent.update().items():
                 found.setdefault(tag, []).extend(numbers)
         speed = (agent.env_steps - steps) / passed
-        assert copies_on_the_way(agent) == 0
+        copies = copies_on_the_way(agent)
         list(agent.finish())
         batch = float(np.mean(found["ga3c/prediction_batch"]))
         return {
@@ -94,7 +98,18 @@ def measure_ga3c(values: dict[str, Any], seconds: float) -> Figures:
             "lag": float(np.mean(found["diagnostics/policy_lag"])),
             "wait": float(np.mean(found["ga3c/agent_wait_ms"])),
             "forward": forward_ms(agent, max(round(batch), 1)),
+            "copies": copies,
         }
+
+
+def copies_on_the_way(agent: GA3C) -> int:
+    """Copies of an observation between an agent's write and a predictor's gather: 0 where both map the same memory."""
+    file = os.fstat(agent.queues.slots._shared["observations"]._file.fileno())
+    for worker in agent.pool._workers:
+        maps = Path(f"/proc/{worker.process.pid}/maps").read_text().splitlines()
+        if str(file.st_ino) not in {line.split()[4] for line in maps if " rw-s " in line}:
+            return 1
+    return 0
 
 
 def forward_ms(agent: GA3C, batch_size: int) -> float:
