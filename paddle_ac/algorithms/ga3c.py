@@ -369,8 +369,9 @@ class GA3C(Agent):
         self._predictions, self._trainings = Load(), Load()
         self._updates: list[_Update] = []  # since the last update()
         self._record_lock = threading.Lock()
-        self._measured_at = self._tried_at = self._called_at = time.monotonic()
+        self._measured_at = self._tried_at = self._called_at = 0.0  # time.monotonic()
         self._steps_at_try = 0
+        self._restart_measurements()
         self._walk: RandomWalk | None = None
         if config.dynamic_adjustment:
             largest = config.num_agents, config.num_predictors, config.num_trainers
@@ -480,7 +481,8 @@ class GA3C(Agent):
             self.pool.start(run_agent, self._agent_arguments)
             self._start_threads()
         if not self.has_started:
-            self.pool.wait_until_ready(READY_TIMEOUT)
+            if self.pool.wait_until_ready(READY_TIMEOUT):
+                self._restart_measurements()
             return _merge([])
         if self.model.is_done:
             return _merge(self.finish())
@@ -623,6 +625,13 @@ class GA3C(Agent):
         if time.monotonic() > self._measured_at + min_seconds:
             metrics.update(self._take_throughput())
         return metrics
+
+    def _restart_measurements(self) -> None:
+        """Measure rates from now on, for example without the start of the agents."""
+        self._predictions.take()
+        self._trainings.take()
+        self._measured_at = self._tried_at = self._called_at = time.monotonic()
+        self._steps_at_try = self.env_steps
 
     def _take_throughput(self) -> dict[str, float]:
         now = time.monotonic()

@@ -228,6 +228,14 @@ def test_a_run_writes_the_curves_of_every_algorithm_and_its_own(tmp_path):
     assert steps == sorted(set(steps)), "the end is one point"
 
 
+def test_rates_leave_out_the_start_of_the_agents(make_agent):
+    agent = make_agent(total_steps=10**9)
+    while not agent.has_started:
+        before = time.monotonic()
+        agent.update()
+    assert agent._measured_at > before and agent._tried_at > before
+
+
 @pytest.mark.slow
 def test_a_run_resumes_to_a_larger_total_with_other_episodes_and_other_threads(tmp_path):
     train(quick_config(normalize_observations=True, normalize_rewards=True), str(tmp_path / "run"))
