@@ -145,7 +145,8 @@ class GradientOfRollout:
         truncation_values, last_values = rollout.bootstrap_values(self.network.values if self.has_baseline else _nought)
         known = rewards, rollout.terminated, rollout.truncated, truncation_values
         if log_probs is not None:
-            assert rollout.log_probs is not None and values is not None
+            assert rollout.log_probs is not None
+            assert values is not None
             shape = rewards.shape
             returns, advantages = v_trace(
                 *known,
