@@ -164,7 +164,7 @@ class WorkerFailedError(VecEnvError):
 
 
 class WorkerTimeoutError(VecEnvError):
-    """A worker process did not answer within ``step_timeout`` or ``start_timeout`` seconds."""
+    """A worker, a process or a thread, did not answer within ``step_timeout`` or ``start_timeout`` seconds."""
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ hyper-parameters, seed by seed.
 from __future__ import annotations
 
 import argparse
+from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -53,16 +54,21 @@ def main() -> None:
 
 
 def compare_speed(peer_python: str, rounds: int, seconds: float) -> None:
-    """Steps of single environments per second, and the ratio."""
-    for title, (changes, peer_vec) in CASES.items():
-        ours, peers = [], []
-        for _ in range(rounds):
-            ours.append(measure_ours(changes, seconds))
-            peer = {"num_envs": changes["num_envs"], "vec": peer_vec, "seconds": seconds}
-            peers.append(run_peer(peer_python, "sb3_a2c.py", **peer))
-        tell(f"{title}: paddle_ac", ours, "steps/s")
-        tell("Stable-Baselines3", peers, "steps/s")
-        tell("ratio", [one / other for one, other in zip(ours, peers, strict=True)])
+    """Steps of single environments per second, and the ratio; the peer is measured once in a round."""
+    ours, peers = defaultdict(list), defaultdict(list)
+    for _ in range(rounds):
+        measured: dict[tuple[int, str], float] = {}
+        for title, (changes, peer_vec) in CASES.items():
+            ours[title].append(measure_ours(changes, seconds))
+            kind = changes["num_envs"], peer_vec
+            if kind not in measured:
+                peer = {"num_envs": kind[0], "vec": peer_vec, "seconds": seconds}
+                measured[kind] = run_peer(peer_python, "sb3_a2c.py", **peer)
+            peers[title].append(measured[kind])
+    for title in CASES:
+        tell(f"{title}: paddle_ac", ours[title], "steps/s")
+        tell("Stable-Baselines3", peers[title], "steps/s")
+        tell("ratio", [one / other for one, other in zip(ours[title], peers[title], strict=True)])
 
 
 def measure_ours(changes: dict[str, Any], seconds: float) -> float:

@@ -12,7 +12,7 @@ from typing import Any
 import cloudpickle
 import numpy as np
 
-from multiprocessing_env import DummyVecEnv, probe_spaces
+from multiprocessing_env import DummyVecEnv, WorkerTimeoutError, probe_spaces
 from paddle_ac.algorithms.agent import Agent
 from paddle_ac.algorithms.algorithm import Panel
 from paddle_ac.algorithms.ga3c_agent import run_agent
@@ -184,7 +184,12 @@ class GA3CPredictor:
         queues: of the agents' requests.
         load: counts the batches of all predictors.
         index: of this predictor, for its random numbers.
+
+    Attributes:
+        busy_since: when it took the batch that it computes (``time.monotonic``); ``None`` while it waits for one.
     """
+
+    busy_since: float | None = None
 
     def __init__(self, config: GA3CConfig, model: Model, queues: SlotQueues, load: Load, index: int):
         self._model, self._queues, self._load = model, queues, load
@@ -201,6 +206,7 @@ class GA3CPredictor:
             return False
         if not len(agents):
             return True
+        self.busy_since = time.monotonic()
         slots, network = self._queues.slots, self._network
         queued, version = self._queues.prediction_queue_length, self._model.num_updates
         if version != self._version:
@@ -220,6 +226,7 @@ class GA3CPredictor:
         slots.versions[slot, step] = version
         self._queues.answer(agents)
         self._load.add(len(observations), queued)
+        self.busy_since = None
         return True
 
 
@@ -233,7 +240,12 @@ class GA3CTrainer:
         load: counts the batches of all trainers.
         assembling: held by the one trainer that waits for rollouts.
         record: called with the figures of each update.
+
+    Attributes:
+        busy_since: as of ``GA3CPredictor``.
     """
+
+    busy_since: float | None = None
 
     def __init__(
         self,
@@ -259,13 +271,16 @@ class GA3CTrainer:
         if taken is None:
             return False
         rollout, versions, queued = taken
+        self.busy_since = time.monotonic()
         self._refresh(self._network)
         learned = self._gradient_of(rollout)
         update = self._model.update(learned, rollout.transitions(rollout.observations), versions)
         if update is None:
+            self.busy_since = None
             return False
         self._load.add(rollout.rewards.size, queued)
         self._record(update)
+        self.busy_since = None
         return True
 
     def _take(self) -> tuple[Rollout, np.ndarray, int] | None:
@@ -362,6 +377,7 @@ class GA3C(Agent):
         self.queues = SlotQueues(slots)
         self.pool = WorkerPool(config.num_agents, config.step_timeout, config.restart_workers)
         self._threads: list[threading.Thread] = []
+        self._computing: list[tuple[str, GA3CPredictor | GA3CTrainer]] = []  # by name, what the threads run
         self._stopping = False
         self._failure: BaseException | None = None
         self._gate = threading.Condition()  # threads beyond the numbers of ``_working`` wait behind it
@@ -470,7 +486,7 @@ class GA3C(Agent):
         Raises:
             WorkerDiedError: an agent was killed, and ``config.restart_workers`` is off.
             WorkerTimeoutError: an agent made no step within ``config.step_timeout``, and ``config.restart_workers`` is
-                off.
+                off; or a predictor or a trainer did not finish a batch in that time.
             WorkerFailedError: an environment raised in an agent.
             ObservationError: an environment returned an observation that does not belong to its space.
             NonFiniteError: a NaN or an infinity in an observation, a reward or the loss; it was not learned from.
@@ -541,14 +557,17 @@ class GA3C(Agent):
         config, model, queues, assembling = self.config, self.model, self.queues, threading.Lock()
         for index in range(config.num_predictors):
             predictor = GA3CPredictor(config, model, queues, self._predictions, index)
-            self._start_thread("predictor", index, predictor.predict)
+            self._start_thread("predictor", index, predictor, predictor.predict)
         for index in range(config.num_trainers):
             trainer = GA3CTrainer(config, model, queues, self._trainings, assembling, self._record)
-            self._start_thread("trainer", index, trainer.train)
+            self._start_thread("trainer", index, trainer, trainer.train)
 
-    def _start_thread(self, kind: str, index: int, work: Callable[[], bool]) -> None:
+    def _start_thread(
+        self, kind: str, index: int, worker: GA3CPredictor | GA3CTrainer, work: Callable[[], bool]
+    ) -> None:
         thread = threading.Thread(target=self._run, args=(kind, index, work), name=f"{kind} {index}", daemon=True)
         self._threads.append(thread)
+        self._computing.append((thread.name, worker))
         thread.start()
 
     def _run(self, kind: str, index: int, work: Callable[[], bool]) -> None:
@@ -566,6 +585,11 @@ class GA3C(Agent):
     def _raise_failure(self) -> None:
         if self._failure is not None:
             raise self._failure
+        timeout = self.config.step_timeout
+        for name, worker in self._computing:
+            busy_since = worker.busy_since
+            if busy_since is not None and time.monotonic() > busy_since + timeout:
+                raise WorkerTimeoutError(f"{name} has computed a batch for more than {timeout:g} s (step_timeout)")
 
     def _stop_threads(self) -> bool:
         """Stop the threads; return whether all have ended."""

@@ -16,7 +16,7 @@ import pytest
 from multiprocessing_env import DummyVecEnv, WorkerDiedError, WorkerFailedError, WorkerTimeoutError
 from paddle_ac.algorithms import ga3c
 from paddle_ac.algorithms.a2c import A2C
-from paddle_ac.algorithms.ga3c import GA3C, GA3CPredictor, GA3CTrainer, Load, RandomWalk
+from paddle_ac.algorithms.ga3c import GA3C, GA3CPredictor, GA3CTrainer, Load, Model, RandomWalk
 from paddle_ac.checkpoint import load_checkpoint
 from paddle_ac.config import make_config
 from paddle_ac.envs.make import training_env_fns
@@ -411,6 +411,33 @@ def test_an_exception_in_a_thread_stops_the_run_with_a_checkpoint_that_resumes(t
     assert summary["stopped_by"] == "error" and "LostContextError" in summary["error"]
     steps = load_checkpoint(RunFolder(tmp_path / "run").latest)["algorithm"]["env_steps"]
     assert steps == 500 if kind is GA3CTrainer else steps > 0
+    assert resume(str(tmp_path / "run"), {"total_steps": steps + 1000})["env_steps"] == steps + 1000
+
+
+@pytest.mark.parametrize("name", [slow("predictor 0"), "trainer 0"])
+def test_a_thread_that_hangs_is_named_and_the_run_has_a_checkpoint_that_resumes(tmp_path, monkeypatch, name):
+    released, calls = threading.Event(), []
+    work = Model.refresh  # which both call with a batch in hand
+
+    def work_and_hang(model, network):
+        if threading.current_thread().name == name:
+            calls.append(name)
+            if len(calls) == 50:
+                released.wait()
+        work(model, network)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Model, "refresh", work_and_hang)
+        patched.setattr(ga3c, "THREAD_TIMEOUT", 0.1)
+        try:
+            with pytest.raises(WorkerTimeoutError, match=f"{name} has computed a batch for more than 1 s"):
+                train(quick_config(total_steps=10**9, step_timeout=1.0), str(tmp_path / "run"))
+        finally:
+            released.set()
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert summary["stopped_by"] == "error" and name in summary["error"]
+    steps = load_checkpoint(RunFolder(tmp_path / "run").latest)["algorithm"]["env_steps"]
+    assert steps > 0
     assert resume(str(tmp_path / "run"), {"total_steps": steps + 1000})["env_steps"] == steps + 1000
 
 
