@@ -134,7 +134,7 @@ def test_algorithm_page_lists_every_hyper_parameter_with_its_default(site, algo)
             assert_is_default(algo, name, defaults[as_flag(name)])
 
 
-@pytest.mark.parametrize("algo", ["a2c", "a3c"])
+@pytest.mark.parametrize("algo", ["a2c", "a3c", "ga3c"])
 def test_chinese_algorithm_page_has_the_defaults(algo):
     rows = re.findall(r"^\| `--([\w-]+)` \| (.*?) \|", PAGES[f"docs/cn/{algo}.md"], re.MULTILINE)
     assert len(rows) > 10
@@ -156,6 +156,7 @@ CHINESE = {
     "own_network": "networks",
     "a2c": "algorithms/a2c",
     "a3c": "algorithms/a3c",
+    "ga3c": "algorithms/ga3c",
     "atari": "atari",
 }
 
