@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import contextlib
 import math
+from collections import defaultdict
 from collections.abc import Iterator
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
-from numpy.lib.stride_tricks import as_strided
 
 from paddle_ac.nn import images
 from paddle_ac.nn.threads import RowThreads
 
 BLOCK_BYTES = 1 << 20  # of the patches that are computed with at a time
-MAX_FREE_ARRAYS = 256  # that a thread of an encoder keeps for its next pass
+
+FreeArrays: TypeAlias = defaultdict[int, list[np.ndarray]]
 
 
 class Tape:
@@ -28,11 +29,12 @@ class Tape:
     page by page. So arrays go back to the encoder when they are no longer needed.
 
     Args:
-        free: flat uint8 arrays of a thread that nobody uses; taken from there and returned to it.
+        free: arrays of a thread that nobody uses, flat uint8, by the power of 2 that is their size; taken from here and
+            returned.
         rows: of the batch that the images are.
     """
 
-    def __init__(self, free: list[np.ndarray], rows: slice):
+    def __init__(self, free: FreeArrays, rows: slice):
         self.free = free
         self.rows = rows
         self._taken: list[np.ndarray] = []
@@ -44,10 +46,9 @@ class Tape:
         """An array of a shape with arbitrary values, until ``rewind`` or ``release``."""
         dtype = np.dtype(dtype)
         size = math.prod(shape) * dtype.itemsize
-        fitting = [index for index, array in enumerate(self.free) if size <= array.size <= 2 * size]
-        array = self.free.pop(min(fitting, key=lambda index: self.free[index].size)) if fitting else None
-        if array is None:
-            array = np.empty(size, np.uint8)
+        power = max(size - 1, 0).bit_length()
+        fitting = self.free[power]
+        array = fitting.pop() if fitting else np.empty(1 << power, np.uint8)
         self._taken.append(array)
         return array[:size].view(dtype).reshape(shape)
 
@@ -57,7 +58,7 @@ class Tape:
         array = self.take(shape)
         mine = self._taken.pop()
         yield array
-        self.free.append(mine)
+        self._give_back([mine])
 
     def push(self, results: Any) -> None:
         """Keep what a layer needs in its backward pass."""
@@ -72,16 +73,19 @@ class Tape:
 
     def rewind(self) -> None:
         """Return the memory of the backward pass, which can then be done again."""
-        self.free += self._taken[self._num_of_forward :]
+        self._give_back(self._taken[self._num_of_forward :])
         del self._taken[self._num_of_forward :]
         self._num_left = len(self._results)
 
     def release(self) -> None:
         """Return all memory; results are overwritten from here on."""
         self._results.clear()
-        self.free += self._taken
+        self._give_back(self._taken)
         self._taken = []
-        del self.free[:-MAX_FREE_ARRAYS]
+
+    def _give_back(self, arrays: list[np.ndarray]) -> None:
+        for array in arrays:
+            self.free[array.size.bit_length() - 1].append(array)
 
 
 class Layer(Protocol):
@@ -191,7 +195,7 @@ class _Blocks:
 
     Args:
         layer: whose patches.
-        inputs: ``[B, H, W, C]``, with ``[W, C]`` contiguous.
+        inputs: ``[B, H, W, C]``, contiguous.
         tape: whose memory the buffer is.
 
     Attributes:
@@ -208,11 +212,12 @@ class _Blocks:
         self.positions = batch_size, height, width
         image, row, column, value = inputs.strides
         self._tape = tape
-        self._windows = as_strided(
-            inputs,
+        # As as_strided, in a fifth of the time.
+        self._windows = np.ndarray(
             (batch_size, height, width, layer.kernel, layer.kernel * num_channels),
-            (image, row * layer.stride, column * layer.stride, row, value),
-            writeable=False,
+            inputs.dtype,
+            inputs,
+            strides=(image, row * layer.stride, column * layer.stride, row, value),
         )
         bytes_of_image = 4 * height * width * len(layer.weight)
         self._size = min(max(BLOCK_BYTES // bytes_of_image, 1), batch_size)
@@ -347,7 +352,7 @@ class ImageEncoder:
         ]
         self._shape_of_result = images.output_shapes(layers, image.shape)[-1]
         self.num_features = math.prod(self._shape_of_result)
-        self._free: list[list[np.ndarray]] = [[] for _ in range(threads.num_threads)]
+        self._free: list[FreeArrays] = [defaultdict(list) for _ in range(threads.num_threads)]
         self._names = [known for known in parameters if known.startswith(f"{name}.")]
 
     def forward(self, pixels: np.ndarray, features: np.ndarray, first_row: int = 0) -> list[Tape]:

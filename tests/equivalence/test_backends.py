@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+
 import numpy as np
 import paddle
 import pytest
@@ -242,7 +244,7 @@ def test_convolution_is_that_of_its_definition(monkeypatch, kernel, stride, padd
     }
     layer = Convolution(parameters, "layer", stride, padding)
     inputs = generator.normal(size=(4, 9, 8, num_channels)).astype(np.float32)
-    tape = Tape([], slice(None))
+    tape = Tape(defaultdict(list), slice(None))
     outputs = layer.forward(inputs, tape)
     expected = convolved(inputs, *parameters.values(), stride, padding)
     np.testing.assert_allclose(outputs, expected, rtol=1e-5, atol=1e-5)
@@ -262,7 +264,7 @@ def test_convolution_is_that_of_its_definition(monkeypatch, kernel, stride, padd
 def test_max_pooling_takes_the_largest_pixel_of_each_window_and_its_gradient_goes_there(shape):
     generator = np.random.default_rng(0)
     inputs = generator.permutation(2 * np.prod(shape) * 3).reshape(2, *shape, 3).astype(np.float32)
-    tape = Tape([], slice(None))
+    tape = Tape(defaultdict(list), slice(None))
     outputs = MaxPool().forward(inputs, tape)
     grad_outputs = generator.normal(size=outputs.shape).astype(np.float32)
     found = MaxPool().backward(tape, grad_outputs.copy(), {}, True)
@@ -278,7 +280,7 @@ def test_max_pooling_takes_the_largest_pixel_of_each_window_and_its_gradient_goe
 
 
 def test_one_of_several_largest_pixels_gets_the_gradient():
-    tape = Tape([], slice(None))
+    tape = Tape(defaultdict(list), slice(None))
     MaxPool().forward(np.ones((1, 5, 5, 1), np.float32), tape)
     assert MaxPool().backward(tape, np.ones((1, 3, 3, 1), np.float32), {}, True).sum() == 9
 
