@@ -151,4 +151,5 @@ class A2C(Synchronous):
         def learn(rollout: Rollout) -> None:
             self._learn(rollout, 0.0)
 
+        self.gradient_of.begin()
         return phases_of_update(self.collector, self._act, learn, self.policy.has_mask)

@@ -97,6 +97,7 @@ class A3CWorker:
         def learn(rollout: Rollout) -> None:
             self.optimizer.step(self.gradient_of(rollout).gradient, 0.0)
 
+        self.gradient_of.begin()
         return {"copying": copy, **phases_of_update(self.collector, self._act, learn, self.network.has_mask)}
 
     def update(self) -> None:

@@ -187,6 +187,16 @@ def test_updates_with_and_without_a_record_are_the_same(changes):
     np.testing.assert_allclose(*found, rtol=1e-3, atol=1e-5)
 
 
+def test_parts_that_are_timed_learn_from_the_rollout_that_was_played_for_them():
+    config = make_config({"algo": "a2c", "env": "paddle_ac.envs.catch:Catch", "vec": "serial", "num_steps": 4})
+    agent = A2C.from_config(config)
+    agent.update()
+    first = agent.gradient_of.record.features.copy()
+    agent.phases()
+    assert not np.array_equal(agent.gradient_of.record.features, first)
+    agent.close()
+
+
 @pytest.mark.parametrize(
     "algo,changes", [("ppo", {}), ("reinforce", {}), ("a2c", {"num_envs": 16, "num_steps": 17}), ("a2c", {"env": "V"})]
 )
