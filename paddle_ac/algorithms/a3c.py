@@ -10,18 +10,17 @@ from typing import Any
 import cloudpickle
 import numpy as np
 
-from multiprocessing_env import DummyVecEnv, probe_spaces
+from multiprocessing_env import DummyVecEnv
 from paddle_ac.algorithms.a3c_worker import A3CWorker, initial_statistics, run_worker
-from paddle_ac.algorithms.agent import Agent
-from paddle_ac.algorithms.algorithm import Panel
+from paddle_ac.algorithms.asynchronous import POLICY_LAG, Asynchronous
 from paddle_ac.algorithms.learner import optimizer_part
-from paddle_ac.algorithms.policy import actor_critic_layers, format_part, log_backend, make_network
+from paddle_ac.algorithms.policy import format_part, log_backend
 from paddle_ac.algorithms.state import Part, arrays_part, check_structure, constant_part
 from paddle_ac.config.a3c import A3CConfig
 from paddle_ac.envs.atari import end_at_life_loss
-from paddle_ac.envs.make import as_config_error, training_env_fns
+from paddle_ac.envs.make import training_env_fns
 from paddle_ac.learning.rollout import rollout_bytes
-from paddle_ac.memory import SINGLE_ENV, WORKER, require_memory
+from paddle_ac.memory import require_memory
 from paddle_ac.nn.moments import RunningMoments
 from paddle_ac.nn.network import Network
 from paddle_ac.processes.lock import ProcessLock
@@ -32,7 +31,7 @@ READY_TIMEOUT = 5.0  # seconds that the first update() waits for all workers to 
 REPORT_TIMEOUT = 0.5  # seconds after which update() returns without metrics, so that Ctrl-C takes effect soon
 
 
-class A3C(Agent):
+class A3C(Asynchronous):
     """Asynchronous advantage actor-critic (Mnih et al. 2016, arXiv:1602.01783, algorithm S3).
 
     Workers are processes. Each copies the shared parameters, plays up to t_max (``num_steps``) steps, and applies its
@@ -52,11 +51,13 @@ class A3C(Agent):
         ConfigError: an action space that there is no distribution for.
     """
 
-    asynchronous = True
+    processes = "num_workers"
 
     def __init__(self, config: A3CConfig, observation_space: Any, action_space: Any):
-        super().__init__(config)
-        self.observation_space, self.action_space = observation_space, action_space
+        num_steps = config.num_steps
+        row = rollout_bytes(observation_space, action_space)
+        require_memory(config.num_workers * config.num_envs * num_steps * row, f"num_steps={num_steps}")
+        super().__init__(config, observation_space, action_space)
         self._network = self.make_policy(config, observation_space, action_space)
         log_backend(config)
         layout = self._network.parameters.layout
@@ -75,31 +76,7 @@ class A3C(Agent):
             "diagnostics/policy_lag_max",
             *(f"workers/steps_{index}" for index in range(config.num_workers)),
         )
-        self.panels = (
-            Panel(
-                "policy lag",
-                "updates",
-                {"diagnostics/policy_lag": "mean", "diagnostics/policy_lag_max": "largest"},
-            ),
-        )
-
-    @classmethod
-    def from_config(cls, config: A3CConfig) -> A3C:
-        """For the environment that the configuration names; ``ConfigError`` if it cannot be had."""
-        num_workers, num_envs = config.num_workers, config.num_envs
-        require_memory(num_workers * WORKER, f"num_workers={num_workers}")
-        require_memory(num_workers * num_envs * SINGLE_ENV, f"num_workers={num_workers}, num_envs={num_envs}")
-        env_fns = training_env_fns(config, 1)
-        with as_config_error(config):
-            observation_space, action_space = probe_spaces(env_fns[0])
-        row = rollout_bytes(observation_space, action_space)
-        require_memory(num_workers * num_envs * config.num_steps * row, f"num_steps={config.num_steps}")
-        return cls(config, observation_space, action_space)
-
-    @staticmethod
-    def make_policy(config: A3CConfig, observation_space: Any, action_space: Any) -> Network:
-        """The network of a configuration for the spaces of its environment, as ``make_network``."""
-        return make_network(config, observation_space, action_space)
+        self.panels = (POLICY_LAG,)
 
     @property
     def num_learners(self) -> int:
@@ -117,16 +94,6 @@ class A3C(Agent):
         return self.shared.num_updates
 
     @property
-    def is_done(self) -> bool:
-        """Whether the total of steps is reached, and the metrics of all workers have been returned."""
-        return self.pool.is_finished
-
-    @property
-    def has_started(self) -> bool:
-        """Whether all workers play."""
-        return self.pool.is_ready
-
-    @property
     def policy(self) -> Network:
         """A network with the shared parameters as they are now; the same network at each call, filled anew."""
         self._network.parameters.vector[:] = self.shared.vector
@@ -134,14 +101,6 @@ class A3C(Agent):
         if "encoder" in self.shared.moments:
             self._network.encode.load_state_dict(self.shared.moments["encoder"].read())
         return self._network
-
-    def layers(self) -> tuple[dict[str, Any], Callable[[np.ndarray, np.ndarray], Any]]:
-        """The network of actor and critic as a Paddle layer; see ``Algorithm.layers``."""
-        return actor_critic_layers(self._network)
-
-    def inspect(self, observations: np.ndarray, state: np.ndarray) -> dict[str, np.ndarray]:
-        """Diagnostics of the policy and the critic for a batch; see ``Algorithm.inspect``."""
-        return self._network.inspect(observations, state)
 
     def update(self) -> dict[str, Any]:
         """Return the metrics of a worker since its last report; the first call starts the workers.

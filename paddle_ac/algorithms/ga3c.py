@@ -12,12 +12,12 @@ from typing import Any
 import cloudpickle
 import numpy as np
 
-from multiprocessing_env import DummyVecEnv, WorkerTimeoutError, probe_spaces
-from paddle_ac.algorithms.agent import Agent
+from multiprocessing_env import DummyVecEnv, WorkerTimeoutError
 from paddle_ac.algorithms.algorithm import Panel
+from paddle_ac.algorithms.asynchronous import POLICY_LAG, Asynchronous
 from paddle_ac.algorithms.ga3c_agent import run_agent
 from paddle_ac.algorithms.learner import Learner, optimizer_part
-from paddle_ac.algorithms.policy import actor_critic_layers, format_part, log_backend, make_network
+from paddle_ac.algorithms.policy import format_part, log_backend, make_network
 from paddle_ac.algorithms.state import (
     Part,
     attribute_part,
@@ -27,14 +27,13 @@ from paddle_ac.algorithms.state import (
 )
 from paddle_ac.config.ga3c import GA3CConfig
 from paddle_ac.envs.atari import end_at_life_loss
-from paddle_ac.envs.make import as_config_error, training_env_fns
+from paddle_ac.envs.make import training_env_fns
 from paddle_ac.learning.gradient import GradientOfRollout, RolloutGradient
 from paddle_ac.learning.phases import phases_of_update
 from paddle_ac.learning.returns import explained_variance
 from paddle_ac.learning.rewards import RewardNormalizer
 from paddle_ac.learning.rollout import Rollout, RolloutCollector
 from paddle_ac.learning.schedules import scheduled_learning_rate
-from paddle_ac.memory import SINGLE_ENV, WORKER, require_memory
 from paddle_ac.nn.moments import RunningMoments
 from paddle_ac.nn.network import Network
 from paddle_ac.nn.optimizers import make_optimizer
@@ -337,7 +336,7 @@ class RandomWalk:
         return self.counts
 
 
-class GA3C(Agent):
+class GA3C(Asynchronous):
     """GPU/CPU asynchronous advantage actor-critic (Babaeizadeh et al. 2017, arXiv:1611.06256).
 
     Agents are processes that play and have no network. Predictor threads of this process choose actions for the agents
@@ -357,12 +356,11 @@ class GA3C(Agent):
         ConfigError: an action space that there is no distribution for, or rollouts that do not fit into memory.
     """
 
-    asynchronous = True
+    processes = "num_agents"
     num_learners = 1
 
     def __init__(self, config: GA3CConfig, observation_space: Any, action_space: Any):
-        super().__init__(config)
-        self.observation_space, self.action_space = observation_space, action_space
+        super().__init__(config, observation_space, action_space)
         self.model = Model(config, observation_space, action_space)
         log_backend(config)
         self._network = self.model.make_network(shares_memory=False)  # for evaluations
@@ -407,11 +405,7 @@ class GA3C(Agent):
             *(("ga3c/agents", "ga3c/predictors", "ga3c/trainers") if self._walk else ()),
         )
         self.panels = (
-            Panel(
-                "policy lag",
-                "updates",
-                {"diagnostics/policy_lag": "mean", "diagnostics/policy_lag_max": "largest"},
-            ),
+            POLICY_LAG,
             Panel(
                 "throughput",
                 "1/s",
@@ -425,22 +419,6 @@ class GA3C(Agent):
             Panel("wait of an agent for an action", "ms", {"ga3c/agent_wait_ms": ""}),
         )
 
-    @classmethod
-    def from_config(cls, config: GA3CConfig) -> GA3C:
-        """For the environment that the configuration names; ``ConfigError`` if it cannot be had."""
-        num_agents, num_envs = config.num_agents, config.num_envs
-        require_memory(num_agents * WORKER, f"num_agents={num_agents}")
-        require_memory(num_agents * num_envs * SINGLE_ENV, f"num_agents={num_agents}, num_envs={num_envs}")
-        env_fns = training_env_fns(config, 1)
-        with as_config_error(config):
-            observation_space, action_space = probe_spaces(env_fns[0])
-        return cls(config, observation_space, action_space)
-
-    @staticmethod
-    def make_policy(config: GA3CConfig, observation_space: Any, action_space: Any) -> Network:
-        """The network of a configuration for the spaces of its environment, as ``make_network``."""
-        return make_network(config, observation_space, action_space)
-
     @property
     def env_steps(self) -> int:
         """Steps of single environments that the trainers have learned from so far."""
@@ -452,28 +430,10 @@ class GA3C(Agent):
         return self.model.num_updates
 
     @property
-    def is_done(self) -> bool:
-        """Whether the total of steps is reached, and all metrics have been returned."""
-        return self.pool.is_finished
-
-    @property
-    def has_started(self) -> bool:
-        """Whether all agents play."""
-        return self.pool.is_ready
-
-    @property
     def policy(self) -> Network:
         """A network with a copy of the model as it is now; the same network at each call, filled anew."""
         self.model.copy_to(self._network)
         return self._network
-
-    def layers(self) -> tuple[dict[str, Any], Callable[[np.ndarray, np.ndarray], Any]]:
-        """The network of actor and critic as a Paddle layer; see ``Algorithm.layers``."""
-        return actor_critic_layers(self._network)
-
-    def inspect(self, observations: np.ndarray, state: np.ndarray) -> dict[str, np.ndarray]:
-        """Diagnostics of the policy and the critic for a batch; see ``Algorithm.inspect``."""
-        return self._network.inspect(observations, state)
 
     def update(self) -> dict[str, Any]:
         """Return the metrics since the last call; the first call starts the agents, the predictors and the trainers.
