@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -99,7 +100,7 @@ class PPO(A2C):
         terms, _ = differentiate(self.policy, self.loss, observations, targets, self.learner.gradient_views, unroll)
         gradient, norm = clip_by_norm(self.learner.gradient, self.config.max_grad_norm)
         total = self.loss.total(terms)
-        if not np.isfinite(total) or not np.isfinite(norm):
+        if not math.isfinite(total) or not math.isfinite(norm):
             raise NonFiniteError(f"the loss or its gradient is not finite: loss {total}, gradient norm {norm}")
         return gradient, terms, total, norm
 

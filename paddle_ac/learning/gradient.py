@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
@@ -116,7 +117,7 @@ class GradientOfRollout:
             terms, values = differentiate(self.network, self.loss, observations, targets, self._views, unroll, heads)
             gradient, norm = clip_by_norm(self._gradient, self.config.max_grad_norm)
         total = self.loss.total(terms)
-        if not np.isfinite(total) or not np.isfinite(norm):
+        if not math.isfinite(total) or not math.isfinite(norm):
             raise NonFiniteError(f"the loss or its gradient is not finite: loss {total}, gradient norm {norm}")
         actor, critic, entropy = terms.tolist()
         return RolloutGradient(gradient, norm, total, actor, critic, entropy, values, returns)

@@ -68,12 +68,12 @@ class Rollout:
         """Raise ``NonFiniteError`` naming the first environment whose observation or reward is not finite."""
         after = self.last_observations[np.newaxis]
         for name, values in (("reward", self.rewards), *numbers_of(self.observations), *numbers_of(after)):
-            if not np.isfinite(values).all():
+            if not _is_finite(values):
                 step, env = np.argwhere(~np.isfinite(values))[0][:2]
                 raise NonFiniteError(f"{name} of environment {env} is not finite: {_brief(values[step, env])}")
         for (_, env), observation in zip(self.truncation_places, self.truncation_observations, strict=True):
             for name, values in numbers_of(observation):
-                if not np.isfinite(values).all():
+                if not _is_finite(values):
                     raise NonFiniteError(f"last {name} of environment {env} is not finite: {_brief(values)}")
 
     def transitions(self, values: np.ndarray) -> np.ndarray:
@@ -84,7 +84,8 @@ class Rollout:
     @property
     def unroll(self) -> Unroll:
         """How the steps follow one another, for a network that remembers."""
-        episode_starts = np.zeros_like(self.terminated)  # the state before the first step already accounts for it
+        # The state before the first step already accounts for its start.
+        episode_starts = np.zeros(self.terminated.shape, np.bool_)
         episode_starts[1:] = self.terminated[:-1] | self.truncated[:-1]
         return Unroll(self.policy_state, episode_starts)
 
@@ -99,13 +100,20 @@ class Rollout:
             float32, of the observations after the rollout.
         """
         num_envs = len(self.last_observations)
-        last_of_episodes = [observation[np.newaxis] for observation in self.truncation_observations]
-        state = np.stack([*self.last_policy_state, *self.truncation_policy_states])
-        bootstrap = values(np.concatenate([self.last_observations, *last_of_episodes]), Unroll.of_one_step(state))
-        truncation_values = np.zeros_like(self.rewards)
+        observations, state = self.last_observations, self.last_policy_state
+        if self.truncation_places:
+            last_of_episodes = [observation[np.newaxis] for observation in self.truncation_observations]
+            observations = np.concatenate([observations, *last_of_episodes])
+            state = np.concatenate([state, self.truncation_policy_states])
+        bootstrap = values(observations, Unroll.of_one_step(state))
+        truncation_values = np.zeros(self.rewards.shape, np.float32)
         for place, value in zip(self.truncation_places, bootstrap[num_envs:], strict=True):
             truncation_values[place] = value
         return truncation_values, bootstrap[:num_envs]
+
+
+def _is_finite(values: np.ndarray) -> bool:
+    return np.count_nonzero(np.isfinite(values)) == values.size
 
 
 def rollout_bytes(observation_space: Any, action_space: Any) -> int:
@@ -197,7 +205,7 @@ class RolloutCollector:
         for step in range(self.num_steps):
             rollout.observations[step] = self.observations
             rollout.actions[step], rollout.rewards[step], dones, infos = self._step(act)
-            if dones.any():
+            if np.count_nonzero(dones):
                 self._finish_episodes(rollout, step, dones, infos)
         rollout.last_observations = self.observations
         rollout.last_policy_state = self.policy_state.copy()

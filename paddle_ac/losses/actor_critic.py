@@ -137,5 +137,5 @@ class ActorCriticLoss(WeightedLoss):
         if self.q_critic:
             grad_critic_outputs, grad_estimates = np.zeros_like(critic_outputs), grad_critic_outputs
             grad_critic_outputs[rows, targets.actions] = grad_estimates
-        terms = np.array([actor, float(np.sum(critic)), float(np.sum(policy.entropy()))])
+        terms = np.array([actor, float(critic.sum()), float(policy.entropy().sum())])
         return Loss(terms, values, grad_outputs, grad_critic_outputs)

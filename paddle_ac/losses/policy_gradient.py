@@ -25,5 +25,5 @@ def policy_gradient(
     if log_epsilon:
         probabilities = np.exp(log_probs)
         raised = probabilities + np.float32(log_epsilon)
-        return -float(np.sum(np.log(raised) * advantages)), -advantages * (probabilities / raised)
-    return -float(np.sum(log_probs * advantages)), -advantages
+        return -float((np.log(raised) * advantages).sum()), -advantages * (probabilities / raised)
+    return -float((log_probs * advantages).sum()), -advantages

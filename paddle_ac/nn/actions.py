@@ -103,7 +103,7 @@ class CategoricalActions:
         return sample_categorical(outputs, generator)
 
     def mode(self, outputs: np.ndarray) -> np.ndarray:
-        return np.argmax(outputs, axis=-1)
+        return outputs.argmax(axis=-1)
 
     def describe(self, outputs: np.ndarray) -> dict[str, np.ndarray]:
         return {"probabilities": np.exp(log_softmax(outputs))}
@@ -329,7 +329,7 @@ def sample_categorical(logits: np.ndarray, generator: np.random.Generator) -> np
     Returns:
         actions ``[B]`` int64.
     """
-    return np.argmax(logits + generator.gumbel(size=logits.shape), axis=-1)
+    return (logits + generator.gumbel(size=logits.shape)).argmax(axis=-1)
 
 
 def expected_q(logits: np.ndarray, q_values: np.ndarray) -> np.ndarray:
@@ -340,5 +340,5 @@ def expected_q(logits: np.ndarray, q_values: np.ndarray) -> np.ndarray:
 def log_softmax(logits: np.ndarray) -> np.ndarray:
     """Log-probabilities ``[B, A]`` of logits ``[B, A]``, in nats; no logit is too large."""
     # The largest of each row by columns: NumPy's reductions over a short last axis are several times slower.
-    shifted = logits - np.ascontiguousarray(logits.T).max(axis=0)[:, np.newaxis]
-    return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+    shifted = logits - np.maximum.reduce(np.ascontiguousarray(logits.T), axis=0)[:, np.newaxis]
+    return shifted - np.log(np.add.reduce(np.exp(shifted), axis=-1, keepdims=True))

@@ -30,7 +30,7 @@ class Linear:
     def backward(self, inputs: np.ndarray, grad_outputs: np.ndarray, gradient: dict[str, np.ndarray]) -> None:
         """The gradient at the parameters, from that at the outputs ``[..., B, O]``; overwrites their arrays."""
         np.matmul(inputs.swapaxes(-1, -2), grad_outputs, out=gradient[self.weight_name])
-        np.sum(grad_outputs, axis=-2, out=gradient[self.bias_name])
+        np.add.reduce(grad_outputs, axis=-2, out=gradient[self.bias_name])  # faster than np.sum for few rows
 
     def grad_inputs(self, grad_outputs: np.ndarray) -> np.ndarray:
         """The gradient at the inputs ``[..., B, I]``, from that at the outputs ``[..., B, O]``."""
@@ -77,7 +77,7 @@ class ThreadedLinear(Linear):
             np.matmul(inputs[:, rows].T, grad_outputs, out=grad_weight[rows])
 
         self.threads.run(multiply, len(grad_weight))
-        np.sum(grad_outputs, axis=0, out=gradient[self.bias_name])
+        np.add.reduce(grad_outputs, axis=0, out=gradient[self.bias_name])
 
     def grad_inputs(self, grad_outputs: np.ndarray) -> np.ndarray:
         """As ``Linear.grad_inputs``."""

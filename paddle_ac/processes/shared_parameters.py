@@ -82,12 +82,12 @@ class SharedParameters:
     @property
     def env_steps(self) -> int:
         """T of the paper: steps of all workers together."""
-        return int(self.worker_steps.sum())
+        return int(np.add.reduce(self.worker_steps))
 
     @property
     def num_updates(self) -> int:
         """Writes of all workers together."""
-        return int(self.worker_updates.sum())
+        return int(np.add.reduce(self.worker_updates))
 
 
 class SharedMoments:
