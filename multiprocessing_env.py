@@ -1852,7 +1852,7 @@ class _EnvGroup:
                 observations[len(infos)] = observation
                 rewards.append(float(reward))
                 dones.append(done)
-                infos.append(info or {})
+                infos.append({} if info is None else info)
         self.rewards[:] = rewards  # at once: a number at a time takes several times as long
         self.dones[:] = dones
         return infos
