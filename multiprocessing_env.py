@@ -1613,7 +1613,8 @@ def _send_failure(channel: Channel, failure: Exception) -> None:
         pickled_cause = _pickle(failure.__cause__)
     except pickle.PicklingError:
         pickled_cause = b""
-    channel.send((False, (failure, pickled_cause)))
+    with contextlib.suppress(ConnectionError):  # the parent is gone, or stops for the failure of another worker
+        channel.send((False, (failure, pickled_cause)))
 
 
 def _load_cause(pickled_cause: bytes) -> BaseException | None:

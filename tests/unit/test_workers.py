@@ -18,6 +18,7 @@ import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import cloudpickle
 import numpy as np
 import psutil
 import pytest
@@ -27,6 +28,7 @@ from multiprocessing_env import (
     Channel,
     DummyVecEnv,
     EnvironmentFailedError,
+    SharedArray,
     SubprocVecEnv,
     UnsentValue,
     VecEnvError,
@@ -607,6 +609,30 @@ def test_a_large_argument_to_a_stopped_worker_has_a_deadline():
     envs._workers[0].process._popen._send_signal(signal.SIGSTOP)
     with pytest.raises(WorkerTimeoutError, match=r"gave no answer within 0.5 s"):
         envs.set_attr("count", b"x" * 10_000_000)
+
+
+class FailsWhenNobodyListens(Counting):
+    """Its worker's failure comes when the main process has already stopped, as for the failure of another worker."""
+
+    parent: Channel
+
+    def reset(self, **options):
+        self.parent._socket.close()
+        raise RuntimeError("too late")
+
+
+def test_a_worker_whose_failure_nobody_receives_ends_without_a_traceback():
+    parent, channel = Channel.pair()
+    FailsWhenNobodyListens.parent = parent
+    arrays = tuple(SharedArray() for _ in range(4))
+    with ThreadPoolExecutor(1) as executor:
+        served = executor.submit(multiprocessing_env._serve_envs, channel, slice(0, 1), arrays, None)
+        parent.send((cloudpickle.dumps(([FailsWhenNobodyListens], None)),))
+        _, (observation_space, action_space) = parent.recv(timeout=60)
+        shapes = [((1, *space.shape), space.dtype) for space in (action_space, observation_space)]
+        parent.send([*shapes, ((1,), np.dtype(np.float32)), ((1,), np.dtype(np.bool_))])
+        parent.send(("reset", ()))
+        served.result(timeout=60)
 
 
 def test_an_answer_that_stops_half_way_has_a_deadline():
