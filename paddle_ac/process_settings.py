@@ -30,40 +30,33 @@ class BlasThreadLimit:
         of_agent: the limit is a user's setting. A warning reports that another agent has a smaller one.
     """
 
-    _limits: list[int] = []  # noqa: RUF012 (of all instances together)
-    _agents_limits: list[int] = []  # noqa: RUF012 (those of agents)
+    # By the id of the instance, its threads and whether it is of an agent. One entry is made or taken out at a time, so
+    # that an exception at any moment, such as a signal's, leaves no instance half registered.
+    _limits: dict[int, tuple[int, bool]] = {}  # noqa: RUF012 (of all instances together)
     _libraries: list[tuple[Any, int]] = []  # noqa: RUF012 (each with the number of threads that the user set)
 
     def __init__(self, num_threads: int, of_agent: bool = True):
-        self._num_threads = num_threads
-        self._of_agent = of_agent
-        self._is_held = True
         with _lock:
             if not self._limits:
                 libraries = ThreadpoolController().select(user_api="blas").lib_controllers
                 self._libraries[:] = [(library, library.num_threads) for library in libraries]
-            self._limits.append(num_threads)
+            self._limits[id(self)] = num_threads, of_agent
             self._apply()
-            if of_agent:
-                self._agents_limits.append(num_threads)
-            if of_agent and num_threads > min(self._agents_limits):
+            smallest = min(threads for threads, is_agents in self._limits.values() if is_agents or not of_agent)
+            if of_agent and num_threads > smallest:
                 logging.getLogger(__name__).warning(
                     "matrix products take %d threads rather than %d: another agent of this process has the smaller "
                     "num_threads, and the setting is the process's",
-                    min(self._agents_limits),
+                    smallest,
                     num_threads,
                 )
 
     def release(self) -> None:
         """Give up this limit; may be called twice."""
         with _lock:
-            if not self._is_held:
+            applied = self._applied
+            if self._limits.pop(id(self), None) is None:
                 return
-            self._is_held = False
-            applied = min(self._limits)
-            self._limits.remove(self._num_threads)
-            if self._of_agent:
-                self._agents_limits.remove(self._num_threads)
             if self._limits:
                 self._apply()
                 return
@@ -72,9 +65,14 @@ class BlasThreadLimit:
                     _set_num_threads(library, num_threads)
             self._libraries.clear()
 
+    @property
+    def _applied(self) -> int:
+        """The smallest of all limits; 0 without any."""
+        return min((threads for threads, _ in self._limits.values()), default=0)
+
     def _apply(self) -> None:
         for library, _ in self._libraries:
-            _set_num_threads(library, min(self._limits))
+            _set_num_threads(library, self._applied)
 
     def __enter__(self) -> BlasThreadLimit:
         return self
@@ -83,8 +81,7 @@ class BlasThreadLimit:
         self.release()
 
     def __del__(self) -> None:
-        if getattr(self, "_is_held", False):
-            self.release()
+        self.release()
 
 
 def _set_num_threads(library: Any, num_threads: int) -> None:

@@ -20,6 +20,7 @@ import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
 import paddle_ac
+from paddle_ac import process_settings
 from paddle_ac.checkpoint import load_checkpoint
 from paddle_ac.config import CONFIGS
 from paddle_ac.process_settings import BlasThreadLimit, variable_set, warnings_ignored
@@ -38,8 +39,7 @@ def blas_threads() -> set[int]:
 def two_threads(monkeypatch):
     """The user's setting, without the limits of agents that other tests of this process have left open."""
     gc.collect()
-    monkeypatch.setattr(BlasThreadLimit, "_limits", [])
-    monkeypatch.setattr(BlasThreadLimit, "_agents_limits", [])
+    monkeypatch.setattr(BlasThreadLimit, "_limits", {})
     monkeypatch.setattr(BlasThreadLimit, "_libraries", [])
     with threadpool_limits(2, user_api="blas"):
         yield
@@ -119,6 +119,20 @@ def test_threads_that_share_the_rows_of_images_are_no_other_agent(caplog):
     with paddle_ac.make("a2c", **images) as agent, paddle_ac.make("a2c", **images):
         paddle_ac.evaluate(agent, episodes=1)
     assert "threads rather than" not in caplog.text
+
+
+def test_a_limit_that_a_signal_interrupts_leaves_no_trace(monkeypatch):
+    def interrupted(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(process_settings, "ThreadpoolController", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        BlasThreadLimit(1)
+    gc.collect()
+    assert not BlasThreadLimit._limits and blas_threads() == {2}
+    limit = BlasThreadLimit.__new__(BlasThreadLimit)  # interrupted before it is registered
+    limit.release()
+    assert blas_threads() == {2}
 
 
 def test_a_setting_that_the_user_changes_meanwhile_stays():
