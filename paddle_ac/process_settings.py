@@ -42,7 +42,7 @@ class BlasThreadLimit:
                 self._libraries[:] = [(library, library.num_threads) for library in libraries]
             self._limits[id(self)] = num_threads, of_agent
             self._apply()
-            smallest = min(threads for threads, is_agents in self._limits.values() if is_agents or not of_agent)
+            smallest = min((threads for threads, is_agents in self._limits.values() if is_agents), default=num_threads)
             if of_agent and num_threads > smallest:
                 logging.getLogger(__name__).warning(
                     "matrix products take %d threads rather than %d: another agent of this process has the smaller "
