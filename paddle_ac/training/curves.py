@@ -193,7 +193,7 @@ def average(runs: Sequence[Run], x_column: str, metric: str, smooth: int = 1) ->
     for run in runs:
         present = ~np.isnan(run.columns[metric])
         steps, x, values = (run.columns[name][present] for name in ("env_steps", x_column, metric))
-        points.append((steps, x, _running_mean(values, smooth)))
+        points.append((steps, x, running_mean(values, smooth)))
     if len(points) == 1:
         return Curve(*points[0][1:])
     common = np.linspace(max(steps[0] for steps, *_ in points), min(steps[-1] for steps, *_ in points), NUM_POINTS)
@@ -267,7 +267,7 @@ def bootstrap_band(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return low, high
 
 
-def _running_mean(values: np.ndarray, num_points: int) -> np.ndarray:
+def running_mean(values: np.ndarray, num_points: int) -> np.ndarray:
     """Mean of each value and the ones before it, ``num_points`` in all, at first fewer."""
     sums = np.cumsum(np.concatenate([[0.0], values]))
     ends = np.arange(1, len(values) + 1)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from cycler import cycler
+from cycler import Cycler, cycler
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -15,6 +15,7 @@ from matplotlib.ticker import EngFormatter
 from paddle_ac.algorithms.algorithm import Panel
 from paddle_ac.errors import ConfigError
 from paddle_ac.training.curves import (
+    Run,
     average,
     describe,
     describe_band,
@@ -88,7 +89,7 @@ def plot_run(progress: Path, picture: Path, title: str, own_panels: Sequence[Pan
     _set_margins(figure, num_rows, num_columns)
     for place, (name, unit, curves) in enumerate(panels, start=1):
         axes = figure.add_subplot(num_rows, num_columns, place, sharex=figure.axes[0] if figure.axes else None)
-        _prepare(axes)
+        prepare_axes(axes)
         for column, label in curves.items():
             present = ~np.isnan(columns[column])
             steps, values = columns["env_steps"][present], columns[column][present]
@@ -148,14 +149,8 @@ def plot_runs(
     figure.suptitle(title)
     all_axes = figure.subplots(1, len(x_axes), sharey=True, squeeze=False)[0]
     for axes, x_axis in zip(all_axes, x_axes, strict=True):
-        x_column, x_label = X_AXES[x_axis]
-        _prepare(axes)
-        axes.set_xlabel(x_label)
-        for group, label in zip(groups, labels, strict=True):
-            curve = average(group, x_column, metric, smooth)
-            line = _draw(axes, curve.x, curve.mean, label)
-            if curve.low is not None and curve.high is not None:
-                axes.fill_between(curve.x, curve.low, curve.high, color=line.get_color(), alpha=0.2, linewidth=0)
+        prepare_axes(axes)
+        draw_means(axes, groups, labels, x_axis, metric, smooth)
     _make_room(all_axes[0])
     all_axes[0].set_ylabel(in_words(metric))
     figure.legend(
@@ -166,6 +161,28 @@ def plot_runs(
     )
     figure.savefig(picture, dpi=120)
     return figure
+
+
+def draw_means(
+    axes: Axes, groups: Sequence[Sequence[Run]], labels: Sequence[str], x_axis: str, metric: str, smooth: int
+) -> None:
+    """Draw the mean of each group of runs and its band, as ``curves.average`` computes them.
+
+    Args:
+        axes: as ``prepare_axes`` leaves them.
+        groups: runs of the same configuration, which overlap.
+        labels: one for each group.
+        x_axis: ``"steps"`` or ``"seconds"``.
+        metric: a column of the runs' ``progress.csv``.
+        smooth: points of a run's curve that each shown one is the mean of.
+    """
+    x_column, x_label = X_AXES[x_axis]
+    axes.set_xlabel(x_label)
+    for group, label in zip(groups, labels, strict=True):
+        curve = average(group, x_column, metric, smooth)
+        line = _draw(axes, curve.x, curve.mean, label)
+        if curve.low is not None and curve.high is not None:
+            axes.fill_between(curve.x, curve.low, curve.high, color=line.get_color(), alpha=0.2, linewidth=0)
 
 
 def in_words(metric: str) -> str:
@@ -187,8 +204,9 @@ def _set_margins(figure: Figure, num_rows: int, num_columns: int) -> None:
     )
 
 
-def _prepare(axes: Axes) -> None:
-    axes.set_prop_cycle(STYLES)
+def prepare_axes(axes: Axes, styles: Cycler = STYLES) -> None:
+    """Give axes a grid, the styles of their lines, and numbers such as 20k."""
+    axes.set_prop_cycle(styles)
     axes.grid(alpha=0.3)
     for axis in (axes.xaxis, axes.yaxis):
         formatter = EngFormatter(sep="")
