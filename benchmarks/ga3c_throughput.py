@@ -3,9 +3,9 @@
     python benchmarks/ga3c_throughput.py --env ALE/Pong-v5 --encoder nature
 
 The programs are run in turn, `--rounds` times each, and the ratios are taken within a round, for a machine's speed
-drifts. TPS are trainings (updates), PPS predictions (observations) per second. Forward is the time of a forward pass of
-the mean prediction batch, alone; wait is the time from an agent's request to its actions. `--picture` draws TPS and PPS
-over the number of agents.
+drifts. TPS are training steps (updates), PPS predictions (observations) per second. Forward is the time of a forward
+pass of the mean prediction batch, alone; wait is the time from an agent's request to its actions. `--picture` draws TPS
+and PPS over the number of agents.
 """
 
 from __future__ import annotations
@@ -18,12 +18,14 @@ from statistics import median
 from typing import Any
 
 import numpy as np
+from matplotlib.figure import Figure
 from side_by_side import blas_kernel, steps_per_second, tell
 
 from paddle_ac.algorithms.a3c import A3C
 from paddle_ac.algorithms.ga3c import GA3C
 from paddle_ac.config import make_config
 from paddle_ac.cores import usable_cores
+from paddle_ac.training.plotting import prepare_axes
 
 AGENTS = (1, 2, 4, 8, 16, 32)
 Figures = dict[str, float]
@@ -38,7 +40,7 @@ def main() -> None:
     parser.add_argument("--min-training-batch", type=int, default=0)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=5.0)
-    parser.add_argument("--picture", metavar="FILE", help="where to draw TPS and PPS over the agents")
+    parser.add_argument("--picture", metavar="FILE", type=Path, help="where to draw TPS and PPS over the agents")
     arguments = parser.parse_args()
     shared = {name: getattr(arguments, name) for name in ("env", "encoder", "num_steps")}
     own = {name: getattr(arguments, name) for name in ("num_envs", "min_training_batch")}
@@ -65,7 +67,7 @@ def main() -> None:
     copies = max(figures["copies"] for found in of_agents.values() for figures in found)
     print(f"copies of an observation between an agent's write and a predictor's gather: {copies:.0f}")
     if arguments.picture:
-        draw(of_agents, arguments.picture)
+        draw(of_agents, arguments.env, arguments.picture)
 
 
 def measure_a3c(values: dict[str, Any], seconds: float) -> float:
@@ -125,20 +127,22 @@ def forward_ms(agent: GA3C, batch_size: int) -> float:
     return median(times[1:])
 
 
-def draw(of_agents: dict[int, list[Figures]], path: str) -> None:
-    """TPS and PPS over the number of agents, medians of the rounds."""
-    from matplotlib.figure import Figure
-
+def draw(of_agents: dict[int, list[Figures]], env: str, path: Path) -> None:
+    """TPS and PPS over the number of agents: medians of the rounds, and a band from the lowest to the highest."""
     figure = Figure(figsize=(6, 4), layout="constrained")
     axes = figure.add_subplot()
-    for name, label in (("pps", "predictions (PPS)"), ("tps", "trainings (TPS)")):
-        axes.plot(
-            list(of_agents), [median(f[name] for f in found) for found in of_agents.values()], marker="o", label=label
-        )
-    axes.set(xscale="log", yscale="log", xlabel="agents", ylabel="1/s")
+    axes.set(xscale="log", yscale="log", xlabel="agents", ylabel="1/s", title=f"GA3C on {env}")
+    prepare_axes(axes)
+    for name, label, marker in (("pps", "predictions (PPS)", "o"), ("tps", "updates (TPS)", "s")):
+        rates = [[figures[name] for figures in found] for found in of_agents.values()]
+        (line,) = axes.plot(list(of_agents), [median(values) for values in rates], marker=marker, label=label)
+        low, high = zip(*[(min(values), max(values)) for values in rates], strict=True)
+        axes.fill_between(list(of_agents), low, high, color=line.get_color(), alpha=0.2, linewidth=0)
     axes.set_xticks(list(of_agents), [str(number) for number in of_agents])
+    axes.minorticks_off()
     axes.legend()
-    figure.savefig(path, dpi=110)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=120)
 
 
 if __name__ == "__main__":
