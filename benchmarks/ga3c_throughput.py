@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
 from side_by_side import blas_kernel, steps_per_second, tell
 
 from paddle_ac.algorithms.a3c import A3C
@@ -139,6 +140,7 @@ def draw(of_agents: dict[int, list[Figures]], env: str, path: Path) -> None:
         low, high = zip(*[(min(values), max(values)) for values in rates], strict=True)
         axes.fill_between(list(of_agents), low, high, color=line.get_color(), alpha=0.2, linewidth=0)
     axes.set_xticks(list(of_agents), [str(number) for number in of_agents])
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.minorticks_off()
     axes.legend()
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -14,7 +14,6 @@ that of the fastest one. Times are of training, without evaluations: measure on 
 
 from __future__ import annotations
 
-import logging
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -150,7 +149,6 @@ class Figures:
 
 def main(arguments: Sequence[str]) -> None:
     with exit_codes():
-        logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stdout)
         flags = parse(arguments)
         env, seeds = flags["env"], flags["seeds"]
         total_steps = flags["total_steps"] or TASKS[env].total_steps
