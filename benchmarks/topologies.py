@@ -327,7 +327,7 @@ def draw(env: str, groups: Sequence[Sequence[Run]], figures: Sequence[Sequence[F
     over_time.sharey(over_steps)
     draw_bars(throughput, colors, figures, {"tps": "updates (TPS)", "pps": "predictions (PPS)"})
     throughput.set(title="throughput", ylabel="1/s", yscale="log")
-    throughput.set_ylim(bottom=1)
+    throughput.set_ylim(1, 30 * throughput.dataLim.y1)  # room for the legend
     draw_bars(lag, colors, figures, {"lag": "mean", "lag_max": "largest"})
     lag.set(title="policy lag", ylabel="updates")
     lag.set_yscale("symlog", linthresh=1)
@@ -349,7 +349,7 @@ def draw_bars(axes: Axes, colors: Sequence[str], figures: Sequence[Sequence[Figu
     axes.grid(axis="y", alpha=0.3)
     axes.margins(y=0.15)
     patches = [Patch(facecolor=face, edgecolor="0.3", hatch=hatch) for face, hatch in (("0.3", ""), ("white", "///"))]
-    axes.legend(patches, list(names.values()))
+    axes.legend(patches, list(names.values()), loc="upper left")
 
 
 if __name__ == "__main__":

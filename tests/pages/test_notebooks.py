@@ -17,7 +17,7 @@ from visualdl import LogReader
 from tests.paths import ROOT
 
 FOLDER = ROOT / "notebooks"
-NAMES = ("a2c_cartpole", "a3c_cartpole", "compare_family", "learning_path", "sac_pendulum")
+NAMES = ("a2c_cartpole", "a3c_cartpole", "compare_family", "learning_path", "sac_pendulum", "topologies")
 LARGEST = 400_000  # bytes of a notebook with its outputs
 execute = runpy.run_path(str(FOLDER / "execute.py"))["execute"]
 
@@ -124,6 +124,32 @@ def test_the_family_is_compared_by_steps_and_by_seconds(run):
         assert list(returns) == values["names"]
         assert max(returns.values()) > 200
     assert len(shown["image/png"]) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+def test_four_topologies_learn_and_only_asynchronous_ones_have_policy_lag(run):
+    values, shown = run(
+        "topologies",
+        steps="after_steps",
+        seconds="after_seconds",
+        figures="{name: {tag: float(value) for tag, value in row.items()} for name, row in figures.items()}",
+        agents="measured",
+    )
+    figures = values["figures"]
+    assert list(figures) == ["A2C", "PAAC", "A3C", "GA3C"]
+    assert sorted(values["steps"].values())[1] > 100 and max(values["steps"].values()) > 200
+    assert max(values["seconds"].values()) > 200
+    lags = {name: (row["lag"], row["largest lag"]) for name, row in figures.items()}
+    assert lags["A2C"] == lags["PAAC"] == (0, 0)
+    assert all(0 < mean < largest for mean, largest in (lags["A3C"], lags["GA3C"]))
+    steps_of_update = {name: row["PPS"] / row["TPS"] for name, row in figures.items()}
+    assert steps_of_update["GA3C"] == pytest.approx(20, rel=0.3)  # agents also play what is not learned from yet
+    for name, steps in (("A2C", 40), ("PAAC", 160), ("A3C", 5)):
+        assert steps_of_update[name] == pytest.approx(steps, rel=0.01)
+    lags_of_agents = [lag for _, _, lag in values["agents"]]
+    assert len(lags_of_agents) == 4 and lags_of_agents[0] < lags_of_agents[-1]
+    assert len(shown["image/png"]) == 2
 
 
 @pytest.mark.slow
