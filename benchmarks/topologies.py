@@ -315,7 +315,7 @@ def draw(env: str, groups: Sequence[Sequence[Run]], figures: Sequence[Sequence[F
     labels = [algo.upper() for algo in ALGORITHMS]
     colors = STYLES.by_key()["color"][: len(labels)]
     styles = cycler(color=colors) + cycler(linestyle=["-", "--", "-.", ":"]) + cycler(linewidth=[1.5, 1.5, 1.5, 2.2])
-    figure = Figure(figsize=(10, 7.5), layout="constrained")
+    figure = Figure(figsize=(10, 8), layout="constrained")
     num_seeds = len(groups[0])
     figure.suptitle(f"{env}, one network and one loss, {num_seeds} seed{'s' * (num_seeds > 1)}")
     (over_steps, over_time), (throughput, lag) = figure.subplots(2, 2)
@@ -331,7 +331,10 @@ def draw(env: str, groups: Sequence[Sequence[Run]], figures: Sequence[Sequence[F
     draw_bars(lag, colors, figures, {"lag": "mean", "lag_max": "largest"})
     lag.set(title="policy lag", ylabel="updates")
     lag.set_yscale("symlog", linthresh=1)
-    over_steps.legend(title=describe_band([num_seeds]), alignment="left", loc="lower right")
+    curves, _ = over_steps.get_legend_handles_labels()
+    figure.legend(
+        curves, labels, loc="outside lower center", ncols=len(labels), handlelength=3, title=describe_band([num_seeds])
+    )
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=120)
 
