@@ -248,7 +248,7 @@ def common_end(groups: Sequence[Sequence[Run]]) -> tuple[float, float]:
 
 def figures_of(run: Run, steps: float, seconds: float) -> Figures:
     """Figures of a run, and its returns after some steps and some seconds."""
-    speed = float(run.columns["env_steps"][-1] / run.columns["train_seconds"][-1])
+    speed = mean_over(run, "charts/steps_per_second", "train_seconds")
     has_predictors = "ga3c/predictions_per_second" in run.columns
     has_lag = "diagnostics/policy_lag" in run.columns
     return Figures(
@@ -266,9 +266,17 @@ def figures_of(run: Run, steps: float, seconds: float) -> Figures:
 
 
 def mean_over(run: Run, metric: str, x_column: str) -> float:
-    """Mean of a metric over steps or seconds: a point counts for all that passed since the metric's point before."""
-    present = ~np.isnan(run.columns[metric])
-    passed = np.diff(run.columns[x_column][present], prepend=0.0)
+    """Mean of a metric over steps or seconds: a point counts for all that passed since the metric's point before.
+
+    It begins at the first point of the curves: before, agents learn while others are not ready and no time counts.
+
+    Raises:
+        ConfigError: nothing passed since the first point.
+    """
+    present, x = ~np.isnan(run.columns[metric]), run.columns[x_column]
+    passed = np.diff(x[present], prepend=x[0])
+    if passed.sum() == 0:
+        raise ConfigError(f"{run.path} is too short for a mean of {metric}: give a larger --total-steps")
     return float(np.average(run.columns[metric][present], weights=passed))
 
 

@@ -11,11 +11,13 @@ import pytest
 
 from benchmarks import topologies
 from paddle_ac.config import make_config, write_yaml
+from paddle_ac.errors import ConfigError
 from paddle_ac.training.curves import Run, read_runs
 from paddle_ac.training.side_by_side import Ending
 
 RETURN = "charts/episode_return"
 TPS = "charts/updates_per_second"
+SPEED = "charts/steps_per_second"
 PPS = "ga3c/predictions_per_second"
 LAG, LAG_MAX = "diagnostics/policy_lag", "diagnostics/policy_lag_max"
 NAN = float("nan")
@@ -34,6 +36,7 @@ def write_run(path: Path, config, returns, seconds_per_point=1.0, **columns) -> 
         "train_seconds": [seconds_per_point * (point + 1) for point in range(points)],
         RETURN: returns,
         TPS: [10.0] * points,
+        SPEED: [100 / seconds_per_point] * points,
         **columns,
     }
     (path / "checkpoints").mkdir(parents=True)
@@ -98,17 +101,25 @@ def test_return_is_interpolated_between_means_of_five_points(x_column):
         assert topologies.return_at(run, x_column, place) == pytest.approx(expected)
 
 
-def test_rate_of_a_run_is_its_total_over_its_seconds():
-    seconds, updates = np.array([0.5, 2.0, 2.25, 7.0]), np.array([40, 90, 95, 300])
-    rates = np.diff(updates, prepend=0) / np.diff(seconds, prepend=0)
+def test_rate_of_a_run_is_its_total_over_its_seconds_from_the_first_point_on():
+    """At the first point, which has no time of its own, agents have learned that started before the others."""
+    seconds, updates = np.array([0.0, 2.0, 2.25, 7.0]), np.array([40, 90, 95, 300])
+    rates = np.append(1e9, np.diff(updates) / np.diff(seconds))
     run = make_run(env_steps=[1, 2, 3, 4], train_seconds=seconds, **{TPS: rates})
-    assert topologies.mean_over(run, TPS, "train_seconds") == pytest.approx(300 / 7)
+    assert topologies.mean_over(run, TPS, "train_seconds") == pytest.approx(260 / 7)
 
 
 def test_point_counts_for_all_that_passed_since_the_point_before_of_the_same_metric():
     run = make_run(env_steps=[10, 20, 30, 70], train_seconds=[1, 2, 3, 4], **{PPS: [NAN, 50, NAN, 200]})
-    assert topologies.mean_over(run, PPS, "env_steps") == pytest.approx((20 * 50 + 50 * 200) / 70)
-    assert topologies.mean_over(run, PPS, "train_seconds") == pytest.approx((2 * 50 + 2 * 200) / 4)
+    assert topologies.mean_over(run, PPS, "env_steps") == pytest.approx((10 * 50 + 50 * 200) / 60)
+    assert topologies.mean_over(run, PPS, "train_seconds") == pytest.approx((1 * 50 + 2 * 200) / 3)
+
+
+@pytest.mark.parametrize("rates", [[50, NAN], [NAN, NAN]])
+def test_run_without_a_point_after_the_first_one_is_refused(rates):
+    run = make_run(env_steps=[10, 20], train_seconds=[1, 2], **{PPS: rates})
+    with pytest.raises(ConfigError, match="run is too short for a mean of ga3c/predictions_per_second: give a larger"):
+        topologies.mean_over(run, PPS, "train_seconds")
 
 
 def test_common_end_is_that_of_the_shortest_and_of_the_fastest_run():
@@ -118,18 +129,22 @@ def test_common_end_is_that_of_the_shortest_and_of_the_fastest_run():
 
 
 def test_synchronous_topology_predicts_what_it_learns_from_and_has_no_lag():
-    run = make_run(env_steps=[100, 400], train_seconds=[1, 8], **{RETURN: [1, 2], TPS: [4, 4]})
+    run = make_run(env_steps=[100, 400], train_seconds=[1, 8], **{RETURN: [1, 2], TPS: [4, 4], SPEED: [90, 50]})
     figures = topologies.figures_of(run, 100, 1)
     assert (figures.pps, figures.speed, figures.lag, figures.lag_max) == (50, 50, 0, 0)
 
 
 def test_asynchronous_topology_has_its_own_predictions_and_lag():
-    lags = {LAG: [1.0, 5.0], LAG_MAX: [9.0, 7.0]}
+    lags = {LAG: [1.0, 5.0, 8.0], LAG_MAX: [9.0, 7.0, 8.0]}
     run = make_run(
-        "ga3c", env_steps=[100, 400], train_seconds=[1, 8], **{RETURN: [1, 2], TPS: [4, 4], PPS: [8, 16]}, **lags
+        "ga3c",
+        env_steps=[100, 300, 400],
+        train_seconds=[1, 2, 8],
+        **{RETURN: [1, 2, 3], TPS: [4, 4, 4], SPEED: [9, 9, 9], PPS: [80, 8, 16]},
+        **lags,
     )
     figures = topologies.figures_of(run, 100, 1)
-    assert (figures.pps, figures.lag, figures.lag_max) == (pytest.approx((8 + 7 * 16) / 8), 4.0, 9.0)
+    assert (figures.pps, figures.lag, figures.lag_max) == (pytest.approx((8 + 6 * 16) / 7), 6.0, 9.0)
 
 
 def test_finished_runs_are_kept_and_make_a_table_of_80_columns_and_a_picture(finished, capsys):
@@ -147,7 +162,7 @@ def test_finished_runs_are_kept_and_make_a_table_of_80_columns_and_a_picture(fin
     assert cells["policy lag, mean"] == ["0.00", "0.00", "1.50", "1.50"]
     assert cells["policy lag, max"] == ["0", "0", "4", "4"]
     assert cells["steps/s"] == ["100", "200", "25", "50"]
-    assert cells["return, all steps"] == ["60.0"] * 4
+    assert cells["return, all steps"] == ["70.0"] * 4
     assert cells["return, equal steps"] == ["70.0"] * 4  # points 20 to 100 of seed 1, and the middle of three seeds
     # After 3 s: A2C's third point, PAAC's last, A3C before its first, GA3C halfway between its first two.
     assert cells["return, equal time"] == ["30.0", "70.0", "10.0", "15.0"]
