@@ -9,19 +9,24 @@ from __future__ import annotations
 
 from typing import Any
 
-from paddle_ac.config.base import OnPolicyConfig, RunConfig, SynchronousConfig
+from paddle_ac.config.base import NetworkConfig, OnPolicyConfig, RunConfig, SynchronousConfig
 from paddle_ac.config.fields import LARGEST, LARGEST_SEED, LayerSizes, field, parse_wrapper
 from paddle_ac.config.groups import (
+    ActorCriticNetworkGroup,
     AtariGroup,
+    EpsilonGroup,
     EvaluationGroup,
     LossGroup,
     MemoryGroup,
     NetworkGroup,
     OptimizerGroup,
+    QNetworkGroup,
     RolloutGroup,
     RunGroup,
     ScalingGroup,
     SynchronousOptimizerGroup,
+    TargetNetworkGroup,
+    ValueLossGroup,
     VectorEnvGroup,
 )
 from paddle_ac.config.hints import explain_arguments, hint_of_call, hint_of_other_library
@@ -41,20 +46,26 @@ __all__ = [
     "CONFIGS",
     "LARGEST",
     "LARGEST_SEED",
+    "ActorCriticNetworkGroup",
     "AtariGroup",
+    "EpsilonGroup",
     "EvaluationGroup",
     "LayerSizes",
     "LossGroup",
     "MemoryGroup",
+    "NetworkConfig",
     "NetworkGroup",
     "OnPolicyConfig",
     "OptimizerGroup",
+    "QNetworkGroup",
     "RolloutGroup",
     "RunConfig",
     "RunGroup",
     "ScalingGroup",
     "SynchronousConfig",
     "SynchronousOptimizerGroup",
+    "TargetNetworkGroup",
+    "ValueLossGroup",
     "VectorEnvGroup",
     "change_config",
     "change_on_resume",
