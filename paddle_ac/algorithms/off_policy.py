@@ -15,8 +15,26 @@ from paddle_ac.algorithms.synchronous import Synchronous
 from paddle_ac.errors import ConfigError
 from paddle_ac.learning.phases import phases_of_update
 from paddle_ac.learning.replay import Batch, ReplayBuffer
-from paddle_ac.learning.rewards import RewardNormalizer, scale_and_clip
+from paddle_ac.learning.rewards import RewardNormalizer, normalize_and_scale
 from paddle_ac.learning.rollout import Rollout, RolloutCollector
+
+
+def make_replay(config: Any, envs: VecEnv) -> ReplayBuffer:
+    """The empty replay buffer of a configuration with a ``ReplayGroup``, for its environments.
+
+    Raises:
+        ConfigError: there is too little memory.
+    """
+    return ReplayBuffer(
+        config.buffer_size,
+        envs.observation_space,
+        envs.action_space,
+        envs.num_envs,
+        config.gamma,
+        config.num_step_returns,
+        num_frames=1 if container_kind(envs.observation_space) else config.frame_stack,
+        priority_exponent=config.priorities.priority_exponent if config.priorities else None,
+    )
 
 
 class OffPolicy(Synchronous):
@@ -30,7 +48,8 @@ class OffPolicy(Synchronous):
     ``saved_parts`` and ``learned_parts``.
 
     Args:
-        config: hyper-parameters, with a ``ReplayGroup``, a ``ScalingGroup``, a ``VectorEnvGroup`` and ``gamma``.
+        config: hyper-parameters, with a ``ReplayGroup``, a ``GradientRoundsGroup``, a ``ScalingGroup``, a
+            ``VectorEnvGroup`` and ``gamma``.
         envs: N environments, closed by ``close``.
 
     Attributes:
@@ -46,16 +65,7 @@ class OffPolicy(Synchronous):
         if self.policy.state_size:
             raise ConfigError(f"{config.algo} samples single transitions and takes no network with a recurrent state")
         self.collector = RolloutCollector(envs, config.train_freq)
-        self.replay = ReplayBuffer(
-            config.buffer_size,
-            envs.observation_space,
-            envs.action_space,
-            envs.num_envs,
-            config.gamma,
-            config.num_step_returns,
-            num_frames=1 if container_kind(envs.observation_space) else config.frame_stack,
-            priority_exponent=config.priorities.priority_exponent if config.priorities else None,
-        )
+        self.replay = make_replay(config, envs)
         self.normalize_rewards = RewardNormalizer(envs.num_envs, config.gamma) if config.normalize_rewards else None
 
     @staticmethod
@@ -136,9 +146,7 @@ class OffPolicy(Synchronous):
         )
 
     def _scale_rewards(self, rewards: np.ndarray) -> np.ndarray:
-        if self.normalize_rewards is not None:
-            rewards = self.normalize_rewards(rewards)
-        return scale_and_clip(rewards, self.config)
+        return normalize_and_scale(rewards, self.normalize_rewards, self.config)
 
     def _importance_exponent(self) -> float:
         """Of prioritised sampling, now: linear to 1 at the end of the run (Schaul et al. 2016, section 3.4)."""

@@ -122,6 +122,36 @@ def make_q_network(
     return _make_built_in(config, description, observation_space, distribution, values, vector, encode)
 
 
+def make_choice_network(
+    config: NetworkConfig,
+    observation_space: Any,
+    action_space: Any,
+    q_head: str,
+    number: int = 0,
+    values: dict[str, Any] | None = None,
+    encode: ObservationEncoder | None = None,
+) -> Network:
+    """A network with outputs for each action of each choice, in its backend; a layer of the user's own has values too.
+
+    Args:
+        config, observation_space, action_space, values, encode: as for ``make_q_network``.
+        q_head: ``"policy"`` or ``"plain"``, as in ``NetworkDescription``.
+        number: of the network, as for ``weights_generator``.
+
+    Raises:
+        ConfigError: as ``make_network``, and for an action space that is neither Discrete nor MultiDiscrete.
+    """
+    spaces = observation_space, action_space
+    if space_kind(action_space) not in ("Discrete", "MultiDiscrete") or np.any(getattr(action_space, "start", 0)):
+        error = TypeError("takes Discrete and MultiDiscrete action spaces that begin at 0")
+        raise _unsuitable_spaces(config, action_space, error)
+    distribution = action_distribution(action_space)
+    if config.network is not None:
+        return _make_custom(config, *spaces, distribution, values, None, None, encode, number)
+    description = _describe(config, *spaces, q_head=q_head, shared_torso=False)
+    return _make_built_in(config, description, observation_space, distribution, values, None, encode, number)
+
+
 def _describe(config: NetworkConfig, observation_space: Any, action_space: Any, **options: Any) -> NetworkDescription:
     """Describe a built-in network; ``options`` are further arguments of ``describe_network``."""
     try:
@@ -150,10 +180,12 @@ def _make_built_in(
     values: dict[str, Any] | None,
     vector: np.ndarray | None,
     encode: ObservationEncoder | None = None,
+    number: int = 0,
 ) -> Network:
     if values is None:
-        values = description.initial_parameters(weights_generator(config.seed))
-        log_images(description)
+        values = description.initial_parameters(weights_generator(config.seed, number))
+        if number == 0:
+            log_images(description)
     parameters = FlatParameters(values, vector)
     encode = encode or ObservationEncoder(
         observation_space, config.normalize_observations, images=description.images, has_mask=config.action_masks
@@ -179,6 +211,7 @@ def _make_custom(
     network_class: type | None,
     vector: np.ndarray | None,
     encode: ObservationEncoder | None = None,
+    number: int = 0,
 ) -> Network:
     from paddle_ac.nn.custom_network import import_network, make_custom_network
     from paddle_ac.nn.paddle_network import PaddleNetwork, use_device
@@ -186,6 +219,7 @@ def _make_custom(
 
     assert config.network is not None
     use_device(config.device)
+    seed = config.seed if number == 0 else int(weights_generator(config.seed, number).integers(2**31))
     own_space = observation_space[OBSERVATION] if config.action_masks else observation_space
     # The parts of a Dict or Tuple are passed as they are.
     normalize = config.normalize_observations and not space_parts(own_space)
@@ -197,7 +231,7 @@ def _make_custom(
         action_space,
         distribution,
         encode,
-        config.seed,
+        seed,
         config.action_masks,
     )
     parameters = FlatParameters(values_of(layer) if values is None else values, vector)

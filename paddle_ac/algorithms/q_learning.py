@@ -12,10 +12,10 @@ import numpy as np
 from multiprocessing_env import VecEnv
 from paddle_ac.action_masks import MASK, mask_outputs
 from paddle_ac.algorithms.algorithm import Panel
-from paddle_ac.algorithms.learner import Learner, optimizer_part
+from paddle_ac.algorithms.learner import Learner, optimizer_part, target_part, update_target
 from paddle_ac.algorithms.off_policy import OffPolicy
 from paddle_ac.algorithms.policy import format_part, log_backend, make_q_network, network_layers
-from paddle_ac.algorithms.state import Part, arrays_part
+from paddle_ac.algorithms.state import Part
 from paddle_ac.config import QLearningConfig
 from paddle_ac.errors import NonFiniteError
 from paddle_ac.learning.exploration import epsilon_greedy
@@ -155,26 +155,15 @@ class QLearning(OffPolicy):
 
     def update_target(self, tau: float) -> None:
         """Move the target network towards the network that learns; with ``tau=1`` they are equal."""
-        target, vector = self.target.parameters.vector, self.parameters.vector
-        if tau == 1:
-            target[...] = vector
-        else:
-            target += np.float32(tau) * (vector - target)
-        self.target.refresh()
+        update_target(self.target, self.parameters, tau)
 
     def saved_parts(self) -> dict[str, Part]:
         """See ``Agent.saved_parts``."""
-        target = arrays_part(self.target.parameters.views)
-
-        def load_target(values: dict[str, np.ndarray]) -> None:
-            target.set(values)
-            self.target.refresh()
-
         return {
             **super().saved_parts(),
             "format": format_part(self.policy),
             "parameters": self.learner.parameters_part(),
-            "target": Part(target.get, load_target),
+            "target": target_part(self.target),
             "optimizer": optimizer_part(self.learner.optimizer.statistics, self.config.optimizer),
         }
 

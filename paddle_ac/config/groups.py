@@ -397,6 +397,15 @@ class TargetNetworkGroup(Group):
     )
 
 
+class TemperatureGroup(Group):
+    """The temperature alpha of an algorithm that learns it, and that is the weight of the entropy."""
+
+    auto_alpha: bool = field("algorithm", True, "learn the temperature alpha, rather than keep it at init_alpha")
+    init_alpha: float = field(
+        "algorithm", 1.0, "weight of the entropy, at first or for good (Stable-Baselines3: 1)", gt=0, le=1e6
+    )
+
+
 class EpsilonGroup(Group):
     """Epsilon-greedy exploration: epsilon falls linearly, then stays."""
 
@@ -498,10 +507,6 @@ class ReplayGroup(Group):
     learning_starts: int = field(
         "algorithm", 100, "steps with uniform actions before anything is learned (Stable-Baselines3: 100)", ge=0
     )
-    train_freq: int = field(
-        "algorithm", 1, "steps of each environment between two rounds of gradient steps (SAC: 1)", ge=1
-    )
-    gradient_steps: int = field("algorithm", 1, "gradient steps in a round (SAC: 1)", ge=1)
     num_step_returns: int = field(
         "algorithm",
         1,
@@ -510,6 +515,15 @@ class ReplayGroup(Group):
         le=1000,
         search=[1, 3, 5],
     )
+
+
+class GradientRoundsGroup(Group):
+    """How many gradient steps are taken, and how often."""
+
+    train_freq: int = field(
+        "algorithm", 1, "steps of each environment between two rounds of gradient steps (SAC: 1)", ge=1
+    )
+    gradient_steps: int = field("algorithm", 1, "gradient steps in a round (SAC: 1)", ge=1)
 
 
 class PriorityGroup(Group):

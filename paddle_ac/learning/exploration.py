@@ -1,4 +1,4 @@
-"""Epsilon-greedy exploration, which respects action masks."""
+"""Epsilon-greedy and Boltzmann exploration, which respect action masks."""
 
 from __future__ import annotations
 
@@ -64,3 +64,27 @@ class EpsilonGreedyActions(CategoricalActions):
         probabilities = allowed * np.float32(self.epsilon) / allowed.sum(axis=1, dtype=np.float32)[:, np.newaxis]
         probabilities[np.arange(len(outputs)), outputs.argmax(axis=1)] += np.float32(1 - self.epsilon)
         return {"probabilities": probabilities}
+
+
+class BoltzmannActions(CategoricalActions):
+    """Actions of a Discrete space with probabilities in proportion to ``exp(Q(s, a) / alpha)``.
+
+    It is the policy of soft Q-learning (Haarnoja et al. 2017, arXiv:1702.08165, equation 6). Advantages give the same
+    policy as Q values.
+
+    Args:
+        num_actions: A.
+        alpha: temperature, greater than 0.
+    """
+
+    def __init__(self, num_actions: int, alpha: float):
+        super().__init__(num_actions)
+        self.alpha = np.float32(alpha)
+
+    def sample(self, outputs: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+        """Draw actions ``[B]`` int64, given Q values or advantages ``[B, A]`` float32."""
+        return super().sample(outputs / self.alpha, generator)
+
+    def describe(self, outputs: np.ndarray) -> dict[str, np.ndarray]:
+        """The probabilities of the actions, ``[B, A]``."""
+        return super().describe(outputs / self.alpha)

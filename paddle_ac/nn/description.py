@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from paddle_ac.memory import PARAMETER, require_memory
-from paddle_ac.nn.actions import CategoricalActions, GaussianActions, action_distribution
+from paddle_ac.nn.actions import CategoricalActions, GaussianActions, MultiCategoricalActions, action_distribution
 from paddle_ac.nn.encoding import ObservationEncoder
 from paddle_ac.nn.images import (
     ENCODERS,
@@ -62,8 +62,9 @@ class NetworkDescription:
         q_critic: the critic estimates Q(s, .) of Discrete actions, rather than V(s).
         initialization: name of the initial weights.
         has_mask: observations have a part with an action mask; see ``action_masks``.
-        q_head: what the actor's outputs are. ``"none"``: those of a policy. ``"plain"``: Q(s, .) of Discrete actions,
-            without a critic. ``"dueling"``: advantages A(s, .), beside V(s) of the critic (see ``losses.q_learning``).
+        q_head: what the actor's outputs are. ``"none"``: those of a policy. ``"policy"``: the same, without a critic.
+            ``"plain"``: Q(s, .) of Discrete actions, or of each choice of MultiDiscrete ones, without a critic.
+            ``"dueling"``: advantages A(s, .) of Discrete actions, beside V(s) of the critic (``losses.q_learning``).
     """
 
     images: tuple[ImageInput, ...]
@@ -86,7 +87,7 @@ class NetworkDescription:
     @property
     def has_critic(self) -> bool:
         """Whether there is a critic's head."""
-        return self.q_head != "plain"
+        return self.q_head not in ("plain", "policy")
 
     @property
     def num_inputs(self) -> int:
@@ -157,7 +158,7 @@ class NetworkDescription:
                 yield f"{whose}_memory.bias_ih", (gates,), None
                 yield f"{whose}_memory.bias_hh", (gates,), None
             sizes.append(self.recurrent_size)
-        yield from _dense("actor_head", sizes[-1], self.num_outputs, 0.01 if self.q_head == "none" else 1.0)
+        yield from _dense("actor_head", sizes[-1], self.num_outputs, 0.01 if self.q_head in ("none", "policy") else 1.0)
         if self.has_critic:
             yield from _dense("critic_head", sizes[-1], self.num_critic_outputs, 1.0)
 
@@ -202,8 +203,10 @@ def describe_network(
         ConfigError: more parameters than there is memory.
     """
     distribution = action_distribution(action_space)
-    if (q_critic or q_head != "none") and not isinstance(distribution, CategoricalActions):
+    if (q_critic or q_head == "dueling") and not isinstance(distribution, CategoricalActions):
         raise TypeError("takes Discrete action spaces that begin at 0")
+    if q_head == "plain" and not isinstance(distribution, (CategoricalActions, MultiCategoricalActions)):
+        raise TypeError("takes Discrete and MultiDiscrete action spaces that begin at 0")
     inputs = () if encoder == "mlp" else image_inputs(observation_space)
     if not inputs and (conv_layers is not None or encoder not in ("auto", "mlp")):
         needs = f"conv_layers={conv_layers}" if conv_layers is not None else f"the {encoder} encoder"
@@ -219,7 +222,7 @@ def describe_network(
         num_features=ObservationEncoder(observation_space, images=inputs, has_mask=has_mask).num_features,
         hidden_sizes=tuple(hidden_sizes),
         activation=activation or default_activation(bool(inputs)),
-        shared_torso=q_head == "plain" or (bool(inputs) if shared_torso is None else shared_torso),
+        shared_torso=q_head in ("plain", "policy") or (bool(inputs) if shared_torso is None else shared_torso),
         recurrent=recurrent,
         recurrent_size=recurrent_size,
         num_outputs=distribution.num_outputs - num_stds * own_stds,
