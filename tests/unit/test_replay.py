@@ -95,7 +95,9 @@ class Stream:
         for step in range(num_steps):
             before, games = self.observations, self.games
             after = self.packing.pack(self._stack([[*frames[1:], self._frame()] for frames in games]))
-            kinds = np.where(self.generator.random(self.num_envs) < self.ends, self.generator.integers(1, 4, self.num_envs), 0)
+            kinds = np.where(
+                self.generator.random(self.num_envs) < self.ends, self.generator.integers(1, 4, self.num_envs), 0
+            )
             terminated, truncated = (kinds == 1) | (kinds == 3), kinds == 2
             for env in np.flatnonzero(truncated):
                 places.append((step, int(env)))
