@@ -22,6 +22,8 @@ CASES = {
     "gaussian": {"algo": "reinforce", "env": "Pendulum-v1"},
     "q_ac": {"algo": "q_ac"},
     "a3c": {"algo": "a3c"},
+    "dqn": {"algo": "dqn", "hidden_sizes": (16, 16)},
+    "dueling": {"algo": "dqn", "hidden_sizes": (16, 16), "dueling": True},
     "sac": {"algo": "sac", "hidden_sizes": (16, 16)},
 }
 
@@ -63,6 +65,8 @@ def test_the_values_are_those_that_are_learned(algorithm):
         actions = np.tanh(algorithm.inspect(observations, state)["policy/means"])
         inputs = np.concatenate([algorithm.encode(observations), actions], axis=1)
         expected = algorithm.critic.values(inputs).min(axis=0)
+    elif algorithm.config.algo == "dqn":
+        expected = algorithm.q_values(algorithm.policy, observations).max(axis=1)
     else:
         expected = algorithm.policy.values(observations, Unroll.of_one_step(state))
     assert values == pytest.approx(expected, abs=1e-5)
