@@ -95,17 +95,18 @@ class PGQL(A2C):
             NonFiniteError: the loss is NaN or infinite.
         """
         config, policy = self.config, self.policy
-        targets = self.targets(batch)
-        outputs, values, tape = policy.forward(batch.observations, self._unroll)
-        loss = pgql_loss(
-            policy.distribution(outputs),
-            values,
-            batch.actions,
-            targets,
-            self._critic_loss,
-            config.entropy_coef,
-            config.value_coef,
-        )
+        with np.errstate(over="ignore", invalid="ignore"):  # reported below, as an error
+            targets = self.targets(batch)
+            outputs, values, tape = policy.forward(batch.observations, self._unroll)
+            loss = pgql_loss(
+                policy.distribution(outputs),
+                values,
+                batch.actions,
+                targets,
+                self._critic_loss,
+                config.entropy_coef,
+                config.value_coef,
+            )
         if not math.isfinite(loss.loss):
             raise NonFiniteError(f"the loss is not finite: {loss.loss}")
         policy.backward(tape, loss.grad_outputs, loss.grad_values, self._q_gradient_views)
