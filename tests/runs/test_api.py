@@ -145,7 +145,8 @@ def test_mistakes_are_told_in_one_line():
     [
         ("PPO", r"paddle_ac has no PPO: paddle_ac\.make\('ppo', env\)$"),
         ("A2C", r"paddle_ac\.make\('a2c', env\)"),
-        ("DQN", r"the algorithms are a2c, ppo, .*, as in paddle_ac\.make\('a2c', env\)"),
+        ("DQN", r"paddle_ac has no DQN: paddle_ac\.make\('dqn', env\)$"),
+        ("TRPO", r"the algorithms are a2c, ppo, .*, as in paddle_ac\.make\('a2c', env\)"),
         ("RecurrentPPO", "recurrent='lstm'"),
         ("SubprocVecEnv", "agents make their environments themselves"),
         ("BaseCallback", r"paddle_ac\.Callback"),
