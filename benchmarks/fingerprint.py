@@ -37,6 +37,9 @@ RUNS = {
         ("reinforce", "Pendulum-v1", {}),
         ("dqn", "CartPole-v1", {}),
         ("dqn", "CartPole-v1", {"dueling": True, "num_step_returns": 3, "prioritized": True}),
+        ("soft_q", "CartPole-v1", {}),
+        ("sac_discrete", "CartPole-v1", {}),
+        ("pgql", "CartPole-v1", {}),
         ("sac", "Pendulum-v1", {"learning_starts": 300}),
     ]
 }

@@ -27,7 +27,7 @@ def entropy(policy: np.ndarray) -> np.ndarray:
 
 
 def values_of(policy: np.ndarray, alpha: float = 0.0) -> np.ndarray:
-    """``[S]``, expected discounted sums of rewards and of ``alpha`` times the entropies, by solving Bellman's equation."""
+    """``[S]``, expected discounted sums of rewards and ``alpha`` times entropies, by solving Bellman's equation."""
     rewards = (policy * REWARDS).sum(axis=1) + alpha * entropy(policy)
     return np.linalg.solve(np.eye(NUM_STATES) - GAMMA * np.einsum("sa,sat->st", policy, TRANSITIONS), rewards)
 

@@ -46,9 +46,7 @@ def test_update_is_that_of_the_paper():
     logits = generator.normal(0, 1, (20, NUM_ACTIONS)).astype(np.float32)
     values, targets = generator.normal(0, 2, (2, 20)).astype(np.float32)
     actions = generator.integers(NUM_ACTIONS, size=20)
-    found = pgql_loss(
-        DISTRIBUTION(logits), values, actions, targets, CRITIC_LOSSES["squared"], ALPHA, VALUE_COEF
-    )
+    found = pgql_loss(DISTRIBUTION(logits), values, actions, targets, CRITIC_LOSSES["squared"], ALPHA, VALUE_COEF)
     along_logits, along_values = reference_update(logits.astype(np.float64), values, actions, targets)
     np.testing.assert_allclose(found.grad_outputs, -along_logits, rtol=1e-4, atol=1e-6)
     np.testing.assert_allclose(found.grad_values, -along_values, rtol=1e-4, atol=1e-6)
@@ -116,7 +114,7 @@ def expected_gradient(logits, values, eta):
 
 
 def fixed_point(eta):
-    """Q values ``[S, A]`` that solve ``Q = (1 - eta) Q^pi + eta T* Q`` with ``pi = softmax(Q / alpha)``, by iteration."""
+    """Q values ``[S, A]`` that solve ``Q = (1 - eta) Q^pi + eta T* Q``, with ``pi = softmax(Q / alpha)``."""
     q_values = np.zeros((NUM_STATES, NUM_ACTIONS))
     for _ in range(300):
         after = (1 - eta) * q_of(values_of(softmax(q_values, ALPHA), ALPHA)) + eta * q_of(q_values.max(axis=1))
