@@ -34,7 +34,7 @@ class SACDiscreteConfig(
 
     algo: Literal["sac_discrete"] = "sac_discrete"
 
-    total_steps: int = field("run", 50_000, "steps to train for", ge=1)
+    total_steps: int = field("run", 40_000, "steps to train for", ge=1)
     num_envs: int = field("run", 1, "environments side by side (the paper: 1)", ge=1)
 
     eval_interval: int = field("evaluation and logging", 5_000, "steps between two evaluations", ge=1)
@@ -54,10 +54,10 @@ class SACDiscreteConfig(
     buffer_size: int = field("algorithm", 100_000, "transitions that the replay buffer holds", ge=1)
     batch_size: int = field("algorithm", 64, "transitions in a gradient step (the paper: 64)", ge=1)
     learning_starts: int = field("algorithm", 1_000, "steps with uniform actions before anything is learned", ge=0)
-    train_freq: int = field("algorithm", 4, "steps of each environment between two rounds of gradient steps", ge=1)
-    gradient_steps: int = field("algorithm", 2, "gradient steps in a round", ge=1)
+    train_freq: int = field("algorithm", 8, "steps of each environment between two rounds of gradient steps", ge=1)
+    gradient_steps: int = field("algorithm", 4, "gradient steps in a round", ge=1)
 
-    hidden_sizes: LayerSizes | None = field("network", (256, 256), "units of each hidden layer, as in 64,64 (SAC)")
+    hidden_sizes: LayerSizes | None = field("network", (64, 64), "units of each hidden layer, as in 64,64 (measured)")
     activation: Literal["tanh", "relu"] | None = field("network", "relu", "activation of the hidden layers (SAC)")
 
     optimizer: SynchronousOptimizer = field("optimizer", "adam", f"{OPTIMIZERS} (the paper: Adam)")

@@ -10,11 +10,11 @@ from paddle_ac.config.groups import OPTIMIZERS, Schedule, SynchronousOptimizer
 
 
 class SoftQConfig(QLearningConfig):
-    """Soft Q-learning (Haarnoja et al. 2017, arXiv:1702.08165); numbers of rl-baselines3-zoo's DQN for CartPole-v1."""
+    """Soft Q-learning (Haarnoja et al. 2017, arXiv:1702.08165) for Discrete actions."""
 
     algo: Literal["soft_q"] = "soft_q"
 
-    total_steps: int = field("run", 50_000, "steps to train for (rl-baselines3-zoo)", ge=1)
+    total_steps: int = field("run", 40_000, "steps to train for", ge=1)
     num_envs: int = field("run", 1, "environments side by side (rl-baselines3-zoo: 1)", ge=1)
 
     eval_interval: int = field("evaluation and logging", 5_000, "steps between two evaluations", ge=1)
@@ -42,16 +42,22 @@ class SoftQConfig(QLearningConfig):
     )
     gradient_steps: int = field("algorithm", 128, "gradient steps in a round (rl-baselines3-zoo)", ge=1)
 
-    hidden_sizes: LayerSizes | None = field(
-        "network", (256, 256), "units of each hidden layer, as in 64,64 (rl-baselines3-zoo)"
+    num_step_returns: int = field(
+        "algorithm",
+        3,
+        "rewards in a return before it is bootstrapped from the values of a later observation (Rainbow: 3)",
+        ge=1,
+        le=1000,
     )
+
+    hidden_sizes: LayerSizes | None = field("network", (64, 64), "units of each hidden layer, as in 64,64 (measured)")
     activation: Literal["tanh", "relu"] | None = field(
         "network", "relu", "activation of the hidden layers (Stable-Baselines3)"
     )
 
     optimizer: SynchronousOptimizer = field("optimizer", "adam", f"{OPTIMIZERS} (Stable-Baselines3: Adam)")
     optimizer_epsilon: float = field("optimizer", 1e-8, "epsilon of the optimiser (Stable-Baselines3: 1e-8)", gt=0)
-    learning_rate: float = field("optimizer", 2.3e-3, "initial learning rate (rl-baselines3-zoo)", gt=0, le=100)
+    learning_rate: float = field("optimizer", 2e-3, "initial learning rate (measured)", gt=0, le=100)
     lr_schedule: Schedule = field(
         "optimizer", "linear", "constant, linear to 0 over lr_decay_steps, or times lr_decay_factor"
     )
