@@ -9,11 +9,11 @@ import numpy as np
 
 from multiprocessing_env import VecEnv
 from paddle_ac.algorithms.learner import Learner, optimizer_part
-from paddle_ac.algorithms.policy import actor_critic_layers, format_part, log_backend, make_network
+from paddle_ac.algorithms.policy import format_part, log_backend, make_network, network_layers
 from paddle_ac.algorithms.state import Part
 from paddle_ac.algorithms.synchronous import Synchronous
 from paddle_ac.config import SynchronousConfig
-from paddle_ac.learning.gradient import GradientOfRollout
+from paddle_ac.learning.gradient import GradientOfRollout, RolloutGradient
 from paddle_ac.learning.phases import phases_of_update
 from paddle_ac.learning.returns import explained_variance
 from paddle_ac.learning.rewards import RewardNormalizer
@@ -73,7 +73,7 @@ class A2C(Synchronous):
 
     def layers(self) -> tuple[dict[str, Any], Callable[[np.ndarray, np.ndarray], Any]]:
         """The network of actor and critic as a Paddle layer; see ``Algorithm.layers``."""
-        return actor_critic_layers(self.policy)
+        return network_layers(self.policy)
 
     def inspect(self, observations: np.ndarray, state: np.ndarray) -> dict[str, np.ndarray]:
         """Diagnostics of the policy and the critic for a batch; see ``Algorithm.inspect``."""
@@ -99,9 +99,7 @@ class A2C(Synchronous):
             rollout = self.collector.collect(self._act)
         except CollectingStoppedError:
             return {"charts/episode_return": [], "charts/episode_length": []}
-        if self.normalize_rewards is not None:
-            self.normalize_rewards.update(rollout.rewards, rollout.terminated | rollout.truncated, rollout.mask)
-            rollout.rewards = self.normalize_rewards(rollout.rewards)
+        self._prepare(rollout)
         metrics = self._learn(rollout, learning_rate)
         self.policy.encode.update(rollout.transitions(rollout.observations))
         self.env_steps += rollout.rewards.size
@@ -112,11 +110,20 @@ class A2C(Synchronous):
             **metrics,
         }
 
+    def _prepare(self, rollout: Rollout) -> None:
+        """Normalise the rewards of a new rollout, if rewards are normalised."""
+        if self.normalize_rewards is not None:
+            self.normalize_rewards.update(rollout.rewards, rollout.terminated | rollout.truncated, rollout.mask)
+            rollout.rewards = self.normalize_rewards(rollout.rewards)
+
     def _learn(self, rollout: Rollout, learning_rate: float) -> dict[str, float]:
         """Take the gradient steps for a rollout; returns the metrics of losses."""
         learned = self.gradient_of(rollout)
         self.learner.step(learned.gradient, learning_rate)
         self.num_updates += 1
+        return self._rollout_metrics(learned)
+
+    def _rollout_metrics(self, learned: RolloutGradient) -> dict[str, float]:
         metrics = {
             "losses/actor": learned.actor,
             "losses/entropy": learned.entropy,

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from paddle_ac.algorithms.state import Part, arrays_part, check_structure
+from paddle_ac.nn.network import Network
 from paddle_ac.nn.optimizers import Optimizer
 from paddle_ac.nn.parameters import FlatParameters
 
@@ -52,6 +53,27 @@ class Learner:
             self.refresh()
 
         return Part(arrays_part(self.parameters.views).get, load, self.parameters.check)
+
+
+def update_target(target: Network, parameters: FlatParameters, tau: float) -> None:
+    """Move a target network by ``tau`` times the distance to the parameters that learn; 1 makes them equal."""
+    vector = target.parameters.vector
+    if tau == 1:
+        vector[...] = parameters.vector
+    else:
+        vector += np.float32(tau) * (parameters.vector - vector)
+    target.refresh()
+
+
+def target_part(target: Network) -> Part:
+    """The saved part of a target network's parameters, by name."""
+    part = arrays_part(target.parameters.views)
+
+    def load(values: dict[str, np.ndarray]) -> None:
+        part.set(values)
+        target.refresh()
+
+    return Part(part.get, load)
 
 
 def optimizer_part(statistics: dict[str, np.ndarray], name: str) -> Part:

@@ -1,4 +1,4 @@
-"""Configurations: what all have, and what the on-policy algorithms share, composed of groups."""
+"""Configurations: what all have, and what families of algorithms share, composed of groups."""
 
 from __future__ import annotations
 
@@ -11,14 +11,21 @@ from pydantic import ValidationError, model_validator
 from paddle_ac.atari_ids import atari_game
 from paddle_ac.config.fields import LARGEST
 from paddle_ac.config.groups import (
+    ActorCriticNetworkGroup,
     AtariGroup,
     EvaluationGroup,
+    GradientRoundsGroup,
     LossGroup,
     NetworkGroup,
     OptimizerGroup,
+    PriorityGroup,
+    QNetworkGroup,
+    ReplayGroup,
     RunGroup,
     ScalingGroup,
     SynchronousOptimizerGroup,
+    TargetNetworkGroup,
+    ValueLossGroup,
     VectorEnvGroup,
 )
 from paddle_ac.config.messages import check_names, describe_problems
@@ -98,6 +105,11 @@ class RunConfig(EvaluationGroup, AtariGroup, RunGroup):
         return ONE_BY_ONE
 
     @property
+    def priorities(self) -> PriorityGroup | None:
+        """How a replay buffer is sampled by priority; ``None`` without flags for it, and for uniform sampling."""
+        return None
+
+    @property
     def num_other_workers(self) -> int:
         """Processes or threads beside this process that a run keeps busy."""
         return 0
@@ -149,11 +161,11 @@ class RunConfig(EvaluationGroup, AtariGroup, RunGroup):
         return self
 
 
-class OnPolicyConfig(OptimizerGroup, NetworkGroup, LossGroup, ScalingGroup, RunConfig):
-    """What the on-policy algorithms share."""
+class NetworkConfig(OptimizerGroup, NetworkGroup, ValueLossGroup, ScalingGroup, RunConfig):
+    """What the algorithms that learn one network share."""
 
     @model_validator(mode="after")
-    def _linear_schedule_covers_the_run(self) -> OnPolicyConfig:
+    def _linear_schedule_covers_the_run(self) -> NetworkConfig:
         if self.lr_schedule == "linear" and self.decay_steps < self.total_steps:
             raise ValueError(
                 f"lr_decay_steps={self.lr_decay_steps} is less than total_steps={self.total_steps}: "
@@ -165,6 +177,10 @@ class OnPolicyConfig(OptimizerGroup, NetworkGroup, LossGroup, ScalingGroup, RunC
     def decay_steps(self) -> int:
         """``lr_decay_steps``, or what it is where none are given."""
         return self.lr_decay_steps or (self.total_steps if self.lr_schedule == "linear" else 25_000)
+
+
+class OnPolicyConfig(ActorCriticNetworkGroup, LossGroup, NetworkConfig):
+    """What the on-policy algorithms share."""
 
     @property
     def has_baseline(self) -> bool:
@@ -194,3 +210,24 @@ class OnPolicyConfig(OptimizerGroup, NetworkGroup, LossGroup, ScalingGroup, RunC
 
 class SynchronousConfig(SynchronousOptimizerGroup, VectorEnvGroup, OnPolicyConfig):
     """What the on-policy algorithms with one learner share."""
+
+
+class QLearningConfig(
+    QNetworkGroup,
+    TargetNetworkGroup,
+    PriorityGroup,
+    GradientRoundsGroup,
+    ReplayGroup,
+    SynchronousOptimizerGroup,
+    VectorEnvGroup,
+    NetworkConfig,
+):
+    """What the algorithms share that learn Q values from a replay buffer."""
+
+    networks: ClassVar[str] = "Q values of actions"
+
+    @model_validator(mode="after")
+    def _own_network_is_dueling(self) -> QLearningConfig:
+        if self.network is not None and not self.dueling:
+            raise ValueError(f"network={self.network} returns advantages and values of states: add dueling=true")
+        return self

@@ -6,12 +6,12 @@ from typing import ClassVar, Literal
 
 from paddle_ac.config.base import RunConfig
 from paddle_ac.config.fields import LayerSizes, field
-from paddle_ac.config.groups import ScalingGroup, VectorEnvGroup
+from paddle_ac.config.groups import GradientRoundsGroup, ReplayGroup, ScalingGroup, TemperatureGroup, VectorEnvGroup
 
 LEARNING_RATES = {"low": 1e-5, "high": 1e-2, "log": True}  # that are searched
 
 
-class SACConfig(ScalingGroup, VectorEnvGroup, RunConfig):
+class SACConfig(TemperatureGroup, GradientRoundsGroup, ReplayGroup, ScalingGroup, VectorEnvGroup, RunConfig):
     """Soft actor-critic with an automatic temperature (Haarnoja et al. 2018, arXiv:1812.05905)."""
 
     networks: ClassVar[str] = "an actor and critics of actions"
@@ -50,31 +50,12 @@ class SACConfig(ScalingGroup, VectorEnvGroup, RunConfig):
         le=1,
         search={"low": 1e-3, "high": 5e-2, "log": True},
     )
-    buffer_size: int = field("algorithm", 1_000_000, "transitions that the replay buffer holds (the paper)", ge=1)
-    batch_size: int = field(
-        "algorithm",
-        256,
-        "transitions in a gradient step (the paper: 256)",
-        ge=1,
-        search=[64, 128, 256, 512],
-    )
-    learning_starts: int = field(
-        "algorithm", 100, "steps with uniform actions before anything is learned (Stable-Baselines3: 100)", ge=0
-    )
-    train_freq: int = field(
-        "algorithm", 1, "steps of each environment between two rounds of gradient steps (the paper: 1)", ge=1
-    )
-    gradient_steps: int = field("algorithm", 1, "gradient steps in a round (the paper: 1)", ge=1)
     noise_correlation: float = field(
         "algorithm",
         0.0,
         "correlation of an action's noise with that of the step before (the paper: 0; more explores further)",
         ge=0,
         lt=1,
-    )
-    auto_alpha: bool = field("algorithm", True, "learn the temperature alpha, rather than keep it at init_alpha")
-    init_alpha: float = field(
-        "algorithm", 1.0, "weight of the entropy, at first or for good (Stable-Baselines3: 1)", gt=0, le=1e6
     )
     target_entropy: float | None = field(
         "algorithm", None, "entropy in nats that alpha is learned for [minus the dimensions of an action, the paper]"

@@ -70,3 +70,8 @@ class RewardNormalizer:
         """Go on from what ``state_dict`` gave."""
         self.returns = state["returns"].copy()
         self.moments.load_state_dict(state["moments"])
+
+
+def normalize_and_scale(rewards: np.ndarray, normalize: RewardNormalizer | None, config: ScalingGroup) -> np.ndarray:
+    """Rewards of any shape, float32, that are normalised if they are to be, and then scaled and clipped."""
+    return scale_and_clip(rewards if normalize is None else normalize(rewards), config)

@@ -154,6 +154,7 @@ CHINESE = {
     "getting_started": "getting_started",
     "own_environment": "api/own_environment",
     "own_network": "networks",
+    "algorithms": "algorithms/index",
     "a2c": "algorithms/a2c",
     "a3c": "algorithms/a3c",
     "ga3c": "algorithms/ga3c",

@@ -85,7 +85,11 @@ def test_masked_logits_have_no_gradient():
 
 @pytest.mark.parametrize("masks", ["info", "method"])
 @pytest.mark.parametrize(
-    "algo,multi", [*((algo, False) for algo in ALGORITHMS), *((algo, True) for algo in ALGORITHMS if algo != "q_ac")]
+    "algo,multi",
+    [
+        *((algo, False) for algo in [*ALGORITHMS, "dqn", "soft_q", "sac_discrete", "pgql"]),
+        *((algo, True) for algo in [*ALGORITHMS, "sac_discrete", "pgql"] if algo != "q_ac"),
+    ],
 )
 def test_an_environment_with_masks_is_solved_at_once(algo, multi, masks):
     changes = {"total_steps": 200, "env_kwargs": {"masks": masks, "multi": multi}}

@@ -12,7 +12,9 @@ import pytest
 from paddle_ac.config import (
     CONFIGS,
     A2CConfig,
+    NetworkConfig,
     OnPolicyConfig,
+    QLearningConfig,
     RunConfig,
     SynchronousConfig,
     change_on_resume,
@@ -155,6 +157,25 @@ def test_the_ends_of_the_ranges_are_taken(values):
     config = make_config({"algo": "a2c", **values})
     for name, value in values.items():
         assert getattr(config, name) == (tuple(value) if isinstance(value, list) else value)
+
+
+@pytest.mark.parametrize(
+    "name,wrong_values",
+    [
+        ("double", ["perhaps", 2, None]),
+        ("dueling", ["perhaps", 2, None]),
+        ("target_interval", [0, -1, 0.5]),
+        ("tau", [0, -0.1, 1.1, math.nan]),
+        ("initial_epsilon", [-0.1, 1.1, math.nan]),
+        ("final_epsilon", [-0.1, 1.1, math.nan]),
+        ("exploration_fraction", [-0.1, 1.1, math.nan]),
+        ("num_step_returns", [0, -1, 0.5, 1001]),
+        ("prioritized", ["perhaps", 2, None]),
+    ],
+)
+def test_every_wrong_value_for_dqn_is_refused_too(name, wrong_values):
+    for value in wrong_values:
+        assert message_of(make_config, {"algo": "dqn", name: value}).startswith(name)
 
 
 @pytest.mark.parametrize(
@@ -585,7 +606,7 @@ def test_groups_stand_by_themselves_and_share_no_field():
 @pytest.mark.parametrize("algo", CONFIGS)
 def test_configurations_are_composed_of_groups_and_derive_from_no_other_algorithm(algo):
     bases = CONFIGS[algo].__mro__[1:-3]  # without Group, BaseModel and object
-    compositions = (RunConfig, OnPolicyConfig, SynchronousConfig)
+    compositions = (RunConfig, NetworkConfig, OnPolicyConfig, SynchronousConfig, QLearningConfig)
     assert all(base.__bases__ == (Group,) or base in compositions for base in bases)
     for composition in compositions:
         assert not vars(composition).get("__annotations__", {}).keys() & composition.model_fields.keys()

@@ -22,6 +22,11 @@ CASES = {
     "gaussian": {"algo": "reinforce", "env": "Pendulum-v1"},
     "q_ac": {"algo": "q_ac"},
     "a3c": {"algo": "a3c"},
+    "dqn": {"algo": "dqn", "hidden_sizes": (16, 16)},
+    "dueling": {"algo": "dqn", "hidden_sizes": (16, 16), "dueling": True},
+    "soft_q": {"algo": "soft_q", "hidden_sizes": (16, 16)},
+    "sac_discrete": {"algo": "sac_discrete", "hidden_sizes": (16, 16)},
+    "pgql": {"algo": "pgql", "hidden_sizes": (16, 16)},
     "sac": {"algo": "sac", "hidden_sizes": (16, 16)},
 }
 
@@ -63,6 +68,12 @@ def test_the_values_are_those_that_are_learned(algorithm):
         actions = np.tanh(algorithm.inspect(observations, state)["policy/means"])
         inputs = np.concatenate([algorithm.encode(observations), actions], axis=1)
         expected = algorithm.critic.values(inputs).min(axis=0)
+    elif algorithm.config.algo == "sac_discrete":
+        log_probs = algorithm.policy.distribution(algorithm.policy.policy_outputs(observations)).log_p
+        smaller = np.minimum(*(critic.policy_outputs(observations) for critic in algorithm.critics))
+        expected = (np.exp(log_probs) * (smaller - algorithm.alpha * log_probs)).sum(axis=1)
+    elif algorithm.config.algo in ("dqn", "soft_q"):
+        expected = algorithm.q_values(algorithm.policy, observations).max(axis=1)
     else:
         expected = algorithm.policy.values(observations, Unroll.of_one_step(state))
     assert values == pytest.approx(expected, abs=1e-5)
@@ -80,7 +91,7 @@ def test_the_graph_has_every_parameter_and_leads_from_the_observations_to_the_re
     followers = {}
     for edge in graph["edges"]:
         followers.setdefault(edge["from_node"], set()).add(edge["to_node"])
-    assert followers["/feed_0"] <= {"/actor_torso", "/critic_torso", "/actor", "/critics"}
+    assert followers["/feed_0"] <= {"/actor_torso", "/critic_torso", "/actor", "/critics", "/critic_1", "/critic_2"}
     reached, found = set(), {"/feed_0"}
     while found:
         reached |= found
