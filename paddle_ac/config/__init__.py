@@ -12,6 +12,7 @@ from typing import Any
 from paddle_ac.config.base import OnPolicyConfig, RunConfig, SynchronousConfig
 from paddle_ac.config.fields import LARGEST, LARGEST_SEED, LayerSizes, field, parse_wrapper
 from paddle_ac.config.groups import (
+    ActorLearnersGroup,
     AtariGroup,
     EvaluationGroup,
     LossGroup,
@@ -41,6 +42,7 @@ __all__ = [
     "CONFIGS",
     "LARGEST",
     "LARGEST_SEED",
+    "ActorLearnersGroup",
     "AtariGroup",
     "EvaluationGroup",
     "LayerSizes",

@@ -1,6 +1,6 @@
 """The groups of hyper-parameters that configurations are composed of.
 
-Every group stands by itself: none derives from another, and no two declare the same field. A property of a group
+Every group stands by itself: none derives from another, and no two of a configuration declare the same field. A property of a group
 answers for all configurations that have it; its answer without the group is in ``base.py``.
 """
 
@@ -436,3 +436,32 @@ class MemoryGroup(Group):
     def memory(self) -> tuple[str, int]:
         """Kind and units of the recurrent layer."""
         return self.recurrent, self.recurrent_size
+
+
+class ActorLearnersGroup(Group):
+    """Worker processes that play and learn, on shared parameters."""
+
+    num_workers: int = field(
+        "run", 2, "worker processes, each with environments and a copy of the network", ge=1, le=1024
+    )
+    num_envs: int = field("run", 1, "environments of each worker", ge=1)
+    restart_workers: bool = field(
+        "run", False, "replace a worker that was killed or is stuck, rather than stop", changeable=True
+    )
+    step_timeout: float = field(
+        "run", 60.0, "seconds without a step after which a worker is stuck", gt=0, le=1e6, changeable=True
+    )
+    lock: bool = field(
+        "run", False, "let one worker write at a time; without, they write as they come (Hogwild)", changeable=True
+    )
+
+    optimizer: Literal["shared_rmsprop", "rmsprop", "shared_rmsprop_torch", "shared_adam"] = field(
+        "optimizer",
+        "shared_rmsprop",
+        "statistics shared by the workers (RMSProp: the paper's best; PyTorch's RMSProp; Adam), or one set per worker",
+    )
+
+    @property
+    def num_other_workers(self) -> int:
+        """``num_workers``."""
+        return self.num_workers

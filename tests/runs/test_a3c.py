@@ -22,8 +22,9 @@ from multiprocessing_env import (
     WorkerTimeoutError,
 )
 from paddle_ac.algorithms.a2c import A2C
-from paddle_ac.algorithms.a3c import A3C, _worker_arguments
-from paddle_ac.algorithms.a3c_worker import A3CWorker, initial_statistics
+from paddle_ac.algorithms.a3c import A3C
+from paddle_ac.algorithms.a3c_worker import A3CWorker
+from paddle_ac.algorithms.actor_learner_worker import initial_statistics
 from paddle_ac.checkpoint import load_checkpoint
 from paddle_ac.config import make_config
 from paddle_ac.envs.make import training_env_fns
@@ -226,7 +227,7 @@ def test_metrics_of_workers_are_returned_in_turn():
 def test_environments_of_workers_keep_no_actions():
     """Their episodes are never replayed, and may never end."""
     with A3C.from_config(quick_config(num_envs=2)) as agent:
-        _, pickled, *_ = _worker_arguments(agent.config, agent.shared, None, index=1, start=0)
+        _, _, pickled, *_ = agent._worker_arguments(index=1, start=0)
         with (
             DummyVecEnv(cloudpickle.loads(pickled)) as envs,
             DummyVecEnv(training_env_fns(agent.config, 4)[2:]) as twins,

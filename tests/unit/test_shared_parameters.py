@@ -12,7 +12,7 @@ import pytest
 from multiprocessing_env import WorkerProcess
 from paddle_ac.nn.layout import ParameterLayout
 from paddle_ac.processes.lock import ProcessLock
-from paddle_ac.processes.shared_parameters import SharedMoments, SharedParameters
+from paddle_ac.processes.shared_parameters import SharedParameters, SharedVersions
 
 
 def add_ones(channel, shared, lock, times):
@@ -56,7 +56,7 @@ def write_and_die(channel, moments):
 
 
 def test_a_writer_that_is_killed_halfway_leaves_the_moments_intact():
-    moments = SharedMoments({"count": np.zeros(()), "mean": np.ones(3)})
+    moments = SharedVersions({"count": np.zeros(()), "mean": np.ones(3)})
     expected = moments.read()
     assert moments._versions[0] == 1, "the next version goes into copy 2"
     worker = WorkerProcess("writer", write_and_die, (moments,))
@@ -75,7 +75,7 @@ def write_versions(channel, moments):
 
 
 def test_a_reader_never_sees_a_version_half_written():
-    moments = SharedMoments({"count": np.zeros(()), "mean": np.zeros(2000)})
+    moments = SharedVersions({"count": np.zeros(()), "mean": np.zeros(2000)})
     worker = WorkerProcess("writer", write_versions, (moments,))
     seen = set()
     while len(seen) < 100:
