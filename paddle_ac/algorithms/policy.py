@@ -1,4 +1,4 @@
-"""The network of a configuration, for every on-policy algorithm."""
+"""The network of a configuration: a policy and a critic, or Q values."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import numpy as np
 from multiprocessing_env import space_parts
 from paddle_ac.action_masks import OBSERVATION
 from paddle_ac.algorithms.state import Part, constant_part
-from paddle_ac.config import OnPolicyConfig
+from paddle_ac.config import NetworkConfig, OnPolicyConfig
 from paddle_ac.errors import ConfigError
-from paddle_ac.nn.actions import GaussianActions, action_distribution
-from paddle_ac.nn.description import describe_network, log_images
+from paddle_ac.nn.actions import ActionDistribution, GaussianActions, action_distribution
+from paddle_ac.nn.description import NetworkDescription, describe_network, log_images
 from paddle_ac.nn.encoding import ObservationEncoder
 from paddle_ac.nn.initialization import weights_generator
 from paddle_ac.nn.network import Network
@@ -67,30 +67,84 @@ def make_network(
         ConfigError: an action space without a distribution, images that the encoder does not take, a network of the
             user's own with a mistake, or a device that is not available.
     """
+    spaces = observation_space, action_space
     if config.network is not None:
-        return _make_custom(config, observation_space, action_space, values, network_class, vector)
+        if config.q_critic:
+            raise ConfigError(f"{config.algo} takes built-in networks only, whose critic estimates Q(s, .)")
+        try:
+            distribution = action_distribution(action_space)
+        except TypeError as error:
+            raise _unsuitable_spaces(config, action_space, error) from None
+        return _make_custom(config, *spaces, distribution, values, network_class, vector)
     recurrent, recurrent_size = config.memory
+    description = _describe(
+        config,
+        *spaces,
+        shared_torso=config.shared_torso,
+        state_dependent_std=config.state_dependent_std,
+        initial_log_std=config.initial_log_std,
+        q_critic=config.q_critic,
+        recurrent=recurrent,
+        recurrent_size=recurrent_size,
+    )
+    return _make_built_in(config, description, observation_space, action_distribution(action_space), values, vector)
+
+
+def make_q_network(
+    config: NetworkConfig,
+    observation_space: Any,
+    action_space: Any,
+    q_head: str,
+    distribution: ActionDistribution,
+    values: dict[str, Any] | None = None,
+    network_class: type | None = None,
+    vector: np.ndarray | None = None,
+) -> Network:
+    """The network of Q values of a configuration, in its backend; a layer of the user's own has a dueling head.
+
+    Args:
+        config, observation_space, action_space, values, network_class, vector: as for ``make_network``.
+        q_head: ``"plain"`` or ``"dueling"``, as in ``NetworkDescription``.
+        distribution: how actions are drawn and chosen from the actor's outputs.
+
+    Raises:
+        ConfigError: as ``make_network``, and for an action space that is not Discrete.
+    """
+    spaces = observation_space, action_space
+    if config.network is not None:
+        return _make_custom(config, *spaces, distribution, values, network_class, vector)
+    description = _describe(config, *spaces, q_head=q_head, shared_torso=False)
+    return _make_built_in(config, description, observation_space, distribution, values, vector)
+
+
+def _describe(config: NetworkConfig, observation_space: Any, action_space: Any, **options: Any) -> NetworkDescription:
+    """Describe a built-in network; ``options`` are further arguments of ``describe_network``."""
     try:
-        description = describe_network(
+        return describe_network(
             observation_space,
             action_space,
             config.hidden_sizes,
             config.activation,
-            config.shared_torso,
-            config.initialization,
-            config.state_dependent_std,
-            config.initial_log_std,
-            config.q_critic,
-            recurrent,
-            recurrent_size,
-            config.encoder,
-            config.conv_layers,
-            config.action_masks,
+            initialization=config.initialization,
+            encoder=config.encoder,
+            conv_layers=config.conv_layers,
+            has_mask=config.action_masks,
+            **options,
         )
     except TypeError as error:
         raise _unsuitable_spaces(config, action_space, error) from None
     except ValueError as error:
         raise ConfigError(f"{config.env}: {error}") from None
+
+
+def _make_built_in(
+    config: NetworkConfig,
+    description: NetworkDescription,
+    observation_space: Any,
+    distribution: ActionDistribution,
+    values: dict[str, Any] | None,
+    vector: np.ndarray | None,
+) -> Network:
     if values is None:
         values = description.initial_parameters(weights_generator(config.seed))
         log_images(description)
@@ -98,7 +152,6 @@ def make_network(
     encode = ObservationEncoder(
         observation_space, config.normalize_observations, images=description.images, has_mask=config.action_masks
     )
-    distribution = action_distribution(action_space)
     if not config.uses_paddle:
         return NumpyActorCritic(description, parameters, encode, distribution, config.num_threads)
     from paddle_ac.nn.paddle_layers import ActorCritic
@@ -107,14 +160,15 @@ def make_network(
     use_device(config.device)
     layer = ActorCritic(description, encode)
     return BuiltInPaddleNetwork(
-        layer, parameters, encode, distribution, config.q_critic, config.device, config.action_masks
+        layer, parameters, encode, distribution, description.q_critic, config.device, config.action_masks
     )
 
 
 def _make_custom(
-    config: OnPolicyConfig,
+    config: NetworkConfig,
     observation_space: Any,
     action_space: Any,
+    distribution: ActionDistribution,
     values: dict[str, Any] | None,
     network_class: type | None,
     vector: np.ndarray | None,
@@ -124,12 +178,6 @@ def _make_custom(
     from paddle_ac.nn.paddle_parameters import values_of
 
     assert config.network is not None
-    if config.q_critic:
-        raise ConfigError(f"{config.algo} takes built-in networks only, whose critic estimates Q(s, .)")
-    try:
-        distribution = action_distribution(action_space)
-    except TypeError as error:
-        raise _unsuitable_spaces(config, action_space, error) from None
     use_device(config.device)
     own_space = observation_space[OBSERVATION] if config.action_masks else observation_space
     # The parts of a Dict or Tuple are passed as they are.
@@ -159,11 +207,11 @@ def actor_critic_layers(network: Network) -> tuple[dict[str, Any], Callable[[np.
     return {"actor_critic": layer}, lambda observations, state: layer(observations, paddle.to_tensor(state))
 
 
-def log_backend(config: OnPolicyConfig) -> None:
+def log_backend(config: NetworkConfig) -> None:
     """Log what the networks of a run compute with."""
     where = f"paddle on {config.device}" if config.uses_paddle else "numpy"
     logging.getLogger(__name__).info("networks compute with %s (--backend %s)", where, config.backend)
 
 
-def _unsuitable_spaces(config: OnPolicyConfig, action_space: Any, error: TypeError) -> ConfigError:
+def _unsuitable_spaces(config: NetworkConfig, action_space: Any, error: TypeError) -> ConfigError:
     return ConfigError(f"{config.algo} {error}; the action space of {config.env} is {action_space}")

@@ -9,20 +9,27 @@ from __future__ import annotations
 
 from typing import Any
 
-from paddle_ac.config.base import OnPolicyConfig, RunConfig, SynchronousConfig
+from paddle_ac.config.base import NetworkConfig, OnPolicyConfig, RunConfig, SynchronousConfig
 from paddle_ac.config.fields import LARGEST, LARGEST_SEED, LayerSizes, field, parse_wrapper
 from paddle_ac.config.groups import (
+    ActorCriticNetworkGroup,
     ActorLearnersGroup,
     AtariGroup,
+    EpsilonGroup,
     EvaluationGroup,
     LossGroup,
     MemoryGroup,
     NetworkGroup,
     OptimizerGroup,
+    PriorityGroup,
+    QNetworkGroup,
+    ReplayGroup,
     RolloutGroup,
     RunGroup,
     ScalingGroup,
     SynchronousOptimizerGroup,
+    TargetNetworkGroup,
+    ValueLossGroup,
     VectorEnvGroup,
 )
 from paddle_ac.config.hints import explain_arguments, hint_of_call, hint_of_other_library
@@ -42,21 +49,29 @@ __all__ = [
     "CONFIGS",
     "LARGEST",
     "LARGEST_SEED",
+    "ActorCriticNetworkGroup",
     "ActorLearnersGroup",
     "AtariGroup",
+    "EpsilonGroup",
     "EvaluationGroup",
     "LayerSizes",
     "LossGroup",
     "MemoryGroup",
+    "NetworkConfig",
     "NetworkGroup",
     "OnPolicyConfig",
     "OptimizerGroup",
+    "PriorityGroup",
+    "QNetworkGroup",
+    "ReplayGroup",
     "RolloutGroup",
     "RunConfig",
     "RunGroup",
     "ScalingGroup",
     "SynchronousConfig",
     "SynchronousOptimizerGroup",
+    "TargetNetworkGroup",
+    "ValueLossGroup",
     "VectorEnvGroup",
     "change_config",
     "change_on_resume",

@@ -1,4 +1,4 @@
-"""Configurations: what all have, and what the on-policy algorithms share, composed of groups."""
+"""Configurations: what all have, and what families of algorithms share, composed of groups."""
 
 from __future__ import annotations
 
@@ -11,14 +11,17 @@ from pydantic import ValidationError, model_validator
 from paddle_ac.atari_ids import atari_game
 from paddle_ac.config.fields import LARGEST
 from paddle_ac.config.groups import (
+    ActorCriticNetworkGroup,
     AtariGroup,
     EvaluationGroup,
     LossGroup,
     NetworkGroup,
     OptimizerGroup,
+    PriorityGroup,
     RunGroup,
     ScalingGroup,
     SynchronousOptimizerGroup,
+    ValueLossGroup,
     VectorEnvGroup,
 )
 from paddle_ac.config.messages import check_names, describe_problems
@@ -98,6 +101,11 @@ class RunConfig(EvaluationGroup, AtariGroup, RunGroup):
         return ONE_BY_ONE
 
     @property
+    def priorities(self) -> PriorityGroup | None:
+        """How a replay buffer is sampled by priority; ``None`` without flags for it, and for uniform sampling."""
+        return None
+
+    @property
     def num_other_workers(self) -> int:
         """Processes or threads beside this process that a run keeps busy."""
         return 0
@@ -149,11 +157,11 @@ class RunConfig(EvaluationGroup, AtariGroup, RunGroup):
         return self
 
 
-class OnPolicyConfig(OptimizerGroup, NetworkGroup, LossGroup, ScalingGroup, RunConfig):
-    """What the on-policy algorithms share."""
+class NetworkConfig(OptimizerGroup, NetworkGroup, ValueLossGroup, ScalingGroup, RunConfig):
+    """What the algorithms that learn one network share."""
 
     @model_validator(mode="after")
-    def _linear_schedule_covers_the_run(self) -> OnPolicyConfig:
+    def _linear_schedule_covers_the_run(self) -> NetworkConfig:
         if self.lr_schedule == "linear" and self.decay_steps < self.total_steps:
             raise ValueError(
                 f"lr_decay_steps={self.lr_decay_steps} is less than total_steps={self.total_steps}: "
@@ -165,6 +173,10 @@ class OnPolicyConfig(OptimizerGroup, NetworkGroup, LossGroup, ScalingGroup, RunC
     def decay_steps(self) -> int:
         """``lr_decay_steps``, or what it is where none are given."""
         return self.lr_decay_steps or (self.total_steps if self.lr_schedule == "linear" else 25_000)
+
+
+class OnPolicyConfig(ActorCriticNetworkGroup, LossGroup, NetworkConfig):
+    """What the on-policy algorithms share."""
 
     @property
     def has_baseline(self) -> bool:

@@ -1,7 +1,7 @@
 """The groups of hyper-parameters that configurations are composed of.
 
-Every group stands by itself: none derives from another, and no two of a configuration declare the same field. A property of a group
-answers for all configurations that have it; its answer without the group is in ``base.py``.
+Every group stands by itself: none derives from another, and no two of a configuration declare the same field. A
+property of a group answers for all configurations that have it; its answer without the group is in ``base.py``.
 """
 
 from __future__ import annotations
@@ -248,8 +248,8 @@ class ScalingGroup(Group):
     )
 
 
-class LossGroup(Group):
-    """The actor-critic loss."""
+class ValueLossGroup(Group):
+    """The loss of value estimates."""
 
     gamma: float = field(
         "algorithm",
@@ -262,6 +262,11 @@ class LossGroup(Group):
     critic_loss: Literal["squared", "smooth_l1"] = field(
         "algorithm", "squared", "the critic's loss: squared error, or smooth L1 (half of it up to 1, linear beyond)"
     )
+
+
+class LossGroup(Group):
+    """The weights of the actor-critic loss."""
+
     value_coef: float = field(
         "algorithm",
         0.5,
@@ -279,7 +284,7 @@ class LossGroup(Group):
 
 
 class NetworkGroup(Group):
-    """The network of the actor and the critic."""
+    """The network: a built-in one, or a layer of the user's own."""
 
     encoder: Literal["auto", "mlp", "a3c", "nature", "impala", "small"] = field(
         "network",
@@ -299,20 +304,8 @@ class NetworkGroup(Group):
     activation: Literal["tanh", "relu"] | None = field(
         "network", None, "activation of the hidden layers [tanh (baselines), relu for images]"
     )
-    shared_torso: bool | None = field(
-        "network",
-        None,
-        "actor and critic share their hidden layers [for images]; image encoders are always shared",
-    )
     initialization: Literal["orthogonal", "xavier"] = field(
         "network", "orthogonal", "initial weights (orthogonal: gain sqrt 2 hidden, 0.01 policy, 1 value, as baselines)"
-    )
-
-    state_dependent_std: bool = field(
-        "network", False, "Box actions: the actor outputs their deviation, rather than one parameter of each"
-    )
-    initial_log_std: float = field(
-        "network", 0.0, "Box actions: initial logarithm of their standard deviation, in halves of the Box", ge=-20, le=2
     )
 
     network: NetworkPlace | None = field(
@@ -355,6 +348,77 @@ class NetworkGroup(Group):
         if self.backend == "auto":
             return self.network is not None or self.device != "cpu"
         return self.backend == "paddle"
+
+
+class ActorCriticNetworkGroup(Group):
+    """The parts of a built-in network that only a policy and a critic have."""
+
+    shared_torso: bool | None = field(
+        "network",
+        None,
+        "actor and critic share their hidden layers [for images]; image encoders are always shared",
+    )
+    state_dependent_std: bool = field(
+        "network", False, "Box actions: the actor outputs their deviation, rather than one parameter of each"
+    )
+    initial_log_std: float = field(
+        "network", 0.0, "Box actions: initial logarithm of their standard deviation, in halves of the Box", ge=-20, le=2
+    )
+
+
+class QNetworkGroup(Group):
+    """The head of a network of Q values."""
+
+    dueling: bool = field(
+        "network",
+        False,
+        "Q values as V + A - mean A, from two streams of hidden layers behind the image encoder (Wang et al. 2016)",
+        search=[False, True],
+    )
+
+    @property
+    def q_head(self) -> str:
+        """Kind of the head, as in ``NetworkDescription``."""
+        return "dueling" if self.dueling else "plain"
+
+
+class TargetNetworkGroup(Group):
+    """The target network of Q-learning."""
+
+    target_interval: int = field(
+        "algorithm",
+        128,
+        "gradient steps between two updates of the target network",
+        ge=1,
+        search={"low": 10, "high": 10_000, "log": True},
+    )
+    tau: float = field(
+        "algorithm", 1.0, "step of the target network towards the network that learns; 1 copies it", gt=0, le=1
+    )
+
+
+class EpsilonGroup(Group):
+    """Epsilon-greedy exploration: epsilon falls linearly, then stays."""
+
+    initial_epsilon: float = field(
+        "algorithm", 1.0, "probability of a random action at first (Mnih et al. 2015: 1)", ge=0, le=1
+    )
+    final_epsilon: float = field(
+        "algorithm",
+        0.04,
+        "probability of a random action in the end, and in sampled evaluations",
+        ge=0,
+        le=1,
+        search={"low": 0.01, "high": 0.2},
+    )
+    exploration_fraction: float = field(
+        "algorithm",
+        0.16,
+        "part of the run in which epsilon falls",
+        ge=0,
+        le=1,
+        search={"low": 0.05, "high": 0.5},
+    )
 
 
 class OptimizerGroup(Group):
@@ -422,6 +486,51 @@ class RolloutGroup(Group):
     def advantage_lambda(self) -> float:
         """``gae_lambda``."""
         return self.gae_lambda
+
+
+class ReplayGroup(Group):
+    """Off-policy learning from a replay buffer."""
+
+    buffer_size: int = field("algorithm", 1_000_000, "transitions that the replay buffer holds (SAC: 1e6)", ge=1)
+    batch_size: int = field(
+        "algorithm", 256, "transitions in a gradient step (SAC: 256)", ge=1, search=[64, 128, 256, 512]
+    )
+    learning_starts: int = field(
+        "algorithm", 100, "steps with uniform actions before anything is learned (Stable-Baselines3: 100)", ge=0
+    )
+    train_freq: int = field(
+        "algorithm", 1, "steps of each environment between two rounds of gradient steps (SAC: 1)", ge=1
+    )
+    gradient_steps: int = field("algorithm", 1, "gradient steps in a round (SAC: 1)", ge=1)
+    num_step_returns: int = field(
+        "algorithm",
+        1,
+        "rewards in a return before it is bootstrapped from the values of a later observation (Rainbow: 3)",
+        ge=1,
+        le=1000,
+        search=[1, 3, 5],
+    )
+
+
+class PriorityGroup(Group):
+    """Prioritised sampling from a replay buffer (Schaul et al. 2016, arXiv:1511.05952)."""
+
+    prioritized: bool = field("algorithm", False, "sample transitions in proportion to their TD errors")
+    priority_exponent: float = field(
+        "algorithm", 0.6, "prioritized: exponent of the errors, 0 samples uniformly (the paper: 0.6)", ge=0, le=1
+    )
+    importance_exponent: float = field(
+        "algorithm",
+        0.4,
+        "prioritized: exponent of the importance weights, linear to 1 over the run (the paper: 0.4)",
+        ge=0,
+        le=1,
+    )
+
+    @property
+    def priorities(self) -> PriorityGroup | None:
+        """This group if transitions are sampled by priority, else ``None``."""
+        return self if self.prioritized else None
 
 
 class MemoryGroup(Group):

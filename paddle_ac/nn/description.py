@@ -51,7 +51,8 @@ class NetworkDescription:
         num_features: F, features of the observation besides its images.
         hidden_sizes: units of each hidden layer.
         activation: ``"tanh"`` or ``"relu"``, after each hidden layer.
-        shared_torso: one stack of hidden and recurrent layers for actor and critic, rather than one each.
+        shared_torso: one stack of hidden and recurrent layers for actor and critic, rather than one each; true without
+            a critic.
         recurrent: ``"none"``, ``"lstm"`` or ``"gru"``, behind the hidden layers.
         recurrent_size: its units.
         num_outputs: of the actor's head.
@@ -61,6 +62,8 @@ class NetworkDescription:
         q_critic: the critic estimates Q(s, .) of Discrete actions, rather than V(s).
         initialization: name of the initial weights.
         has_mask: observations have a part with an action mask; see ``action_masks``.
+        q_head: what the actor's outputs are. ``"none"``: those of a policy. ``"plain"``: Q(s, .) of Discrete actions,
+            without a critic. ``"dueling"``: advantages A(s, .), beside V(s) of the critic (see ``losses.q_learning``).
     """
 
     images: tuple[ImageInput, ...]
@@ -78,6 +81,12 @@ class NetworkDescription:
     q_critic: bool
     initialization: str
     has_mask: bool = False
+    q_head: str = "none"
+
+    @property
+    def has_critic(self) -> bool:
+        """Whether there is a critic's head."""
+        return self.q_head != "plain"
 
     @property
     def num_inputs(self) -> int:
@@ -110,7 +119,7 @@ class NetworkDescription:
         """Draw the initial parameters, float32 by name.
 
         Weights of hidden layers and convolutions have a gain of sqrt(2), of recurrent layers and the critic's head 1,
-        of the actor's head 0.01 (OpenAI baselines); biases start at 0.
+        of the actor's head 0.01 (OpenAI baselines), or 1 for Q values and advantages; biases start at 0.
         """
         draw: Draw = functools.partial(INITIALIZATIONS[self.initialization], generator)
         parameters = {}
@@ -148,8 +157,9 @@ class NetworkDescription:
                 yield f"{whose}_memory.bias_ih", (gates,), None
                 yield f"{whose}_memory.bias_hh", (gates,), None
             sizes.append(self.recurrent_size)
-        yield from _dense("actor_head", sizes[-1], self.num_outputs, 0.01)
-        yield from _dense("critic_head", sizes[-1], self.num_critic_outputs, 1.0)
+        yield from _dense("actor_head", sizes[-1], self.num_outputs, 0.01 if self.q_head == "none" else 1.0)
+        if self.has_critic:
+            yield from _dense("critic_head", sizes[-1], self.num_critic_outputs, 1.0)
 
 
 def _dense(
@@ -179,6 +189,7 @@ def describe_network(
     encoder: str = "auto",
     conv_layers: str | None = None,
     has_mask: bool = False,
+    q_head: str = "none",
 ) -> NetworkDescription:
     """Describe the network for an environment's spaces; the arguments are attributes of ``NetworkDescription``.
 
@@ -191,7 +202,7 @@ def describe_network(
         ConfigError: more parameters than there is memory.
     """
     distribution = action_distribution(action_space)
-    if q_critic and not isinstance(distribution, CategoricalActions):
+    if (q_critic or q_head != "none") and not isinstance(distribution, CategoricalActions):
         raise TypeError("takes Discrete action spaces that begin at 0")
     inputs = () if encoder == "mlp" else image_inputs(observation_space)
     if not inputs and (conv_layers is not None or encoder not in ("auto", "mlp")):
@@ -208,7 +219,7 @@ def describe_network(
         num_features=ObservationEncoder(observation_space, images=inputs, has_mask=has_mask).num_features,
         hidden_sizes=tuple(hidden_sizes),
         activation=activation or default_activation(bool(inputs)),
-        shared_torso=bool(inputs) if shared_torso is None else shared_torso,
+        shared_torso=q_head == "plain" or (bool(inputs) if shared_torso is None else shared_torso),
         recurrent=recurrent,
         recurrent_size=recurrent_size,
         num_outputs=distribution.num_outputs - num_stds * own_stds,
@@ -218,6 +229,7 @@ def describe_network(
         q_critic=q_critic,
         initialization=initialization,
         has_mask=has_mask,
+        q_head=q_head,
     )
     _require_memory_for(description)
     return description

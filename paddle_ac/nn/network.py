@@ -101,8 +101,8 @@ class Network(ABC):
             record: of the calls of ``act`` for these observations, with these parameters.
 
         Returns:
-            outputs of the actor ``[B, distribution.num_outputs]``, of the critic ``[B]`` (``[B, A]`` of Q(s, .)), both
-            float32, and the tape.
+            outputs of the actor ``[B, distribution.num_outputs]``, of the critic ``[B]`` (``[B, A]`` of Q(s, .),
+            ``[B, 0]`` without a critic), both float32, and the tape.
         """
 
     @abstractmethod
@@ -114,7 +114,7 @@ class Network(ABC):
         Args:
             tape: of ``forward``.
             grad_outputs: its gradient with respect to the actor's outputs, ``[B, distribution.num_outputs]``.
-            grad_critic_outputs: that with respect to the critic's, ``[B]`` or ``[B, A]``.
+            grad_critic_outputs: that with respect to the critic's, ``[B]``, ``[B, A]`` or ``[B, 0]``.
             gradient: name to array in the parameter's shape; overwritten.
         """
 

@@ -117,7 +117,7 @@ class NumpyActorCritic(Network):
         if not self.shared_torso:
             self.critic_torso = Torso(views, "critic", *torso, self.actor_torso.state_size, threads)
         self.actor_head = Linear(views, "actor_head")
-        self.critic_head = Linear(views, "critic_head")
+        self.critic_head = Linear(views, "critic_head") if description.has_critic else None
 
     def policy_outputs(
         self, observations: np.ndarray, state: np.ndarray | None = None, record: Record | None = None
@@ -141,9 +141,9 @@ class NumpyActorCritic(Network):
         _release(images)
         unroll = unroll or Unroll.of_one_step(self.initial_state(len(features)))
         critic_features = self.critic_torso.forward(features, unroll).outputs
-        critic_outputs = self.critic_head(critic_features)
+        critic_outputs = self._critic_outputs(critic_features)
         if not self.q_critic:
-            return critic_outputs[:, 0]
+            return critic_outputs
         actor_features = critic_features if self.shared_torso else self.actor_torso.forward(features, unroll).outputs
         return expected_q(self._masked(self._outputs(actor_features), observations), critic_outputs)
 
@@ -160,10 +160,9 @@ class NumpyActorCritic(Network):
         features, images = recorded or self._features(observations)
         actor = self.actor_torso.forward(features, unroll)
         critic = actor if self.shared_torso else self.critic_torso.forward(features, unroll)
-        critic_outputs = self.critic_head(critic.outputs)
         return (
             self._masked(self._outputs(actor.outputs), observations),
-            critic_outputs if self.q_critic else critic_outputs[:, 0],
+            self._critic_outputs(critic.outputs),
             Tape(actor, critic, images, record is not None),
         )
 
@@ -174,16 +173,20 @@ class NumpyActorCritic(Network):
         if self.log_std is not None:
             grad_outputs, grad_log_stds = np.split(grad_outputs, 2, axis=1)
             np.sum(grad_log_stds, axis=0, out=gradient["actor_log_std"])
-        if not self.q_critic:
-            grad_critic_outputs = grad_critic_outputs[:, np.newaxis]
         self.actor_head.backward(tape.actor.outputs, grad_outputs, gradient)
-        self.critic_head.backward(tape.critic.outputs, grad_critic_outputs, gradient)
         grad_actor = self.actor_head.grad_inputs(grad_outputs)
-        grad_critic = self.critic_head.grad_inputs(grad_critic_outputs)
         wants_inputs = bool(self.image_encoders)
+        grad_critic: np.ndarray | None = None
+        if self.critic_head is not None:
+            if not self.q_critic:
+                grad_critic_outputs = grad_critic_outputs[:, np.newaxis]
+            self.critic_head.backward(tape.critic.outputs, grad_critic_outputs, gradient)
+            grad_critic = self.critic_head.grad_inputs(grad_critic_outputs)
         if self.shared_torso:
-            grad_features = self.actor_torso.backward(tape.actor, grad_actor + grad_critic, gradient, wants_inputs)
+            grad_shared = grad_actor if grad_critic is None else grad_actor + grad_critic
+            grad_features = self.actor_torso.backward(tape.actor, grad_shared, gradient, wants_inputs)
         else:
+            assert grad_critic is not None
             grad_features = self.actor_torso.backward(tape.actor, grad_actor, gradient, wants_inputs)
             of_critic = self.critic_torso.backward(tape.critic, grad_critic, gradient, wants_inputs)
             grad_features = grad_features + of_critic if wants_inputs else grad_features
@@ -211,6 +214,13 @@ class NumpyActorCritic(Network):
             first = last
         features[:, first:] = self.encode(observations)
         return tapes
+
+    def _critic_outputs(self, hidden: np.ndarray) -> np.ndarray:
+        """Outputs of the critic, ``[B]``, ``[B, A]`` of Q(s, .), or ``[B, 0]`` without a critic."""
+        if self.critic_head is None:
+            return np.empty((len(hidden), 0), np.float32)
+        outputs = self.critic_head(hidden)
+        return outputs if self.q_critic else outputs[:, 0]
 
     def _outputs(self, hidden: np.ndarray) -> np.ndarray:
         """Outputs of the actor, ``[B, distribution.num_outputs]``."""

@@ -52,11 +52,11 @@ class ActorCritic(nn.Layer):
         self.actor_head = _linear(num_features, description.num_outputs)
         if description.own_stds:
             self.actor_log_std = self.create_parameter([description.num_stds], default_initializer=_ZERO)
-        self.critic_head = _linear(num_features, description.num_critic_outputs)
+        self.critic_head = _linear(num_features, description.num_critic_outputs) if description.has_critic else None
 
     def forward(
         self, observations: np.ndarray, state: paddle.Tensor | None = None
-    ) -> tuple[paddle.Tensor, paddle.Tensor, paddle.Tensor]:
+    ) -> tuple[paddle.Tensor, paddle.Tensor | None, paddle.Tensor]:
         """Compute the heads for a batch.
 
         Args:
@@ -65,7 +65,7 @@ class ActorCritic(nn.Layer):
 
         Returns:
             outputs of the actor ``[B, num_outputs]`` (logits, or means and logarithms of standard deviations), values
-            ``[B]`` (``[B, A]`` of Q(s, .)), and the new state ``[B, S]``, all float32.
+            ``[B]`` (``[B, A]`` of Q(s, .), ``None`` without a critic), and the new state ``[B, S]``, all float32.
         """
         state = paddle.zeros([len(observations), self.state_size]) if state is None else state
         features = self._features(observations)
@@ -82,6 +82,8 @@ class ActorCritic(nn.Layer):
         outputs = self.actor_head(actor_features)
         if self.description.own_stds:
             outputs = paddle.concat([outputs, self.actor_log_std.expand_as(outputs)], axis=-1)
+        if self.critic_head is None:
+            return outputs, None, state
         critic_outputs = self.critic_head(critic_features)
         return outputs, critic_outputs if self.description.q_critic else critic_outputs.squeeze(-1), state
 

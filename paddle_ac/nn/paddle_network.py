@@ -68,26 +68,28 @@ class PaddleNetwork(Network):
         """As ``Network.values``."""
         unroll = unroll or Unroll.of_one_step(self.initial_state(len(observations)))
         with paddle.no_grad():
-            outputs, critic_outputs = (tensor.numpy() for tensor in self._unrolled(observations, unroll))
+            outputs, critic_outputs = self._arrays(*self._unrolled(observations, unroll))
         return expected_q(self._masked(outputs, observations), critic_outputs) if self.q_critic else critic_outputs
 
     def forward(
         self, observations: np.ndarray, unroll: Unroll, record: None = None
-    ) -> tuple[np.ndarray, np.ndarray, tuple[paddle.Tensor, paddle.Tensor]]:
+    ) -> tuple[np.ndarray, np.ndarray, tuple[paddle.Tensor, paddle.Tensor | None]]:
         """As ``Network.forward``; the tape is Paddle's."""
-        outputs, critic_outputs = self._unrolled(observations, unroll)
-        return self._masked(outputs.numpy(), observations), critic_outputs.numpy(), (outputs, critic_outputs)
+        tape = self._unrolled(observations, unroll)
+        outputs, critic_outputs = self._arrays(*tape)
+        return self._masked(outputs, observations), critic_outputs, tape
 
     def backward(
         self,
-        tape: tuple[paddle.Tensor, paddle.Tensor],
+        tape: tuple[paddle.Tensor, paddle.Tensor | None],
         grad_outputs: np.ndarray,
         grad_critic_outputs: np.ndarray,
         gradient: dict[str, np.ndarray],
     ) -> None:
         """As ``Network.backward``, by Paddle's automatic differentiation."""
-        grads = [paddle.to_tensor(grad_outputs), paddle.to_tensor(grad_critic_outputs)]
-        paddle.autograd.backward(list(tape), grads)
+        heads = zip(tape, (grad_outputs, grad_critic_outputs), strict=True)
+        tensors, grads = zip(*((head, paddle.to_tensor(grad)) for head, grad in heads if head is not None), strict=True)
+        paddle.autograd.backward(list(tensors), list(grads))
         take_gradients(self.layer, gradient)
 
     def refresh(self) -> None:
@@ -96,7 +98,13 @@ class PaddleNetwork(Network):
             for name, parameter in self.layer.named_parameters():
                 parameter.set_value(self.parameters.views[name])
 
-    def _unrolled(self, observations: np.ndarray, unroll: Unroll) -> tuple[paddle.Tensor, paddle.Tensor]:
+    @staticmethod
+    def _arrays(outputs: paddle.Tensor, critic_outputs: paddle.Tensor | None) -> tuple[np.ndarray, np.ndarray]:
+        """The heads in NumPy, ``[B, 0]`` without a critic."""
+        no_critic = np.empty((len(outputs), 0), np.float32)
+        return outputs.numpy(), no_critic if critic_outputs is None else critic_outputs.numpy()
+
+    def _unrolled(self, observations: np.ndarray, unroll: Unroll) -> tuple[paddle.Tensor, paddle.Tensor | None]:
         """Heads of T steps of N environments; without a recurrent state all rows are computed at once."""
         if not self.state_size:
             outputs, critic_outputs, _ = self.layer(observations, paddle.zeros([len(observations), 0]))

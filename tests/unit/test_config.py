@@ -12,6 +12,7 @@ import pytest
 from paddle_ac.config import (
     CONFIGS,
     A2CConfig,
+    NetworkConfig,
     OnPolicyConfig,
     RunConfig,
     SynchronousConfig,
@@ -590,7 +591,7 @@ def test_groups_of_a_configuration_share_no_field(algo):
 @pytest.mark.parametrize("algo", CONFIGS)
 def test_configurations_are_composed_of_groups_and_derive_from_no_other_algorithm(algo):
     bases = CONFIGS[algo].__mro__[1:-3]  # without Group, BaseModel and object
-    compositions = (RunConfig, OnPolicyConfig, SynchronousConfig)
+    compositions = (RunConfig, NetworkConfig, OnPolicyConfig, SynchronousConfig)
     assert all(base.__bases__ == (Group,) or base in compositions for base in bases)
     for composition in compositions:
         assert not vars(composition).get("__annotations__", {}).keys() & composition.model_fields.keys()

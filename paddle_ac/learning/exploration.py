@@ -1,0 +1,66 @@
+"""Epsilon-greedy exploration, which respects action masks."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from paddle_ac.action_masks import MASKED_LOGIT
+from paddle_ac.nn.actions import CategoricalActions
+
+
+def linear_epsilon(initial: float, final: float, env_steps: int, exploration_steps: float) -> float:
+    """The probability of a random action after a number of steps (Mnih et al. 2015, extended data table 1).
+
+    Args:
+        initial: at step 0.
+        final: from ``exploration_steps`` on; linear in between.
+        env_steps: steps of single environments so far.
+        exploration_steps: in the same unit; 0 for ``final`` at once.
+    """
+    if env_steps >= exploration_steps:
+        return final
+    return initial + (final - initial) * env_steps / exploration_steps
+
+
+def epsilon_greedy(q_values: np.ndarray, epsilon: float, generator: np.random.Generator) -> np.ndarray:
+    """Choose the best action of each row, or with probability epsilon any allowed one (Sutton and Barto 2018, 2.2).
+
+    Args:
+        q_values: ``[B, A]`` float32, or advantages; ``MASKED_LOGIT`` for actions that are not allowed.
+        epsilon: probability of a random action.
+        generator: the source of randomness.
+
+    Returns:
+        actions ``[B]`` int64.
+    """
+    actions = q_values.argmax(axis=-1)
+    explores = generator.random(len(actions)) < epsilon
+    if explores.any():
+        rows = q_values[explores]
+        scores = np.where(rows == MASKED_LOGIT, -1.0, generator.random(rows.shape))
+        actions[explores] = scores.argmax(axis=-1)
+    return actions
+
+
+class EpsilonGreedyActions(CategoricalActions):
+    """Epsilon-greedy actions of a Discrete space, whose outputs are Q values or advantages.
+
+    Args:
+        num_actions: A.
+        epsilon: probability of a random action in ``sample``.
+    """
+
+    def __init__(self, num_actions: int, epsilon: float):
+        super().__init__(num_actions)
+        self.epsilon = epsilon
+
+    def sample(self, outputs: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+        """As ``epsilon_greedy``."""
+        return epsilon_greedy(outputs, self.epsilon, generator)
+
+    def describe(self, outputs: np.ndarray) -> dict[str, np.ndarray]:
+        """The probabilities of the actions, ``[B, A]``."""
+        allowed = outputs != MASKED_LOGIT
+        probabilities = allowed * np.float32(self.epsilon) / allowed.sum(axis=1, dtype=np.float32)[:, np.newaxis]
+        probabilities[np.arange(len(outputs)), outputs.argmax(axis=1)] += np.float32(1 - self.epsilon)
+        return {"probabilities": probabilities}
