@@ -33,6 +33,7 @@ REGISTRY = {
     "td_ac": Places("paddle_ac.config.td_ac:TDActorCriticConfig", A2C),
     "q_ac": Places("paddle_ac.config.q_ac:QActorCriticConfig", A2C),
     "reinforce": Places("paddle_ac.config.reinforce:ReinforceConfig", "paddle_ac.algorithms.reinforce:Reinforce"),
+    "dqn": Places("paddle_ac.config.dqn:DQNConfig", "paddle_ac.algorithms.dqn:DQN"),
     "sac": Places("paddle_ac.config.sac:SACConfig", "paddle_ac.algorithms.sac:SAC"),
 }
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from multiprocessing_env import VecEnv
 from paddle_ac.algorithms.learner import Learner, optimizer_part
-from paddle_ac.algorithms.policy import actor_critic_layers, format_part, log_backend, make_network
+from paddle_ac.algorithms.policy import format_part, log_backend, make_network, network_layers
 from paddle_ac.algorithms.state import Part
 from paddle_ac.algorithms.synchronous import Synchronous
 from paddle_ac.config import SynchronousConfig
@@ -73,7 +73,7 @@ class A2C(Synchronous):
 
     def layers(self) -> tuple[dict[str, Any], Callable[[np.ndarray, np.ndarray], Any]]:
         """The network of actor and critic as a Paddle layer; see ``Algorithm.layers``."""
-        return actor_critic_layers(self.policy)
+        return network_layers(self.policy)
 
     def inspect(self, observations: np.ndarray, state: np.ndarray) -> dict[str, np.ndarray]:
         """Diagnostics of the policy and the critic for a batch; see ``Algorithm.inspect``."""

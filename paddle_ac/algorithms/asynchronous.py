@@ -10,7 +10,7 @@ import numpy as np
 from multiprocessing_env import probe_spaces
 from paddle_ac.algorithms.agent import Agent
 from paddle_ac.algorithms.algorithm import Panel
-from paddle_ac.algorithms.policy import actor_critic_layers, make_network
+from paddle_ac.algorithms.policy import make_network, network_layers
 from paddle_ac.envs.make import as_config_error, training_env_fns
 from paddle_ac.memory import SINGLE_ENV, WORKER, require_memory
 from paddle_ac.nn.network import Network
@@ -66,7 +66,7 @@ class Asynchronous(Agent):
 
     def layers(self) -> tuple[dict[str, Any], Callable[[np.ndarray, np.ndarray], Any]]:
         """The network of actor and critic as a Paddle layer; see ``Algorithm.layers``."""
-        return actor_critic_layers(self._network)
+        return network_layers(self._network)
 
     def inspect(self, observations: np.ndarray, state: np.ndarray) -> dict[str, np.ndarray]:
         """Diagnostics of the policy and the critic for a batch; see ``Algorithm.inspect``."""

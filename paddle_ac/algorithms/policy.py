@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from multiprocessing_env import space_parts
+from multiprocessing_env import space_kind, space_parts
 from paddle_ac.action_masks import OBSERVATION
 from paddle_ac.algorithms.state import Part, constant_part
 from paddle_ac.config import NetworkConfig, OnPolicyConfig
@@ -95,26 +95,31 @@ def make_q_network(
     observation_space: Any,
     action_space: Any,
     q_head: str,
-    distribution: ActionDistribution,
+    make_distribution: Callable[[int], ActionDistribution],
     values: dict[str, Any] | None = None,
     network_class: type | None = None,
     vector: np.ndarray | None = None,
+    encode: ObservationEncoder | None = None,
 ) -> Network:
     """The network of Q values of a configuration, in its backend; a layer of the user's own has a dueling head.
 
     Args:
         config, observation_space, action_space, values, network_class, vector: as for ``make_network``.
         q_head: ``"plain"`` or ``"dueling"``, as in ``NetworkDescription``.
-        distribution: how actions are drawn and chosen from the actor's outputs.
+        make_distribution: returns the distribution of A actions, given by the actor's outputs.
+        encode: encoder of another network of this configuration, to share its moments; a new one by default.
 
     Raises:
         ConfigError: as ``make_network``, and for an action space that is not Discrete.
     """
     spaces = observation_space, action_space
+    if space_kind(action_space) != "Discrete" or np.any(getattr(action_space, "start", 0)):
+        raise _unsuitable_spaces(config, action_space, TypeError("takes Discrete action spaces that begin at 0"))
+    distribution = make_distribution(int(action_space.n))
     if config.network is not None:
-        return _make_custom(config, *spaces, distribution, values, network_class, vector)
+        return _make_custom(config, *spaces, distribution, values, network_class, vector, encode)
     description = _describe(config, *spaces, q_head=q_head, shared_torso=False)
-    return _make_built_in(config, description, observation_space, distribution, values, vector)
+    return _make_built_in(config, description, observation_space, distribution, values, vector, encode)
 
 
 def _describe(config: NetworkConfig, observation_space: Any, action_space: Any, **options: Any) -> NetworkDescription:
@@ -144,12 +149,13 @@ def _make_built_in(
     distribution: ActionDistribution,
     values: dict[str, Any] | None,
     vector: np.ndarray | None,
+    encode: ObservationEncoder | None = None,
 ) -> Network:
     if values is None:
         values = description.initial_parameters(weights_generator(config.seed))
         log_images(description)
     parameters = FlatParameters(values, vector)
-    encode = ObservationEncoder(
+    encode = encode or ObservationEncoder(
         observation_space, config.normalize_observations, images=description.images, has_mask=config.action_masks
     )
     if not config.uses_paddle:
@@ -172,6 +178,7 @@ def _make_custom(
     values: dict[str, Any] | None,
     network_class: type | None,
     vector: np.ndarray | None,
+    encode: ObservationEncoder | None = None,
 ) -> Network:
     from paddle_ac.nn.custom_network import import_network, make_custom_network
     from paddle_ac.nn.paddle_network import PaddleNetwork, use_device
@@ -182,7 +189,7 @@ def _make_custom(
     own_space = observation_space[OBSERVATION] if config.action_masks else observation_space
     # The parts of a Dict or Tuple are passed as they are.
     normalize = config.normalize_observations and not space_parts(own_space)
-    encode = ObservationEncoder(observation_space, normalize, has_mask=config.action_masks)
+    encode = encode or ObservationEncoder(observation_space, normalize, has_mask=config.action_masks)
     layer = make_custom_network(
         network_class or import_network(config.network),
         config.network_kwargs,
@@ -197,14 +204,16 @@ def _make_custom(
     return PaddleNetwork(layer, parameters, encode, distribution, device=config.device, has_mask=config.action_masks)
 
 
-def actor_critic_layers(network: Network) -> tuple[dict[str, Any], Callable[[np.ndarray, np.ndarray], Any]]:
-    """The Paddle layer of a network, and a function that computes with it; see ``Algorithm.layers``."""
+def network_layers(
+    network: Network, name: str = "actor_critic"
+) -> tuple[dict[str, Any], Callable[[np.ndarray, np.ndarray], Any]]:
+    """The Paddle layer of a network by its name, and a function that computes with it; see ``Algorithm.layers``."""
     import paddle
 
     from paddle_ac.nn.paddle_network import layer_of
 
     layer = layer_of(network)
-    return {"actor_critic": layer}, lambda observations, state: layer(observations, paddle.to_tensor(state))
+    return {name: layer}, lambda observations, state: layer(observations, paddle.to_tensor(state))
 
 
 def log_backend(config: NetworkConfig) -> None:

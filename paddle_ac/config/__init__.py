@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from paddle_ac.config.base import NetworkConfig, OnPolicyConfig, RunConfig, SynchronousConfig
+from paddle_ac.config.base import NetworkConfig, OnPolicyConfig, QLearningConfig, RunConfig, SynchronousConfig
 from paddle_ac.config.fields import LARGEST, LARGEST_SEED, LayerSizes, field, parse_wrapper
 from paddle_ac.config.groups import (
     ActorCriticNetworkGroup,
@@ -62,6 +62,7 @@ __all__ = [
     "OnPolicyConfig",
     "OptimizerGroup",
     "PriorityGroup",
+    "QLearningConfig",
     "QNetworkGroup",
     "ReplayGroup",
     "RolloutGroup",

@@ -18,9 +18,12 @@ from paddle_ac.config.groups import (
     NetworkGroup,
     OptimizerGroup,
     PriorityGroup,
+    QNetworkGroup,
+    ReplayGroup,
     RunGroup,
     ScalingGroup,
     SynchronousOptimizerGroup,
+    TargetNetworkGroup,
     ValueLossGroup,
     VectorEnvGroup,
 )
@@ -206,3 +209,23 @@ class OnPolicyConfig(ActorCriticNetworkGroup, LossGroup, NetworkConfig):
 
 class SynchronousConfig(SynchronousOptimizerGroup, VectorEnvGroup, OnPolicyConfig):
     """What the on-policy algorithms with one learner share."""
+
+
+class QLearningConfig(
+    QNetworkGroup,
+    TargetNetworkGroup,
+    PriorityGroup,
+    ReplayGroup,
+    SynchronousOptimizerGroup,
+    VectorEnvGroup,
+    NetworkConfig,
+):
+    """What the algorithms share that learn Q values from a replay buffer."""
+
+    networks: ClassVar[str] = "Q values of actions"
+
+    @model_validator(mode="after")
+    def _own_network_is_dueling(self) -> QLearningConfig:
+        if self.network is not None and not self.dueling:
+            raise ValueError(f"network={self.network} returns advantages and values of states: add dueling=true")
+        return self

@@ -81,6 +81,10 @@ class Network(ABC):
     def values(self, observations: np.ndarray, unroll: Unroll | None = None) -> np.ndarray:
         """Estimates V(s) of the critic, ``[B]`` float32, for what ``forward`` takes."""
 
+    @abstractmethod
+    def heads(self, observations: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Compute the heads as ``forward`` of a network without memory, where no gradient is needed."""
+
     def make_record(self, max_rows: int) -> Any:
         """Where ``act`` keeps what ``forward`` would compute again, for ``max_rows`` observations.
 

@@ -147,6 +147,14 @@ class NumpyActorCritic(Network):
         actor_features = critic_features if self.shared_torso else self.actor_torso.forward(features, unroll).outputs
         return expected_q(self._masked(self._outputs(actor_features), observations), critic_outputs)
 
+    def heads(self, observations: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """As ``Network.heads``."""
+        outputs, critic_outputs, tape = self.forward(
+            observations, Unroll.of_one_step(self.initial_state(len(observations)))
+        )
+        _release(tape.images)
+        return outputs, critic_outputs
+
     def make_record(self, max_rows: int) -> Record | None:
         """As ``Network.make_record``; of a network without images there is nothing that is worth it."""
         encoders = self.image_encoders

@@ -71,6 +71,13 @@ class PaddleNetwork(Network):
             outputs, critic_outputs = self._arrays(*self._unrolled(observations, unroll))
         return expected_q(self._masked(outputs, observations), critic_outputs) if self.q_critic else critic_outputs
 
+    def heads(self, observations: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """As ``Network.heads``."""
+        unroll = Unroll.of_one_step(self.initial_state(len(observations)))
+        with paddle.no_grad():
+            outputs, critic_outputs = self._arrays(*self._unrolled(observations, unroll))
+        return self._masked(outputs, observations), critic_outputs
+
     def forward(
         self, observations: np.ndarray, unroll: Unroll, record: None = None
     ) -> tuple[np.ndarray, np.ndarray, tuple[paddle.Tensor, paddle.Tensor | None]]:
