@@ -34,6 +34,9 @@ REGISTRY = {
     "q_ac": Places("paddle_ac.config.q_ac:QActorCriticConfig", A2C),
     "reinforce": Places("paddle_ac.config.reinforce:ReinforceConfig", "paddle_ac.algorithms.reinforce:Reinforce"),
     "dqn": Places("paddle_ac.config.dqn:DQNConfig", "paddle_ac.algorithms.dqn:DQN"),
+    "async_q": Places("paddle_ac.config.async_q:AsyncOneStepQConfig", "paddle_ac.algorithms.async_q:AsyncQ"),
+    "async_sarsa": Places("paddle_ac.config.async_q:AsyncSarsaConfig", "paddle_ac.algorithms.async_q:AsyncSarsa"),
+    "async_nstep_q": Places("paddle_ac.config.async_q:AsyncNStepQConfig", "paddle_ac.algorithms.async_q:AsyncNStepQ"),
     "sac": Places("paddle_ac.config.sac:SACConfig", "paddle_ac.algorithms.sac:SAC"),
 }
 

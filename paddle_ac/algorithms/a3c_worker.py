@@ -15,6 +15,7 @@ class A3CWorker(ActorLearnerWorker):
     """Learns an actor and a critic from its rollouts (Mnih et al. 2016, arXiv:1602.01783, algorithm S3)."""
 
     scalar_tags = ("losses/actor", "losses/critic", "losses/entropy", "losses/total")
+    gradient_of: GradientOfRollout
 
     def _make_network(self, envs: VecEnv, network_class: type | None) -> Network:
         return make_network(self.config, envs.observation_space, envs.action_space, self.shared.views, network_class)
@@ -24,6 +25,10 @@ class A3CWorker(ActorLearnerWorker):
         return GradientOfRollout(
             config, self.network, np.zeros_like(self.vector), self.shared.layout, config.num_steps * config.num_envs
         )
+
+    def _act(self, observations: np.ndarray, state: np.ndarray) -> np.ndarray:
+        self._advance()
+        return self.gradient_of.act(observations, self.generator, state)
 
     def _scalars(self, learned: RolloutGradient) -> tuple[float, ...]:
         return learned.actor, learned.critic, learned.entropy, learned.total

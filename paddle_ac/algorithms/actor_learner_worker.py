@@ -48,11 +48,9 @@ class Learned(Protocol):
 
 
 class Differentiator(Protocol):
-    """Chooses the actions of a rollout and differentiates a loss over it, as ``GradientOfRollout``."""
+    """Differentiates a loss over a rollout, as ``GradientOfRollout``."""
 
     def begin(self) -> None: ...
-
-    def act(self, observations: np.ndarray, generator: np.random.Generator, state: np.ndarray) -> np.ndarray: ...
 
     def __call__(self, rollout: Rollout) -> Learned: ...
 
@@ -72,6 +70,7 @@ class ActorLearnerWorker(ABC):
     """
 
     scalar_tags: ClassVar[tuple[str, ...]]  # of what ``_scalars`` returns
+    gradient_of: Differentiator
 
     def __init__(
         self,
@@ -94,9 +93,9 @@ class ActorLearnerWorker(ABC):
                 process_lock.on_wait = self._advance  # so that only the holder of the lock counts as stuck
         self.network = self._make_network(envs, network_class)
         self.encode, self.vector = self.network.encode, self.network.parameters.vector
+        self.generator = np.random.default_rng((config.seed, 1, index, start))
         self.gradient_of = self._make_differentiator()
         self.optimizer = make_shared_optimizer(config, shared, index)
-        self.generator = np.random.default_rng((config.seed, 1, index, start))
         self.collector = RolloutCollector(envs, config.num_steps, self.network.state_size)
         self.normalize_rewards: RewardNormalizer | None = None
         if config.normalize_rewards:
@@ -109,7 +108,11 @@ class ActorLearnerWorker(ABC):
 
     @abstractmethod
     def _make_differentiator(self) -> Differentiator:
-        """Make what chooses actions with ``network`` and differentiates its loss."""
+        """Make what differentiates the loss of ``network`` over a rollout."""
+
+    @abstractmethod
+    def _act(self, observations: np.ndarray, state: np.ndarray) -> np.ndarray:
+        """Choose actions, as for ``RolloutCollector.collect``, and call ``advance``."""
 
     @abstractmethod
     def _scalars(self, learned: Any) -> tuple[float, ...]:
@@ -180,10 +183,6 @@ class ActorLearnerWorker(ABC):
         self.scalars.append((learning_rate, learned.norm, policy_lag, *self._scalars(learned)))
         self.predictions.append(learned.values)
         self.targets.append(learned.returns)
-
-    def _act(self, observations: np.ndarray, state: np.ndarray) -> np.ndarray:
-        self._advance()
-        return self.gradient_of.act(observations, self.generator, state)
 
     def _reset_metrics(self) -> None:
         self.episode_returns: list[float] = []

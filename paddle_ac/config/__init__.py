@@ -9,11 +9,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from paddle_ac.config.base import NetworkConfig, OnPolicyConfig, QLearningConfig, RunConfig, SynchronousConfig
+from paddle_ac.config.base import (
+    AsyncQConfig,
+    NetworkConfig,
+    OnPolicyConfig,
+    QLearningConfig,
+    QNetworkConfig,
+    RunConfig,
+    SynchronousConfig,
+)
 from paddle_ac.config.fields import LARGEST, LARGEST_SEED, LayerSizes, field, parse_wrapper
 from paddle_ac.config.groups import (
     ActorCriticNetworkGroup,
     ActorLearnersGroup,
+    AsyncQGroup,
     AtariGroup,
     EpsilonGroup,
     EvaluationGroup,
@@ -51,6 +60,8 @@ __all__ = [
     "LARGEST_SEED",
     "ActorCriticNetworkGroup",
     "ActorLearnersGroup",
+    "AsyncQConfig",
+    "AsyncQGroup",
     "AtariGroup",
     "EpsilonGroup",
     "EvaluationGroup",
@@ -63,6 +74,7 @@ __all__ = [
     "OptimizerGroup",
     "PriorityGroup",
     "QLearningConfig",
+    "QNetworkConfig",
     "QNetworkGroup",
     "ReplayGroup",
     "RolloutGroup",

@@ -12,6 +12,8 @@ from paddle_ac.atari_ids import atari_game
 from paddle_ac.config.fields import LARGEST
 from paddle_ac.config.groups import (
     ActorCriticNetworkGroup,
+    ActorLearnersGroup,
+    AsyncQGroup,
     AtariGroup,
     EvaluationGroup,
     LossGroup,
@@ -211,21 +213,23 @@ class SynchronousConfig(SynchronousOptimizerGroup, VectorEnvGroup, OnPolicyConfi
     """What the on-policy algorithms with one learner share."""
 
 
-class QLearningConfig(
-    QNetworkGroup,
-    TargetNetworkGroup,
-    PriorityGroup,
-    ReplayGroup,
-    SynchronousOptimizerGroup,
-    VectorEnvGroup,
-    NetworkConfig,
-):
-    """What the algorithms share that learn Q values from a replay buffer."""
+class QNetworkConfig(QNetworkGroup, NetworkConfig):
+    """What the algorithms that learn Q values share."""
 
     networks: ClassVar[str] = "Q values of actions"
 
     @model_validator(mode="after")
-    def _own_network_is_dueling(self) -> QLearningConfig:
+    def _own_network_is_dueling(self) -> QNetworkConfig:
         if self.network is not None and not self.dueling:
             raise ValueError(f"network={self.network} returns advantages and values of states: add dueling=true")
         return self
+
+
+class QLearningConfig(
+    TargetNetworkGroup, PriorityGroup, ReplayGroup, SynchronousOptimizerGroup, VectorEnvGroup, QNetworkConfig
+):
+    """What the algorithms share that learn Q values from a replay buffer."""
+
+
+class AsyncQConfig(AsyncQGroup, ActorLearnersGroup, QNetworkConfig):
+    """What the asynchronous methods that learn Q values share."""

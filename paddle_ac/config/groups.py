@@ -574,3 +574,29 @@ class ActorLearnersGroup(Group):
     def num_other_workers(self) -> int:
         """``num_workers``."""
         return self.num_workers
+
+
+class AsyncQGroup(Group):
+    """Rollouts, target network and exploration of asynchronous Q-learning."""
+
+    num_steps: int = field(
+        "algorithm",
+        5,
+        "steps of each environment between two updates: I_AsyncUpdate of the one-step methods, t_max (the paper: 5)",
+        ge=1,
+        search=[5, 10, 20, 40],
+    )
+    target_interval: int = field(
+        "algorithm",
+        10_000,
+        "steps of all workers between two replacements of the target network (the paper: 10,000)",
+        ge=1,
+        search={"low": 100, "high": 20_000, "log": True},
+    )
+    exploration_steps: int = field(
+        "algorithm",
+        1_000_000,
+        "steps of all workers in which epsilon falls from 1 to that of each worker (the paper: 1 million)",
+        ge=0,
+        search={"low": 5_000, "high": 200_000, "log": True},
+    )

@@ -120,17 +120,25 @@ class SharedVersions:
             setattr(self, name, value)
         self._make_views()
 
+    @property
+    def version(self) -> int:
+        """Number of the current version."""
+        return int(self._versions[0])
+
     def read(self) -> dict[str, np.ndarray]:
         """Copy the current version."""
         while True:
-            version = int(self._versions[0])
+            version = self.version
             arrays = {name: array.copy() for name, array in self._arrays[version % NUM_COPIES].items()}
             if self._versions[0] < version + NUM_COPIES - 1:  # else a writer may have reached what was being copied
                 return arrays
 
     def write(self, arrays: dict[str, np.ndarray]) -> None:
-        """Make another version the current one; only one process may write at a time."""
-        version = int(self._versions[0]) + 1
+        """Make another version the current one; of processes that write at once, the last one's counts.
+
+        Arrays that depend on one another, or on the version before, need a lock around reading and writing.
+        """
+        version = self.version + 1
         for name, array in self._arrays[version % NUM_COPIES].items():
             array[...] = arrays[name]
         self._versions[0] = version
