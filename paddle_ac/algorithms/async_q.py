@@ -12,7 +12,7 @@ from paddle_ac.algorithms.algorithm import Panel
 from paddle_ac.algorithms.async_q_worker import AsyncQWorker
 from paddle_ac.algorithms.policy import inspect_q_values, make_q_network, network_layers
 from paddle_ac.algorithms.state import Part, attribute_part
-from paddle_ac.config import AsyncQConfig
+from paddle_ac.config.async_q import AsyncQConfig
 from paddle_ac.learning.exploration import EpsilonGreedyActions
 from paddle_ac.learning.q_gradient import GradientOfQ, NStepQGradient, OneStepQGradient, SarsaGradient
 from paddle_ac.losses.q_learning import make_head

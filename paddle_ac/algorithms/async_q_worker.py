@@ -10,7 +10,7 @@ import numpy as np
 from multiprocessing_env import VecEnv
 from paddle_ac.algorithms.actor_learner_worker import ActorLearnerWorker
 from paddle_ac.algorithms.policy import make_q_network
-from paddle_ac.config import AsyncQConfig
+from paddle_ac.config.async_q import AsyncQConfig
 from paddle_ac.learning.exploration import EpsilonGreedyActions, linear_epsilon
 from paddle_ac.learning.q_gradient import GradientOfQ, QGradient
 from paddle_ac.nn.encoding import ObservationEncoder

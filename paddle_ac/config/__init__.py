@@ -10,7 +10,6 @@ from __future__ import annotations
 from typing import Any
 
 from paddle_ac.config.base import (
-    AsyncQConfig,
     NetworkConfig,
     OnPolicyConfig,
     QLearningConfig,
@@ -60,7 +59,6 @@ __all__ = [
     "LARGEST_SEED",
     "ActorCriticNetworkGroup",
     "ActorLearnersGroup",
-    "AsyncQConfig",
     "AsyncQGroup",
     "AtariGroup",
     "EpsilonGroup",

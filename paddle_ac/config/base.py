@@ -12,8 +12,6 @@ from paddle_ac.atari_ids import atari_game
 from paddle_ac.config.fields import LARGEST
 from paddle_ac.config.groups import (
     ActorCriticNetworkGroup,
-    ActorLearnersGroup,
-    AsyncQGroup,
     AtariGroup,
     EvaluationGroup,
     LossGroup,
@@ -229,7 +227,3 @@ class QLearningConfig(
     TargetNetworkGroup, PriorityGroup, ReplayGroup, SynchronousOptimizerGroup, VectorEnvGroup, QNetworkConfig
 ):
     """What the algorithms share that learn Q values from a replay buffer."""
-
-
-class AsyncQConfig(AsyncQGroup, ActorLearnersGroup, QNetworkConfig):
-    """What the asynchronous methods that learn Q values share."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from paddle_ac.config import AsyncQConfig
+from paddle_ac.config.async_q import AsyncQConfig
 from paddle_ac.errors import NonFiniteError
 from paddle_ac.learning.gradient import BLOCK_SIZE, differentiate, row_blocks
 from paddle_ac.learning.returns import n_step_returns
@@ -119,8 +119,8 @@ class OneStepGradient(GradientOfQ):
         """See ``GradientOfQ.targets``."""
         num_steps, num_envs = rewards.shape
         parts = [rollout.observations[1:].reshape(-1, *rollout.observations.shape[2:]), rollout.last_observations]
-        if rollout.truncation_places:  # the next observation of these steps is of another episode
-            parts.append(np.stack(rollout.truncation_observations))
+        # After a truncation, the next observation in the rollout is of another episode.
+        parts += [observation[np.newaxis] for observation in rollout.truncation_observations]
         values = self.next_values(rollout, np.concatenate(parts))
         next_values = values[: num_steps * num_envs].reshape(num_steps, num_envs)
         for place, value in zip(rollout.truncation_places, values[num_steps * num_envs :], strict=True):

@@ -14,6 +14,8 @@ from paddle_ac.config import (
     A2CConfig,
     NetworkConfig,
     OnPolicyConfig,
+    QLearningConfig,
+    QNetworkConfig,
     RunConfig,
     SynchronousConfig,
     change_on_resume,
@@ -22,6 +24,7 @@ from paddle_ac.config import (
     read_yaml,
     write_yaml,
 )
+from paddle_ac.config.async_q import AsyncQConfig
 from paddle_ac.config.groups import Group
 from paddle_ac.errors import ConfigError
 from tests.paths import CONFIGS as CONFIGS_FOLDER
@@ -191,7 +194,10 @@ def test_the_value_refused_and_its_limit_are_told():
     [
         ({"env": ""}, "env: must not be empty, got ''"),
         ({"hidden_sizes": "64,-1"}, "hidden_sizes: must be greater than 0, got '-1'"),
-        ({"lock": True}, "unknown hyper-parameter 'lock' of a2c: only a3c takes it"),
+        (
+            {"lock": True},
+            "unknown hyper-parameter 'lock' of a2c: only a3c, async_q, async_sarsa, async_nstep_q take it",
+        ),
     ],
 )
 def test_mistakes_are_told_in_words_of_our_own(values, message):
@@ -591,10 +597,19 @@ def test_groups_of_a_configuration_share_no_field(algo):
 @pytest.mark.parametrize("algo", CONFIGS)
 def test_configurations_are_composed_of_groups_and_derive_from_no_other_algorithm(algo):
     bases = CONFIGS[algo].__mro__[1:-3]  # without Group, BaseModel and object
-    compositions = (RunConfig, NetworkConfig, OnPolicyConfig, SynchronousConfig)
+    compositions = (
+        RunConfig,
+        NetworkConfig,
+        OnPolicyConfig,
+        SynchronousConfig,
+        QNetworkConfig,
+        QLearningConfig,
+        AsyncQConfig,
+    )
     assert all(base.__bases__ == (Group,) or base in compositions for base in bases)
     for composition in compositions:
-        assert not vars(composition).get("__annotations__", {}).keys() & composition.model_fields.keys()
+        declared = vars(composition).get("__annotations__", {}).keys() & composition.model_fields.keys()
+        assert all(any(name in base.model_fields for base in composition.__bases__) for name in declared)
 
 
 @pytest.mark.parametrize("algo", CONFIGS)
@@ -670,7 +685,7 @@ def test_properties_state_what_an_algorithm_can_do(algo):
     plays_itself = "vec" not in CONFIGS[algo].model_fields
     workers = {"num_agents": 1} if algo == "ga3c" else {"num_workers": 1}
     config = make_config({"algo": algo, **({} if plays_itself else {"vec": "subproc"}), **workers, "num_envs": 1})
-    assert plays_itself == (algo in ("a3c", "ga3c"))
+    assert plays_itself == (algo in ("a3c", "ga3c", "async_q", "async_sarsa", "async_nstep_q"))
     assert config.vector_envs.vec == ("serial" if plays_itself else "subproc")
     assert config.num_other_workers == 1
     if isinstance(config, OnPolicyConfig):
