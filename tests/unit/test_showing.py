@@ -9,6 +9,7 @@ import pytest
 
 from paddle_ac.config import make_config
 from paddle_ac.envs.make import make_shown_env
+from paddle_ac.losses.q_learning import make_head
 from paddle_ac.nn.action_scale import ActionScale
 from paddle_ac.nn.unroll import Unroll
 from paddle_ac.registry import ALGORITHMS
@@ -65,6 +66,9 @@ def test_the_values_are_those_that_are_learned(algorithm):
         actions = np.tanh(algorithm.inspect(observations, state)["policy/means"])
         inputs = np.concatenate([algorithm.encode(observations), actions], axis=1)
         expected = algorithm.critic.values(inputs).min(axis=0)
+    elif hasattr(algorithm.config, "q_head"):
+        head = make_head(algorithm.config.dueling)
+        expected = head.q_values(*algorithm.policy.heads(observations)).max(axis=1)
     else:
         expected = algorithm.policy.values(observations, Unroll.of_one_step(state))
     assert values == pytest.approx(expected, abs=1e-5)
