@@ -18,6 +18,8 @@ from paddle_ac.checkpoint import load_checkpoint
 from paddle_ac.config import make_config
 from paddle_ac.envs.make import training_env_fns
 from paddle_ac.errors import ConfigError
+from paddle_ac.losses.actor_critic import Targets
+from paddle_ac.losses.q_learning import QLoss, make_head
 from paddle_ac.registry import ALGORITHMS
 from paddle_ac.training.run_folder import RunFolder
 from paddle_ac.training.runs import resume, train
@@ -54,7 +56,7 @@ def worker_of(agent: AsyncQ, index: int = 0, envs: DummyVecEnv | None = None, **
 
 # ------------------------------------------------------------------------------------- against the paper's pseudo-code
 
-GAMMA, LEARNING_RATE, DECAY, EPSILON, MAX_NORM = 0.9, 0.05, 0.9, 1e-3, 0.3
+GAMMA, LEARNING_RATE, DECAY, EPSILON, MAX_NORM = 0.9, 0.02, 0.9, 1e-3, 2.0
 
 
 class Stream(gymnasium.Env):
@@ -192,6 +194,24 @@ def test_a_worker_learns_as_the_pseudo_code_of_the_paper(algo, num_envs, epsilon
         flat = np.concatenate([parameters[name].ravel() for name in agent.shared.views])
         np.testing.assert_allclose(vector, flat, atol=2e-5)
     assert np.abs(found - target).max() > 1e-3, "the target network lags behind"
+
+
+@pytest.mark.parametrize("dueling", [False, True])
+def test_loss_of_a_batch_is_that_of_its_blocks(dueling):
+    generator = np.random.default_rng(0)
+    outputs, values = generator.normal(size=(7, 4)).astype(np.float32), generator.normal(size=7).astype(np.float32)
+    targets = Targets(generator.integers(4, size=7), generator.normal(size=7).astype(np.float32))
+    loss = QLoss(make_head(dueling), "squared")
+    whole = loss(outputs, values, targets, 7)
+    q_values = outputs + (values - outputs.mean(axis=1))[:, np.newaxis] if dueling else outputs
+    errors = targets.returns - q_values[np.arange(7), targets.actions]
+    assert whole.terms.tolist() == [pytest.approx((errors**2).sum(), rel=1e-5)]
+    np.testing.assert_allclose(whole.values, targets.returns - errors, rtol=1e-4, atol=1e-6)
+    blocks = [loss(outputs[rows], values[rows], targets[rows], 7) for rows in (slice(0, 3), slice(3, 7))]
+    assert sum(block.terms for block in blocks).tolist() == [pytest.approx(whole.terms[0], rel=1e-6)]
+    for name in ("grad_outputs", "grad_critic_outputs", "values"):
+        parts = np.concatenate([getattr(block, name) for block in blocks])
+        np.testing.assert_allclose(parts, getattr(whole, name), rtol=1e-5, atol=1e-7)
 
 
 def test_the_three_methods_differ():
