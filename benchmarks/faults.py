@@ -69,6 +69,7 @@ ALGORITHMS: dict[str, dict[str, Any]] = {
     "paac": {"vec": "serial", "recurrent": "lstm", "recurrent_size": 4},
     "reinforce": {"vec": "serial", "optimizer": "adam"},
     "td_ac": {"vec": "native", "num_envs": 2},
+    "dqn": {"vec": "serial", "learning_starts": 10, "buffer_size": 200, "batch_size": 8, "train_freq": 4},
     "sac": {"vec": "serial", "env": "Pendulum-v1", "learning_starts": 10, "buffer_size": 200, "batch_size": 8},
     "a3c": {"num_workers": 2, "num_envs": 1},
     "async_q": {"num_workers": 2, "num_envs": 1, "dueling": True},

@@ -35,6 +35,8 @@ RUNS = {
         ("q_ac", "CartPole-v1", {}),
         ("reinforce", "CartPole-v1", {}),
         ("reinforce", "Pendulum-v1", {}),
+        ("dqn", "CartPole-v1", {}),
+        ("dqn", "CartPole-v1", {"dueling": True, "num_step_returns": 3, "prioritized": True}),
         ("sac", "Pendulum-v1", {"learning_starts": 300}),
     ]
 }

@@ -148,7 +148,7 @@ class QLearning(OffPolicy):
         return {
             "losses/critic": loss,
             "diagnostics/grad_norm": norm,
-            "diagnostics/q_value": float(targets.mean() - errors.mean()),
+            "diagnostics/q_value": float(np.add.reduce(targets - errors)) / len(errors),
         }
 
     def update_target(self, tau: float) -> None:

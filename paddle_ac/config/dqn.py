@@ -10,7 +10,7 @@ from paddle_ac.config.groups import OPTIMIZERS, EpsilonGroup, Schedule, Synchron
 
 
 class DQNConfig(EpsilonGroup, QLearningConfig):
-    """Deep Q-network (Mnih et al. 2015, doi:10.1038/nature14236); numbers of rl-baselines3-zoo for CartPole-v1."""
+    """Deep Q-network (Mnih et al. 2015, doi:10.1038/nature14236)."""
 
     algo: Literal["dqn"] = "dqn"
 
@@ -39,6 +39,13 @@ class DQNConfig(EpsilonGroup, QLearningConfig):
         "algorithm", 256, "steps of each environment between two rounds of gradient steps (rl-baselines3-zoo)", ge=1
     )
     gradient_steps: int = field("algorithm", 128, "gradient steps in a round (rl-baselines3-zoo)", ge=1)
+    num_step_returns: int = field(
+        "algorithm",
+        3,
+        "rewards in a return before it is bootstrapped from the values of a later observation (Rainbow: 3)",
+        ge=1,
+        le=1000,
+    )
 
     hidden_sizes: LayerSizes | None = field(
         "network", (256, 256), "units of each hidden layer, as in 64,64 (rl-baselines3-zoo)"
@@ -49,7 +56,7 @@ class DQNConfig(EpsilonGroup, QLearningConfig):
 
     optimizer: SynchronousOptimizer = field("optimizer", "adam", f"{OPTIMIZERS} (Stable-Baselines3: Adam)")
     optimizer_epsilon: float = field("optimizer", 1e-8, "epsilon of the optimiser (Stable-Baselines3: 1e-8)", gt=0)
-    learning_rate: float = field("optimizer", 2.3e-3, "initial learning rate (rl-baselines3-zoo)", gt=0, le=100)
+    learning_rate: float = field("optimizer", 1e-3, "initial learning rate (measured)", gt=0, le=100)
     lr_schedule: Schedule = field(
         "optimizer", "linear", "constant, linear to 0 over lr_decay_steps, or times lr_decay_factor"
     )

@@ -204,7 +204,7 @@ _CALLS = {
     "maskableppo": "paddle_ac.make('ppo', env, action_masks=True)",
     "ppo2": "paddle_ac.make('ppo', env)",
     **dict.fromkeys(
-        ("acer", "acktr", "ars", "crossq", "ddpg", "dqn", "her", "qrdqn", "td3", "tqc", "trpo"),
+        ("acer", "acktr", "ars", "crossq", "ddpg", "her", "qrdqn", "td3", "tqc", "trpo"),
         f"the algorithms are {', '.join(CONFIGS)}, as in paddle_ac.make('a2c', env)",
     ),
     "evaluate_policy": "paddle_ac.evaluate(agent, episodes=100)",

@@ -163,7 +163,7 @@ def td_loss(
         losses, derivatives = weights * losses, weights * derivatives
     grad_q = np.zeros_like(q_values)
     grad_q[rows, actions] = derivatives / np.float32(len(q_values))
-    return TDLoss(float(losses.mean()), targets - values, grad_q)
+    return TDLoss(float(np.add.reduce(losses)) / len(losses), targets - values, grad_q)
 
 
 class QLoss:

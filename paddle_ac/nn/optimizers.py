@@ -129,15 +129,24 @@ class Adam:
             part = gradient[block]
             means, mean_squares = self.statistics["mean"][block], self.statistics["mean_square"][block]
             mean, mean_square = means.copy(), mean_squares.copy()  # as RMSProp
-            mean += np.float32(0.1) * (part - mean)
-            mean_square += np.float32(0.001) * (part * part - mean_square)
+            change = part - mean
+            change *= np.float32(0.1)
+            mean += change
+            np.multiply(part, part, out=change)
+            change -= mean_square
+            change *= np.float32(0.001)
+            mean_square += change
             if num_steps % STEPS_BETWEEN_FLUSHES == 0:
                 mean[np.abs(mean) < 1e-30] = 0
                 mean_square[mean_square < 1e-36] = 0
             means[...] = mean
             mean_squares[...] = mean_square
-            root = np.sqrt(mean_square * correction)
-            self.parameters[block] -= step_size * mean / (root + self.epsilon)
+            mean_square *= correction
+            root = np.sqrt(mean_square, out=mean_square)
+            root += self.epsilon
+            mean *= step_size
+            mean /= root
+            self.parameters[block] -= mean
 
 
 OPTIMIZERS: dict[str, type[RMSProp] | type[Adam]] = {"rmsprop": RMSProp, "rmsprop_torch": TorchRMSProp, "adam": Adam}

@@ -19,7 +19,7 @@ from paddle_ac.nn.unroll import Unroll
 from paddle_ac.training.evaluate import evaluate
 from tests.environments import Corridor
 
-DISCRETE_ALONE = ["q_ac", "async_q", "async_sarsa", "async_nstep_q"]
+DISCRETE_ALONE = ["q_ac", "dqn", "async_q", "async_sarsa", "async_nstep_q"]
 ALGORITHMS = ["a2c", "ppo", "paac", "td_ac", "reinforce", "a3c", "ga3c", *DISCRETE_ALONE]
 CORRIDOR = "tests.environments:Corridor"
 

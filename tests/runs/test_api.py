@@ -19,7 +19,7 @@ from tests.environments import RandomWalk
 from tests.short_runs import QUICK
 
 
-@pytest.mark.parametrize("algo", ["a2c", "ppo", "paac", "a3c", "td_ac", "q_ac", "reinforce", "sac"])
+@pytest.mark.parametrize("algo", ["a2c", "ppo", "paac", "a3c", "td_ac", "q_ac", "reinforce", "dqn", "sac"])
 def test_an_agent_is_made_learns_and_predicts(algo):
     env = "Pendulum-v1" if algo == "sac" else "CartPole-v1"
     with paddle_ac.make(algo, env, seed=0, **({} if algo == "a3c" else {"vec": "serial"})) as agent:
@@ -145,7 +145,8 @@ def test_mistakes_are_told_in_one_line():
     [
         ("PPO", r"paddle_ac has no PPO: paddle_ac\.make\('ppo', env\)$"),
         ("A2C", r"paddle_ac\.make\('a2c', env\)"),
-        ("DQN", r"the algorithms are a2c, ppo, .*, as in paddle_ac\.make\('a2c', env\)"),
+        ("DQN", r"paddle_ac has no DQN: paddle_ac\.make\('dqn', env\)$"),
+        ("TRPO", r"the algorithms are a2c, ppo, .*, as in paddle_ac\.make\('a2c', env\)"),
         ("RecurrentPPO", "recurrent='lstm'"),
         ("SubprocVecEnv", "agents make their environments themselves"),
         ("BaseCallback", r"paddle_ac\.Callback"),

@@ -93,7 +93,7 @@ from tests.tool_calls import run_main
         (["--jobs", "2"], "--jobs is for several runs: give it with --seeds"),
         (
             ["--algo", "a3c", "--vec", "subproc"],
-            "unknown argument --vec: only a2c, ppo, paac, td_ac, q_ac, reinforce, sac take",
+            "unknown argument --vec: only a2c, ppo, paac, td_ac, q_ac, reinforce, dqn, sac take",
         ),
         (
             ["--restart-workers"],
@@ -202,8 +202,8 @@ def test_a_study_of_another_algorithm_is_named(capsys, tmp_path):
         ("--vf_coef 0", " (did you mean '--value-coef'?)"),
         ("--n-steps 5", " (did you mean '--num-steps'?)"),
         ("--algo ppo --batch-size 64", " (did you mean '--minibatch-size'?)"),
-        ("--batch-size 64", ": only sac takes --batch-size"),
-        ("--buffer-size 64", ": only sac takes --buffer-size"),
+        ("--batch-size 64", ": only dqn, sac take --batch-size"),
+        ("--buffer-size 64", ": only dqn, sac take --buffer-size"),
         (
             "--policy MlpPolicy",
             "'--encoder', '--hidden-sizes', '--activation', '--recurrent' or '--network'?)",

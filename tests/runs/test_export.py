@@ -80,6 +80,15 @@ CASES = {
     "MultiDiscrete in two dimensions": {**SMALL, "env": "test/Switches-v0", "normalize_observations": True},
     "lstm": {**SMALL, "env": "CartPole-v1", "recurrent": "lstm", "recurrent_size": 5, "normalize_observations": True},
     "gru": {**SMALL, "env": "Pendulum-v1", "recurrent": "gru", "recurrent_size": 5, "shared_torso": True},
+    "dqn": {"algo": "dqn", "env": "CartPole-v1", "hidden_sizes": (8, 6), "vec": "serial"},
+    "dueling": {
+        "algo": "dqn",
+        "env": "CartPole-v1",
+        "hidden_sizes": (8, 6),
+        "activation": "tanh",
+        "dueling": True,
+        "vec": "serial",
+    },
     "sac": {"algo": "sac", "env": "test/Wide-v0", "hidden_sizes": (8, 6), "vec": "serial"},
 }
 

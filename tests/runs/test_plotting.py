@@ -226,14 +226,14 @@ def test_a_run_without_a_point_is_left_out_and_named(tmp_path, caplog):
 def test_what_cannot_be_read_is_left_out_and_named(tmp_path, caplog):
     write_run(tmp_path / "runs" / "whole")
     (write_run(tmp_path / "runs" / "begun", seed=1) / "progress.csv").write_text("")
-    (write_run(tmp_path / "runs" / "strange") / "config.yaml").write_text("algo: dqn\n")
+    (write_run(tmp_path / "runs" / "strange") / "config.yaml").write_text("algo: trpo\n")
     (write_run(tmp_path / "runs" / "torn") / "config.yaml").write_text("algo: [a2c\n")
     (tmp_path / "notes.txt").touch()
     assert [run.path.name for run in read_runs([tmp_path / "runs", tmp_path / "notes.txt"], METRIC)] == ["whole"]
     told = sorted(record.getMessage() for record in caplog.records)
     assert [line.replace(str(tmp_path), "") for line in told[:3]] == [
         "left out: /runs/begun has no point of charts/episode_return",
-        "left out: /runs/strange/config.yaml: unknown algorithm 'dqn'; known: " + ", ".join(CONFIGS),
+        "left out: /runs/strange/config.yaml: unknown algorithm 'trpo'; known: " + ", ".join(CONFIGS),
         told[2].replace(str(tmp_path), ""),
     ]
     assert told[2].count("torn/config.yaml") == 1 and told[3] == f"left out: there is no run in {tmp_path}/notes.txt"
@@ -472,7 +472,7 @@ def test_labels_of_axes_are_words(tmp_path):
         (["unbegun"], "unbegun/progress.csv: No such file or directory"),
         (["damaged"], "damaged/progress.csv is damaged: could not convert"),
         (["pointless"], "no run has a point of charts/episode_return yet"),
-        (["strange"], "strange/config.yaml: unknown algorithm 'dqn'"),
+        (["strange"], "strange/config.yaml: unknown algorithm 'trpo'"),
     ],
 )
 def test_what_cannot_be_drawn_is_told_in_one_line(capsys, tmp_path, monkeypatch, arguments, said):
@@ -483,7 +483,7 @@ def test_what_cannot_be_drawn_is_told_in_one_line(capsys, tmp_path, monkeypatch,
     write_run(tmp_path / "damaged", returns=("?", 1, 1, 1))
     write_run(tmp_path / "pointless", returns=("", "", "", ""))
     (write_run(tmp_path / "unbegun") / "progress.csv").unlink()
-    (write_run(tmp_path / "strange") / "config.yaml").write_text("algo: dqn\n")
+    (write_run(tmp_path / "strange") / "config.yaml").write_text("algo: trpo\n")
     before = sorted(tmp_path.rglob("*"))
     code, output, errors = run_main(capsys, "plot.py", *arguments)
     assert code == 2 and output == "" and sorted(tmp_path.rglob("*")) == before

@@ -252,7 +252,7 @@ def test_a_search_of_optuna_with_two_jobs_leaves_the_process_as_it_was(tmp_path)
     assert process_state() == before
 
 
-@pytest.mark.parametrize("algo", ["a2c", "reinforce", "sac"])
+@pytest.mark.parametrize("algo", ["a2c", "reinforce", "dqn", "sac"])
 def test_every_entrance_leaves_the_process_as_it_was(tmp_path, algo):
     env = "Pendulum-v1" if algo == "sac" else "CartPole-v1"
     before = process_state()

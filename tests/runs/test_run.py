@@ -99,6 +99,7 @@ def test_environments_vectorised_by_their_maker_are_resumed_exactly_too(tmp_path
         {"algo": "q_ac"},
         {"algo": "paac"},
         {"algo": "ppo", "num_steps": 50, "minibatch_size": 30},
+        {"algo": "dqn", "train_freq": 8, "gradient_steps": 2, "learning_starts": 100, "exploration_fraction": 0},
         {"algo": "ppo", "num_steps": 20, "minibatch_size": 20, "num_epochs": 2, "recurrent": "lstm"},
         pytest.param({"recurrent": "lstm", "vec": "subproc"}, marks=pytest.mark.slow),
         {"recurrent": "gru", "shared_torso": True, "gae_lambda": 0.9},

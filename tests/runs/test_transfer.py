@@ -28,6 +28,7 @@ KINDS = {
     "reinforce": {"vec": "serial", "max_episode_steps": 20, **SMALL},
     "q_ac": {"vec": "serial", **SMALL},
     "a3c": {"num_workers": 1, "normalize_observations": True, "normalize_rewards": True, **SMALL},
+    "dqn": {"normalize_rewards": True, "learning_starts": 10, "batch_size": 8, "train_freq": 4, **SMALL},
     "async_q": {"num_workers": 1, "normalize_observations": True, **SMALL},
     "sac": {"env": "Pendulum-v1", "normalize_rewards": True, "learning_starts": 10, "batch_size": 8, **SMALL},
 }

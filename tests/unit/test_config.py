@@ -164,6 +164,25 @@ def test_the_ends_of_the_ranges_are_taken(values):
 @pytest.mark.parametrize(
     "name,wrong_values",
     [
+        ("double", ["perhaps", 2, None]),
+        ("dueling", ["perhaps", 2, None]),
+        ("target_interval", [0, -1, 0.5]),
+        ("tau", [0, -0.1, 1.1, math.nan]),
+        ("initial_epsilon", [-0.1, 1.1, math.nan]),
+        ("final_epsilon", [-0.1, 1.1, math.nan]),
+        ("exploration_fraction", [-0.1, 1.1, math.nan]),
+        ("num_step_returns", [0, -1, 0.5, 1001]),
+        ("prioritized", ["perhaps", 2, None]),
+    ],
+)
+def test_every_wrong_value_for_dqn_is_refused_too(name, wrong_values):
+    for value in wrong_values:
+        assert message_of(make_config, {"algo": "dqn", name: value}).startswith(name)
+
+
+@pytest.mark.parametrize(
+    "name,wrong_values",
+    [
         ("tau", [0, -0.1, 1.1, math.nan]),
         ("buffer_size", [0, -1, 0.5, "big"]),
         ("batch_size", [0, -1, 0.5]),

@@ -23,6 +23,8 @@ CASES = {
     "gaussian": {"algo": "reinforce", "env": "Pendulum-v1"},
     "q_ac": {"algo": "q_ac"},
     "a3c": {"algo": "a3c"},
+    "dqn": {"algo": "dqn", "hidden_sizes": (16, 16)},
+    "dueling": {"algo": "dqn", "hidden_sizes": (16, 16), "dueling": True},
     "async_q": {"algo": "async_q"},
     "async_nstep_q, dueling": {"algo": "async_nstep_q", "dueling": True},
     "sac": {"algo": "sac", "hidden_sizes": (16, 16)},

@@ -26,6 +26,7 @@ QUICK = {
     "td_ac": {"env": "test/Walk-v0"},
     "q_ac": {"env": "test/Walk-v0", "recurrent": "none"},
     "reinforce": {"env": "test/Walk-v0"},
+    "dqn": {"env": "test/Walk-v0", "learning_starts": 20, "buffer_size": 500, "batch_size": 8, "train_freq": 4},
     "sac": {"env": "Pendulum-v1", "num_envs": 2, "learning_starts": 20, "buffer_size": 500, "batch_size": 8},
     "a3c": {"env": "test/Walk-v0", "normalize_observations": True, "normalize_rewards": True, "num_workers": 1},
     "async_q": {"env": "test/Walk-v0", "normalize_observations": True, "target_interval": 40, "num_workers": 1},
@@ -74,7 +75,7 @@ def misfits(algo: str) -> dict[str, tuple[dict, str]]:
         cases["workers"] = ({"num_workers": 2}, "2 workers, this run 1")
     else:
         cases["number"] = ({"num_envs": 9 if algo == "paac" else 4}, "environments, these are|noise is")
-    if algo in ("a2c", "ppo", "paac", "td_ac", "q_ac", "reinforce"):
+    if algo in ("a2c", "ppo", "paac", "td_ac", "q_ac", "reinforce", "dqn"):
         is_adam = make_config({"algo": algo}).optimizer == "adam"
         cases["optimizer"] = ({"optimizer": "rmsprop" if is_adam else "adam"}, "optimiser is not")
     return cases
