@@ -583,7 +583,7 @@ class AsyncQGroup(Group):
     num_steps: int = field(
         "algorithm",
         5,
-        "I_AsyncUpdate: steps of each environment between two updates (the paper: 5)",
+        "steps of each environment between two updates: I_AsyncUpdate and t_max of the paper (both 5)",
         ge=1,
         search=[5, 10, 20, 40],
     )
@@ -596,7 +596,7 @@ class AsyncQGroup(Group):
     )
     exploration_steps: int = field(
         "algorithm",
-        40_000,
+        150_000,
         "steps of all workers in which epsilon falls from 1 to a final one of each worker (the paper: 1 million)",
         ge=0,
         search={"low": 5_000, "high": 200_000, "log": True},
