@@ -15,7 +15,7 @@ class AsyncQConfig(AsyncQGroup, ActorLearnersGroup, QNetworkConfig):
     total_steps: int = field("run", 300_000, "steps to train for", ge=1)
     num_envs: int = field("run", 4, "environments of each worker (the paper: 1, with 16 workers)", ge=1)
 
-    gamma: float = field("algorithm", 0.98, "discount factor (the paper: 0.99; measured: 0.98)", ge=0, le=1)
+    gamma: float = field("algorithm", 0.95, "discount factor (the paper: 0.99; measured: 0.95)", ge=0, le=1)
 
     optimizer: SharedOptimizer = field(
         "optimizer",
