@@ -13,6 +13,7 @@ from multiprocessing_env import WorkerProcess
 from paddle_ac.nn.layout import ParameterLayout
 from paddle_ac.processes.lock import ProcessLock
 from paddle_ac.processes.shared_parameters import SharedParameters, SharedVersions
+from paddle_ac.processes.shared_target import SharedTarget
 
 
 def add_ones(channel, shared, lock, times):
@@ -84,3 +85,19 @@ def test_a_reader_never_sees_a_version_half_written():
         seen.add(float(version["count"]))
     worker.channel.send("stop")
     worker.end(patience=5)
+
+
+@pytest.mark.parametrize(
+    "steps,replaced",
+    [((5, 9), []), ((10,), [10]), ((9, 11, 15, 19), [11]), ((13, 19, 20, 20), [13, 20]), ((47, 50), [47, 50])],
+)
+def test_target_is_replaced_once_where_a_multiple_of_its_interval_is_passed(steps, replaced):
+    target = SharedTarget(np.zeros(3, np.float32), interval=10)
+    found = []
+    for number in steps:
+        version = target.version
+        target.replace_if_due(np.full(3, number, np.float32), number)
+        if target.version != version:
+            found.append(number)
+            assert target.read().tolist() == 3 * [number] and target.env_steps == number
+    assert found == replaced
