@@ -89,7 +89,14 @@ def test_a_reader_never_sees_a_version_half_written():
 
 @pytest.mark.parametrize(
     "steps,replaced",
-    [((5, 9), []), ((10,), [10]), ((9, 11, 15, 19), [11]), ((13, 19, 20, 20), [13, 20]), ((47, 50), [47, 50])],
+    [
+        ((5, 9), []),
+        ((10,), [10]),
+        ((9, 11, 15, 19), [11]),
+        ((13, 19, 20, 20), [13, 20]),
+        ((47, 50), [47, 50]),
+        ((19, 20), [19, 20]),
+    ],
 )
 def test_target_is_replaced_once_where_a_multiple_of_its_interval_is_passed(steps, replaced):
     target = SharedTarget(np.zeros(3, np.float32), interval=10)
