@@ -29,7 +29,8 @@ import numpy as np
 
 from multiprocessing_env import DummyVecEnv
 from paddle_ac.algorithms.a3c import A3C
-from paddle_ac.algorithms.a3c_worker import UPDATES_PER_REPORT, A3CWorker
+from paddle_ac.algorithms.a3c_worker import A3CWorker
+from paddle_ac.algorithms.actor_learner_worker import UPDATES_PER_REPORT
 from paddle_ac.config import make_config
 from paddle_ac.envs.make import training_env_fns
 from paddle_ac.learning import gradient

@@ -39,6 +39,9 @@ REGISTRY = {
         "paddle_ac.config.sac_discrete:SACDiscreteConfig", "paddle_ac.algorithms.sac_discrete:SACDiscrete"
     ),
     "pgql": Places("paddle_ac.config.pgql:PGQLConfig", "paddle_ac.algorithms.pgql:PGQL"),
+    "async_q": Places("paddle_ac.config.async_q:AsyncOneStepQConfig", "paddle_ac.algorithms.async_q:AsyncQ"),
+    "async_sarsa": Places("paddle_ac.config.async_q:AsyncSarsaConfig", "paddle_ac.algorithms.async_q:AsyncSarsa"),
+    "async_nstep_q": Places("paddle_ac.config.async_q:AsyncNStepQConfig", "paddle_ac.algorithms.async_q:AsyncNStepQ"),
     "sac": Places("paddle_ac.config.sac:SACConfig", "paddle_ac.algorithms.sac:SAC"),
 }
 

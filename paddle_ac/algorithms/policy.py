@@ -13,6 +13,7 @@ from paddle_ac.action_masks import OBSERVATION
 from paddle_ac.algorithms.state import Part, constant_part
 from paddle_ac.config import NetworkConfig, OnPolicyConfig
 from paddle_ac.errors import ConfigError
+from paddle_ac.losses.q_learning import QHead, max_values
 from paddle_ac.nn.actions import ActionDistribution, GaussianActions, action_distribution
 from paddle_ac.nn.description import NetworkDescription, describe_network, log_images
 from paddle_ac.nn.encoding import ObservationEncoder
@@ -248,6 +249,13 @@ def network_layers(
 
     layer = layer_of(network)
     return {name: layer}, lambda observations, state: layer(observations, paddle.to_tensor(state))
+
+
+def inspect_q_values(network: Network, head: QHead, observations: np.ndarray) -> dict[str, np.ndarray]:
+    """The policy's distribution and the largest Q values for a batch; see ``Algorithm.inspect``."""
+    outputs, critic_outputs = network.heads(observations)
+    described = {f"policy/{name}": values for name, values in network.distribution.describe(outputs).items()}
+    return {**described, "critic/values": max_values(head.q_values(outputs, critic_outputs))}
 
 
 def log_backend(config: NetworkConfig) -> None:

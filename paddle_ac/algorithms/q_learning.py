@@ -14,14 +14,14 @@ from paddle_ac.action_masks import MASK, mask_outputs
 from paddle_ac.algorithms.algorithm import Panel
 from paddle_ac.algorithms.learner import Learner, optimizer_part, target_part, update_target
 from paddle_ac.algorithms.off_policy import OffPolicy
-from paddle_ac.algorithms.policy import format_part, log_backend, make_q_network, network_layers
+from paddle_ac.algorithms.policy import format_part, inspect_q_values, log_backend, make_q_network, network_layers
 from paddle_ac.algorithms.state import Part
 from paddle_ac.config import QLearningConfig
 from paddle_ac.errors import NonFiniteError
 from paddle_ac.learning.exploration import epsilon_greedy
 from paddle_ac.learning.replay import Batch
 from paddle_ac.learning.schedules import scheduled_learning_rate
-from paddle_ac.losses.q_learning import bellman_targets, make_head, max_values, td_loss
+from paddle_ac.losses.q_learning import bellman_targets, make_head, td_loss
 from paddle_ac.losses.values import CRITIC_LOSSES
 from paddle_ac.nn.actions import ActionDistribution
 from paddle_ac.nn.encoding import ObservationEncoder
@@ -106,9 +106,7 @@ class QLearning(OffPolicy):
 
     def inspect(self, observations: np.ndarray, state: np.ndarray) -> dict[str, np.ndarray]:
         """Return the policy's distribution and the largest Q values for a batch; see ``Algorithm.inspect``."""
-        outputs, critic_outputs = self.policy.heads(observations)
-        described = {f"policy/{name}": values for name, values in self.policy.distribution.describe(outputs).items()}
-        return {**described, "critic/values": max_values(self.head.q_values(outputs, critic_outputs))}
+        return inspect_q_values(self.policy, self.head, observations)
 
     @property
     def learning_rate(self) -> float:

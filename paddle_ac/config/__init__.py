@@ -9,10 +9,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from paddle_ac.config.base import NetworkConfig, OnPolicyConfig, QLearningConfig, RunConfig, SynchronousConfig
+from paddle_ac.config.base import (
+    NetworkConfig,
+    OnPolicyConfig,
+    QLearningConfig,
+    QNetworkConfig,
+    RunConfig,
+    SynchronousConfig,
+)
 from paddle_ac.config.fields import LARGEST, LARGEST_SEED, LayerSizes, field, parse_wrapper
 from paddle_ac.config.groups import (
     ActorCriticNetworkGroup,
+    ActorLearnersGroup,
+    AsyncQGroup,
     AtariGroup,
     EpsilonGroup,
     EvaluationGroup,
@@ -51,6 +60,8 @@ __all__ = [
     "LARGEST",
     "LARGEST_SEED",
     "ActorCriticNetworkGroup",
+    "ActorLearnersGroup",
+    "AsyncQGroup",
     "AtariGroup",
     "EpsilonGroup",
     "EvaluationGroup",
@@ -64,6 +75,7 @@ __all__ = [
     "OptimizerGroup",
     "PriorityGroup",
     "QLearningConfig",
+    "QNetworkConfig",
     "QNetworkGroup",
     "ReplayGroup",
     "RolloutGroup",

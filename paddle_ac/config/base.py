@@ -212,22 +212,25 @@ class SynchronousConfig(SynchronousOptimizerGroup, VectorEnvGroup, OnPolicyConfi
     """What the on-policy algorithms with one learner share."""
 
 
+class QNetworkConfig(QNetworkGroup, NetworkConfig):
+    """What the algorithms that learn Q values share."""
+
+    networks: ClassVar[str] = "Q values of actions"
+
+    @model_validator(mode="after")
+    def _own_network_is_dueling(self) -> QNetworkConfig:
+        if self.network is not None and not self.dueling:
+            raise ValueError(f"network={self.network} returns advantages and values of states: add dueling=true")
+        return self
+
+
 class QLearningConfig(
-    QNetworkGroup,
     TargetNetworkGroup,
     PriorityGroup,
     GradientRoundsGroup,
     ReplayGroup,
     SynchronousOptimizerGroup,
     VectorEnvGroup,
-    NetworkConfig,
+    QNetworkConfig,
 ):
     """What the algorithms share that learn Q values from a replay buffer."""
-
-    networks: ClassVar[str] = "Q values of actions"
-
-    @model_validator(mode="after")
-    def _own_network_is_dueling(self) -> QLearningConfig:
-        if self.network is not None and not self.dueling:
-            raise ValueError(f"network={self.network} returns advantages and values of states: add dueling=true")
-        return self

@@ -1,7 +1,7 @@
 """The groups of hyper-parameters that configurations are composed of.
 
-Every group stands by itself: none derives from another, and no two declare the same field. A property of a group
-answers for all configurations that have it; its answer without the group is in ``base.py``.
+Every group stands by itself: none derives from another, and no two of a configuration declare the same field. A
+property of a group answers for all configurations that have it; its answer without the group is in ``base.py``.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ BUILT_IN_NETWORK = {
 
 Schedule = Literal["constant", "linear", "step"]
 SynchronousOptimizer = Literal["rmsprop", "rmsprop_torch", "adam"]
+SharedOptimizer = Literal["shared_rmsprop", "rmsprop", "shared_rmsprop_torch", "shared_adam"]
 OPTIMIZERS = (
     "TF-style RMSProp (mean square starts at 1, epsilon inside the root), PyTorch's RMSProp (starts at 0, epsilon "
     "outside), or Adam"
@@ -559,3 +560,58 @@ class MemoryGroup(Group):
     def memory(self) -> tuple[str, int]:
         """Kind and units of the recurrent layer."""
         return self.recurrent, self.recurrent_size
+
+
+class ActorLearnersGroup(Group):
+    """Worker processes that play and learn, on shared parameters."""
+
+    num_workers: int = field(
+        "run", 2, "worker processes, each with environments and a copy of the network", ge=1, le=1024
+    )
+    num_envs: int = field("run", 1, "environments of each worker", ge=1)
+    restart_workers: bool = field(
+        "run", False, "replace a worker that was killed or is stuck, rather than stop", changeable=True
+    )
+    step_timeout: float = field(
+        "run", 60.0, "seconds without a step after which a worker is stuck", gt=0, le=1e6, changeable=True
+    )
+    lock: bool = field(
+        "run", False, "let one worker write at a time; without, they write as they come (Hogwild)", changeable=True
+    )
+
+    optimizer: SharedOptimizer = field(
+        "optimizer",
+        "shared_rmsprop",
+        "statistics shared by the workers (RMSProp: the paper's best; PyTorch's RMSProp; Adam), or one set per worker",
+    )
+
+    @property
+    def num_other_workers(self) -> int:
+        """``num_workers``."""
+        return self.num_workers
+
+
+class AsyncQGroup(Group):
+    """Rollouts, target network and exploration of asynchronous Q-learning."""
+
+    num_steps: int = field(
+        "algorithm",
+        5,
+        "steps of each environment between two updates: I_AsyncUpdate and t_max of the paper (both 5)",
+        ge=1,
+        search=[5, 10, 20, 40],
+    )
+    target_interval: int = field(
+        "algorithm",
+        500,
+        "steps of all workers between two replacements of the target network (the paper: 10,000; measured: 500)",
+        ge=1,
+        search={"low": 100, "high": 20_000, "log": True},
+    )
+    exploration_steps: int = field(
+        "algorithm",
+        150_000,
+        "steps of all workers in which epsilon falls from 1 to a final one of each worker (the paper: 1 million)",
+        ge=0,
+        search={"low": 5_000, "high": 200_000, "log": True},
+    )

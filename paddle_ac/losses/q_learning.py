@@ -11,7 +11,8 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from paddle_ac.action_masks import MASKED_LOGIT
-from paddle_ac.losses.values import CriticLoss
+from paddle_ac.losses.actor_critic import Loss, Targets
+from paddle_ac.losses.values import CRITIC_LOSSES, CriticLoss
 
 
 class QHead(Protocol):
@@ -163,3 +164,27 @@ def td_loss(
     grad_q = np.zeros_like(q_values)
     grad_q[rows, actions] = derivatives / np.float32(len(q_values))
     return TDLoss(float(np.add.reduce(losses)) / len(losses), targets - values, grad_q)
+
+
+class QLoss:
+    """``td_loss`` as a loss of the heads of a network (a ``HeadLoss``), whose only term is the loss.
+
+    Args:
+        head: from the heads to Q(s, .).
+        critic_loss: ``"squared"`` or ``"smooth_l1"``.
+    """
+
+    def __init__(self, head: QHead, critic_loss: str):
+        self.head = head
+        self.critic_loss = CRITIC_LOSSES[critic_loss]
+
+    def __call__(self, outputs: np.ndarray, critic_outputs: np.ndarray, targets: Targets, batch_size: int) -> Loss:
+        """Compute the part that some transitions have in the loss of a batch; see ``ActorCriticLoss.__call__``.
+
+        The values of the result are Q(s, a) of the actions that were taken, whose targets are the returns.
+        """
+        q_values = self.head.q_values(outputs, critic_outputs)
+        loss, errors, grad_q = td_loss(q_values, targets.actions, targets.returns, self.critic_loss)
+        grad_q *= np.float32(len(outputs) / batch_size)
+        terms = np.array([loss * len(outputs)])
+        return Loss(terms, targets.returns - errors, *self.head.backward(outputs, grad_q))

@@ -14,7 +14,7 @@ from multiprocessing_env import SharedArray
 from paddle_ac.nn.layout import ParameterLayout
 from paddle_ac.processes.lock import ProcessLock
 
-NUM_COPIES = 4  # of moments: a reader starts again if NUM_COPIES - 1 versions are written while it copies
+NUM_COPIES = 4  # of arrays with versions: a reader starts again if NUM_COPIES - 1 versions are written while it copies
 
 
 class SharedParameters:
@@ -36,7 +36,7 @@ class SharedParameters:
         vector: ``[P]`` float32, all parameters.
         views: name to the parameter's part of ``vector``.
         statistics: name to array.
-        moments: group to ``SharedMoments``.
+        moments: group to ``SharedVersions``.
         moments_lock: to be held by whoever writes moments.
         worker_steps: ``[W]`` int64, steps of single environments that each worker has learned from.
         worker_updates: ``[W]`` int64, number of writes of each worker.
@@ -55,7 +55,7 @@ class SharedParameters:
             "counters": SharedArray((2, num_workers), np.int64),
         }
         self._shared_statistics = {name: SharedArray(value.shape, value.dtype) for name, value in statistics.items()}
-        self.moments = {group: SharedMoments(arrays) for group, arrays in moments.items()}
+        self.moments = {group: SharedVersions(arrays) for group, arrays in moments.items()}
         self.moments_lock: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
         if moments:
             self.moments_lock = ProcessLock()
@@ -90,23 +90,23 @@ class SharedParameters:
         return int(np.add.reduce(self.worker_updates))
 
 
-class SharedMoments:
-    """Moments that are replaced as a whole, so that a reader never waits and never sees a half-written version.
+class SharedVersions:
+    """Arrays that are replaced as a whole, so that a reader never waits and never sees a half-written version.
 
     Versions go into several copies in turn, so that a writer that is killed or stopped halfway leaves the current
     version intact.
 
     Args:
-        moments: initial arrays by name.
+        arrays: initial arrays by name.
     """
 
-    def __init__(self, moments: dict[str, np.ndarray]):
+    def __init__(self, arrays: dict[str, np.ndarray]):
         self._copies = [
-            {name: SharedArray(value.shape, value.dtype) for name, value in moments.items()} for _ in range(NUM_COPIES)
+            {name: SharedArray(value.shape, value.dtype) for name, value in arrays.items()} for _ in range(NUM_COPIES)
         ]
         self._version = SharedArray((1,), np.int64)
         self._make_views()
-        self.write(moments)
+        self.write(arrays)
 
     def _make_views(self) -> None:
         self._arrays = [{name: shared.array for name, shared in copy.items()} for copy in self._copies]
@@ -120,17 +120,25 @@ class SharedMoments:
             setattr(self, name, value)
         self._make_views()
 
+    @property
+    def version(self) -> int:
+        """Number of the current version."""
+        return int(self._versions[0])
+
     def read(self) -> dict[str, np.ndarray]:
         """Copy the current version."""
         while True:
-            version = int(self._versions[0])
-            moments = {name: array.copy() for name, array in self._arrays[version % NUM_COPIES].items()}
+            version = self.version
+            arrays = {name: array.copy() for name, array in self._arrays[version % NUM_COPIES].items()}
             if self._versions[0] < version + NUM_COPIES - 1:  # else a writer may have reached what was being copied
-                return moments
+                return arrays
 
-    def write(self, moments: dict[str, np.ndarray]) -> None:
-        """Make another version the current one; only one process may write at a time."""
-        version = int(self._versions[0]) + 1
+    def write(self, arrays: dict[str, np.ndarray]) -> None:
+        """Make another version the current one; of processes that write at once, the last one's counts.
+
+        Arrays that depend on one another, or on the version before, need a lock around reading and writing.
+        """
+        version = self.version + 1
         for name, array in self._arrays[version % NUM_COPIES].items():
-            array[...] = moments[name]
+            array[...] = arrays[name]
         self._versions[0] = version

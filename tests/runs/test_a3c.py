@@ -1,4 +1,4 @@
-"""A3C: what is shared, what one worker and many do to it, and what happens when one is lost."""
+"""A3C: what is shared, what one worker and many do to it, and what happens when one of any actor-learners is lost."""
 
 from __future__ import annotations
 
@@ -22,16 +22,19 @@ from multiprocessing_env import (
     WorkerTimeoutError,
 )
 from paddle_ac.algorithms.a2c import A2C
-from paddle_ac.algorithms.a3c import A3C, _worker_arguments
-from paddle_ac.algorithms.a3c_worker import A3CWorker, initial_statistics
+from paddle_ac.algorithms.a3c import A3C
+from paddle_ac.algorithms.a3c_worker import A3CWorker
+from paddle_ac.algorithms.actor_learner_worker import initial_statistics
+from paddle_ac.algorithms.actor_learners import ActorLearners
 from paddle_ac.checkpoint import load_checkpoint
-from paddle_ac.config import make_config
+from paddle_ac.config import find_config_class, make_config
 from paddle_ac.envs.make import training_env_fns
 from paddle_ac.envs.wrappers import EpisodeReplay
 from paddle_ac.errors import ConfigError, NonFiniteError
 from paddle_ac.processes import pool
 from paddle_ac.processes.lock import ProcessLock
 from paddle_ac.processes.pool import WorkerPool
+from paddle_ac.registry import ALGORITHMS
 from paddle_ac.training.evaluate import evaluate
 from paddle_ac.training.run_folder import RunFolder
 from paddle_ac.training.runs import resume, train
@@ -51,15 +54,27 @@ QUICK_A3C = {
 }
 
 
-UNLIKE_FLAGS = (
+UNLIKE_FLAGS = {
     "hidden_sizes",
     "normalize_observations",
     "normalize_rewards",
-)  # whose value the command line writes otherwise
+}  # whose value the command line writes otherwise
 
 
-def quick_config(**changes):
-    return make_config({**QUICK_A3C, "total_steps": 3020, **changes})
+OTHERS = ("async_q", "async_sarsa", "async_nstep_q")
+SLOW_OTHERS = [pytest.param(algo, marks=pytest.mark.slow) for algo in OTHERS]
+EVERY_ALGORITHM = pytest.mark.parametrize("algo", ["a3c", OTHERS[0], *SLOW_OTHERS[1:]])
+EVERY_ALGORITHM_SLOWLY = pytest.mark.parametrize("algo", ["a3c", *SLOW_OTHERS])
+
+
+def quick_config(algo: str = "a3c", **changes):
+    values = {**QUICK_A3C, "algo": algo, "total_steps": 3020}
+    known = find_config_class(algo).model_fields
+    return make_config({**{name: value for name, value in values.items() if name in known}, **changes})
+
+
+def make_agent(config) -> ActorLearners:
+    return ALGORITHMS[config.algo].from_config(config)
 
 
 def worker_in_this_process(agent: A3C, index: int) -> A3CWorker:
@@ -226,7 +241,7 @@ def test_metrics_of_workers_are_returned_in_turn():
 def test_environments_of_workers_keep_no_actions():
     """Their episodes are never replayed, and may never end."""
     with A3C.from_config(quick_config(num_envs=2)) as agent:
-        _, pickled, *_ = _worker_arguments(agent.config, agent.shared, None, index=1, start=0)
+        _, _, pickled, *_ = agent._worker_arguments(index=1, start=0)
         with (
             DummyVecEnv(cloudpickle.loads(pickled)) as envs,
             DummyVecEnv(training_env_fns(agent.config, 4)[2:]) as twins,
@@ -263,9 +278,10 @@ def test_writes_that_race_never_make_a_mean_square_negative():
     agent.close()
 
 
+@EVERY_ALGORITHM_SLOWLY
 @pytest.mark.parametrize("restart", [False, True], ids=["stop", "replace"])
-def test_a_worker_killed_before_it_plays_is_named_or_replaced(restart, monkeypatch):
-    agent = A3C.from_config(quick_config(num_workers=3, restart_workers=restart))
+def test_a_worker_killed_before_it_plays_is_named_or_replaced(algo, restart, monkeypatch):
+    agent = make_agent(quick_config(algo, num_workers=3, restart_workers=restart))
     start = WorkerPool._start
 
     def start_and_kill_the_first(self, index):
@@ -286,8 +302,9 @@ def test_a_worker_killed_before_it_plays_is_named_or_replaced(restart, monkeypat
     assert time.monotonic() - started < (30 if restart else 5)
 
 
-def test_a_worker_that_dies_again_and_again_is_given_up():
-    agent = A3C.from_config(quick_config(env="tests.environments:test/Deadly-v0", num_workers=1, restart_workers=True))
+@EVERY_ALGORITHM_SLOWLY
+def test_a_worker_that_dies_again_and_again_is_given_up(algo):
+    agent = make_agent(quick_config(algo, env="tests.environments:test/Deadly-v0", num_workers=1, restart_workers=True))
     with pytest.raises(WorkerDiedError, match="worker 0 was killed by SIGKILL, the 10th time without a report between"):
         play(agent, 10**9)
     agent.close()
@@ -315,20 +332,21 @@ def test_finish_returns_the_remaining_metrics_of_every_worker():
     agent.close()
 
 
-def start(agent: A3C) -> None:
+def start(agent: ActorLearners) -> None:
     while not agent.has_started:
         agent.update()
 
 
-def play(agent: A3C, steps: int) -> None:
+def play(agent: ActorLearners, steps: int) -> None:
     while agent.env_steps < steps:
         agent.update()
 
 
+@EVERY_ALGORITHM_SLOWLY
 @pytest.mark.parametrize("lock", [False, True], ids=["without lock", "with lock"])
-def test_a_worker_killed_while_it_writes_is_named_and_leaves_finite_parameters(lock):
+def test_a_worker_killed_while_it_writes_is_named_and_leaves_finite_parameters(algo, lock):
     """With two layers of 700, writing takes most of the time, and a kill falls into it."""
-    agent = A3C.from_config(quick_config(hidden_sizes=(700, 700), total_steps=10**9, lock=lock))
+    agent = make_agent(quick_config(algo, hidden_sizes=(700, 700), total_steps=10**9, lock=lock))
     play(agent, 500)
     started = time.monotonic()
     os.kill(agent.pool._workers[1].process.pid, signal.SIGKILL)
@@ -340,8 +358,10 @@ def test_a_worker_killed_while_it_writes_is_named_and_leaves_finite_parameters(l
     assert all(np.isfinite(value).all() for group in ("parameters", "optimizer") for value in state[group].values())
 
 
-def test_a_killed_worker_is_replaced_and_training_goes_on(caplog):
-    agent = A3C.from_config(quick_config(hidden_sizes=(300, 300), total_steps=10**9, restart_workers=True, lock=True))
+@EVERY_ALGORITHM
+def test_a_killed_worker_is_replaced_and_training_goes_on(algo, caplog):
+    changes = {"hidden_sizes": (300, 300), "total_steps": 10**9, "restart_workers": True, "lock": True}
+    agent = make_agent(quick_config(algo, **changes))
     play(agent, 500)
     for index in (0, 1, 1):
         os.kill(agent.pool._workers[index].process.pid, signal.SIGKILL)
@@ -355,6 +375,7 @@ def test_a_killed_worker_is_replaced_and_training_goes_on(caplog):
     assert all(np.isfinite(value).all() for value in state["parameters"].values())
 
 
+@EVERY_ALGORITHM_SLOWLY
 @pytest.mark.parametrize(
     "fault,error,message",
     [
@@ -379,9 +400,9 @@ def test_a_killed_worker_is_replaced_and_training_goes_on(caplog):
         ),
     ],
 )
-def test_a_fault_stops_the_run_with_a_checkpoint_that_goes_on(tmp_path, monkeypatch, fault, error, message):
+def test_a_fault_stops_the_run_with_a_checkpoint_that_goes_on(tmp_path, monkeypatch, algo, fault, error, message):
     with pytest.raises(error, match=message):
-        train(quick_config(env=misbehaving_id(fault)), str(tmp_path / "run"))
+        train(quick_config(algo, env=misbehaving_id(fault)), str(tmp_path / "run"))
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
     assert summary["stopped_by"] == "error" and error.__name__ in summary["error"]
     state = load_checkpoint(RunFolder(tmp_path / "run").latest)["algorithm"]
@@ -390,15 +411,18 @@ def test_a_fault_stops_the_run_with_a_checkpoint_that_goes_on(tmp_path, monkeypa
     assert resume(str(tmp_path / "run"))["stopped_by"] == "total_steps"
 
 
+@EVERY_ALGORITHM_SLOWLY
 @pytest.mark.parametrize("fault,code", [pytest.param("killed", 1, marks=pytest.mark.slow), ("interrupt", 130)])
-def test_the_command_ends_with_the_right_code_and_goes_on(tmp_path, fault, code):
+def test_the_command_ends_with_the_right_code_and_goes_on(tmp_path, algo, fault, code):
     quick = {
         **QUICK_A3C,
+        "algo": algo,
         "total_steps": 20000,
         "log_interval": 500,
         "env": f"tests.environments:{misbehaving_id(fault)}",
     }
-    flags = [f"--{name.replace('_', '-')}={value}" for name, value in quick.items() if name not in UNLIKE_FLAGS]
+    known = find_config_class(algo).model_fields.keys() - UNLIKE_FLAGS
+    flags = [f"--{name.replace('_', '-')}={value}" for name, value in quick.items() if name in known]
     ended = run_tool("train.py", *flags, f"--run-dir={tmp_path / 'run'}")
     assert ended.returncode == code, ended.stderr
     assert ended.stderr.count("\n") == (1 if code == 1 else 0)
@@ -408,9 +432,10 @@ def test_the_command_ends_with_the_right_code_and_goes_on(tmp_path, fault, code)
     assert summary["env_steps"] >= 20000 and summary["stopped_by"] == "total_steps"
 
 
-def test_when_the_training_is_killed_its_workers_end_and_the_run_goes_on(tmp_path):
+@EVERY_ALGORITHM_SLOWLY
+def test_when_the_training_is_killed_its_workers_end_and_the_run_goes_on(tmp_path, algo):
     memory_before = shared_memory()
-    process = start_tool("train.py", "--algo=a3c", "--total-steps=1000000", f"--run-dir={tmp_path / 'run'}")
+    process = start_tool("train.py", f"--algo={algo}", "--total-steps=1000000", f"--run-dir={tmp_path / 'run'}")
     progress = tmp_path / "run" / "progress.csv"
     wait_until(lambda: progress.exists() and len(progress.read_text().splitlines()) > 3)
     workers = psutil.Process(process.pid).children(recursive=True)
@@ -426,13 +451,14 @@ def test_when_the_training_is_killed_its_workers_end_and_the_run_goes_on(tmp_pat
 # --------------------------------------------------------------------------------------------------- workers that stop
 
 
-def quick_to_notice(**changes):
-    return quick_config(total_steps=10**9, step_timeout=1.5, **changes)
+def quick_to_notice(algo: str = "a3c", **changes):
+    return quick_config(algo, total_steps=10**9, step_timeout=1.5, **changes)
 
 
+@EVERY_ALGORITHM_SLOWLY
 @pytest.mark.parametrize("restart", [False, True], ids=["stop", "replace"])
-def test_a_stopped_worker_is_named_or_replaced(restart, caplog):
-    with A3C.from_config(quick_to_notice(restart_workers=restart)) as agent:
+def test_a_stopped_worker_is_named_or_replaced(algo, restart, caplog):
+    with make_agent(quick_to_notice(algo, restart_workers=restart)) as agent:
         for index, steps in ((1, 300), (0, 900)):  # at moments that differ from run to run
             play(agent, steps)
             stopped = agent.pool._workers[index].process
@@ -448,7 +474,7 @@ def test_a_stopped_worker_is_named_or_replaced(restart, caplog):
         assert stopped.exitcode == -signal.SIGKILL
 
 
-def play_on_with(agent: A3C, index: int) -> None:
+def play_on_with(agent: ActorLearners, index: int) -> None:
     """Until a worker has been replaced, and its successor has learned."""
     starts, steps = agent.pool.starts[index], agent.shared.worker_steps[index]
     while agent.pool.starts[index] == starts or agent.shared.worker_steps[index] < steps + 200:
@@ -558,10 +584,11 @@ def test_a_step_may_take_as_long_as_its_own_timeout():
         play(agent, 30)
 
 
-def test_a_worker_that_is_stuck_in_a_step_is_named():
+@EVERY_ALGORITHM
+def test_a_worker_that_is_stuck_in_a_step_is_named(algo):
     message = r"worker [01] made no step within 1.5 s \(step_timeout\)"
-    config = quick_to_notice(env=f"tests.environments:{misbehaving_id('stuck')}")
-    with A3C.from_config(config) as agent, pytest.raises(WorkerTimeoutError, match=message):
+    config = quick_to_notice(algo, env=f"tests.environments:{misbehaving_id('stuck')}")
+    with make_agent(config) as agent, pytest.raises(WorkerTimeoutError, match=message):
         play(agent, 10**9)
 
 

@@ -19,7 +19,8 @@ from paddle_ac.nn.unroll import Unroll
 from paddle_ac.training.evaluate import evaluate
 from tests.environments import Corridor
 
-ALGORITHMS = ["a2c", "ppo", "paac", "td_ac", "q_ac", "reinforce", "a3c", "ga3c"]
+DISCRETE_ALONE = ["q_ac", "dqn", "soft_q", "async_q", "async_sarsa", "async_nstep_q"]
+ALGORITHMS = ["a2c", "ppo", "paac", "td_ac", "reinforce", "a3c", "ga3c", "sac_discrete", "pgql", *DISCRETE_ALONE]
 CORRIDOR = "tests.environments:Corridor"
 
 
@@ -86,10 +87,7 @@ def test_masked_logits_have_no_gradient():
 @pytest.mark.parametrize("masks", ["info", "method"])
 @pytest.mark.parametrize(
     "algo,multi",
-    [
-        *((algo, False) for algo in [*ALGORITHMS, "dqn", "soft_q", "sac_discrete", "pgql"]),
-        *((algo, True) for algo in [*ALGORITHMS, "sac_discrete", "pgql"] if algo != "q_ac"),
-    ],
+    [*((algo, False) for algo in ALGORITHMS), *((algo, True) for algo in ALGORITHMS if algo not in DISCRETE_ALONE)],
 )
 def test_an_environment_with_masks_is_solved_at_once(algo, multi, masks):
     changes = {"total_steps": 200, "env_kwargs": {"masks": masks, "multi": multi}}

@@ -11,7 +11,8 @@ import pytest
 from PIL import Image, ImageSequence
 
 import paddle_ac
-from paddle_ac.algorithms import a3c, a3c_worker
+from paddle_ac.algorithms.a3c_worker import A3CWorker
+from paddle_ac.algorithms.actor_learner_worker import run_worker
 from paddle_ac.checkpoint import load_checkpoint
 from paddle_ac.config import make_config, read_yaml
 from paddle_ac.learning import gradient
@@ -61,7 +62,7 @@ def test_episodes_of_a3cs_workers_end_with_a_life(monkeypatch):
         for _ in range(2):
             rollouts.append(worker.collector.collect(lambda observations, state: np.ones(1, np.int64)))
 
-    monkeypatch.setattr(a3c_worker.A3CWorker, "run", play)
+    monkeypatch.setattr(A3CWorker, "run", play)
     context = types.SimpleNamespace(index=0, start=0, advance=lambda: None, wait_for_start=lambda: None)
     for terminal_on_life_loss in (True, False):
         rollouts.clear()
@@ -74,7 +75,7 @@ def test_episodes_of_a3cs_workers_end_with_a_life(monkeypatch):
             encoder="small",
             terminal_on_life_loss=terminal_on_life_loss,
         ) as agent:
-            a3c.run_worker(context, *a3c._worker_arguments(agent.config, agent.shared, None, 0, 0))
+            run_worker(context, *agent._worker_arguments(0, 0))
         num_ends = sum(rollout.terminated.sum() for rollout in rollouts)
         num_games = sum(len(rollout.episode_returns) for rollout in rollouts)
         assert (num_ends > 3 * max(num_games, 1)) == terminal_on_life_loss

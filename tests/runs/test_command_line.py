@@ -96,7 +96,10 @@ from tests.tool_calls import run_main
             "unknown argument --vec: only a2c, ppo, paac, td_ac, q_ac, reinforce, dqn, soft_q, sac_discrete, pgql, "
             "sac take",
         ),
-        (["--restart-workers"], "unknown argument --restart-workers: only a3c, ga3c take --restart-workers"),
+        (
+            ["--restart-workers"],
+            "unknown argument --restart-workers: only a3c, ga3c, async_q, async_sarsa, async_nstep_q",
+        ),
         (["cartpole"], "unknown argument cartpole: flags begin with --"),
         (["run 1"], "unknown argument run 1: did you mean --resume 'run 1'?"),
         (["--gamma", "0.9", "repeats"], "unknown argument repeats: did you mean --resume repeats?"),

@@ -47,6 +47,7 @@ TOPOLOGIES = {
     "auto": {"algo": "a2c", "num_envs": 2, "vec": "auto"},
     "subproc": {"algo": "a2c", "num_envs": 2, "vec": "subproc", "num_workers": 1},
     "a3c": {"algo": "a3c", "num_workers": 1, "restart_workers": False},
+    "async_q": {"algo": "async_q", "num_workers": 1, "restart_workers": False},
 }
 TOPOLOGY = pytest.mark.parametrize("topology", TOPOLOGIES)
 
@@ -399,7 +400,7 @@ def test_an_environment_that_exits_in_its_first_reset_is_exit_code_1(tmp_path, t
     flags = [
         f"--{name.replace('_', '-')}={value}" for name, value in TOPOLOGIES[topology].items() if value is not False
     ]
-    flags += ["--no-restart-workers"] if topology == "a3c" else []
+    flags += ["--no-restart-workers"] if topology in ("a3c", "async_q") else []
     ended = train_on(tmp_path, source, *flags)
     assert ended.returncode == 1, ended.stderr
     assert "environment 0 failed in reset: SystemExit: 0" in ended.stderr.splitlines()[0]

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from gymnasium.spaces import Box, Discrete, MultiBinary, MultiDiscrete
 
+import paddle_ac
 from multiprocessing_env import DummyVecEnv
 from paddle_ac.algorithms.a2c import A2C
 from paddle_ac.algorithms.a3c import A3C
@@ -101,6 +102,15 @@ def test_a3c_learns_the_identity():
     values = {"gamma": 0.5, "entropy_coef": 0.01, "lr_schedule": "constant", "learning_rate": 5e-3, "num_envs": 4}
     config = make_config({"algo": "a3c", "env": "tests.environments:test/Identity-v0", "total_steps": 20_000, **values})
     with A3C.from_config(config) as agent:
+        while not agent.is_done:
+            agent.update()
+        assert agent.policy.act(np.arange(3)).tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize("algo", ["async_q", "async_sarsa", "async_nstep_q"])
+def test_asynchronous_q_learning_learns_the_identity(algo):
+    values = {"gamma": 0.5, "lr_schedule": "constant", "exploration_steps": 5_000, "target_interval": 200}
+    with paddle_ac.make(algo, "tests.environments:test/Identity-v0", total_steps=20_000, **values) as agent:
         while not agent.is_done:
             agent.update()
         assert agent.policy.act(np.arange(3)).tolist() == [0, 1, 2]

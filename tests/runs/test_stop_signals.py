@@ -23,6 +23,7 @@ TOPOLOGIES = {
     "subproc": (("train.py", "--vec=subproc", "--num-workers=2"), ["."], 2),
     "envpool": (("train.py", "--vec=envpool"), ["."], 0),
     "a3c": (("train.py", "--algo=a3c", "--num-workers=2"), ["."], 2),
+    "async_q": (("train.py", "--algo=async_q", "--num-workers=2"), ["."], 2),
     "seeds": (("train.py", "--seeds=0,1", "--jobs=2", "--vec=subproc", "--num-workers=2"), ["seed-0", "seed-1"], 6),
     "tune": (("tune.py", "--jobs=2", "--vec=serial"), ["trial-0000", "trial-0001"], 2),
 }

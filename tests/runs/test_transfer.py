@@ -32,6 +32,7 @@ KINDS = {
     "soft_q": {"learning_starts": 10, "batch_size": 8, "train_freq": 4, **SMALL},
     "sac_discrete": {"normalize_rewards": True, "learning_starts": 10, "batch_size": 8, **SMALL},
     "pgql": {"vec": "serial", "num_steps": 4, "learning_starts": 10, "batch_size": 8, **SMALL},
+    "async_q": {"num_workers": 1, "normalize_observations": True, **SMALL},
     "sac": {"env": "Pendulum-v1", "normalize_rewards": True, "learning_starts": 10, "batch_size": 8, **SMALL},
 }
 

@@ -15,6 +15,7 @@ from paddle_ac.config import (
     NetworkConfig,
     OnPolicyConfig,
     QLearningConfig,
+    QNetworkConfig,
     RunConfig,
     SynchronousConfig,
     change_on_resume,
@@ -23,6 +24,7 @@ from paddle_ac.config import (
     read_yaml,
     write_yaml,
 )
+from paddle_ac.config.async_q import AsyncQConfig
 from paddle_ac.config.groups import Group
 from paddle_ac.errors import ConfigError
 from tests.paths import CONFIGS as CONFIGS_FOLDER
@@ -211,7 +213,10 @@ def test_the_value_refused_and_its_limit_are_told():
     [
         ({"env": ""}, "env: must not be empty, got ''"),
         ({"hidden_sizes": "64,-1"}, "hidden_sizes: must be greater than 0, got '-1'"),
-        ({"lock": True}, "unknown hyper-parameter 'lock' of a2c: only a3c takes it"),
+        (
+            {"lock": True},
+            "unknown hyper-parameter 'lock' of a2c: only a3c, async_q, async_sarsa, async_nstep_q take it",
+        ),
     ],
 )
 def test_mistakes_are_told_in_words_of_our_own(values, message):
@@ -596,20 +601,34 @@ def test_configuration_class_checks_values_against_each_other_as_make_config_doe
     assert message_of(lambda: CONFIGS[algo](**values)) == message_of(make_config, {"algo": algo, **values})
 
 
-def test_groups_stand_by_themselves_and_share_no_field():
-    declared = [name for group in Group.__subclasses__() for name in vars(group)["__annotations__"]]
+def test_groups_stand_by_themselves():
     of_groups = [group for group in vars(groups).values() if isinstance(group, type) and issubclass(group, Group)]
     assert all(group.__bases__ == (Group,) for group in of_groups if group is not Group)
-    assert len(declared) == len(set(declared)) >= 40
+
+
+@pytest.mark.parametrize("algo", CONFIGS)
+def test_groups_of_a_configuration_share_no_field(algo):
+    of_algo = [base for base in CONFIGS[algo].__mro__ if base.__bases__ == (Group,)]
+    declared = [name for group in of_algo for name in vars(group)["__annotations__"]]
+    assert len(declared) == len(set(declared)) >= 25
 
 
 @pytest.mark.parametrize("algo", CONFIGS)
 def test_configurations_are_composed_of_groups_and_derive_from_no_other_algorithm(algo):
     bases = CONFIGS[algo].__mro__[1:-3]  # without Group, BaseModel and object
-    compositions = (RunConfig, NetworkConfig, OnPolicyConfig, SynchronousConfig, QLearningConfig)
+    compositions = (
+        RunConfig,
+        NetworkConfig,
+        OnPolicyConfig,
+        SynchronousConfig,
+        QNetworkConfig,
+        QLearningConfig,
+        AsyncQConfig,
+    )
     assert all(base.__bases__ == (Group,) or base in compositions for base in bases)
     for composition in compositions:
-        assert not vars(composition).get("__annotations__", {}).keys() & composition.model_fields.keys()
+        declared = vars(composition).get("__annotations__", {}).keys() & composition.model_fields.keys()
+        assert all(any(name in base.model_fields for base in composition.__bases__) for name in declared)
 
 
 @pytest.mark.parametrize("algo", CONFIGS)
@@ -685,7 +704,7 @@ def test_properties_state_what_an_algorithm_can_do(algo):
     plays_itself = "vec" not in CONFIGS[algo].model_fields
     workers = {"num_agents": 1} if algo == "ga3c" else {"num_workers": 1}
     config = make_config({"algo": algo, **({} if plays_itself else {"vec": "subproc"}), **workers, "num_envs": 1})
-    assert plays_itself == (algo in ("a3c", "ga3c"))
+    assert plays_itself == (algo in ("a3c", "ga3c", "async_q", "async_sarsa", "async_nstep_q"))
     assert config.vector_envs.vec == ("serial" if plays_itself else "subproc")
     assert config.num_other_workers == 1
     if isinstance(config, OnPolicyConfig):

@@ -12,7 +12,8 @@ import pytest
 from multiprocessing_env import WorkerProcess
 from paddle_ac.nn.layout import ParameterLayout
 from paddle_ac.processes.lock import ProcessLock
-from paddle_ac.processes.shared_parameters import SharedMoments, SharedParameters
+from paddle_ac.processes.shared_parameters import SharedParameters, SharedVersions
+from paddle_ac.processes.shared_target import SharedTarget
 
 
 def add_ones(channel, shared, lock, times):
@@ -56,7 +57,7 @@ def write_and_die(channel, moments):
 
 
 def test_a_writer_that_is_killed_halfway_leaves_the_moments_intact():
-    moments = SharedMoments({"count": np.zeros(()), "mean": np.ones(3)})
+    moments = SharedVersions({"count": np.zeros(()), "mean": np.ones(3)})
     expected = moments.read()
     assert moments._versions[0] == 1, "the next version goes into copy 2"
     worker = WorkerProcess("writer", write_and_die, (moments,))
@@ -75,7 +76,7 @@ def write_versions(channel, moments):
 
 
 def test_a_reader_never_sees_a_version_half_written():
-    moments = SharedMoments({"count": np.zeros(()), "mean": np.zeros(2000)})
+    moments = SharedVersions({"count": np.zeros(()), "mean": np.zeros(2000)})
     worker = WorkerProcess("writer", write_versions, (moments,))
     seen = set()
     while len(seen) < 100:
@@ -84,3 +85,26 @@ def test_a_reader_never_sees_a_version_half_written():
         seen.add(float(version["count"]))
     worker.channel.send("stop")
     worker.end(patience=5)
+
+
+@pytest.mark.parametrize(
+    "steps,replaced",
+    [
+        ((5, 9), []),
+        ((10,), [10]),
+        ((9, 11, 15, 19), [11]),
+        ((13, 19, 20, 20), [13, 20]),
+        ((47, 50), [47, 50]),
+        ((19, 20), [19, 20]),
+    ],
+)
+def test_target_is_replaced_once_where_a_multiple_of_its_interval_is_passed(steps, replaced):
+    target = SharedTarget(np.zeros(3, np.float32), interval=10)
+    found = []
+    for number in steps:
+        version = target.version
+        target.replace_if_due(np.full(3, number, np.float32), number)
+        if target.version != version:
+            found.append(number)
+            assert target.read().tolist() == 3 * [number] and target.env_steps == number
+    assert found == replaced

@@ -9,6 +9,7 @@ import pytest
 
 from paddle_ac.config import make_config
 from paddle_ac.envs.make import make_shown_env
+from paddle_ac.losses.q_learning import make_head
 from paddle_ac.nn.action_scale import ActionScale
 from paddle_ac.nn.unroll import Unroll
 from paddle_ac.registry import ALGORITHMS
@@ -27,6 +28,8 @@ CASES = {
     "soft_q": {"algo": "soft_q", "hidden_sizes": (16, 16)},
     "sac_discrete": {"algo": "sac_discrete", "hidden_sizes": (16, 16)},
     "pgql": {"algo": "pgql", "hidden_sizes": (16, 16)},
+    "async_q": {"algo": "async_q"},
+    "async_nstep_q, dueling": {"algo": "async_nstep_q", "dueling": True},
     "sac": {"algo": "sac", "hidden_sizes": (16, 16)},
 }
 
@@ -72,8 +75,9 @@ def test_the_values_are_those_that_are_learned(algorithm):
         log_probs = algorithm.policy.distribution(algorithm.policy.policy_outputs(observations)).log_p
         smaller = np.minimum(*(critic.policy_outputs(observations) for critic in algorithm.critics))
         expected = (np.exp(log_probs) * (smaller - algorithm.alpha * log_probs)).sum(axis=1)
-    elif algorithm.config.algo in ("dqn", "soft_q"):
-        expected = algorithm.q_values(algorithm.policy, observations).max(axis=1)
+    elif hasattr(algorithm.config, "q_head"):
+        head = make_head(algorithm.config.dueling)
+        expected = head.q_values(*algorithm.policy.heads(observations)).max(axis=1)
     else:
         expected = algorithm.policy.values(observations, Unroll.of_one_step(state))
     assert values == pytest.approx(expected, abs=1e-5)

@@ -11,7 +11,6 @@ import pytest
 import paddle_ac
 from multiprocessing_env import DummyVecEnv, EnvironmentFailedError
 from paddle_ac.algorithms.a2c import A2C
-from paddle_ac.algorithms.a3c_worker import A3CWorker
 from paddle_ac.algorithms.state import arrays_part, attribute_part, constant_part, generator_part, load_parts
 from paddle_ac.config import make_config
 from paddle_ac.envs.make import training_env_fns
@@ -33,13 +32,17 @@ QUICK = {
     "pgql": {"env": "test/Walk-v0", "num_steps": 5, "learning_starts": 20, "buffer_size": 500, "batch_size": 8},
     "sac": {"env": "Pendulum-v1", "num_envs": 2, "learning_starts": 20, "buffer_size": 500, "batch_size": 8},
     "a3c": {"env": "test/Walk-v0", "normalize_observations": True, "normalize_rewards": True, "num_workers": 1},
+    "async_q": {"env": "test/Walk-v0", "normalize_observations": True, "target_interval": 40, "num_workers": 1},
+    "async_sarsa": {"env": "test/Walk-v0", "normalize_rewards": True, "num_workers": 1},
+    "async_nstep_q": {"env": "test/Walk-v0", "dueling": True, "num_workers": 1},
 }
+ACTOR_LEARNERS = ("a3c", "async_q", "async_sarsa", "async_nstep_q")
 EVERY_ALGORITHM = pytest.mark.parametrize("algo", QUICK)
 
 
 def make_agent(algo: str, **changes):
     values = {"hidden_sizes": (16,), **QUICK[algo], **changes}
-    if algo != "a3c":
+    if algo not in ACTOR_LEARNERS:
         values = {"num_envs": 3, "vec": "native" if algo == "paac" else "serial", **values}
     return paddle_ac.make(algo, values.pop("env"), **values)
 
@@ -52,7 +55,8 @@ def learn(agent, updates: int = 12) -> None:
     # A worker in this process, so that its numbers repeat themselves.
     if not hasattr(agent, "worker"):
         envs = DummyVecEnv(training_env_fns(agent.config, agent.config.num_envs))
-        agent.worker = A3CWorker(0, 0, agent.config, envs, agent.shared, ProcessLock())
+        options = agent.worker_options(0)
+        agent.worker = agent.worker_class(0, 0, agent.config, envs, agent.shared, ProcessLock(), **options)
     for _ in range(updates):
         agent.worker.update()
 
@@ -70,7 +74,7 @@ def misfits(algo: str) -> dict[str, tuple[dict, str]]:
         "environment": ({"env": other_env, **vec}, f"env='{other_env}'"),
         "network": ({"hidden_sizes": (7,)}, "parameters of another network"),
     }
-    if algo == "a3c":
+    if algo in ACTOR_LEARNERS:
         cases["workers"] = ({"num_workers": 2}, "2 workers, this run 1")
     else:
         cases["number"] = ({"num_envs": 9 if algo == "paac" else 4}, "environments, these are|noise is")
@@ -84,7 +88,7 @@ def misfits(algo: str) -> dict[str, tuple[dict, str]]:
 def test_a_state_that_does_not_fit_changes_nothing(algo, case):
     changes, message = misfits(algo)[case]
     with make_agent(algo, **changes) as other:
-        if algo != "a3c" or case != "workers":
+        if algo not in ACTOR_LEARNERS or case != "workers":
             learn(other, 2)
         wrong = state_of(other)
     check_rejected(algo, wrong, message)
@@ -103,7 +107,7 @@ def check_rejected(algo: str, wrong: dict, message: str) -> None:
         assert flat(state_of(agent)) == flat(state_of(undisturbed))
 
 
-@pytest.mark.parametrize("algo", [algo for algo in QUICK if algo not in ("a3c", "paac")])
+@pytest.mark.parametrize("algo", [algo for algo in QUICK if algo not in (*ACTOR_LEARNERS, "paac")])
 def test_a_state_of_version_01_and_another_seed_is_rejected_by_its_episodes(algo):
     """It does not say whose it is, and the difference shows only when an episode has been replayed."""
     with make_agent(algo, seed=5) as other:
@@ -135,7 +139,7 @@ def test_a_part_that_is_missing_or_of_another_type_is_named(algo):
         assert flat(state_of(agent)) == before
 
 
-@pytest.mark.parametrize("algo", [algo for algo in QUICK if algo != "a3c"])
+@pytest.mark.parametrize("algo", [algo for algo in QUICK if algo not in ACTOR_LEARNERS])
 @pytest.mark.parametrize("damage", ["generator", "environments"])
 def test_a_damaged_part_deep_inside_changes_nothing(algo, damage):
     with make_agent(algo) as agent:
@@ -198,7 +202,7 @@ def test_a_state_that_fits_is_restored_whole(algo):
         learn(agent)
         restored.load_state_dict(state_of(agent))
         assert flat(state_of(restored)) == flat(state_of(agent))
-        if algo != "a3c":
+        if algo not in ACTOR_LEARNERS:
             learn(agent, 4)
             learn(restored, 4)
             assert flat(state_of(restored)) == flat(state_of(agent))
