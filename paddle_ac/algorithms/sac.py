@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,14 +12,11 @@ import paddle
 from multiprocessing_env import VecEnv, space_kind
 from paddle_ac.algorithms.algorithm import Panel
 from paddle_ac.algorithms.learner import Learner
-from paddle_ac.algorithms.state import Part, arrays_part, component_part
-from paddle_ac.algorithms.synchronous import Synchronous
+from paddle_ac.algorithms.off_policy import OffPolicy
+from paddle_ac.algorithms.state import Part, arrays_part
 from paddle_ac.config.sac import SACConfig
 from paddle_ac.errors import ConfigError, NonFiniteError
-from paddle_ac.learning.phases import phases_of_update
-from paddle_ac.learning.replay import Batch, ReplayBuffer
-from paddle_ac.learning.rewards import RewardNormalizer, scale_and_clip
-from paddle_ac.learning.rollout import Rollout, RolloutCollector
+from paddle_ac.learning.replay import Batch
 from paddle_ac.losses.sac import (
     actor_loss,
     minimum,
@@ -37,11 +32,10 @@ from paddle_ac.nn.paddle_parameters import flatten_parameters
 from paddle_ac.nn.sac_networks import SquashedGaussianActor, TwinCritic
 
 
-class SAC(Synchronous):
+class SAC(OffPolicy):
     """Soft actor-critic with twin critics and a learned temperature (Haarnoja et al. 2018, arXiv:1812.05905).
 
-    An update takes ``train_freq`` steps in N environments, stores them in the replay buffer, and takes
-    ``gradient_steps`` gradient steps on the losses of critics, actor and temperature, each over a sampled batch.
+    A gradient step is one on each of the losses of critics, actor and temperature.
 
     Args:
         config: hyper-parameters.
@@ -51,8 +45,6 @@ class SAC(Synchronous):
         policy: the actor; ``policy.act(observations)`` chooses actions.
         actor: the same network in NumPy, on the same memory; it acts and learns at less cost.
         critic: both critics, in NumPy.
-        replay: the replay buffer; actions in the cube ``[-1, 1]^A``, features and rewards as the environments returned
-            them.
         learners: parameters, gradient and optimiser of ``"actor"`` and ``"critic"``.
 
     Raises:
@@ -69,7 +61,6 @@ class SAC(Synchronous):
 
     def __init__(self, config: SACConfig, envs: VecEnv):
         super().__init__(config, envs)
-        self.policy = self.make_policy(config, envs.observation_space, envs.action_space)
         self.encode, self.scale = self.policy.encode, self.policy.scale
         self.learners = {"actor": Learner(flatten_parameters(self.policy), Adam)}
         self.parameters = self.learners["actor"].parameters
@@ -91,11 +82,8 @@ class SAC(Synchronous):
         self.target_entropy = -float(self.scale.num_actions) if config.target_entropy is None else config.target_entropy
         self.alpha_optimizer = Adam(self.log_alpha)
         self.noise = self.generator.standard_normal((envs.num_envs, self.scale.num_actions), np.float32)
-        self.collector = RolloutCollector(envs, config.train_freq)
         num_columns = 2 * (num_inputs + sum(config.hidden_sizes))  # a batch, and the activations of both critics
         require_memory(4 * config.batch_size * num_columns, f"batch_size={config.batch_size}")
-        self.replay = ReplayBuffer(config.buffer_size, self.encode.num_features, self.scale.num_actions)
-        self.normalize_rewards = RewardNormalizer(envs.num_envs, config.gamma) if config.normalize_rewards else None
 
     @staticmethod
     def make_policy(config: SACConfig, observation_space: Any, action_space: Any) -> SquashedGaussianActor:
@@ -141,32 +129,13 @@ class SAC(Synchronous):
             "critic/values": values.numpy(),
         }
 
-    def update(self) -> dict[str, Any]:
-        """Take ``train_freq`` environment steps and, from ``learning_starts`` on, ``gradient_steps`` gradient steps.
+    @property
+    def learning_rate(self) -> float:
+        """That of the actor."""
+        return self.config.actor_learning_rate
 
-        Returns:
-            metrics by tag; those of episodes are lists with an entry for each finished episode, losses and diagnostics
-            lists with an entry for each gradient step.
-
-        Raises:
-            NonFiniteError: a NaN or an infinity in an observation, a reward or a loss.
-            VecEnvError: an environment or its worker failed.
-        """
-        rollout = self.collector.collect(self._act)
-        self.env_steps += rollout.rewards.size
-        self._store(rollout)
-        metrics = self._learn() if self.env_steps > self.config.learning_starts else {}
-        return {
-            "charts/episode_return": rollout.episode_returns,
-            "charts/episode_length": rollout.episode_lengths,
-            "charts/learning_rate": self.config.actor_learning_rate,
-            **metrics,
-        }
-
-    def _act(self, observations: np.ndarray, state: np.ndarray) -> np.ndarray:
-        if self.env_steps < self.config.learning_starts:
-            return self.scale.to_box(self.generator.uniform(-1, 1, self.noise.shape).astype(np.float32))
-        return self._act_by_policy(observations, state)
+    def _act_before_learning(self, observations: np.ndarray) -> np.ndarray:
+        return self.scale.to_box(self.generator.uniform(-1, 1, self.noise.shape).astype(np.float32))
 
     def _act_by_policy(self, observations: np.ndarray, state: np.ndarray) -> np.ndarray:
         # An autoregressive process of variance 1: each action has the policy's distribution, whatever the correlation.
@@ -176,61 +145,24 @@ class SAC(Synchronous):
         self.noise += np.float32(math.sqrt(1 - correlation**2)) * fresh
         return self.actor.act(observations, self.noise)
 
-    def _store(self, rollout: Rollout) -> None:
-        """Add the transitions of a rollout to the replay buffer, ordered by time, and to the running moments.
-
-        The moments change before the gradient steps: the first of these need some, and the policy then acts and is
-        evaluated with the moments that it last learned with.
-        """
-        features = [self.encode.flatten(observations) for observations in rollout.observations]
-        features.append(self.encode.flatten(rollout.last_observations))
-        next_features = np.stack(features[1:])
-        for place, observation in zip(rollout.truncation_places, rollout.truncation_observations, strict=True):
-            next_features[place] = self.encode.flatten(observation[np.newaxis])[0]
-        self.replay.add(
-            np.concatenate(features[:-1]),
-            self.scale.to_units(rollout.actions.reshape(-1, *self.scale.shape)),
-            next_features.reshape(-1, self.encode.num_features),
-            rollout.rewards.ravel(),
-            rollout.terminated.ravel(),
-        )
-        self.encode.update(rollout.transitions(rollout.observations))
-        if self.normalize_rewards is not None:
-            self.normalize_rewards.update(rollout.rewards, rollout.terminated | rollout.truncated)
-
-    def _learn(self) -> dict[str, list[float]]:
-        metrics: dict[str, list[float]] = defaultdict(list)
-        for _ in range(self.config.gradient_steps):
-            for tag, value in self._gradient_step().items():
-                metrics[tag].append(value)
-        return metrics
-
-    def sample(self) -> Batch:
-        """Sample a batch from the replay buffer, normalised and scaled by the present statistics."""
-        batch = self.replay.sample(self.config.batch_size, self.generator)
-        if self.encode.moments is not None:
-            for features in (batch.features, batch.next_features):  # in place, for the critics' inputs to hold them too
-                features[...] = self.encode.normalize(features)
-        rewards = batch.rewards if self.normalize_rewards is None else self.normalize_rewards(batch.rewards)
-        return replace(batch, rewards=scale_and_clip(rewards, self.config))
-
-    def _gradient_step(self) -> dict[str, float]:
+    def gradient_step(self, batch: Batch) -> dict[str, float]:
         """Take one step of the critics, the actor, the temperature and the target networks, all with the same alpha."""
         config = self.config
         log_alpha = float(self.log_alpha[0])
         alpha = math.exp(log_alpha)
-        batch = self.sample()
-        drawn = self.actor.draw(batch.features, self.generator)
+        features = self.encode(batch.observations)
+        drawn = self.actor.draw(features, self.generator)
         entropy = -float(drawn.log_probabilities.mean())
 
         targets = self.targets(batch, alpha)
-        critic_loss, q_value = self._critic_step(batch.inputs, targets)
-        loss = self._actor_step(batch.features, drawn, alpha)
+        critic_loss, q_value = self._critic_step(
+            np.concatenate([features, self.scale.to_units(batch.actions)], axis=1), targets
+        )
+        loss = self._actor_step(features, drawn, alpha)
         alpha_loss, grad_log_alpha = temperature_loss(log_alpha, entropy, self.target_entropy)
         if config.auto_alpha:
             self.alpha_optimizer.step(np.full(1, grad_log_alpha, np.float32), config.alpha_learning_rate)
         self.target_vector += np.float32(config.tau) * (self.critic_parameters.vector - self.target_vector)
-        self.num_updates += 1
         return {
             "losses/actor": loss,
             "losses/critic": critic_loss,
@@ -265,11 +197,10 @@ class SAC(Synchronous):
 
     def targets(self, batch: Batch, alpha: float) -> np.ndarray:
         """Compute ``soft_bellman_targets`` ``[B]`` float32, with next actions drawn from the present policy."""
-        drawn = self.actor.draw(batch.next_features, self.generator)
-        values = self.target.values(np.concatenate([batch.next_features, drawn.actions], axis=1))
-        return soft_bellman_targets(
-            batch.rewards, batch.terminated, values, drawn.log_probabilities, alpha, self.config.gamma
-        )
+        features = self.encode(batch.next_observations)
+        drawn = self.actor.draw(features, self.generator)
+        values = self.target.values(np.concatenate([features, drawn.actions], axis=1))
+        return soft_bellman_targets(batch.rewards, batch.discounts, values, drawn.log_probabilities, alpha)
 
     @staticmethod
     def _check_finite(loss: float) -> None:
@@ -288,7 +219,6 @@ class SAC(Synchronous):
             "log_alpha": arrays_part(self.log_alpha),
             "optimizers": arrays_part({name: optimizer.statistics for name, optimizer in optimizers.items()}),
             "noise": arrays_part(self.noise),
-            "replay": component_part(self.replay),
         }
 
     def learned_parts(self) -> dict[str, Part]:
@@ -296,12 +226,3 @@ class SAC(Synchronous):
         saved = self.saved_parts()
         names = ["parameters", "critic", "target", *(["log_alpha"] if self.config.auto_alpha else [])]
         return {**{name: saved[name] for name in names}, **super().learned_parts()}
-
-    def phases(self) -> dict[str, Callable[[], int]]:
-        """The parts of an update, to be timed; see ``Algorithm.phases``."""
-
-        def learn(rollout: Rollout) -> None:
-            self._store(rollout)
-            self._learn()
-
-        return phases_of_update(self.collector, self._act_by_policy, learn)

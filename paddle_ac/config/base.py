@@ -16,6 +16,7 @@ from paddle_ac.config.groups import (
     LossGroup,
     NetworkGroup,
     OptimizerGroup,
+    PriorityGroup,
     RunGroup,
     ScalingGroup,
     SynchronousOptimizerGroup,
@@ -96,6 +97,11 @@ class RunConfig(EvaluationGroup, AtariGroup, RunGroup):
     def vector_envs(self) -> VectorEnvGroup:
         """How environments are stepped side by side; one by one in this process without flags for it."""
         return ONE_BY_ONE
+
+    @property
+    def priorities(self) -> PriorityGroup | None:
+        """How a replay buffer is sampled by priority; ``None`` without flags for it, and for uniform sampling."""
+        return None
 
     @property
     def num_other_workers(self) -> int:

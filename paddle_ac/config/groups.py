@@ -424,6 +424,51 @@ class RolloutGroup(Group):
         return self.gae_lambda
 
 
+class ReplayGroup(Group):
+    """Off-policy learning from a replay buffer."""
+
+    buffer_size: int = field("algorithm", 1_000_000, "transitions that the replay buffer holds (SAC: 1e6)", ge=1)
+    batch_size: int = field(
+        "algorithm", 256, "transitions in a gradient step (SAC: 256)", ge=1, search=[64, 128, 256, 512]
+    )
+    learning_starts: int = field(
+        "algorithm", 100, "steps with uniform actions before anything is learned (Stable-Baselines3: 100)", ge=0
+    )
+    train_freq: int = field(
+        "algorithm", 1, "steps of each environment between two rounds of gradient steps (SAC: 1)", ge=1
+    )
+    gradient_steps: int = field("algorithm", 1, "gradient steps in a round (SAC: 1)", ge=1)
+    num_step_returns: int = field(
+        "algorithm",
+        1,
+        "rewards in a return before it is bootstrapped from the values of a later observation (Rainbow: 3)",
+        ge=1,
+        le=1000,
+        search=[1, 3, 5],
+    )
+
+
+class PriorityGroup(Group):
+    """Prioritised sampling from a replay buffer (Schaul et al. 2016, arXiv:1511.05952)."""
+
+    prioritized: bool = field("algorithm", False, "sample transitions in proportion to their TD errors")
+    priority_exponent: float = field(
+        "algorithm", 0.6, "prioritized: exponent of the errors, 0 samples uniformly (the paper: 0.6)", ge=0, le=1
+    )
+    importance_exponent: float = field(
+        "algorithm",
+        0.4,
+        "prioritized: exponent of the importance weights, linear to 1 over the run (the paper: 0.4)",
+        ge=0,
+        le=1,
+    )
+
+    @property
+    def priorities(self) -> PriorityGroup | None:
+        """This group if transitions are sampled by priority, else ``None``."""
+        return self if self.prioritized else None
+
+
 class MemoryGroup(Group):
     """A recurrent layer."""
 

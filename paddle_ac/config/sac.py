@@ -6,12 +6,12 @@ from typing import ClassVar, Literal
 
 from paddle_ac.config.base import RunConfig
 from paddle_ac.config.fields import LayerSizes, field
-from paddle_ac.config.groups import ScalingGroup, VectorEnvGroup
+from paddle_ac.config.groups import ReplayGroup, ScalingGroup, VectorEnvGroup
 
 LEARNING_RATES = {"low": 1e-5, "high": 1e-2, "log": True}  # that are searched
 
 
-class SACConfig(ScalingGroup, VectorEnvGroup, RunConfig):
+class SACConfig(ReplayGroup, ScalingGroup, VectorEnvGroup, RunConfig):
     """Soft actor-critic with an automatic temperature (Haarnoja et al. 2018, arXiv:1812.05905)."""
 
     networks: ClassVar[str] = "an actor and critics of actions"
@@ -50,21 +50,6 @@ class SACConfig(ScalingGroup, VectorEnvGroup, RunConfig):
         le=1,
         search={"low": 1e-3, "high": 5e-2, "log": True},
     )
-    buffer_size: int = field("algorithm", 1_000_000, "transitions that the replay buffer holds (the paper)", ge=1)
-    batch_size: int = field(
-        "algorithm",
-        256,
-        "transitions in a gradient step (the paper: 256)",
-        ge=1,
-        search=[64, 128, 256, 512],
-    )
-    learning_starts: int = field(
-        "algorithm", 100, "steps with uniform actions before anything is learned (Stable-Baselines3: 100)", ge=0
-    )
-    train_freq: int = field(
-        "algorithm", 1, "steps of each environment between two rounds of gradient steps (the paper: 1)", ge=1
-    )
-    gradient_steps: int = field("algorithm", 1, "gradient steps in a round (the paper: 1)", ge=1)
     noise_correlation: float = field(
         "algorithm",
         0.0,

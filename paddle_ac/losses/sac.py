@@ -7,27 +7,25 @@ import numpy as np
 
 def soft_bellman_targets(
     rewards: np.ndarray,
-    terminated: np.ndarray,
+    discounts: np.ndarray,
     next_values: np.ndarray,
     next_log_probs: np.ndarray,
     alpha: float,
-    gamma: float,
 ) -> np.ndarray:
-    """Compute ``r + gamma * (min Q'(s', a') - alpha * log pi(a'|s'))``, or ``r`` after a termination (equation 6).
+    """Compute ``r + discount * (min Q'(s', a') - alpha * log pi(a'|s'))`` (equation 6).
 
     Args:
         rewards: ``[B]`` float32.
-        terminated: ``[B]``, 1 where the episode terminated.
+        discounts: ``[B]`` float32, 0 where the episode terminated.
         next_values: Q' of both target critics for actions a' of the policy, ``[2, B]`` float32.
         next_log_probs: ``[B]`` float32, of a'.
         alpha: temperature.
-        gamma: discount factor.
 
     Returns:
         ``[B]`` float32.
     """
     soft_values = next_values.min(axis=0) - np.float32(alpha) * next_log_probs
-    return rewards + np.float32(gamma) * (1 - terminated) * soft_values
+    return rewards + discounts * soft_values
 
 
 def soft_bellman_residual(values: np.ndarray, targets: np.ndarray) -> tuple[float, np.ndarray]:
