@@ -23,6 +23,7 @@ class Places(NamedTuple):
 
 
 A2C = "paddle_ac.algorithms.a2c:A2C"  # also TD and Q actor-critic and PAAC, which differ in their hyper-parameters
+TD3 = "paddle_ac.algorithms.td3:TD3"  # also DDPG
 
 REGISTRY = {
     "a2c": Places("paddle_ac.config.a2c:A2CConfig", A2C),
@@ -34,6 +35,8 @@ REGISTRY = {
     "q_ac": Places("paddle_ac.config.q_ac:QActorCriticConfig", A2C),
     "reinforce": Places("paddle_ac.config.reinforce:ReinforceConfig", "paddle_ac.algorithms.reinforce:Reinforce"),
     "sac": Places("paddle_ac.config.sac:SACConfig", "paddle_ac.algorithms.sac:SAC"),
+    "td3": Places("paddle_ac.config.td3:TD3Config", TD3),
+    "ddpg": Places("paddle_ac.config.ddpg:DDPGConfig", TD3),
 }
 
 

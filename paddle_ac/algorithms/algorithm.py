@@ -113,7 +113,8 @@ class Algorithm(Protocol):
 
         Returns:
             numbers of any shape by tag, ``policy/probabilities``, or ``policy/means`` and ``policy/deviations``, of the
-            policy's distribution; and ``critic/values`` ``[B]`` of an algorithm that has a critic.
+            policy's distribution, or ``policy/actions`` of a deterministic one; and ``critic/values`` ``[B]`` of an
+            algorithm that has a critic.
         """
         ...
 

@@ -12,6 +12,7 @@ from paddle_ac.atari_ids import atari_game
 from paddle_ac.config.fields import LARGEST
 from paddle_ac.config.groups import (
     AtariGroup,
+    EncoderGroup,
     EvaluationGroup,
     LossGroup,
     NetworkGroup,
@@ -155,7 +156,7 @@ class RunConfig(EvaluationGroup, AtariGroup, RunGroup):
         return self
 
 
-class OnPolicyConfig(OptimizerGroup, NetworkGroup, LossGroup, ScalingGroup, RunConfig):
+class OnPolicyConfig(OptimizerGroup, NetworkGroup, EncoderGroup, LossGroup, ScalingGroup, RunConfig):
     """What the on-policy algorithms share."""
 
     @model_validator(mode="after")

@@ -278,8 +278,8 @@ class LossGroup(Group):
     )
 
 
-class NetworkGroup(Group):
-    """The network of the actor and the critic."""
+class EncoderGroup(Group):
+    """How built-in networks read images."""
 
     encoder: Literal["auto", "mlp", "a3c", "nature", "impala", "small"] = field(
         "network",
@@ -290,6 +290,22 @@ class NetworkGroup(Group):
     conv_layers: str | None = field(
         "network", None, "convolutions as channels x kernel x stride, such as 32x8x4,64x4x2 [those of encoder]"
     )
+
+    @model_validator(mode="after")
+    def _conv_layers_replace_the_encoder(self) -> EncoderGroup:
+        if self.conv_layers is not None:
+            if self.encoder != "auto":
+                raise ValueError(f"conv_layers={self.conv_layers} replaces the encoder: leave out {self.encoder}")
+            try:
+                parse_conv_layers(self.conv_layers)
+            except ValueError as error:
+                raise ValueError(f"conv_layers: {error}, got {quoted(self.conv_layers)}") from None
+        return self
+
+
+class NetworkGroup(Group):
+    """The network of the actor and the critic."""
+
     hidden_sizes: LayerSizes | None = field(
         "network",
         None,
@@ -329,13 +345,6 @@ class NetworkGroup(Group):
 
     @model_validator(mode="after")
     def _network_options_are_of_one_kind(self) -> NetworkGroup:
-        if self.conv_layers is not None:
-            if self.encoder != "auto":
-                raise ValueError(f"conv_layers={self.conv_layers} replaces the encoder: leave out {self.encoder}")
-            try:
-                parse_conv_layers(self.conv_layers)
-            except ValueError as error:
-                raise ValueError(f"conv_layers: {error}, got {quoted(self.conv_layers)}") from None
         if self.network is None:
             if self.network_kwargs:
                 raise ValueError("network_kwargs: are arguments of a network of your own, and no network is given")
