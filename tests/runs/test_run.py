@@ -91,6 +91,9 @@ def test_environments_vectorised_by_their_maker_are_resumed_exactly_too(tmp_path
         resume(str(tmp_path / "run"), {"total_steps": 4000, "vec": "serial"})
 
 
+OFF_POLICY = {"learning_starts": 90, "batch_size": 16, "buffer_size": 2000}
+
+
 @pytest.mark.parametrize(
     "changes",
     [
@@ -98,6 +101,9 @@ def test_environments_vectorised_by_their_maker_are_resumed_exactly_too(tmp_path
         {"algo": "td_ac"},
         {"algo": "q_ac"},
         {"algo": "paac"},
+        {"algo": "sac", "env": "test/Continuous-v0", **OFF_POLICY},
+        {"algo": "td3", "env": "test/Continuous-v0", **OFF_POLICY},
+        {"algo": "ddpg", "env": "test/Continuous-v0", **OFF_POLICY},
         {"algo": "ppo", "num_steps": 50, "minibatch_size": 30},
         {"algo": "ppo", "num_steps": 20, "minibatch_size": 20, "num_epochs": 2, "recurrent": "lstm"},
         pytest.param({"recurrent": "lstm", "vec": "subproc"}, marks=pytest.mark.slow),

@@ -29,6 +29,8 @@ KINDS = {
     "q_ac": {"vec": "serial", **SMALL},
     "a3c": {"num_workers": 1, "normalize_observations": True, "normalize_rewards": True, **SMALL},
     "sac": {"env": "Pendulum-v1", "normalize_rewards": True, "learning_starts": 10, "batch_size": 8, **SMALL},
+    "td3": {"env": "Pendulum-v1", "normalize_observations": True, "learning_starts": 10, "batch_size": 8, **SMALL},
+    "ddpg": {"env": "Pendulum-v1", "learning_starts": 10, "batch_size": 8, **SMALL},
 }
 
 

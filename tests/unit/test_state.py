@@ -28,6 +28,8 @@ QUICK = {
     "q_ac": {"env": "test/Walk-v0", "recurrent": "none"},
     "reinforce": {"env": "test/Walk-v0"},
     "sac": {"env": "Pendulum-v1", "num_envs": 2, "learning_starts": 20, "buffer_size": 500, "batch_size": 8},
+    "td3": {"env": "Pendulum-v1", "num_envs": 2, "learning_starts": 20, "buffer_size": 500, "batch_size": 8},
+    "ddpg": {"env": "Pendulum-v1", "num_envs": 2, "learning_starts": 20, "buffer_size": 500, "batch_size": 8},
     "a3c": {"env": "test/Walk-v0", "normalize_observations": True, "normalize_rewards": True, "num_workers": 1},
 }
 EVERY_ALGORITHM = pytest.mark.parametrize("algo", QUICK)
