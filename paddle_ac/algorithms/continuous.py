@@ -13,7 +13,6 @@ from multiprocessing_env import VecEnv, space_kind
 from paddle_ac.algorithms.learner import Learner, TargetParameters
 from paddle_ac.algorithms.off_policy import OffPolicy
 from paddle_ac.algorithms.state import Part, arrays_part
-from paddle_ac.config.continuous import ContinuousConfig
 from paddle_ac.errors import ConfigError, NonFiniteError
 from paddle_ac.learning.replay import Batch
 from paddle_ac.losses.values import bellman_residual
@@ -35,7 +34,7 @@ class ContinuousActorCritic(OffPolicy):
     A subclass names the class of its policy, makes its actor in NumPy, and takes gradient steps.
 
     Args:
-        config: hyper-parameters.
+        config: hyper-parameters, with a ``ContinuousActionsGroup`` and what ``OffPolicy`` needs.
         envs: N environments, closed by ``close``.
         num_critics: K.
 
@@ -57,7 +56,7 @@ class ContinuousActorCritic(OffPolicy):
     policy: ContinuousActor
     policy_class: type[ContinuousActor]
 
-    def __init__(self, config: ContinuousConfig, envs: VecEnv, num_critics: int):
+    def __init__(self, config: Any, envs: VecEnv, num_critics: int):
         super().__init__(config, envs)
         self.scale, self.inputs, self.encode = self.policy.scale, self.policy.inputs, self.policy.encode
         log_images(self.inputs)
@@ -84,7 +83,7 @@ class ContinuousActorCritic(OffPolicy):
         require_memory(4 * config.batch_size * num_columns, f"batch_size={config.batch_size}")
 
     @classmethod
-    def make_policy(cls, config: ContinuousConfig, observation_space: Any, action_space: Any) -> ContinuousActor:
+    def make_policy(cls, config: Any, observation_space: Any, action_space: Any) -> ContinuousActor:
         """The actor of a configuration for the spaces of its environment.
 
         Raises:

@@ -9,7 +9,8 @@ from paddle_ac.algorithms.algorithm import Panel
 from paddle_ac.algorithms.continuous import ContinuousActorCritic
 from paddle_ac.algorithms.learner import TargetParameters
 from paddle_ac.algorithms.state import Part
-from paddle_ac.config.continuous import DeterministicConfig
+from paddle_ac.config.ddpg import DDPGConfig
+from paddle_ac.config.td3 import TD3Config
 from paddle_ac.learning.replay import Batch
 from paddle_ac.losses.td3 import clipped_double_q_targets, deterministic_policy_loss, smoothed_actions
 from paddle_ac.nn.continuous_networks import DeterministicActor
@@ -43,7 +44,7 @@ class TD3(ContinuousActorCritic):
     policy: DeterministicActor
     policy_class = DeterministicActor
 
-    def __init__(self, config: DeterministicConfig, envs: VecEnv):
+    def __init__(self, config: TD3Config | DDPGConfig, envs: VecEnv):
         super().__init__(config, envs, config.num_critics)
         self.actor = self._actor_on(self.parameters.views)
         self.actor_target = TargetParameters(self.parameters)

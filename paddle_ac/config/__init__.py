@@ -10,10 +10,11 @@ from __future__ import annotations
 from typing import Any
 
 from paddle_ac.config.base import OnPolicyConfig, RunConfig, SynchronousConfig
-from paddle_ac.config.continuous import ContinuousConfig, DeterministicConfig
 from paddle_ac.config.fields import LARGEST, LARGEST_SEED, LayerSizes, field, parse_wrapper
 from paddle_ac.config.groups import (
     AtariGroup,
+    ContinuousActionsGroup,
+    DeterministicPolicyGroup,
     EncoderGroup,
     EvaluationGroup,
     LossGroup,
@@ -46,8 +47,8 @@ __all__ = [
     "LARGEST",
     "LARGEST_SEED",
     "AtariGroup",
-    "ContinuousConfig",
-    "DeterministicConfig",
+    "ContinuousActionsGroup",
+    "DeterministicPolicyGroup",
     "EncoderGroup",
     "EvaluationGroup",
     "LayerSizes",

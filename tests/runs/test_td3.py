@@ -287,7 +287,13 @@ def quick_run(folder, total_steps: int, **changes) -> dict:
         {"algo": "td3", "buffer_size": 250},
         {"algo": "td3", "num_envs": 3, "vec": "serial", "gradient_steps": 5, "policy_delay": 3, **SCALED},
         {"algo": "ddpg", "noise_correlation": 0.5},
-        {"algo": "td3", "env": f"{__name__}:PointAtDot", "encoder": "small", "env_kwargs": {"as_dict": True}, "vec": "serial"},
+        {
+            "algo": "td3",
+            "env": f"{__name__}:PointAtDot",
+            "encoder": "small",
+            "env_kwargs": {"as_dict": True},
+            "vec": "serial",
+        },
     ],
     ids=["td3", "delay across updates", "ddpg", "images"],
 )
