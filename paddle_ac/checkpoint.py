@@ -1,9 +1,16 @@
-"""Nested dictionaries of arrays and plain values in one file, written whole or not at all, and read without pickle."""
+"""Nested dictionaries of arrays and plain values in one file, written whole or not at all, and read without pickle.
+
+Large parts of a state that never change again (``Pieces``) have files of their own, in a folder beside that file. Each
+is written once. A checkpoint is written after its pieces, and pieces that it does not need are removed after that, so
+that the file there is always has its pieces.
+"""
 
 from __future__ import annotations
 
 import json
+import re
 import zlib
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,24 +24,83 @@ from paddle_ac.errors import CheckpointError, quoted, shortened
 from paddle_ac.files import write_atomically
 
 DTYPES = {"BOOL", "U8", "I8", "U16", "I16", "U32", "I32", "U64", "I64", "F16", "F32", "F64"}  # that NumPy has
+PIECE_NAME = re.compile(r"\d{12,19}-[0-9a-f]{8}")
+
+
+class Pieces(Mapping[str, dict[str, Any]]):
+    """Parts of a state, by ``piece_name``, that are each saved in a file of their own.
+
+    Args:
+        pieces: nested dictionaries as ``save_checkpoint`` takes, by name. A name stands for a content: what was saved
+            under it is not saved again.
+    """
+
+    def __init__(self, pieces: Mapping[str, dict[str, Any]]):
+        self._pieces = pieces
+
+    def __getitem__(self, name: str) -> dict[str, Any]:
+        return self._pieces[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._pieces)
+
+    def __len__(self) -> int:
+        return len(self._pieces)
+
+
+class PieceFiles(Mapping[str, dict[str, Any]]):
+    """The pieces of a checkpoint, each read from its file when it is asked for.
+
+    Args:
+        folder: of the files.
+        names: of the pieces.
+    """
+
+    def __init__(self, folder: Path, names: list[str]):
+        self._folder = folder
+        self._names = names
+
+    def __getitem__(self, name: str) -> dict[str, Any]:
+        if name not in self._names:
+            raise KeyError(name)
+        return load_checkpoint(_piece_file(self._folder, name))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+
+def piece_name(number: int, piece: dict[str, Any]) -> str:
+    """The name of a piece: a number that orders the pieces, and a checksum of the content."""
+    arrays: dict[str, np.ndarray] = {}
+    plain = json.dumps(_take_out_arrays(piece, "", arrays, {}))
+    return f"{number:012d}-{_checksum({'state': plain}, arrays)}"
 
 
 def save_checkpoint(path: str | Path, state: dict[str, Any]) -> None:
-    """Write a state so that a kill at any moment leaves either the old file or the new one.
+    """Write a state so that a kill at any moment leaves either the old checkpoint or the new one.
 
     Args:
         path: a safetensors file; its folder exists.
-        state: nested dictionaries with texts for keys; leaves are NumPy arrays, structured ones among them, or JSON
-            values.
+        state: nested dictionaries with texts for keys; leaves are NumPy arrays, structured ones among them, JSON
+            values, or ``Pieces``.
     """
     arrays: dict[str, np.ndarray] = {}
-    metadata = {"state": json.dumps(_take_out_arrays(state, "", arrays))}
+    pieces: dict[str, Pieces] = {}
+    metadata = {"state": json.dumps(_take_out_arrays(state, "", arrays, pieces))}
+    if pieces:
+        metadata["pieces"] = json.dumps({key: list(value) for key, value in pieces.items()})
+        _write_pieces(_pieces_folder(path), pieces)
     fields = {name: array.dtype.descr for name, array in arrays.items() if array.dtype.names}
     if fields:  # safetensors has no structured dtypes: their bytes are saved
         metadata["fields"] = json.dumps(fields)
         arrays.update({name: arrays[name][..., np.newaxis].view(np.uint8) for name in fields})
     metadata["checksum"] = _checksum(metadata, arrays)
     write_atomically(path, save(arrays, metadata))
+    if pieces:
+        _remove_other_pieces(_pieces_folder(path), pieces)
 
 
 def load_checkpoint(path: str | Path) -> dict[str, Any]:
@@ -60,7 +126,7 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
         if isinstance(error, CheckpointError):
             raise
         raise CheckpointError(f"{path} is damaged or not a checkpoint: {shortened(str(error))}") from None
-    if metadata.keys() - {"fields"} != {"state", "checksum"}:
+    if metadata.keys() - {"fields", "pieces"} != {"state", "checksum"}:
         raise CheckpointError(f"{path} is not a checkpoint of paddle_ac")
     if metadata["checksum"] != _checksum(metadata, arrays):
         raise CheckpointError(f"{path} is damaged: its contents do not agree with its checksum")
@@ -77,7 +143,9 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
     except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path} is damaged: its fields do not fit: {shortened(str(error))}") from None
     for name, array in arrays.items():
-        _put_in_array(state, name, array, path)
+        _put_in(state, name, array, path)
+    for name, names in _read_piece_names(metadata, path).items():
+        _put_in(state, name, Pieces(PieceFiles(_pieces_folder(path), names)), path)
     return state
 
 
@@ -217,31 +285,75 @@ def _check(schema: type[_Schema], state: dict[str, Any], path: Path) -> dict[str
     return state
 
 
-def _put_in_array(state: dict[str, Any], name: str, array: np.ndarray, path: str | Path) -> None:
+def _pieces_folder(path: str | Path) -> Path:
+    return Path(path).with_suffix(".pieces")
+
+
+def _piece_file(folder: Path, name: str) -> Path:
+    return folder / f"{name}.safetensors"
+
+
+def _write_pieces(folder: Path, pieces: dict[str, Pieces]) -> None:
+    for named in pieces.values():
+        for name in named:
+            file = _piece_file(folder, name)
+            if not file.exists():
+                folder.mkdir(exist_ok=True)
+                save_checkpoint(file, named[name])
+
+
+def _remove_other_pieces(folder: Path, pieces: dict[str, Pieces]) -> None:
+    """Remove the pieces that a checkpoint does not need, and what a killed process left of one."""
+    if not folder.is_dir():
+        return
+    needed = {_piece_file(folder, name) for named in pieces.values() for name in named}
+    for file in folder.iterdir():
+        is_piece = PIECE_NAME.fullmatch(file.name.lstrip(".").partition(".")[0])
+        if is_piece and file not in needed:
+            file.unlink()
+    if not needed and not any(folder.iterdir()):
+        folder.rmdir()
+
+
+def _read_piece_names(metadata: dict[str, str], path: str | Path) -> dict[str, list[str]]:
+    try:
+        found = json.loads(metadata.get("pieces", "{}"))
+        if all(PIECE_NAME.fullmatch(name) for names in found.values() for name in names):
+            return found
+    except (AttributeError, TypeError, ValueError, RecursionError):
+        pass
+    raise CheckpointError(f"{path} is damaged: the names of its pieces are {quoted(metadata['pieces'])}")
+
+
+def _put_in(state: dict[str, Any], name: str, value: np.ndarray | Pieces, path: str | Path) -> None:
     *parents, leaf = name.split("/")
     place: Any = state
     for parent in parents:
         place = place.get(parent) if isinstance(place, dict) else None
     if not isinstance(place, dict) or leaf in place:
-        raise CheckpointError(f"{path} is damaged: its state has no place for the array {quoted(name)}")
-    place[leaf] = array
+        raise CheckpointError(f"{path} is damaged: its state has no place for {quoted(name)}")
+    place[leaf] = value
 
 
-def _take_out_arrays(state: dict[str, Any], prefix: str, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
-    """The state without its arrays, which go into ``arrays`` under their keys joined by ``/``."""
+def _take_out_arrays(
+    state: dict[str, Any], prefix: str, arrays: dict[str, np.ndarray], pieces: dict[str, Pieces]
+) -> dict[str, Any]:
+    """The state without its arrays and pieces, which go into the dictionaries under their keys joined by ``/``."""
     plain: dict[str, Any] = {}
     for key, value in state.items():
         if isinstance(value, np.ndarray):
             arrays[prefix + key] = np.asarray(value, order="C")
         elif isinstance(value, dict):
-            plain[key] = _take_out_arrays(value, f"{prefix}{key}/", arrays)
+            plain[key] = _take_out_arrays(value, f"{prefix}{key}/", arrays, pieces)
+        elif isinstance(value, Pieces):
+            pieces[prefix + key] = value
         else:
             plain[key] = value
     return plain
 
 
 def _checksum(metadata: dict[str, str], arrays: dict[str, np.ndarray]) -> str:
-    checksum = zlib.crc32((metadata["state"] + metadata.get("fields", "")).encode())
+    checksum = zlib.crc32("".join(metadata.get(name, "") for name in ("state", "fields", "pieces")).encode())
     for name in sorted(arrays):
         array = arrays[name]
         checksum = zlib.crc32(f"{name} {array.dtype.str} {array.shape}".encode(), checksum)

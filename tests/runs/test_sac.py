@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import itertools
 import re
 import sys
@@ -376,10 +375,11 @@ def test_actions_are_uniform_before_learning_starts_and_the_policys_after():
     agent.parameters.vector[...] = 0  # whatever is observed, a deviation of e^-5
     agent.parameters.views["head.bias"][2:] = -5
     agent.update()
-    actions = agent.replay.state_dict()["rows"][:, 3:5]
-    assert scipy.stats.kstest(actions.ravel(), scipy.stats.uniform(-1, 2).cdf).pvalue > 1e-3
     agent.update()
-    assert agent.replay.state_dict()["rows"][2000:, 3:5].std() < 0.01
+    actions = agent.scale.to_units(agent.replay.state_dict()["rest"]["0"]["actions"])
+    assert len(actions) == 4000
+    assert scipy.stats.kstest(actions[:2000].ravel(), scipy.stats.uniform(-1, 2).cdf).pvalue > 1e-3
+    assert actions[2000:].std() < 0.01
     agent.close()
 
 
@@ -415,12 +415,12 @@ def test_truncated_transitions_keep_their_own_next_observation_and_are_not_termi
     agent = SAC(make_config({"algo": "sac", "num_envs": 2, "learning_starts": 100, **changes}), envs)
     while agent.env_steps < 96:
         agent.update()
-    rows = agent.replay.state_dict()["rows"].reshape(48, 2, -1)
-    for env in range(2):
-        step, next_step, terminated = rows[:, env, 0], rows[:, env, 5], rows[:, env, -1]
-        np.testing.assert_array_equal(step, np.tile([0, 1, 2, 3, 4, 0, 1, 2], 6))
-        np.testing.assert_array_equal(terminated, np.tile([0, 0, 0, 0, 0, 0, 0, 1], 6))
-        np.testing.assert_array_equal(next_step[terminated == 0], step[terminated == 0] + 1)
+    batch = agent.replay.sample(3000, np.random.default_rng(0))
+    assert set(batch.places) == set(range(96))
+    step, next_step, played = batch.observations[:, 0], batch.next_observations[:, 0], batch.places // 2 % 8
+    np.testing.assert_array_equal(step, np.array([0, 1, 2, 3, 4, 0, 1, 2])[played])
+    np.testing.assert_array_equal(batch.discounts, np.where(played == 7, 0, np.float32(0.99)))
+    np.testing.assert_array_equal(next_step[played != 7], step[played != 7] + 1)
 
 
 class ConstantReward(Spaces):
@@ -503,17 +503,10 @@ def test_what_is_learned_from_is_normalised_and_scaled_by_what_is_known_by_then(
     """By hand, from all that was played: the very transitions of a gradient step, raw and as the networks have them."""
     few_steps = {"num_envs": 3, "vec": "serial", "train_freq": 2, "gamma": 0.9, "learning_starts": 0}
     agent = SAC.from_config(make_config({**QUICK, **few_steps, **changes}))
-    collect, draw, targets = agent.collector.collect, agent.replay.sample, agent.targets
-    played, drawn, learned_from = [], [], []
-
-    def draw_and_note(*arguments):
-        batch = draw(*arguments)
-        drawn.append(copy.deepcopy(batch))
-        return batch
-
+    collect, learn = agent.collector.collect, agent.gradient_step
+    played, learned_from = [], []
     agent.collector.collect = lambda act: played.append(collect(act)) or played[-1]
-    agent.replay.sample = draw_and_note
-    agent.targets = lambda batch, alpha: learned_from.append(batch) or targets(batch, alpha)
+    agent.gradient_step = lambda batch: learned_from.append(batch) or learn(batch)
     for _ in range(20):
         agent.update()
         observations, rewards, terminated, truncated = (
@@ -522,25 +515,19 @@ def test_what_is_learned_from_is_normalised_and_scaled_by_what_is_known_by_then(
         )
         mean, deviation = observations.mean(axis=(0, 1)), observations.std(axis=(0, 1))
         returns = discounted_returns(rewards, terminated + truncated, 0.9)
-        raw, batch = drawn[-1], learned_from[-1]
-        features, next_features, scaled = raw.features, raw.next_features, raw.rewards
+        batch = learned_from[-1]
+        raw, scaled = observations.reshape(-1, 3)[batch.places], rewards.ravel()[batch.places]
+        np.testing.assert_array_equal(batch.observations, raw.astype(np.float32))
         if "normalize_observations" in changes:
-            features, next_features = (
-                np.clip((part - mean) / deviation, -10, 10) for part in (features, next_features)
-            )
+            raw = np.clip((raw - mean) / deviation, -10, 10)
+        np.testing.assert_allclose(agent.encode(batch.observations), raw, rtol=1e-4, atol=1e-4)
         if "normalize_rewards" in changes:
             scaled = np.clip(scaled / returns.std(), -10, 10)
         limit = changes.get("reward_clip", np.inf)
         scaled = np.clip(scaled * changes.get("reward_scale", 1), -limit, limit)
-        for found, expected in (
-            (batch.features, features),
-            (batch.next_features, next_features),
-            (batch.inputs, np.concatenate([features, raw.inputs[:, 3:]], axis=1)),
-            (batch.rewards, scaled),
-            (batch.terminated, raw.terminated),
-        ):
-            assert found.dtype == np.float32
-            np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+        assert batch.rewards.dtype == np.float32
+        np.testing.assert_allclose(batch.rewards, scaled, rtol=1e-4, atol=1e-4)
+        np.testing.assert_array_equal(batch.discounts == 0, terminated.ravel()[batch.places])
     assert terminated.any() and truncated.any() and (np.abs(scaled) < limit).any()
     assert (np.abs(scaled) == limit).any() == ("reward_clip" in changes)
     agent.close()
