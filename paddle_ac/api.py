@@ -30,8 +30,8 @@ def make(algo: str, env: str | EnvSpec | Callable[..., Any], **hyper_parameters:
     """An agent that learns with each call of ``agent.update()``; nothing is written to disk.
 
     Args:
-        algo: ``"a2c"``, ``"ppo"``, ``"paac"``, ``"a3c"``, ``"ga3c"``, ``"td_ac"``, ``"q_ac"``, ``"reinforce"`` or
-            ``"sac"``.
+        algo: ``"a2c"``, ``"ppo"``, ``"paac"``, ``"a3c"``, ``"ga3c"``, ``"td_ac"``, ``"q_ac"``, ``"reinforce"``,
+            ``"sac"``, ``"td3"`` or ``"ddpg"``.
         env: a Gymnasium id, one that was registered in this process among them; ``module:id``; ``module:name`` of a
             class or function; ``gym:id``; or an object: a class or function that returns a Gymnasium environment, or a
             specification (``gymnasium.spec(id)``). ``env_kwargs`` are its arguments, ``wrappers`` go around it.

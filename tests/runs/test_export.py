@@ -85,12 +85,12 @@ CASES = {
     "sac, images": {
         "algo": "sac",
         "env": "test/Camera-v0",
-        "hidden_sizes": (8,),
-        "vec": "serial",
         "conv_layers": "4x3x2",
+        "vec": "serial",
+        "hidden_sizes": (),
     },
     "td3": {"algo": "td3", "env": "test/Wide-v0", "hidden_sizes": (8, 6), "vec": "serial"},
-    "ddpg, images": {"algo": "ddpg", "env": "test/Camera-v0", "hidden_sizes": (8,), "vec": "serial"},
+    "ddpg, images": {**SMALL, "algo": "ddpg", "env": "test/Camera-v0", "conv_layers": "4x3x2", "hidden_sizes": (8,)},
 }
 
 
