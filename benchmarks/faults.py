@@ -70,6 +70,7 @@ ALGORITHMS: dict[str, dict[str, Any]] = {
     "reinforce": {"vec": "serial", "optimizer": "adam"},
     "td_ac": {"vec": "native", "num_envs": 2},
     "sac": {"vec": "serial", "env": "Pendulum-v1", "learning_starts": 10, "buffer_size": 200, "batch_size": 8},
+    "td3": {"vec": "serial", "env": "Pendulum-v1", "learning_starts": 10, "buffer_size": 200, "batch_size": 8},
     "a3c": {"num_workers": 2, "num_envs": 1},
 }
 
