@@ -562,6 +562,11 @@ def test_the_state_of_another_buffer_is_refused(other):
         here.check_state_dict(there.state_dict())
 
 
+def test_the_buffer_of_version_01_is_refused_by_name():
+    with pytest.raises(ValueError, match=r"replay buffer was written by version 0\.1"):
+        make_buffer(Stream(FRAMES), 30).check_state_dict({"rows": np.zeros((3, 9)), "position": 3, "capacity": 30})
+
+
 def damaged_states():
     """Paths into a state, and what is put there."""
     for key, value in (("num_steps", -1), ("num_steps", 1.0), ("num_steps", 12), ("num_steps", 10**9), ("rest", {})):
