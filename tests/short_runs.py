@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from visualdl import LogReader
@@ -82,7 +83,7 @@ def visualdl_pictures(folder: Path) -> dict:
 def flat(state: dict, prefix: str = "") -> dict:
     leaves = {}
     for key, value in state.items():
-        if isinstance(value, dict):
+        if isinstance(value, Mapping):
             leaves.update(flat(value, f"{prefix}{key}/"))
         elif key not in (*TIMES, "progress_bytes", "visualdl_bytes"):
             leaves[prefix + key] = (value.dtype, value.shape, value.tobytes()) if hasattr(value, "dtype") else value

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from paddle_ac.checkpoint import load_checkpoint, save_checkpoint
+from paddle_ac import checkpoint as checkpoint_module
+from paddle_ac.checkpoint import Pieces, load_checkpoint, piece_name, save_checkpoint
 from paddle_ac.errors import CheckpointError
 from paddle_ac.files import write_atomically
 
@@ -260,3 +261,165 @@ def test_the_content_is_on_disk_under_another_name_before_it_takes_the_files_pla
         assert earlier.read() == b"old"  # it was renamed over, not written into
     assert seen == [(b"old", [b"new"], 3)]
     assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == {"file": b"new"}
+
+
+# ------------------------------------------------------------------------------------------------------------- pieces
+
+
+def piece(number: int) -> dict:
+    return {"first": number, "rows": np.full((3, 2), number, np.float32), "empty": np.zeros((0, 4), np.int8)}
+
+
+def named(*numbers: int) -> dict[str, dict]:
+    return {piece_name(number, piece(number)): piece(number) for number in numbers}
+
+
+def state_with(*numbers: int) -> dict:
+    return {"steps": len(numbers), "replay": {"pieces": Pieces(named(*numbers)), "rest": np.arange(3)}}
+
+
+def piece_files(path) -> dict[str, tuple[int, bytes]]:
+    folder = path.with_suffix(".pieces")
+    return {file.name: (file.stat().st_mtime_ns, file.read_bytes()) for file in folder.glob("*")}
+
+
+def assert_has_pieces(path, *numbers):
+    state = load_checkpoint(path)
+    pieces = state["replay"].pop("pieces")
+    assert_identical(state, {"steps": len(numbers), "replay": {"rest": np.arange(3)}})
+    assert list(pieces) == list(named(*numbers)) and len(pieces) == len(numbers)
+    for number, found in zip(numbers, pieces.values(), strict=True):
+        assert_identical(found, piece(number))
+
+
+def test_pieces_come_back_each_from_a_file_of_its_own(tmp_path):
+    path = tmp_path / "latest.safetensors"
+    save_checkpoint(path, state_with(3, 10, 200))
+    assert_has_pieces(path, 3, 10, 200)
+    assert {file.name for file in tmp_path.iterdir()} == {"latest.safetensors", "latest.pieces"}
+    assert set(piece_files(path)) == {f"{name}.safetensors" for name in named(3, 10, 200)}
+
+
+def test_a_piece_is_written_once_and_removed_when_no_checkpoint_needs_it(tmp_path):
+    path = tmp_path / "latest.safetensors"
+    save_checkpoint(path, state_with(1, 2))
+    before = piece_files(path)
+    save_checkpoint(path, state_with(2, 3))
+    after = piece_files(path)
+    assert_has_pieces(path, 2, 3)
+    (kept,) = before.keys() & after.keys()
+    assert before[kept] == after[kept]
+    save_checkpoint(path, state_with())
+    assert_has_pieces(path)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_only_pieces_are_removed_and_what_a_killed_process_left_of_them(tmp_path):
+    path = tmp_path / "latest.safetensors"
+    save_checkpoint(path, state_with(1))
+    folder = tmp_path / "latest.pieces"
+    name = next(iter(named(5)))
+    (folder / f".{name}.safetensors.77.tmp").write_bytes(b"half a piece")
+    (folder / f"{name}.safetensors").write_bytes(b"a piece of a checkpoint that was not written")
+    (folder / "notes.txt").write_text("mine")
+    save_checkpoint(path, state_with(2))
+    assert set(piece_files(path)) == {"notes.txt", *(f"{name}.safetensors" for name in named(2))}
+    save_checkpoint(path, state_with())
+    assert set(piece_files(path)) == {"notes.txt"}
+
+
+def test_a_state_without_pieces_leaves_a_folder_of_that_name_alone(tmp_path):
+    path = tmp_path / "model.safetensors"
+    (tmp_path / "model.pieces").mkdir()
+    (tmp_path / "model.pieces" / f"{next(iter(named(1)))}.safetensors").write_bytes(b"of somebody else")
+    save_checkpoint(path, {"steps": 1})
+    assert len(piece_files(path)) == 1
+
+
+def test_the_name_of_a_piece_depends_on_every_bit(tmp_path):
+    other, cut = piece(1), piece(1)
+    other["rows"] = np.nextafter(other["rows"], np.float32(2))
+    cut["rows"] = cut["rows"][:2]
+    names = [piece_name(1, one) for one in (piece(1), other, cut, {**piece(1), "first": 2}, {})]
+    assert len(set(names)) == 5 and piece_name(1, piece(1)) == names[0]
+    assert sorted([piece_name(10**12, {}), piece_name(9, {}), piece_name(10, {})])[0] == piece_name(9, {})
+
+
+@pytest.mark.parametrize("failing_write", [0, 1, 2], ids=["first piece", "second piece", "checkpoint"])
+def test_a_failure_of_any_write_leaves_the_old_checkpoint_with_its_pieces(failing_write, tmp_path, monkeypatch):
+    path = tmp_path / "latest.safetensors"
+    save_checkpoint(path, state_with(1, 2))
+    write, count = checkpoint_module.write_atomically, 0
+
+    def fail_once(file, content):
+        nonlocal count
+        count += 1
+        if count == failing_write + 1:
+            raise OSError(28, "No space left on device")
+        write(file, content)
+
+    monkeypatch.setattr(checkpoint_module, "write_atomically", fail_once)
+    with pytest.raises(OSError, match="No space left"):
+        save_checkpoint(path, state_with(2, 3, 4))
+    assert_has_pieces(path, 1, 2)
+    save_checkpoint(path, state_with(2, 3, 4))
+    assert_has_pieces(path, 2, 3, 4)
+    assert len(piece_files(path)) == 3
+
+
+@pytest.mark.parametrize("damage", ["missing", "cut off", "changed", "of something else"])
+def test_a_damaged_piece_is_an_error_that_names_its_file(damage, tmp_path):
+    path = tmp_path / "latest.safetensors"
+    save_checkpoint(path, state_with(1, 2))
+    file = sorted((tmp_path / "latest.pieces").iterdir())[0]
+    content = bytearray(file.read_bytes())
+    if damage == "missing":
+        file.unlink()
+    elif damage == "cut off":
+        file.write_bytes(content[:-1])
+    elif damage == "changed":
+        content[-3] ^= 4
+        file.write_bytes(content)
+    else:
+        save_file({"rows": np.ones(3)}, file)
+    pieces = load_checkpoint(path)["replay"]["pieces"]
+    with pytest.raises(CheckpointError) as caught:
+        dict(pieces)
+    assert str(file) in str(caught.value) and str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        '{"replay/pieces": ["../../secret"]}',
+        '{"replay/pieces": [3]}',
+        '{"replay/pieces": 3}',
+        '{"a/b/c": []}',
+        "[]",
+        "{",
+        "[" * 99_999,
+    ],
+)
+def test_names_of_pieces_that_were_never_written_are_refused(names, tmp_path):
+    metadata = {"state": '{"replay": {}}', "pieces": names}
+    metadata["checksum"] = checkpoint_module._checksum(metadata, {})
+    save_file({}, tmp_path / "c", metadata)
+    message_of_damage(tmp_path / "c")
+
+
+def test_the_names_of_pieces_are_part_of_the_checksum(tmp_path):
+    path = tmp_path / "latest.safetensors"
+    save_checkpoint(path, state_with(1, 2))
+    content, name = path.read_bytes(), next(iter(named(1))).encode()
+    assert content.count(name) == 1
+    path.write_bytes(content.replace(name, name[:-1] + (b"0" if name[-1:] != b"0" else b"1")))
+    assert "checksum" in message_of_damage(path)
+
+
+def test_a_loaded_state_with_pieces_can_be_saved_under_another_name(tmp_path):
+    path, other = tmp_path / "latest.safetensors", tmp_path / "other.safetensors"
+    save_checkpoint(path, state_with(1, 2))
+    save_checkpoint(other, load_checkpoint(path))
+    save_checkpoint(path, state_with(3))
+    assert_has_pieces(other, 1, 2)
+    assert_has_pieces(path, 3)
