@@ -103,6 +103,21 @@ def test_run_starts_from_the_latest_checkpoint_of_another_with_a_new_optimiser(t
     assert code == 0, errors
 
 
+@pytest.mark.parametrize("kind", ["sac", "td3"])
+def test_off_policy_run_starts_from_all_networks_of_another_run(tmp_path, kind):
+    config = {"algo": kind, "vec": "serial", **KINDS[kind], "eval_episodes": 1}
+    source = str(tmp_path / "source")
+    paddle_ac.train(config, source, total_steps=60)
+    there = load_run_state(RunFolder.open(source).latest, kind)["algorithm"]
+    values = {"vec": "serial", **KINDS[kind], "seed": 8}
+    with paddle_ac.make(kind, values.pop("env"), **values, init_from=source) as agent:
+        learned = agent.learned_state()
+    for name in learned.keys() - {"reward_moments", "encoder"}:
+        here, saved = ({"value": state[name]} for state in (learned, there))
+        assert_same_learned(here, saved)
+    assert {"parameters", "critic", "target"} < learned.keys()
+
+
 def test_ppo_and_a3c_start_from_an_a2c(tmp_path):
     with learned_agent("a2c", normalize_observations=True) as agent:
         file, learned = agent.save(tmp_path / "a2c"), agent.learned_state()
