@@ -74,6 +74,7 @@ ALGORITHMS: dict[str, dict[str, Any]] = {
     "sac_discrete": {"vec": "serial", "learning_starts": 10, "buffer_size": 200, "batch_size": 8},
     "pgql": {"vec": "serial", "learning_starts": 10, "buffer_size": 200, "batch_size": 8},
     "sac": {"vec": "serial", "env": "Pendulum-v1", "learning_starts": 10, "buffer_size": 200, "batch_size": 8},
+    "td3": {"vec": "serial", "env": "Pendulum-v1", "learning_starts": 10, "buffer_size": 200, "batch_size": 8},
     "a3c": {"num_workers": 2, "num_envs": 1},
     "async_q": {"num_workers": 2, "num_envs": 1, "dueling": True},
 }

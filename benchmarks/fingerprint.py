@@ -41,6 +41,8 @@ RUNS = {
         ("sac_discrete", "CartPole-v1", {}),
         ("pgql", "CartPole-v1", {}),
         ("sac", "Pendulum-v1", {"learning_starts": 300}),
+        ("td3", "Pendulum-v1", {"learning_starts": 300}),
+        ("ddpg", "Pendulum-v1", {"learning_starts": 300}),
     ]
 }
 
@@ -74,10 +76,10 @@ def fingerprints(checkout: Path, steps: int) -> dict[str, str]:
 
 
 def fingerprint(name: str, steps: int) -> str:
-    """A hash of the parameters and the episode returns after some steps (a tenth of them for SAC)."""
+    """A hash of the parameters and the episode returns after some steps (a tenth of them off-policy)."""
     returns: list[float] = []
     with paddle_ac.make(**RUNS[name], total_steps=10**6) as agent:
-        while agent.env_steps < (steps // 10 if RUNS[name]["algo"] == "sac" else steps):
+        while agent.env_steps < (steps // 10 if "learning_starts" in RUNS[name] else steps):
             returns += agent.update()["charts/episode_return"]
         words = hashlib.sha256(agent.parameters.vector.tobytes())
     words.update(np.array(returns).tobytes())

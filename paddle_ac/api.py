@@ -32,7 +32,7 @@ def make(algo: str, env: str | EnvSpec | Callable[..., Any], **hyper_parameters:
     Args:
         algo: ``"a2c"``, ``"ppo"``, ``"paac"``, ``"a3c"``, ``"ga3c"``, ``"td_ac"``, ``"q_ac"``, ``"reinforce"``,
             ``"dqn"``, ``"soft_q"``, ``"sac_discrete"``, ``"pgql"``, ``"async_q"``, ``"async_sarsa"``,
-            ``"async_nstep_q"`` or ``"sac"``.
+            ``"async_nstep_q"``, ``"sac"``, ``"td3"`` or ``"ddpg"``.
         env: a Gymnasium id, one that was registered in this process among them; ``module:id``; ``module:name`` of a
             class or function; ``gym:id``; or an object: a class or function that returns a Gymnasium environment, or a
             specification (``gymnasium.spec(id)``). ``env_kwargs`` are its arguments, ``wrappers`` go around it.

@@ -23,6 +23,7 @@ class Places(NamedTuple):
 
 
 A2C = "paddle_ac.algorithms.a2c:A2C"  # also TD and Q actor-critic and PAAC, which differ in their hyper-parameters
+TD3 = "paddle_ac.algorithms.td3:TD3"  # also DDPG
 
 REGISTRY = {
     "a2c": Places("paddle_ac.config.a2c:A2CConfig", A2C),
@@ -43,6 +44,8 @@ REGISTRY = {
     "async_sarsa": Places("paddle_ac.config.async_q:AsyncSarsaConfig", "paddle_ac.algorithms.async_q:AsyncSarsa"),
     "async_nstep_q": Places("paddle_ac.config.async_q:AsyncNStepQConfig", "paddle_ac.algorithms.async_q:AsyncNStepQ"),
     "sac": Places("paddle_ac.config.sac:SACConfig", "paddle_ac.algorithms.sac:SAC"),
+    "td3": Places("paddle_ac.config.td3:TD3Config", TD3),
+    "ddpg": Places("paddle_ac.config.ddpg:DDPGConfig", TD3),
 }
 
 

@@ -20,12 +20,14 @@ class Stream:
         self.generator = np.random.default_rng(seed)
         self.space, self.num_envs, self.num_frames, self.ends = space, num_envs, num_frames, ends
         self.packing = ObservationPacking(space)
+        self.is_masked = isinstance(space, Dict) and "action_mask" in space.spaces
+        self.stacks = space["observation"] if self.is_masked else space
         self.history = []  # of each step: observations, actions, rewards, terminated, truncated, next observations
         self.observations = self.packing.pack(self._stack([self._start() for _ in range(num_envs)]))
 
     def _frame(self):
         """One random frame; the axis of frames is the last of 3-channel images, else the first."""
-        generator, space = self.generator, self.space
+        generator, space = self.generator, self.stacks
         if isinstance(space, Dict):
             return {"a": generator.normal(size=2).astype(np.float32), "b": generator.integers(0, 2, 3).astype(np.int8)}
         if isinstance(space, Discrete):
@@ -38,7 +40,7 @@ class Stream:
 
     @property
     def axis(self):
-        return 2 if self.space.shape == (8, 8, 6) else 0
+        return 2 if self.stacks.shape == (8, 8, 6) else 0
 
     def _start(self):
         """The frames of a game's first observation."""
@@ -50,11 +52,15 @@ class Stream:
 
     def _stack(self, games):
         self.games = games
-        if isinstance(self.space, Dict):
+        if isinstance(self.stacks, Dict):
             return {name: np.stack([frames[0][name] for frames in games]) for name in self.space.spaces}
         if isinstance(self.space, Discrete):
             return np.array([frames[0] for frames in games])
-        return np.stack([np.concatenate(frames, axis=self.axis) for frames in games])
+        stacks = np.stack([np.concatenate(frames, axis=self.axis) for frames in games])
+        if self.is_masked:
+            masks = np.stack([frames[-1].ravel()[:3] % 2 for frames in games])
+            return {"observation": stacks, "action_mask": masks.astype(np.int8)}
+        return stacks
 
     def play(self, num_steps) -> Rollout:
         """The rollout of ``num_steps`` steps of every environment."""

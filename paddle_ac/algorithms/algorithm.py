@@ -113,7 +113,8 @@ class Algorithm(Protocol):
 
         Returns:
             numbers of any shape by tag, ``policy/probabilities``, or ``policy/means`` and ``policy/deviations``, of the
-            policy's distribution; and ``critic/values`` ``[B]`` of an algorithm that has a critic.
+            policy's distribution, or ``policy/actions`` of a deterministic one; and ``critic/values`` ``[B]`` of an
+            algorithm that has a critic.
         """
         ...
 
@@ -140,7 +141,7 @@ class Algorithm(Protocol):
         ...
 
     def state_dict(self) -> dict[str, Any]:
-        """The state to resume from bit-exactly: arrays, numbers and texts in nested dictionaries."""
+        """The state to resume from bit-exactly: arrays, numbers, texts and ``Pieces`` in nested dictionaries."""
         ...
 
     def load_state_dict(self, state: dict[str, Any]) -> None:

@@ -76,6 +76,31 @@ def target_part(target: Network) -> Part:
     return Part(part.get, load)
 
 
+class TargetParameters:
+    """A copy of a network's parameters that follows them slowly, for a target network.
+
+    Args:
+        parameters: of the network that learns.
+
+    Attributes:
+        vector: ``[P]`` float32, the copy.
+        views: name to the parameter's part of ``vector``.
+    """
+
+    def __init__(self, parameters: FlatParameters):
+        self._followed = parameters.vector
+        self.vector = parameters.vector.copy()
+        self.views = parameters.layout.views(self.vector)
+
+    def follow(self, tau: float) -> None:
+        """Take a step of ``tau`` times the distance towards the parameters that learn."""
+        self.vector += np.float32(tau) * (self._followed - self.vector)
+
+    def part(self) -> Part:
+        """The saved part of the copy, by name."""
+        return arrays_part(self.views)
+
+
 def optimizer_part(statistics: dict[str, np.ndarray], name: str) -> Part:
     """The saved part of an optimiser's statistics; ``name`` is the optimiser's, for messages."""
 

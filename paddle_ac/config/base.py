@@ -13,6 +13,7 @@ from paddle_ac.config.fields import LARGEST
 from paddle_ac.config.groups import (
     ActorCriticNetworkGroup,
     AtariGroup,
+    EncoderGroup,
     EvaluationGroup,
     GradientRoundsGroup,
     LossGroup,
@@ -161,7 +162,7 @@ class RunConfig(EvaluationGroup, AtariGroup, RunGroup):
         return self
 
 
-class NetworkConfig(OptimizerGroup, NetworkGroup, ValueLossGroup, ScalingGroup, RunConfig):
+class NetworkConfig(OptimizerGroup, NetworkGroup, EncoderGroup, ValueLossGroup, ScalingGroup, RunConfig):
     """What the algorithms that learn one network share."""
 
     @model_validator(mode="after")

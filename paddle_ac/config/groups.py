@@ -39,6 +39,7 @@ BUILT_IN_NETWORK = {
     "recurrent_size",
 }
 
+LEARNING_RATES = {"low": 1e-5, "high": 1e-2, "log": True}  # that are searched for off-policy algorithms
 Schedule = Literal["constant", "linear", "step"]
 SynchronousOptimizer = Literal["rmsprop", "rmsprop_torch", "adam"]
 SharedOptimizer = Literal["shared_rmsprop", "rmsprop", "shared_rmsprop_torch", "shared_adam"]
@@ -284,8 +285,8 @@ class LossGroup(Group):
     )
 
 
-class NetworkGroup(Group):
-    """The network: a built-in one, or a layer of the user's own."""
+class EncoderGroup(Group):
+    """How built-in networks read images."""
 
     encoder: Literal["auto", "mlp", "a3c", "nature", "impala", "small"] = field(
         "network",
@@ -296,6 +297,22 @@ class NetworkGroup(Group):
     conv_layers: str | None = field(
         "network", None, "convolutions as channels x kernel x stride, such as 32x8x4,64x4x2 [those of encoder]"
     )
+
+    @model_validator(mode="after")
+    def _conv_layers_replace_the_encoder(self) -> EncoderGroup:
+        if self.conv_layers is not None:
+            if self.encoder != "auto":
+                raise ValueError(f"conv_layers={self.conv_layers} replaces the encoder: leave out {self.encoder}")
+            try:
+                parse_conv_layers(self.conv_layers)
+            except ValueError as error:
+                raise ValueError(f"conv_layers: {error}, got {quoted(self.conv_layers)}") from None
+        return self
+
+
+class NetworkGroup(Group):
+    """The network: a built-in one, or a layer of the user's own."""
+
     hidden_sizes: LayerSizes | None = field(
         "network",
         None,
@@ -323,13 +340,6 @@ class NetworkGroup(Group):
 
     @model_validator(mode="after")
     def _network_options_are_of_one_kind(self) -> NetworkGroup:
-        if self.conv_layers is not None:
-            if self.encoder != "auto":
-                raise ValueError(f"conv_layers={self.conv_layers} replaces the encoder: leave out {self.encoder}")
-            try:
-                parse_conv_layers(self.conv_layers)
-            except ValueError as error:
-                raise ValueError(f"conv_layers: {error}, got {quoted(self.conv_layers)}") from None
         if self.network is None:
             if self.network_kwargs:
                 raise ValueError("network_kwargs: are arguments of a network of your own, and no network is given")
@@ -546,6 +556,56 @@ class PriorityGroup(Group):
     def priorities(self) -> PriorityGroup | None:
         """This group if transitions are sampled by priority, else ``None``."""
         return self if self.prioritized else None
+
+
+class ContinuousActionsGroup(Group):
+    """An actor of continuous actions and critics of actions, each with an optimiser of its own."""
+
+    noise_correlation: float = field(
+        "algorithm",
+        0.0,
+        "correlation of an action's noise with that of the step before (SAC, TD3: 0; more explores further)",
+        ge=0,
+        lt=1,
+    )
+    actor_learning_rate: float = field(
+        "optimizer", 3e-4, "learning rate of the actor (SAC)", gt=0, le=100, search=LEARNING_RATES
+    )
+    critic_learning_rate: float = field(
+        "optimizer", 3e-4, "learning rate of the critics (SAC)", gt=0, le=100, search=LEARNING_RATES
+    )
+
+
+class DeterministicPolicyGroup(Group):
+    """A deterministic policy that follows the gradient of its critics. Noise is in halves of the Box of actions."""
+
+    num_critics: int = field(
+        "algorithm", 2, "critics; targets take the smallest of their values (TD3: 2, DDPG: 1)", ge=1, le=100
+    )
+    policy_delay: int = field(
+        "algorithm",
+        2,
+        "gradient steps of the critics for each of the actor and of the target networks (TD3: 2, DDPG: 1)",
+        ge=1,
+        search=[1, 2, 4],
+    )
+    target_noise: float = field(
+        "algorithm",
+        0.2,
+        "deviation of the noise on the target policy's actions (TD3: 0.2, DDPG: 0)",
+        ge=0,
+        search={"low": 0.05, "high": 0.5},
+    )
+    target_noise_clip: float = field(
+        "algorithm", 0.5, "largest noise on the target policy's actions, either way (TD3: 0.5)", ge=0
+    )
+    action_noise: float = field(
+        "algorithm",
+        0.1,
+        "deviation of the noise that explores (TD3: 0.1)",
+        ge=0,
+        search={"low": 0.03, "high": 0.5, "log": True},
+    )
 
 
 class MemoryGroup(Group):

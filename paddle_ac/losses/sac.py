@@ -28,20 +28,6 @@ def soft_bellman_targets(
     return rewards + discounts * soft_values
 
 
-def soft_bellman_residual(values: np.ndarray, targets: np.ndarray) -> tuple[float, np.ndarray]:
-    """Half the mean squared error of each critic (equation 5).
-
-    Args:
-        values: of both critics, ``[2, B]`` float32.
-        targets: ``[B]`` float32.
-
-    Returns:
-        the sum over the critics, and its gradient with respect to ``values``, ``[2, B]``.
-    """
-    errors = values - targets
-    return 0.5 * float(np.vdot(errors, errors)) / len(targets), errors / np.float32(len(targets))
-
-
 def minimum(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The smaller of both critics' values ``[2, B]``: ``[B]``, and its gradient with respect to them, ``[2, B]``."""
     is_first = values[0] < values[1]

@@ -32,6 +32,20 @@ def smooth_l1(values: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.n
     return limited * (errors - 0.5 * limited), -limited
 
 
+def bellman_residual(values: np.ndarray, targets: np.ndarray) -> tuple[float, np.ndarray]:
+    """Half the mean squared error of each of K critics of actions (SAC, equation 5).
+
+    Args:
+        values: of the critics, ``[K, B]`` float32.
+        targets: ``[B]`` float32.
+
+    Returns:
+        the sum over the critics, and its gradient with respect to ``values``, ``[K, B]``.
+    """
+    errors = values - targets
+    return 0.5 * float(np.vdot(errors, errors)) / len(targets), errors / np.float32(len(targets))
+
+
 CriticLoss: TypeAlias = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 CRITIC_LOSSES: dict[str, CriticLoss] = {

@@ -39,16 +39,36 @@ STATE_PARTS = {"lstm": 2, "gru": 1}  # of as many numbers as the layer has units
 
 
 @dataclass(frozen=True)
-class NetworkDescription:
-    """A policy and a critic: image encoders, hidden layers, a recurrent layer, and two heads.
+class InputDescription:
+    """How a network reads observations: an encoder for each image, and the features of all other parts.
 
-    Image encoders are shared by actor and critic. Their features and the other features of the observation, side by
-    side, are the inputs of the hidden layers.
+    The features of the images and the other features of the observation, side by side, are the inputs of the hidden
+    layers.
 
     Attributes:
         images: the images in an observation, each with an encoder of its own.
         image_layers: the layers of each encoder.
         num_features: F, features of the observation besides its images.
+    """
+
+    images: tuple[ImageInput, ...]
+    image_layers: tuple[tuple[ImageLayer, ...], ...]
+    num_features: int
+
+    @property
+    def num_inputs(self) -> int:
+        """Inputs of the hidden layers."""
+        encoded = zip(self.image_layers, self.images, strict=True)
+        return self.num_features + sum(math.prod(output_shapes(layers, image.shape)[-1]) for layers, image in encoded)
+
+
+@dataclass(frozen=True)
+class NetworkDescription(InputDescription):
+    """A policy and a critic: image encoders, hidden layers, a recurrent layer, and two heads.
+
+    Image encoders are shared by actor and critic.
+
+    Attributes:
         hidden_sizes: units of each hidden layer.
         activation: ``"tanh"`` or ``"relu"``, after each hidden layer.
         shared_torso: one stack of hidden and recurrent layers for actor and critic, rather than one each; true without
@@ -67,9 +87,6 @@ class NetworkDescription:
             ``"dueling"``: advantages A(s, .) of Discrete actions, beside V(s) of the critic (``losses.q_learning``).
     """
 
-    images: tuple[ImageInput, ...]
-    image_layers: tuple[tuple[ImageLayer, ...], ...]
-    num_features: int
     hidden_sizes: tuple[int, ...]
     activation: str
     shared_torso: bool
@@ -88,12 +105,6 @@ class NetworkDescription:
     def has_critic(self) -> bool:
         """Whether there is a critic's head."""
         return self.q_head not in ("plain", "policy")
-
-    @property
-    def num_inputs(self) -> int:
-        """Inputs of the hidden layers."""
-        encoded = zip(self.image_layers, self.images, strict=True)
-        return self.num_features + sum(math.prod(output_shapes(layers, image.shape)[-1]) for layers, image in encoded)
 
     @property
     def num_critic_outputs(self) -> int:
@@ -175,6 +186,36 @@ def default_activation(has_images: bool) -> str:
     return "relu" if has_images else "tanh"
 
 
+def describe_inputs(
+    observation_space: Any, encoder: str = "auto", conv_layers: str | None = None, has_mask: bool = False
+) -> tuple[InputDescription, tuple[int, ...]]:
+    """Describe how a network reads the observations of a space.
+
+    Args:
+        observation_space: of the environment.
+        encoder: ``"auto"``, ``"mlp"``, which flattens images, or a name in ``ENCODERS``.
+        conv_layers: takes the place of ``encoder``, as ``parse_conv_layers`` reads it.
+        has_mask: observations have a part with an action mask, which is not read.
+
+    Returns:
+        the description, and the hidden layers that follow by default.
+
+    Raises:
+        ValueError: images with four dimensions or too small for the encoder, or an image encoder without an image.
+    """
+    inputs = () if encoder == "mlp" else image_inputs(observation_space)
+    if not inputs and (conv_layers is not None or encoder not in ("auto", "mlp")):
+        needs = f"conv_layers={conv_layers}" if conv_layers is not None else f"the {encoder} encoder"
+        raise ValueError(f"{needs} needs an image, a Box [height, width, channels], among {observation_space}")
+    encoders = [_encoder_of(image, encoder, conv_layers) for image in inputs]
+    description = InputDescription(
+        images=inputs,
+        image_layers=tuple(chosen.layers for chosen in encoders),
+        num_features=ObservationEncoder(observation_space, images=inputs, has_mask=has_mask).num_features,
+    )
+    return description, encoders[0].hidden_sizes if encoders else MLP_HIDDEN_SIZES
+
+
 def describe_network(
     observation_space: Any,
     action_space: Any,
@@ -194,12 +235,12 @@ def describe_network(
 ) -> NetworkDescription:
     """Describe the network for an environment's spaces; the arguments are attributes of ``NetworkDescription``.
 
-    Those that are ``None`` depend on whether there are images. ``encoder`` is ``"auto"``, ``"mlp"``, which flattens
-    images, or a name in ``ENCODERS``; ``conv_layers`` takes its place, as ``parse_conv_layers`` reads it.
+    Those that are ``None`` depend on whether there are images. ``encoder``, ``conv_layers`` and ``has_mask`` are those
+    of ``describe_inputs``.
 
     Raises:
         TypeError: an action space without a distribution, or Q(s, .) of one that is not Discrete.
-        ValueError: images with four dimensions or too small for the encoder, or an image encoder without an image.
+        ValueError: as ``describe_inputs``.
         ConfigError: more parameters than there is memory.
     """
     distribution = action_distribution(action_space)
@@ -207,22 +248,17 @@ def describe_network(
         raise TypeError("takes Discrete action spaces that begin at 0")
     if q_head == "plain" and not isinstance(distribution, (CategoricalActions, MultiCategoricalActions)):
         raise TypeError("takes Discrete and MultiDiscrete action spaces that begin at 0")
-    inputs = () if encoder == "mlp" else image_inputs(observation_space)
-    if not inputs and (conv_layers is not None or encoder not in ("auto", "mlp")):
-        needs = f"conv_layers={conv_layers}" if conv_layers is not None else f"the {encoder} encoder"
-        raise ValueError(f"{needs} needs an image, a Box [height, width, channels], among {observation_space}")
-    encoders = [_encoder_of(image, encoder, conv_layers) for image in inputs]
-    if hidden_sizes is None:
-        hidden_sizes = encoders[0].hidden_sizes if encoders else MLP_HIDDEN_SIZES
+    inputs, default_hidden_sizes = describe_inputs(observation_space, encoder, conv_layers, has_mask)
+    has_images = bool(inputs.images)
     num_stds = math.prod(action_space.shape) if isinstance(distribution, GaussianActions) else 0
     own_stds = num_stds > 0 and not state_dependent_std
     description = NetworkDescription(
-        images=inputs,
-        image_layers=tuple(chosen.layers for chosen in encoders),
-        num_features=ObservationEncoder(observation_space, images=inputs, has_mask=has_mask).num_features,
-        hidden_sizes=tuple(hidden_sizes),
-        activation=activation or default_activation(bool(inputs)),
-        shared_torso=q_head in ("plain", "policy") or (bool(inputs) if shared_torso is None else shared_torso),
+        images=inputs.images,
+        image_layers=inputs.image_layers,
+        num_features=inputs.num_features,
+        hidden_sizes=default_hidden_sizes if hidden_sizes is None else tuple(hidden_sizes),
+        activation=activation or default_activation(has_images),
+        shared_torso=q_head in ("plain", "policy") or (has_images if shared_torso is None else shared_torso),
         recurrent=recurrent,
         recurrent_size=recurrent_size,
         num_outputs=distribution.num_outputs - num_stds * own_stds,
@@ -238,7 +274,7 @@ def describe_network(
     return description
 
 
-def log_images(description: NetworkDescription) -> None:
+def log_images(description: InputDescription) -> None:
     """Log how the images of an observation are read, in one line for each."""
     for image, layers in zip(description.images, description.image_layers, strict=True):
         names = [name for name, encoder in ENCODERS.items() if encoder.layers == layers] or ["conv_layers"]

@@ -19,14 +19,14 @@ from paddle.static import InputSpec
 from multiprocessing_env import space_kind, space_parts
 from paddle_ac.action_masks import MASK, MASKED_LOGIT, OBSERVATION
 from paddle_ac.nn.action_scale import ActionScale
+from paddle_ac.nn.continuous_networks import ContinuousActor, SquashedGaussianActor
 from paddle_ac.nn.custom_network import CustomActorCritic
 from paddle_ac.nn.description import STATE_PARTS
 from paddle_ac.nn.encoding import LARGEST, PIXEL_SCALE, ObservationEncoder
 from paddle_ac.nn.network import Network
-from paddle_ac.nn.numpy_sac import LOG_STD_RANGE
-from paddle_ac.nn.paddle_layers import cell_step
+from paddle_ac.nn.numpy_continuous import LOG_STD_RANGE
+from paddle_ac.nn.paddle_layers import ObservingLayer, cell_step
 from paddle_ac.nn.paddle_network import layer_of
-from paddle_ac.nn.sac_networks import SquashedGaussianActor
 
 
 class ExportedPolicy(nn.Layer, ABC):
@@ -40,7 +40,7 @@ class ExportedPolicy(nn.Layer, ABC):
     Outputs, in the order of ``output_names``: ``action`` ``[B, *action_space.shape]``, float32 within a Box and int64
     of the discrete kinds; ``logits`` ``[B, K]`` float32, those of each choice side by side, or ``mean`` and ``log_std``
     ``[B, A]`` float32 of a Gaussian in the units of ``ActionScale``, before the action is squashed, scaled or clipped;
-    and, of a policy that remembers, the ``new_state`` ``[B, S]``.
+    and, of a policy that remembers, the ``new_state`` ``[B, S]``. A deterministic policy has the ``action`` alone.
 
     Args:
         policy: its layers are shared, not copied.
@@ -163,12 +163,7 @@ class ExportedActorCritic(ExportedNetwork):
     def __init__(self, policy: Network, observation_space: Any, action_space: Any):
         super().__init__(policy, observation_space, action_space)
         layer = layer_of(policy)
-        self.image_encoders = nn.LayerList(
-            nn.Sequential(as_images, encoder, nn.Flatten())
-            for as_images, encoder in zip(layer.as_images, layer.image_encoders, strict=True)
-        )
-        images = layer.description.images
-        self.image_places = [None if image.part is None else self.paths.index(image.part) for image in images]
+        self.features = ExportedFeatures(layer, self.encode, self.paths)
         self.torso = layer.actor_torso
         self.head = layer.actor_head
         self.log_std = layer.actor_log_std if layer.description.own_stds else None
@@ -180,12 +175,7 @@ class ExportedActorCritic(ExportedNetwork):
     def _outputs(
         self, observation: paddle.Tensor, state: paddle.Tensor | None
     ) -> tuple[paddle.Tensor, paddle.Tensor | None]:
-        parts = []
-        for place, encode in zip(self.image_places, self.image_encoders):  # noqa: B905 (unknown to Paddle's tracing)
-            parts.append(encode(observation if place is None else observation[place]))
-        if self.encode.has_features:
-            parts.append(self.encode(observation))
-        features = self.torso(paddle.concat(parts, axis=-1) if len(parts) > 1 else parts[0])
+        features = self.torso(self.features(observation))
         if self.memory is not None and state is not None:
             features, state = cell_step(self.memory, features, state)
         outputs = self.head(features)
@@ -224,17 +214,66 @@ class ExportedCustomNetwork(ExportedNetwork):
         return outputs, new_state if self.state_size else None
 
 
-class ExportedSquashedGaussianActor(ExportedPolicy):
-    """The actor of SAC."""
+class ExportedContinuousActor(ExportedPolicy):
+    """The actor of an algorithm of continuous actions."""
 
-    def __init__(self, policy: SquashedGaussianActor, observation_space: Any, action_space: Any):
+    def __init__(self, policy: ContinuousActor, observation_space: Any, action_space: Any):
         super().__init__(policy, observation_space, action_space)
+        self.features = ExportedFeatures(policy, self.encode, self.paths)
         self.torso = policy.torso
         self.head = policy.head
 
+    def _head_outputs(self, observation: Any) -> paddle.Tensor:
+        return self.head(self.torso(self.features(observation)))
+
+
+class ExportedSquashedGaussianActor(ExportedContinuousActor):
+    """The actor of SAC."""
+
     def forward(self, observation: Any, state: paddle.Tensor | None = None) -> list[paddle.Tensor]:
-        mean, log_std = paddle.split(self.head(self.torso(self.encode(observation))), 2, axis=-1)
+        mean, log_std = paddle.split(self._head_outputs(observation), 2, axis=-1)
         return [self._in_box(mean.tanh()), mean, log_std.clip(*LOG_STD_RANGE)]
+
+
+class ExportedDeterministicActor(ExportedContinuousActor):
+    """The actor of TD3 and DDPG, which has no distribution."""
+
+    @property
+    def output_names(self) -> list[str]:
+        """As ``ExportedPolicy.output_names``."""
+        return ["action"]
+
+    def forward(self, observation: Any, state: paddle.Tensor | None = None) -> list[paddle.Tensor]:
+        return [self._in_box(self._head_outputs(observation).tanh())]
+
+
+class ExportedFeatures(nn.Layer):
+    """What ``ObservingLayer.features`` computes, from the inputs of an exported policy.
+
+    Args:
+        layer: its image encoders are shared, not copied.
+        encode: from observations to the features besides images.
+        paths: of all parts of a Dict or Tuple space, in the order in which ``forward`` receives them.
+    """
+
+    def __init__(self, layer: ObservingLayer, encode: ExportedEncoder, paths: Sequence[str]):
+        super().__init__()
+        self.encode = encode
+        self.image_encoders = nn.LayerList(
+            nn.Sequential(as_images, encoder, nn.Flatten())
+            for as_images, encoder in zip(layer.as_images, layer.image_encoders, strict=True)
+        )
+        images = [as_images.image for as_images in layer.as_images]
+        self.image_places = [None if image.part is None else paths.index(image.part) for image in images]
+
+    def forward(self, observation: Any) -> paddle.Tensor:
+        """``[B, *observation_space.shape]``, or a list of the parts, to the inputs of the hidden layers ``[B, I]``."""
+        parts = []
+        for place, encode in zip(self.image_places, self.image_encoders):  # noqa: B905 (unknown to Paddle's tracing)
+            parts.append(encode(observation if place is None else observation[place]))
+        if self.encode.has_features:
+            parts.append(self.encode(observation))
+        return paddle.concat(parts, axis=-1) if len(parts) > 1 else parts[0]
 
 
 class ExportedEncoder(nn.Layer):
@@ -283,9 +322,11 @@ class ExportedEncoder(nn.Layer):
 
 
 def exported_policy(policy: Any, observation_space: Any, action_space: Any) -> ExportedPolicy:
-    """A ``Network`` or a ``SquashedGaussianActor`` as it is deployed."""
-    if isinstance(policy, SquashedGaussianActor):
-        return ExportedSquashedGaussianActor(policy, observation_space, action_space)
+    """A ``Network`` or a ``ContinuousActor`` as it is deployed."""
+    if isinstance(policy, ContinuousActor):
+        is_gaussian = isinstance(policy, SquashedGaussianActor)
+        of_actor = ExportedSquashedGaussianActor if is_gaussian else ExportedDeterministicActor
+        return of_actor(policy, observation_space, action_space)
     is_custom = isinstance(layer_of(policy), CustomActorCritic)
     kind = ExportedCustomNetwork if is_custom else ExportedActorCritic
     return kind(policy, observation_space, action_space)
@@ -293,4 +334,4 @@ def exported_policy(policy: Any, observation_space: Any, action_space: Any) -> E
 
 def layer_to_save(policy: Any) -> nn.Layer:
     """The Paddle layer with a policy's parameters, under the names of the run's checkpoints."""
-    return policy if isinstance(policy, SquashedGaussianActor) else layer_of(policy)
+    return policy if isinstance(policy, ContinuousActor) else layer_of(policy)

@@ -15,8 +15,7 @@ from paddle_ac.nn.actions import ActionDistribution, expected_q
 from paddle_ac.nn.description import NetworkDescription
 from paddle_ac.nn.encoding import ObservationEncoder
 from paddle_ac.nn.network import Network
-from paddle_ac.nn.numpy_images import ImageEncoder
-from paddle_ac.nn.numpy_images import Tape as ImageTape
+from paddle_ac.nn.numpy_features import ImageTapes, NumpyFeatures, release
 from paddle_ac.nn.numpy_layers import Linear
 from paddle_ac.nn.numpy_torso import Torso, TorsoTape
 from paddle_ac.nn.parameters import FlatParameters
@@ -36,7 +35,7 @@ class Tape:
 
     actor: TorsoTape
     critic: TorsoTape
-    images: list[list[ImageTape]]
+    images: ImageTapes
     is_recorded: bool
 
 
@@ -55,7 +54,7 @@ class Record:
 
     def __init__(self, max_rows: int, num_inputs: int, num_encoders: int):
         self.num_rows = 0
-        self.images: list[list[ImageTape]] = [[] for _ in range(num_encoders)]
+        self.images: ImageTapes = [[] for _ in range(num_encoders)]
         self._features = np.empty((max_rows, num_inputs), np.float32)
 
     @property
@@ -65,7 +64,7 @@ class Record:
 
     def begin(self) -> None:
         """Forget all."""
-        _release(self.images)
+        release(self.images)
         self.images = [[] for _ in self.images]
         self.num_rows = 0
 
@@ -105,12 +104,7 @@ class NumpyActorCritic(Network):
         views = parameters.views
         self.log_std = views["actor_log_std"] if description.own_stds else None
         threads = RowThreads(num_threads) if description.images else None
-        self.image_encoders = [
-            ImageEncoder(views, f"image_encoders.{index}", layers, image, threads)
-            for index, (layers, image) in enumerate(zip(description.image_layers, description.images, strict=True))
-            if threads is not None
-        ]
-        self._num_inputs = description.num_inputs
+        self.features = NumpyFeatures(views, description, encode, threads)
         torso = description.activation, description.recurrent
         self.actor_torso = self.critic_torso = Torso(views, "actor", *torso, threads=threads)
         self.shared_torso = description.shared_torso
@@ -125,11 +119,12 @@ class NumpyActorCritic(Network):
         """As ``Network.policy_outputs``."""
         if record is not None and record.has_room(len(observations)):
             first_row, features = record.num_rows, record.append(len(observations))
-            for kept, tapes in zip(record.images, self._encode(observations, features, first_row), strict=True):
+            for kept, tapes in zip(
+                record.images, self.features.forward_into(features, observations, first_row), strict=True
+            ):
                 kept += tapes
         else:
-            features, images = self._features(observations)
-            _release(images)
+            features = self.features(observations)
         state = self.initial_state(len(features)) if state is None else state
         if self.state_size and not self.shared_torso:  # the critic's memory has to keep up
             self.critic_torso.step(features, state)
@@ -137,8 +132,7 @@ class NumpyActorCritic(Network):
 
     def values(self, observations: np.ndarray, unroll: Unroll | None = None) -> np.ndarray:
         """As ``Network.values``."""
-        features, images = self._features(observations)
-        _release(images)
+        features = self.features(observations)
         unroll = unroll or Unroll.of_one_step(self.initial_state(len(features)))
         critic_features = self.critic_torso.forward(features, unroll).outputs
         critic_outputs = self._critic_outputs(critic_features)
@@ -152,20 +146,20 @@ class NumpyActorCritic(Network):
         outputs, critic_outputs, tape = self.forward(
             observations, Unroll.of_one_step(self.initial_state(len(observations)))
         )
-        _release(tape.images)
+        release(tape.images)
         return outputs, critic_outputs
 
     def make_record(self, max_rows: int) -> Record | None:
         """As ``Network.make_record``; of a network without images there is nothing that is worth it."""
-        encoders = self.image_encoders
-        return Record(max_rows, self._num_inputs, len(encoders)) if encoders else None
+        encoders = self.features.image_encoders
+        return Record(max_rows, self.features.num_inputs, len(encoders)) if encoders else None
 
     def forward(
         self, observations: np.ndarray, unroll: Unroll, record: Record | None = None
     ) -> tuple[np.ndarray, np.ndarray, Tape]:
         """As ``Network.forward``."""
         recorded = None if record is None else (record.features, record.images)
-        features, images = recorded or self._features(observations)
+        features, images = recorded or self.features.forward(observations)
         actor = self.actor_torso.forward(features, unroll)
         critic = actor if self.shared_torso else self.critic_torso.forward(features, unroll)
         return (
@@ -183,7 +177,7 @@ class NumpyActorCritic(Network):
             np.sum(grad_log_stds, axis=0, out=gradient["actor_log_std"])
         self.actor_head.backward(tape.actor.outputs, grad_outputs, gradient)
         grad_actor = self.actor_head.grad_inputs(grad_outputs)
-        wants_inputs = bool(self.image_encoders)
+        wants_inputs = bool(tape.images)
         grad_critic: np.ndarray | None = None
         if self.critic_head is not None:
             if not self.q_critic:
@@ -198,30 +192,9 @@ class NumpyActorCritic(Network):
             grad_features = self.actor_torso.backward(tape.actor, grad_actor, gradient, wants_inputs)
             of_critic = self.critic_torso.backward(tape.critic, grad_critic, gradient, wants_inputs)
             grad_features = grad_features + of_critic if wants_inputs else grad_features
-        first = 0
-        for encoder, images in zip(self.image_encoders, tape.images, strict=True):
-            last = first + encoder.num_features
-            encoder.backward(images, grad_features[:, first:last], gradient)
-            first = last
+        self.features.backward(tape.images, grad_features, gradient)
         if not tape.is_recorded:
-            _release(tape.images)
-
-    def _features(self, observations: np.ndarray) -> tuple[np.ndarray, list[list[ImageTape]]]:
-        """Inputs of the hidden layers ``[B, F]``, those of images first, and the tapes of each image encoder."""
-        if not self.image_encoders:
-            return self.encode(observations), []
-        features = np.empty((len(observations), self._num_inputs), np.float32)
-        return features, self._encode(observations, features)
-
-    def _encode(self, observations: np.ndarray, features: np.ndarray, first_row: int = 0) -> list[list[ImageTape]]:
-        """Compute ``features``; returns the tapes of each image encoder (see ``ImageEncoder.forward``)."""
-        tapes, first = [], 0
-        for encoder in self.image_encoders:
-            last = first + encoder.num_features
-            tapes.append(encoder.forward(encoder.image.of(observations), features[:, first:last], first_row))
-            first = last
-        features[:, first:] = self.encode(observations)
-        return tapes
+            release(tape.images)
 
     def _critic_outputs(self, hidden: np.ndarray) -> np.ndarray:
         """Outputs of the critic, ``[B]``, ``[B, A]`` of Q(s, .), or ``[B, 0]`` without a critic."""
@@ -236,10 +209,3 @@ class NumpyActorCritic(Network):
         if self.log_std is None:
             return outputs
         return np.concatenate([outputs, np.broadcast_to(self.log_std, outputs.shape)], axis=1)
-
-
-def _release(images: list[list[ImageTape]]) -> None:
-    """Return the memory of the tapes of each image encoder."""
-    for tapes in images:
-        for tape in tapes:
-            tape.release()

@@ -1,4 +1,4 @@
-"""The built-in network of the on-policy algorithms as a Paddle layer."""
+"""Built-in networks as Paddle layers: how they read observations, and the network of the on-policy algorithms."""
 
 from __future__ import annotations
 
@@ -10,14 +10,41 @@ import paddle.nn.functional as F
 from paddle import nn
 
 from paddle_ac.nn import images
-from paddle_ac.nn.description import STATE_PARTS, NetworkDescription
+from paddle_ac.nn.description import STATE_PARTS, InputDescription, NetworkDescription
 from paddle_ac.nn.encoding import ObservationEncoder
 
 RECURRENT_CELLS = {"lstm": nn.LSTMCell, "gru": nn.GRUCell}
 ACTIVATIONS = {"tanh": nn.Tanh, "relu": nn.ReLU}
 
 
-class ActorCritic(nn.Layer):
+class ObservingLayer(nn.Layer):
+    """The base of networks that read observations: image encoders, and the features of all else.
+
+    Args:
+        inputs: the image encoders; parameters start at 0.
+        encode: from observations to the features besides images.
+    """
+
+    def __init__(self, inputs: InputDescription, encode: ObservationEncoder):
+        super().__init__()
+        self.encode = encode
+        self.as_images = nn.LayerList(AsImages(image) for image in inputs.images)
+        self.image_encoders = nn.LayerList(
+            nn.Sequential(*_image_layers(layers, image))
+            for layers, image in zip(inputs.image_layers, inputs.images, strict=True)
+        )
+
+    def features(self, observations: np.ndarray) -> paddle.Tensor:
+        """Inputs of the hidden layers ``[B, I]``, those of images first, for ``[B, *observation_space.shape]``."""
+        features = paddle.to_tensor(self.encode(observations))
+        encoded = [
+            encoder(as_images(paddle.to_tensor(np.ascontiguousarray(as_images.image.of(observations))))).flatten(1)
+            for encoder, as_images in zip(self.image_encoders, self.as_images, strict=True)
+        ]
+        return paddle.concat([*encoded, features], axis=-1) if encoded else features
+
+
+class ActorCritic(ObservingLayer):
     """A policy (the actor) and a value estimate (the critic), as a description says.
 
     Args:
@@ -29,15 +56,9 @@ class ActorCritic(nn.Layer):
     """
 
     def __init__(self, description: NetworkDescription, encode: ObservationEncoder):
-        super().__init__()
+        super().__init__(description, encode)
         self.description = description
-        self.encode = encode
         self.state_size = description.state_size
-        self.as_images = nn.LayerList(AsImages(image) for image in description.images)
-        self.image_encoders = nn.LayerList(
-            nn.Sequential(*_image_layers(layers, image))
-            for layers, image in zip(description.image_layers, description.images, strict=True)
-        )
         sizes = [description.num_inputs, *description.hidden_sizes]
         self.actor_torso = _hidden_layers(sizes, description.activation)
         self.critic_torso = (
@@ -68,7 +89,7 @@ class ActorCritic(nn.Layer):
             ``[B]`` (``[B, A]`` of Q(s, .), ``None`` without a critic), and the new state ``[B, S]``, all float32.
         """
         state = paddle.zeros([len(observations), self.state_size]) if state is None else state
-        features = self._features(observations)
+        features = self.features(observations)
         actor_features = self.actor_torso(features)
         critic_features = actor_features if self.description.shared_torso else self.critic_torso(features)
         if self.state_size and self.description.shared_torso:
@@ -86,15 +107,6 @@ class ActorCritic(nn.Layer):
             return outputs, None, state
         critic_outputs = self.critic_head(critic_features)
         return outputs, critic_outputs if self.description.q_critic else critic_outputs.squeeze(-1), state
-
-    def _features(self, observations: np.ndarray) -> paddle.Tensor:
-        """Inputs of the hidden layers ``[B, F]``, those of images first."""
-        features = paddle.to_tensor(self.encode(observations))
-        encoded = [
-            encoder(as_images(paddle.to_tensor(np.ascontiguousarray(as_images.image.of(observations))))).flatten(1)
-            for encoder, as_images in zip(self.image_encoders, self.as_images, strict=True)
-        ]
-        return paddle.concat([*encoded, features], axis=-1) if encoded else features
 
 
 class AsImages(nn.Layer):

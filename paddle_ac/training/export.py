@@ -22,8 +22,8 @@ from paddle_ac.envs.make import make_evaluation_envs
 from paddle_ac.errors import ConfigError, ExportError, needs, quoted
 from paddle_ac.files import write_atomically
 from paddle_ac.nn.actions import action_distribution, clip_for
+from paddle_ac.nn.continuous_networks import DeterministicActor, SquashedGaussianActor
 from paddle_ac.nn.exported import ExportedPolicy, exported_policy, layer_to_save
-from paddle_ac.nn.sac_networks import SquashedGaussianActor
 from paddle_ac.nn.unroll import Unroll
 from paddle_ac.packing import packed
 from paddle_ac.process_settings import warnings_ignored
@@ -172,6 +172,8 @@ def _outputs_of_policy(model: TrainedModel, observations: np.ndarray, states: np
     """What the exported policy should put out, from the policy itself."""
     policy, new_states = model.policy, states.copy()
     actions = clip_for(model.action_space)(policy.act(observations, None, new_states))
+    if isinstance(policy, DeterministicActor):
+        return [actions]
     if isinstance(policy, SquashedGaussianActor):
         with paddle.no_grad():
             parameters = [tensor.numpy() for tensor in policy(observations)]

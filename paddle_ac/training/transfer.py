@@ -16,7 +16,7 @@ from paddle_ac.nn.images import image_inputs
 from paddle_ac.training.run_folder import RunFolder, check_path
 
 # The parts of a run's checkpoint that another run can start from.
-LEARNED = ("format", "parameters", "encoder", "critic", "target", "log_alpha")
+LEARNED = ("format", "parameters", "encoder", "critic", "target", "actor_target", "log_alpha")
 
 
 class Source(NamedTuple):

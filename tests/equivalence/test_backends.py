@@ -128,7 +128,7 @@ def assert_same(network, twin, space, **values):
 def test_heads_and_gradients_are_the_same_in_both_backends(observations, encoder, memory):
     space = OBSERVATIONS[observations](SIDES.get(encoder, 5))
     network, twin = make_pair(space, encoder, **MEMORIES[memory])
-    assert len(twin.image_encoders) == (0 if encoder == "mlp" else 2 if observations == "Dict" else 1)
+    assert len(twin.features.image_encoders) == (0 if encoder == "mlp" else 2 if observations == "Dict" else 1)
     assert_same(network, twin, space)
 
 
@@ -137,7 +137,7 @@ def test_threads_that_share_the_rows_change_no_result(encoder):
     assert T * N >= 2 * SMALLEST_PART
     space = OBSERVATIONS["Dict"](SIDES[encoder])
     network, twin = make_pair(space, encoder, num_threads=2, shared_torso=False)
-    assert twin.image_encoders[0].threads.parts(T * N) == [slice(0, 6), slice(6, 12)]
+    assert twin.features.image_encoders[0].threads.parts(T * N) == [slice(0, 6), slice(6, 12)]
     assert_same(network, twin, space)
 
 

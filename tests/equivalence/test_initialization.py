@@ -11,12 +11,15 @@ from scipy import stats
 from paddle_ac.algorithms.policy import make_network
 from paddle_ac.algorithms.sac import SAC
 from paddle_ac.config import make_config
+from paddle_ac.nn.continuous_networks import DeterministicActor, SquashedGaussianActor, StackedCritics
+from paddle_ac.nn.description import describe_inputs
+from paddle_ac.nn.encoding import ObservationEncoder
 from paddle_ac.nn.initialization import orthogonal, uniform_by_inputs, weights_generator, xavier
 from paddle_ac.nn.paddle_parameters import flatten_parameters
-from paddle_ac.nn.sac_networks import SquashedGaussianActor, TwinCritic
 from tests.paddle_networks import ReferenceNetwork
 
 BOX = Box(-1, 1, (3,), np.float32)
+INPUTS = describe_inputs(BOX)[0], ObservationEncoder(BOX)
 
 
 @pytest.mark.parametrize("gain", [1.0, math.sqrt(2), 0.01])
@@ -60,7 +63,8 @@ NETWORKS = {
     "lstm": built_in(Discrete(4), (8,), recurrent="lstm"),
     "gru": built_in(BOX, (8,), shared_torso=True, recurrent="gru"),
     "sac actor": lambda generator: SquashedGaussianActor(BOX, BOX, (8,), generator=generator),
-    "sac critics": lambda generator: TwinCritic(6, (8,), generator=generator),
+    "td3 actor": lambda generator: DeterministicActor(BOX, BOX, (8,), generator=generator),
+    "critics": lambda generator: StackedCritics(*INPUTS, 3, 2, (8,), generator=generator),
 }
 EVERY_NETWORK = pytest.mark.parametrize("make", NETWORKS.values(), ids=NETWORKS)
 
@@ -100,8 +104,8 @@ def test_every_layer_has_weights_of_its_own():
         assert len(set(firsts)) == len(firsts)
 
 
-def test_both_critics_of_sac_start_from_weights_of_their_own():
-    for name, view in flatten_parameters(NETWORKS["sac critics"](np.random.default_rng(0))).views.items():
+def test_both_critics_start_from_weights_of_their_own():
+    for name, view in flatten_parameters(NETWORKS["critics"](np.random.default_rng(0))).views.items():
         assert not np.array_equal(view[0], view[1]), name
 
 

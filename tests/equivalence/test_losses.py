@@ -11,11 +11,10 @@ from paddle_ac.losses.policy_gradient import policy_gradient
 from paddle_ac.losses.sac import (
     actor_loss,
     minimum,
-    soft_bellman_residual,
     soft_bellman_targets,
     temperature_loss,
 )
-from paddle_ac.losses.values import CRITIC_LOSSES
+from paddle_ac.losses.values import CRITIC_LOSSES, bellman_residual
 from paddle_ac.nn.actions import CategoricalActions
 
 COEFFICIENTS = pytest.mark.parametrize("value_coef,entropy_coef", [(0.5, 0.01), (0, 0), (2, 0.7), (0, 1), (1, 0)])
@@ -179,8 +178,8 @@ def test_the_gradient_with_an_epsilon_in_the_logarithm_is_that_of_finite_differe
 def test_the_gradients_of_the_losses_of_sac_are_those_of_differences():
     generator = np.random.default_rng(0)
     values, (targets, log_probs) = generator.normal(size=(2, 6)), generator.normal(size=(2, 6))
-    _, gradient = soft_bellman_residual(values, targets)
-    expected = differences(lambda point: soft_bellman_residual(point, targets)[0], values)
+    _, gradient = bellman_residual(values, targets)
+    expected = differences(lambda point: bellman_residual(point, targets)[0], values)
     np.testing.assert_allclose(gradient, expected, rtol=1e-6)
     smaller, gradient = minimum(values)
     np.testing.assert_array_equal(smaller, values.min(axis=0))
@@ -195,5 +194,6 @@ def test_the_gradients_of_the_losses_of_sac_are_those_of_differences():
 
 
 def test_targets_of_sac_do_not_look_beyond_a_termination():
-    found = soft_bellman_targets(np.ones(2), np.array([0, 1]), np.array([[3.0, 3], [4, 4]]), np.full(2, -1.0), 0.5, 0.9)
+    next_values = np.array([[3.0, 3], [4, 4]])
+    found = soft_bellman_targets(np.ones(2), np.array([0.9, 0]), next_values, np.full(2, -1.0), 0.5)
     assert found.tolist() == pytest.approx([1 + 0.9 * (3 + 0.5), 1])

@@ -20,10 +20,14 @@ from tests.short_runs import QUICK
 
 
 @pytest.mark.parametrize(
-    "algo", ["a2c", "ppo", "paac", "a3c", "td_ac", "q_ac", "reinforce", "dqn", "soft_q", "sac_discrete", "pgql", "sac"]
+    "algo",
+    [
+        *["a2c", "ppo", "paac", "a3c", "td_ac", "q_ac", "reinforce"],
+        *["dqn", "soft_q", "sac_discrete", "pgql", "sac", "td3"],
+    ],
 )
 def test_an_agent_is_made_learns_and_predicts(algo):
-    env = "Pendulum-v1" if algo == "sac" else "CartPole-v1"
+    env = "Pendulum-v1" if algo in ("sac", "td3") else "CartPole-v1"
     with paddle_ac.make(algo, env, seed=0, **({} if algo == "a3c" else {"vec": "serial"})) as agent:
         while agent.env_steps < 60:
             assert "charts/episode_return" in agent.update()

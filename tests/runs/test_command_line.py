@@ -53,6 +53,7 @@ from tests.tool_calls import run_main
         (["--env", "tests.environments:test/ActingDict-v0"], "action space Dict('move': Discrete(2)) is not supported"),
         (["--algo", "q_ac", "--env", "Pendulum-v1"], "q_ac takes Discrete action spaces"),
         (["--algo", "sac", "--env", "CartPole-v1"], "sac takes Box action spaces of floats with finite bounds"),
+        (["--algo", "td3", "--env", "Pendulum-v1", "--encoder", "a3c"], "the a3c encoder needs an image"),
         (["--config", "nowhere.yaml"], "cannot read configuration nowhere.yaml: No such file or directory"),
         (["--config", "typo.yaml"], "unknown hyper-parameter 'gama' of a2c (did you mean 'gamma'?)"),
         (["--config", "typos.yaml"], "No such file or directory (did you mean 'typo.yaml'?)"),
@@ -94,7 +95,7 @@ from tests.tool_calls import run_main
         (
             ["--algo", "a3c", "--vec", "subproc"],
             "unknown argument --vec: only a2c, ppo, paac, td_ac, q_ac, reinforce, dqn, soft_q, sac_discrete, pgql, "
-            "sac take",
+            "sac, td3, ddpg take",
         ),
         (
             ["--restart-workers"],
@@ -203,8 +204,11 @@ def test_a_study_of_another_algorithm_is_named(capsys, tmp_path):
         ("--vf_coef 0", " (did you mean '--value-coef'?)"),
         ("--n-steps 5", " (did you mean '--num-steps'?)"),
         ("--algo ppo --batch-size 64", " (did you mean '--minibatch-size'?)"),
-        ("--batch-size 64", ": only dqn, soft_q, sac_discrete, pgql, sac take --batch-size"),
-        ("--buffer-size 64", ": only dqn, soft_q, sac_discrete, pgql, sac take --buffer-size"),
+        ("--batch-size 64", ": only dqn, soft_q, sac_discrete, pgql, sac, td3, ddpg take --batch-size"),
+        ("--buffer-size 64", ": only dqn, soft_q, sac_discrete, pgql, sac, td3, ddpg take --buffer-size"),
+        ("--algo td3 --policy-freq 2", " (did you mean '--policy-delay'?)"),
+        ("--algo td3 --expl-noise 0.1", " (did you mean '--action-noise'?)"),
+        ("--algo td3 --target-policy-noise 0.1", " (did you mean '--target-noise'?)"),
         (
             "--policy MlpPolicy",
             "'--encoder', '--hidden-sizes', '--activation', '--recurrent' or '--network'?)",
@@ -617,6 +621,6 @@ def test_a_mistake_is_told_without_waiting_for_paddle():
 
 @pytest.mark.parametrize("algo", CONFIGS)
 def test_the_default_configuration_is_the_algorithms_own(algo):
-    task = "pendulum" if algo == "sac" else "cartpole"
+    task = "pendulum" if algo in ("sac", "td3", "ddpg") else "cartpole"
     values = read_yaml(TOOLS.parent / "configs" / f"{algo}_{task}.yaml")
     assert make_config(values) == make_config({"algo": algo})

@@ -360,7 +360,7 @@ def test_a_space_of_categories_has_no_moments():
 
 # ---------------------------------------------------------------------------------------------------------- training
 
-CHOICES = {"a2c": ENV, "ppo": ENV, "reinforce": ENV, "sac": CONTINUOUS, "a3c": ENV}
+CHOICES = {"a2c": ENV, "ppo": ENV, "reinforce": ENV, "sac": CONTINUOUS, "td3": CONTINUOUS, "a3c": ENV}
 
 
 @pytest.mark.parametrize("vec", ["serial", pytest.param("subproc", marks=pytest.mark.slow)])
@@ -378,7 +378,7 @@ def test_algorithms_train_resume_evaluate_and_predict(tmp_path, algo):
     changes = {"algo": algo, "env": CHOICES[algo], "normalize_observations": True}
     if algo == "a3c":
         changes.update(num_workers=2, num_envs=1)
-    if algo == "sac":
+    if algo in ("sac", "td3"):
         changes.update(learning_starts=100, batch_size=16, buffer_size=1000)
     if algo == "reinforce":
         changes.update(max_episode_steps=5)
@@ -477,15 +477,15 @@ def test_what_takes_both_parts_is_learned(tmp_path, algo):
 # ------------------------------------------------------------------------------------------------------------- export
 
 
-@pytest.fixture(scope="module", params=["a2c", "recurrent", "sac"])
+@pytest.fixture(scope="module", params=["a2c", "recurrent", "sac", "td3"])
 def run(request, tmp_path_factory):
     """A short run whose observations are normalised."""
     folder = tmp_path_factory.mktemp("runs") / "run"
     changes = {"normalize_observations": True, "env": ENV}
     if request.param == "recurrent":
         changes["recurrent"] = "gru"
-    if request.param == "sac":
-        changes.update(algo="sac", env=CONTINUOUS, learning_starts=100, batch_size=16, buffer_size=1000)
+    if request.param in ("sac", "td3"):
+        changes.update(algo=request.param, env=CONTINUOUS, learning_starts=100, batch_size=16, buffer_size=1000)
     quick_run(folder, 300, **changes)
     return folder
 

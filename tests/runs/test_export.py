@@ -54,6 +54,7 @@ SPACES = {
     "Pairs": (MultiDiscrete([2, 3], start=[1, -1]), MultiBinary(3)),
     "Switches": (MultiBinary(4), MultiDiscrete([[2, 3], [4, 2]])),
     "Pictures": (Box(0, 255, (2, 3), np.uint8), HALF_OPEN),
+    "Camera": (Box(0, 255, (2, 7, 6), np.uint8), Box(-2, 1, (3,))),
     "Wide": (Box(-1, 1, (2,)), Box(np.array([-5, -1e3], np.float32), np.array([1, 3e3], np.float32))),
 }
 for space_name, spaces in SPACES.items():
@@ -92,6 +93,15 @@ CASES = {
         "vec": "serial",
     },
     "sac": {"algo": "sac", "env": "test/Wide-v0", "hidden_sizes": (8, 6), "vec": "serial"},
+    "sac, images": {
+        "algo": "sac",
+        "env": "test/Camera-v0",
+        "conv_layers": "4x3x2",
+        "vec": "serial",
+        "hidden_sizes": (),
+    },
+    "td3": {"algo": "td3", "env": "test/Wide-v0", "hidden_sizes": (8, 6), "vec": "serial"},
+    "ddpg, images": {**SMALL, "algo": "ddpg", "env": "test/Camera-v0", "conv_layers": "4x3x2", "hidden_sizes": (8,)},
 }
 
 
@@ -187,6 +197,7 @@ def test_a_model_says_what_the_actions_are_drawn_from(tmp_path):
         "Gaussian by state": ["action float32 [B, 2, 2]", "mean float32 [B, 4]", "log_std float32 [B, 4]"],
         "lstm": ["action int64 [B]", "logits float32 [B, 2]", "new_state float32 [B, 10]"],
         "sac": ["action float32 [B, 2]", "mean float32 [B, 2]", "log_std float32 [B, 2]"],
+        "td3": ["action float32 [B, 2]"],
     }
     for case, outputs in policies.items():
         run = make_run(tmp_path / case, **CASES[case])

@@ -122,7 +122,7 @@ def test_panels_of_an_algorithm_follow_the_common_ones(tmp_path):
 
 @pytest.mark.parametrize("algo", ALGORITHMS)
 def test_panels_of_an_algorithm_draw_metrics_that_it_declares(algo):
-    with paddle_ac.make(algo, "Pendulum-v1" if algo == "sac" else "CartPole-v1", num_envs=1) as agent:
+    with paddle_ac.make(algo, CONFIGS[algo].model_fields["env"].default, num_envs=1) as agent:
         drawn = {tag for panel in agent.panels for tag in panel.curves}
         assert drawn <= set(agent.metric_tags) and not drawn & set(COMMON_TAGS)
 

@@ -91,6 +91,9 @@ def test_environments_vectorised_by_their_maker_are_resumed_exactly_too(tmp_path
         resume(str(tmp_path / "run"), {"total_steps": 4000, "vec": "serial"})
 
 
+OFF_POLICY = {"learning_starts": 90, "batch_size": 16, "buffer_size": 2000}
+
+
 @pytest.mark.parametrize(
     "changes",
     [
@@ -98,6 +101,9 @@ def test_environments_vectorised_by_their_maker_are_resumed_exactly_too(tmp_path
         {"algo": "td_ac"},
         {"algo": "q_ac"},
         {"algo": "paac"},
+        {"algo": "sac", "env": "test/Continuous-v0", **OFF_POLICY},
+        {"algo": "td3", "env": "test/Continuous-v0", **OFF_POLICY},
+        {"algo": "ddpg", "env": "test/Continuous-v0", **OFF_POLICY},
         {"algo": "ppo", "num_steps": 50, "minibatch_size": 30},
         {"algo": "soft_q", "train_freq": 8, "gradient_steps": 2, "learning_starts": 100, "dueling": True},
         {"algo": "sac_discrete", "train_freq": 8, "gradient_steps": 2, "learning_starts": 100, "batch_size": 16},
@@ -110,7 +116,8 @@ def test_environments_vectorised_by_their_maker_are_resumed_exactly_too(tmp_path
     ids=lambda changes: "-".join(map(str, changes.values())),
 )
 def test_every_synchronous_member_is_resumed_exactly(tmp_path, changes):
-    options = {"num_envs": 3, "lr_decay_steps": 9000, **changes}
+    schedule = {} if "buffer_size" in changes else {"lr_decay_steps": 9000}
+    options = {"num_envs": 3, **schedule, **changes}
     quick_run(tmp_path / "whole", 3000, **options)
     quick_run(tmp_path / "run", 1200, **options)
     resume(str(tmp_path / "run"), {"total_steps": 3000})

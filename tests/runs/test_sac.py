@@ -19,11 +19,12 @@ from paddle_ac.algorithms.sac import SAC
 from paddle_ac.config import make_config, read_yaml
 from paddle_ac.errors import CheckpointError, ConfigError, NonFiniteError
 from paddle_ac.learning.replay import Batch
-from paddle_ac.losses.sac import actor_loss, minimum, soft_bellman_residual
+from paddle_ac.losses.sac import actor_loss, minimum
+from paddle_ac.losses.values import bellman_residual
 from paddle_ac.nn.action_scale import ActionScale
-from paddle_ac.nn.numpy_sac import squashed_log_probabilities
+from paddle_ac.nn.continuous_networks import StackedCritics
+from paddle_ac.nn.numpy_continuous import squashed_log_probabilities
 from paddle_ac.nn.paddle_parameters import flatten_parameters
-from paddle_ac.nn.sac_networks import TwinCritic
 from paddle_ac.training.evaluate import evaluate_run
 from paddle_ac.training.runs import resume, train
 from tests.environments import ContinuousIdentity, RandomWalk
@@ -120,21 +121,35 @@ def make_agent(observation_space=None, action_space=None, **changes) -> SAC:
     envs = DummyVecEnv([lambda: Spaces(observation_space, action_space)])
     agent = SAC(make_config({"algo": "sac", "hidden_sizes": (8, 16), "batch_size": 32, **changes}), envs)
     generator = np.random.default_rng(1)
-    vectors = (agent.parameters.vector, agent.critic_parameters.vector, agent.target_vector)
+    vectors = (agent.parameters.vector, agent.critic_parameters.vector, agent.critic_target.vector)
     for vector in vectors:
         vector += generator.normal(scale=0.3, size=vector.shape).astype(np.float32)
     return agent
 
 
-def make_batch(batch_size=32, num_features=3, num_actions=2) -> Batch:
+def make_batch(batch_size=32, num_features=3, num_actions=2, gamma=0.99) -> Batch:
     generator = np.random.default_rng(2)
     inputs = generator.normal(size=(batch_size, num_features + num_actions)).astype(np.float32)
+    return batch_of(
+        inputs[:, :num_features],
+        inputs[:, num_features:],
+        generator.normal(size=(batch_size, num_features)).astype(np.float32),
+        generator.normal(size=batch_size).astype(np.float32),
+        generator.random(batch_size) < 0.3,
+        gamma,
+    )
+
+
+def batch_of(observations, actions, next_observations, rewards, terminated, gamma) -> Batch:
+    """Single steps, sampled uniformly."""
     return Batch(
-        inputs=inputs,
-        features=inputs[:, :num_features],
-        next_features=generator.normal(size=(batch_size, num_features)).astype(np.float32),
-        rewards=generator.normal(size=batch_size).astype(np.float32),
-        terminated=(generator.random(batch_size) < 0.3).astype(np.float32),
+        observations,
+        actions,
+        next_observations,
+        rewards,
+        discounts=np.where(terminated, 0, gamma).astype(np.float32),
+        weights=np.ones(len(rewards), np.float32),
+        places=np.arange(len(rewards)),
     )
 
 
@@ -147,9 +162,9 @@ def agent(request):
     return make_agent(hidden_sizes=hidden_sizes, activation=activation)
 
 
-def paddle_critic(agent: SAC, views=None) -> TwinCritic:
+def paddle_critic(agent: SAC, views=None) -> StackedCritics:
     """The critics (or with their views the targets) as a Paddle network."""
-    critic = TwinCritic(5, agent.config.hidden_sizes, agent.config.activation)
+    critic = StackedCritics(agent.inputs, agent.encode, 2, 2, agent.config.hidden_sizes, agent.config.activation)
     flatten_parameters(critic).load(views or agent.critic_parameters.views)
     return critic
 
@@ -159,35 +174,20 @@ def gradient_of(network, layout) -> np.ndarray:
     return np.concatenate([gradient[name].ravel() for name in layout.shapes])
 
 
-def test_the_networks_in_numpy_are_those_in_paddle(agent):
-    batch = make_batch()
-    features, actions = paddle.to_tensor(batch.features), paddle.to_tensor(batch.inputs[:, 3:])
-    expected = paddle_critic(agent)(features, actions).numpy()
-    assert expected.shape == (2, 32) and np.abs(expected[0] - expected[1]).min() > 0
-    np.testing.assert_allclose(agent.critic.values(batch.inputs), expected, rtol=1e-4, atol=1e-5)
-    noise = np.random.default_rng(5).standard_normal((32, 2), np.float32)
-    np.testing.assert_allclose(
-        agent.actor.act(batch.features, noise),
-        agent.policy.act(batch.features, np.random.default_rng(5)),
-        rtol=1e-4,
-        atol=1e-5,
-    )
-
-
 def test_targets_are_those_of_the_equation(agent):
     """Equation 6, in float64: through a time limit and not through an end, of the smaller of the target networks."""
     batch, alpha = make_batch(), 0.7
     agent.generator = np.random.default_rng(4)
     found = agent.targets(batch, alpha)
-    mean, log_std = (tensor.numpy() for tensor in agent.policy(batch.next_features))
+    mean, log_std = (tensor.numpy() for tensor in agent.policy(batch.next_observations))
     noise = np.random.default_rng(4).standard_normal((32, 2), np.float32)
     actions = np.tanh(mean + np.exp(log_std) * noise)
-    target = paddle_critic(agent, agent.target_views)
-    q1, q2 = target(paddle.to_tensor(batch.next_features), paddle.to_tensor(actions)).numpy().astype(np.float64)
+    target = paddle_critic(agent, agent.critic_target.views)
+    q1, q2 = target(batch.next_observations, paddle.to_tensor(actions)).numpy().astype(np.float64)
     log_pi = log_density(mean, log_std, np.clip(actions, -1 + 1e-7, 1 - 1e-7))
     sure = np.abs(actions).max(axis=1) < 0.999  # arctanh in the reference loses what is closer to 1
     assert sure.sum() > 20
-    expected = batch.rewards + np.where(batch.terminated == 1, 0, 0.99 * (np.minimum(q1, q2) - alpha * log_pi))
+    expected = batch.rewards + batch.discounts * (np.minimum(q1, q2) - alpha * log_pi)
     np.testing.assert_allclose(found[sure], expected[sure], rtol=1e-3, atol=1e-3)
     assert found.dtype == np.float32
 
@@ -196,11 +196,11 @@ def test_the_loss_of_the_critics_and_its_gradient_are_those_of_automatic_differe
     batch, targets = make_batch(), np.random.default_rng(3).normal(size=32).astype(np.float32)
     gradient = np.full_like(agent.critic_parameters.vector, np.nan)
     layout = agent.critic_parameters.layout
-    values, tape = agent.critic.forward(batch.inputs)
-    loss, grad_values = soft_bellman_residual(values, targets)
+    values, tape = agent.critic.forward(batch.observations, batch.actions)
+    loss, grad_values = bellman_residual(values, targets)
     agent.critic.backward(tape, grad_values, layout.views(gradient))
     critic = paddle_critic(agent)
-    expected_values = critic(paddle.to_tensor(batch.features), paddle.to_tensor(batch.inputs[:, 3:]))
+    expected_values = critic(batch.observations, paddle.to_tensor(batch.actions))
     expected = 0.5 * ((expected_values - paddle.to_tensor(targets)) ** 2).mean(axis=1).sum()
     expected.backward()
     assert loss == pytest.approx(expected.item(), rel=1e-5)
@@ -212,18 +212,18 @@ def test_the_loss_of_the_critics_and_its_gradient_are_those_of_automatic_differe
 def test_the_loss_of_the_actor_and_its_gradient_are_those_of_automatic_differentiation(agent, log_std_bias):
     batch, alpha = make_batch(), 0.7
     agent.parameters.views["head.bias"][2] += log_std_bias
-    drawn = agent.actor.draw(batch.features, np.random.default_rng(6))
-    both, tape = agent.critic.forward(np.concatenate([batch.features, drawn.actions], axis=1))
+    drawn = agent.actor.draw(batch.observations, np.random.default_rng(6))
+    both, tape = agent.critic.forward(batch.observations, drawn.actions)
     smaller, grad_both = minimum(both)
     found, grad_log_prob, grad_smaller = actor_loss(drawn.log_probabilities, smaller, alpha)
-    grad_inputs = agent.critic.grad_inputs(tape, grad_both * grad_smaller)
+    grad_actions = agent.critic.grad_actions(tape, grad_both * grad_smaller)
     gradient = np.full_like(agent.parameters.vector, np.nan)
     views = agent.parameters.layout.views(gradient)
-    agent.actor.backward(drawn, grad_inputs[:, 3:], grad_log_prob, views)
+    agent.actor.backward(drawn, grad_actions, grad_log_prob, views)
 
     noise = paddle.to_tensor(np.random.default_rng(6).standard_normal((32, 2), np.float32))
-    actions, log_probabilities = SquashedGaussian(*agent.policy(batch.features)).sample(noise)
-    values = paddle_critic(agent)(paddle.to_tensor(batch.features), actions).min(axis=0)
+    actions, log_probabilities = SquashedGaussian(*agent.policy(batch.observations)).sample(noise)
+    values = paddle_critic(agent)(batch.observations, actions).min(axis=0)
     expected = (alpha * log_probabilities - values).mean()
     expected.backward()
     assert found == pytest.approx(expected.item(), rel=1e-4, abs=1e-4)
@@ -234,8 +234,7 @@ def test_the_loss_of_the_actor_and_its_gradient_are_those_of_automatic_different
 def test_a_gradient_step_is_that_of_paddle_with_its_own_optimisers():
     """The whole of it: temperature, critics, actor, targets, in this order, for three steps."""
     agent = make_agent(init_alpha=0.5, tau=0.1, actor_learning_rate=1e-3, alpha_learning_rate=1e-2)
-    agent.replay.sample = lambda *_: make_batch()
-    actor, critic, target = agent.policy, paddle_critic(agent), paddle_critic(agent, agent.target_views)
+    actor, critic, target = agent.policy, paddle_critic(agent), paddle_critic(agent, agent.critic_target.views)
     log_alpha = paddle.to_tensor(np.log([0.5]).astype(np.float32), stop_gradient=False)
     names = dict(actor.named_parameters())
     twin = SAC.make_policy(agent.config, agent.envs.observation_space, agent.envs.action_space)
@@ -248,23 +247,23 @@ def test_a_gradient_step_is_that_of_paddle_with_its_own_optimisers():
     generator, batch = np.random.default_rng(7), make_batch()
     as_tensor = paddle.to_tensor
     for _ in range(3):
-        found = agent._gradient_step()
+        found = agent.gradient_step(batch)
         noise, next_noise = (as_tensor(generator.standard_normal((32, 2), np.float32)) for _ in range(2))
         alpha = log_alpha.exp().item()
-        actions, log_pi = SquashedGaussian(*twin(batch.features)).sample(noise)
+        actions, log_pi = SquashedGaussian(*twin(batch.observations)).sample(noise)
         alpha_loss = -(log_alpha * (log_pi.detach() - 2)).mean()  # the target entropy: -2
         with paddle.no_grad():
-            next_actions, next_log_pi = SquashedGaussian(*twin(batch.next_features)).sample(next_noise)
-            next_values = target(as_tensor(batch.next_features), next_actions).min(axis=0) - alpha * next_log_pi
-            targets = as_tensor(batch.rewards) + 0.99 * (1 - as_tensor(batch.terminated)) * next_values
-        values = critic(as_tensor(batch.features), as_tensor(batch.inputs[:, 3:]))
+            next_actions, next_log_pi = SquashedGaussian(*twin(batch.next_observations)).sample(next_noise)
+            next_values = target(batch.next_observations, next_actions).min(axis=0) - alpha * next_log_pi
+            targets = as_tensor(batch.rewards) + as_tensor(batch.discounts) * next_values
+        values = critic(batch.observations, as_tensor(batch.actions))
         critic_loss = 0.5 * ((values - targets) ** 2).mean(axis=1).sum()
         losses = [None, critic_loss, alpha_loss]
         for loss, optimizer in zip(losses[1:], optimizers[1:], strict=True):
             loss.backward()
             optimizer.step()
             optimizer.clear_grad()
-        actor_loss = (alpha * log_pi - critic(as_tensor(batch.features), actions).min(axis=0)).mean()
+        actor_loss = (alpha * log_pi - critic(batch.observations, actions).min(axis=0)).mean()
         actor_loss.backward()
         optimizers[0].step()
         for optimizer in optimizers:
@@ -277,7 +276,7 @@ def test_a_gradient_step_is_that_of_paddle_with_its_own_optimisers():
             assert found[f"losses/{name}"] == pytest.approx(loss.item(), rel=1e-3, abs=1e-4), name
         assert found["diagnostics/alpha"] == pytest.approx(alpha, rel=1e-5)
     assert agent.log_alpha[0] == pytest.approx(log_alpha.item(), rel=1e-4)
-    for network, views in ((twin, names), (critic, agent.critic_parameters.views), (target, agent.target_views)):
+    for network, views in ((twin, names), (critic, agent.critic_parameters.views), (target, agent.critic_target.views)):
         for name, parameter in network.named_parameters():
             np.testing.assert_allclose(np.asarray(views[name]), parameter.numpy(), rtol=1e-3, atol=1e-4)
 
@@ -305,25 +304,17 @@ def test_updates_match_stable_baselines3():
     networks = {
         "actor": agent.parameters.views,
         "critic": agent.critic_parameters.views,
-        "target": agent.target_views,
+        "target": agent.critic_target.views,
     }
     for network, views in networks.items():
         for name, view in views.items():
             view[...] = recorded[f"initial/{network}/{name}"]
     agent.log_alpha[...] = recorded["initial/log_alpha"]
     for step in range(20):
-        features, actions = recorded["features"][step], recorded["actions"][step]
-        inputs = np.concatenate([features, actions], axis=1)
-        batch = Batch(
-            inputs=inputs,
-            features=inputs[:, :3],
-            next_features=recorded["next_features"][step],
-            rewards=recorded["rewards"][step],
-            terminated=recorded["terminated"][step],
-        )
-        agent.replay.sample = lambda *_, batch=batch: batch
+        names = ("features", "actions", "next_features", "rewards", "terminated")
+        batch = batch_of(*(recorded[name][step] for name in names), gamma=0.9)
         agent.generator = RecordedNoise(recorded["noise"][step])
-        found = agent._gradient_step()
+        found = agent.gradient_step(batch)
         for loss in ("actor", "critic", "alpha"):
             assert found[f"losses/{loss}"] == pytest.approx(recorded[f"losses/{loss}"][step], rel=1e-4, abs=5e-5), step
     for network, views in networks.items():
@@ -334,15 +325,13 @@ def test_updates_match_stable_baselines3():
 
 def test_a_fixed_temperature_stays():
     agent = make_agent(init_alpha=0.3, auto_alpha=False)
-    agent.replay.sample = lambda *_: make_batch()
-    assert [agent._gradient_step()["diagnostics/alpha"] for _ in range(3)] == pytest.approx([0.3] * 3)
+    assert [agent.gradient_step(make_batch())["diagnostics/alpha"] for _ in range(3)] == pytest.approx([0.3] * 3)
 
 
 @pytest.mark.parametrize("target_entropy,grows", [(10.0, True), (-10.0, False)])
 def test_the_temperature_grows_where_there_is_too_little_entropy(target_entropy, grows):
     agent = make_agent(target_entropy=target_entropy)
-    agent.replay.sample = lambda *_: make_batch()
-    alphas = [agent._gradient_step()["diagnostics/alpha"] for _ in range(3)]
+    alphas = [agent.gradient_step(make_batch())["diagnostics/alpha"] for _ in range(3)]
     assert (alphas[0] < alphas[1] < alphas[2]) is grows and (alphas[0] > alphas[1] > alphas[2]) is not grows
 
 
@@ -568,14 +557,13 @@ def test_observations_of_every_kind_are_taken(space, normalize):
     assert agent.policy.act(agent.collector.observations).shape == (1, 1, 2)
 
 
-@pytest.mark.parametrize("broken", ["target_vector", "critic_parameters"])
+@pytest.mark.parametrize("broken", ["critic_target", "critic_parameters"])
 def test_a_loss_that_is_not_finite_is_told_and_not_learned_from(broken):
     agent = make_agent()
-    agent.replay.sample = lambda *_: make_batch()
-    getattr(getattr(agent, broken), "vector", agent.target_vector)[:] = np.nan
+    getattr(agent, broken).vector[:] = np.nan
     before = agent.parameters.vector.copy(), agent.critic_parameters.vector.copy()
     with pytest.raises(NonFiniteError, match="loss"):
-        agent._gradient_step()
+        agent.gradient_step(make_batch())
     np.testing.assert_array_equal(agent.parameters.vector, before[0])
     np.testing.assert_array_equal(agent.critic_parameters.vector, before[1])
 

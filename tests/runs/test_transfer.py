@@ -34,6 +34,8 @@ KINDS = {
     "pgql": {"vec": "serial", "num_steps": 4, "learning_starts": 10, "batch_size": 8, **SMALL},
     "async_q": {"num_workers": 1, "normalize_observations": True, **SMALL},
     "sac": {"env": "Pendulum-v1", "normalize_rewards": True, "learning_starts": 10, "batch_size": 8, **SMALL},
+    "td3": {"env": "Pendulum-v1", "normalize_observations": True, "learning_starts": 10, "batch_size": 8, **SMALL},
+    "ddpg": {"env": "Pendulum-v1", "learning_starts": 10, "batch_size": 8, **SMALL},
 }
 
 
@@ -104,6 +106,21 @@ def test_run_starts_from_the_latest_checkpoint_of_another_with_a_new_optimiser(t
     flags = [f"--init-from={source}", "--optimizer=adam", "--hidden-sizes=16", "--total-steps=100", "--vec=serial"]
     code, _, errors = run_main(capsys, "train.py", *flags, f"--run-dir={tmp_path / 'flags'}")
     assert code == 0, errors
+
+
+@pytest.mark.parametrize("kind", ["sac", "td3"])
+def test_off_policy_run_starts_from_all_networks_of_another_run(tmp_path, kind):
+    config = {"algo": kind, "vec": "serial", **KINDS[kind], "eval_episodes": 1}
+    source = str(tmp_path / "source")
+    paddle_ac.train(config, source, total_steps=60)
+    there = load_run_state(RunFolder.open(source).latest, kind)["algorithm"]
+    values = {"vec": "serial", **KINDS[kind], "seed": 8}
+    with paddle_ac.make(kind, values.pop("env"), **values, init_from=source) as agent:
+        learned = agent.learned_state()
+    for name in learned.keys() - {"reward_moments", "encoder"}:
+        here, saved = ({"value": state[name]} for state in (learned, there))
+        assert_same_learned(here, saved)
+    assert {"parameters", "critic", "target"} < learned.keys()
 
 
 def test_ppo_and_a3c_start_from_an_a2c(tmp_path):

@@ -249,6 +249,7 @@ def test_a_space_that_cannot_be_searched_is_refused(space, said):
         ("a2c", {"learning_rate", "lr_schedule", "gae_lambda", "normalize_rewards"}, {"clip_range", "tau", "seed"}),
         ("ppo", {"learning_rate", "clip_range", "num_epochs", "minibatch_size"}, {"tau"}),
         ("reinforce", {"learning_rate", "entropy_coef"}, {"num_steps", "gae_lambda"}),
+        ("td3", {"gamma", "policy_delay", "action_noise", "critic_learning_rate"}, {"learning_rate", "init_alpha"}),
         ("sac", {"gamma", "tau", "batch_size", "actor_learning_rate", "normalize_rewards"}, {"learning_rate"}),
     ],
 )

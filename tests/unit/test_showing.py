@@ -31,6 +31,7 @@ CASES = {
     "async_q": {"algo": "async_q"},
     "async_nstep_q, dueling": {"algo": "async_nstep_q", "dueling": True},
     "sac": {"algo": "sac", "hidden_sizes": (16, 16)},
+    "td3": {"algo": "td3", "hidden_sizes": (16, 16)},
 }
 
 
@@ -56,6 +57,8 @@ def test_every_algorithm_tells_what_its_policy_and_its_critic_make_of_observatio
     if "policy/probabilities" in seen:
         assert seen["policy/probabilities"].sum(axis=1) == pytest.approx(np.ones(7), abs=1e-6)
         assert (seen["policy/probabilities"].argmax(axis=1) == greedy).all()
+    elif "policy/actions" in seen:
+        assert algorithm.scale.to_box(seen["policy/actions"]) == pytest.approx(greedy, abs=1e-6)
     else:
         means = seen["policy/means"]
         scale = ActionScale(algorithm.action_space)
@@ -67,10 +70,10 @@ def test_every_algorithm_tells_what_its_policy_and_its_critic_make_of_observatio
 def test_the_values_are_those_that_are_learned(algorithm):
     observations, state = some_observations(algorithm, 7)
     values = algorithm.inspect(observations, state)["critic/values"]
-    if algorithm.config.algo == "sac":
-        actions = np.tanh(algorithm.inspect(observations, state)["policy/means"])
-        inputs = np.concatenate([algorithm.encode(observations), actions], axis=1)
-        expected = algorithm.critic.values(inputs).min(axis=0)
+    if algorithm.config.algo in ("sac", "td3"):
+        seen = algorithm.inspect(observations, state)
+        actions = np.tanh(seen["policy/means"]) if algorithm.config.algo == "sac" else seen["policy/actions"]
+        expected = algorithm.critic.values(observations, actions).min(axis=0)
     elif algorithm.config.algo == "sac_discrete":
         log_probs = algorithm.policy.distribution(algorithm.policy.policy_outputs(observations)).log_p
         smaller = np.minimum(*(critic.policy_outputs(observations) for critic in algorithm.critics))

@@ -31,6 +31,8 @@ QUICK = {
     "sac_discrete": {"env": "test/Walk-v0", "learning_starts": 20, "buffer_size": 500, "batch_size": 8},
     "pgql": {"env": "test/Walk-v0", "num_steps": 5, "learning_starts": 20, "buffer_size": 500, "batch_size": 8},
     "sac": {"env": "Pendulum-v1", "num_envs": 2, "learning_starts": 20, "buffer_size": 500, "batch_size": 8},
+    "td3": {"env": "Pendulum-v1", "num_envs": 2, "learning_starts": 20, "buffer_size": 500, "batch_size": 8},
+    "ddpg": {"env": "Pendulum-v1", "num_envs": 2, "learning_starts": 20, "buffer_size": 500, "batch_size": 8},
     "a3c": {"env": "test/Walk-v0", "normalize_observations": True, "normalize_rewards": True, "num_workers": 1},
     "async_q": {"env": "test/Walk-v0", "normalize_observations": True, "target_interval": 40, "num_workers": 1},
     "async_sarsa": {"env": "test/Walk-v0", "normalize_rewards": True, "num_workers": 1},
@@ -67,7 +69,8 @@ def state_of(agent) -> dict:
 
 def misfits(algo: str) -> dict[str, tuple[dict, str]]:
     """States that do not fit: by what makes them, and the message."""
-    other_env = {"sac": "MountainCarContinuous-v0", "paac": "test/Walk-v0"}.get(algo, "CartPole-v1")
+    is_continuous = algo in ("sac", "td3", "ddpg")
+    other_env = "MountainCarContinuous-v0" if is_continuous else "test/Walk-v0" if algo == "paac" else "CartPole-v1"
     vec = {"vec": "serial"} if algo == "paac" else {}
     cases = {
         "seed": ({"seed": 5}, "seed=5, and this is seed=0"),
@@ -112,7 +115,7 @@ def test_a_state_of_version_01_and_another_seed_is_rejected_by_its_episodes(algo
     """It does not say whose it is, and the difference shows only when an episode has been replayed."""
     with make_agent(algo, seed=5) as other:
         learn(other, 3)
-        other.collector.collect(other._act if algo != "sac" else other._act_by_policy)
+        other.collector.collect(other._act_by_policy if algo in ("sac", "td3", "ddpg") else other._act)
         wrong = state_of(other)
     del wrong["identity"]
     check_rejected(algo, wrong, "does not repeat itself")
