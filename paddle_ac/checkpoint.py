@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 import zlib
 from pathlib import Path
 from typing import Annotated, Any
@@ -27,6 +28,11 @@ def save_checkpoint(path: str | Path, state: dict[str, Any]) -> None:
         state: nested dictionaries with texts for keys; leaves are NumPy arrays, structured ones among them, or JSON
             values.
     """
+    write_atomically(path, pack_state(state))
+
+
+def pack_state(state: dict[str, Any]) -> bytes:
+    """The bytes of a checkpoint, as ``save_checkpoint`` writes them."""
     arrays: dict[str, np.ndarray] = {}
     metadata = {"state": json.dumps(_take_out_arrays(state, "", arrays))}
     fields = {name: array.dtype.descr for name, array in arrays.items() if array.dtype.names}
@@ -34,7 +40,15 @@ def save_checkpoint(path: str | Path, state: dict[str, Any]) -> None:
         metadata["fields"] = json.dumps(fields)
         arrays.update({name: arrays[name][..., np.newaxis].view(np.uint8) for name in fields})
     metadata["checksum"] = _checksum(metadata, arrays)
-    write_atomically(path, save(arrays, metadata))
+    return save(arrays, metadata)
+
+
+def unpack_state(data: bytes) -> dict[str, Any]:
+    """The state in the bytes of ``pack_state``; ``CheckpointError`` as ``load_checkpoint``."""
+    with tempfile.TemporaryDirectory() as folder:  # safetensors reads metadata from files only
+        path = Path(folder) / "state"
+        path.write_bytes(data)
+        return load_checkpoint(path)
 
 
 def load_checkpoint(path: str | Path) -> dict[str, Any]:
@@ -200,6 +214,7 @@ class RunState(_Schema):
     best: BestState | None
     evaluated: Steps
     spaces: dict[str, str] = {}  # in words; earlier versions wrote none
+    other_ranks: dict[str, dict[str, Any]] = {}  # the environments of ranks 1 and up; none where one process trained
 
 
 def _load_as(schema: type[_Schema], path: Path, algo: str) -> dict[str, Any]:

@@ -98,6 +98,11 @@ class RunConfig(EvaluationGroup, AtariGroup, RunGroup):
         return ONE_BY_ONE
 
     @property
+    def has_ranks(self) -> bool:
+        """Whether several processes, as ``paddle.distributed.launch`` starts them, can train together."""
+        return False
+
+    @property
     def num_other_workers(self) -> int:
         """Processes or threads beside this process that a run keeps busy."""
         return 0
@@ -194,3 +199,8 @@ class OnPolicyConfig(OptimizerGroup, NetworkGroup, LossGroup, ScalingGroup, RunC
 
 class SynchronousConfig(SynchronousOptimizerGroup, VectorEnvGroup, OnPolicyConfig):
     """What the on-policy algorithms with one learner share."""
+
+    @property
+    def has_ranks(self) -> bool:
+        """True: gradients of processes with as many transitions each can be averaged."""
+        return True
