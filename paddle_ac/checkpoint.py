@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+import tempfile
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -87,20 +88,42 @@ def save_checkpoint(path: str | Path, state: dict[str, Any]) -> None:
         state: nested dictionaries with texts for keys; leaves are NumPy arrays, structured ones among them, JSON
             values, or ``Pieces``.
     """
+    data, pieces = _pack(state)
+    if pieces:
+        _write_pieces(_pieces_folder(path), pieces)
+    write_atomically(path, data)
+    if pieces:
+        _remove_other_pieces(_pieces_folder(path), pieces)
+
+
+def pack_state(state: dict[str, Any]) -> bytes:
+    """The bytes of a checkpoint, as ``save_checkpoint`` writes them, of a state without ``Pieces``."""
+    data, pieces = _pack(state)
+    assert not pieces
+    return data
+
+
+def _pack(state: dict[str, Any]) -> tuple[bytes, dict[str, Pieces]]:
+    """The bytes of a checkpoint, and the pieces that it refers to."""
     arrays: dict[str, np.ndarray] = {}
     pieces: dict[str, Pieces] = {}
     metadata = {"state": json.dumps(_take_out_arrays(state, "", arrays, pieces))}
     if pieces:
         metadata["pieces"] = json.dumps({key: list(value) for key, value in pieces.items()})
-        _write_pieces(_pieces_folder(path), pieces)
     fields = {name: array.dtype.descr for name, array in arrays.items() if array.dtype.names}
     if fields:  # safetensors has no structured dtypes: their bytes are saved
         metadata["fields"] = json.dumps(fields)
         arrays.update({name: arrays[name][..., np.newaxis].view(np.uint8) for name in fields})
     metadata["checksum"] = _checksum(metadata, arrays)
-    write_atomically(path, save(arrays, metadata))
-    if pieces:
-        _remove_other_pieces(_pieces_folder(path), pieces)
+    return save(arrays, metadata), pieces
+
+
+def unpack_state(data: bytes) -> dict[str, Any]:
+    """The state in the bytes of ``pack_state``; ``CheckpointError`` as ``load_checkpoint``."""
+    with tempfile.TemporaryDirectory() as folder:  # safetensors reads metadata from files only
+        path = Path(folder) / "state"
+        path.write_bytes(data)
+        return load_checkpoint(path)
 
 
 def load_checkpoint(path: str | Path) -> dict[str, Any]:
@@ -268,6 +291,7 @@ class RunState(_Schema):
     best: BestState | None
     evaluated: Steps
     spaces: dict[str, str] = {}  # in words; earlier versions wrote none
+    other_ranks: dict[str, dict[str, Any]] = {}  # the environments of ranks 1 and up; none where one process trained
 
 
 def _load_as(schema: type[_Schema], path: Path, algo: str) -> dict[str, Any]:

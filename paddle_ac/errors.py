@@ -43,6 +43,19 @@ class NonFiniteError(ArithmeticError):
     """A NaN or an infinity that ends a training; the message says where it was found."""
 
 
+class RankError(RuntimeError):
+    """A rank of a synchronous training that failed, ended or is stuck; the message names it.
+
+    Args:
+        message: the error.
+        exit_code: of the command that ends with it.
+    """
+
+    def __init__(self, message: str, exit_code: int = 1):
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
 class ExportError(ArithmeticError):
     """An exported model that does not compute what its policy does."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -11,8 +11,9 @@ from multiprocessing_env import VecEnv
 from paddle_ac.algorithms.learner import Learner, optimizer_part
 from paddle_ac.algorithms.policy import format_part, log_backend, make_network, network_layers
 from paddle_ac.algorithms.state import Part
-from paddle_ac.algorithms.synchronous import Synchronous
+from paddle_ac.algorithms.synchronous import Synchronous, closed_on_error
 from paddle_ac.config import SynchronousConfig
+from paddle_ac.envs.make import make_training_envs
 from paddle_ac.learning.gradient import GradientOfRollout, RolloutGradient
 from paddle_ac.learning.phases import phases_of_update
 from paddle_ac.learning.returns import explained_variance
@@ -21,6 +22,9 @@ from paddle_ac.learning.rollout import CollectingStoppedError, Rollout, RolloutC
 from paddle_ac.learning.schedules import scheduled_learning_rate
 from paddle_ac.nn.network import Network
 from paddle_ac.nn.optimizers import make_optimizer
+from paddle_ac.processes.ranks import ALONE, Ranks
+
+AnyA2C = TypeVar("AnyA2C", bound="A2C")
 
 
 class A2C(Synchronous):
@@ -33,6 +37,7 @@ class A2C(Synchronous):
     Args:
         config: hyper-parameters.
         envs: N environments, closed by ``close``.
+        ranks: the processes that learn together, each from N environments of its own.
 
     Attributes:
         policy: the network; ``policy.act(observations)`` chooses actions.
@@ -44,7 +49,7 @@ class A2C(Synchronous):
 
     policy: Network
 
-    def __init__(self, config: SynchronousConfig, envs: VecEnv):
+    def __init__(self, config: SynchronousConfig, envs: VecEnv, ranks: Ranks = ALONE):
         super().__init__(config, envs)
         self.policy = self.make_policy(config, envs.observation_space, envs.action_space)
         log_backend(config)
@@ -52,12 +57,27 @@ class A2C(Synchronous):
             self.policy.parameters,
             lambda vector: make_optimizer(config.optimizer, vector, config.rmsprop_decay, config.optimizer_epsilon),
             self.policy.refresh,
+            ranks,
         )
         self.parameters = self.learner.parameters
         learner, layout = self.learner, self.parameters.layout
-        self.gradient_of = GradientOfRollout(config, self.policy, learner.gradient, layout, self._rows_to_record())
+        rows = self._rows_to_record()
+        self.gradient_of = GradientOfRollout(config, self.policy, learner.gradient, layout, rows, ranks)
         self.collector = self._make_collector()
         self.normalize_rewards = RewardNormalizer(envs.num_envs, config.gamma) if config.normalize_rewards else None
+        self.ranks = ranks
+        self._draws = ranks.draw_rows(self.generator)
+        if ranks.num_ranks > 1:
+            if self.policy.encode.moments is not None:
+                self.policy.encode.moments.pool = ranks.pool
+            if self.normalize_rewards is not None:
+                self.normalize_rewards.moments.pool = ranks.pool
+
+    @classmethod
+    def from_config(cls: type[AnyA2C], config: Any, ranks: Ranks = ALONE) -> AnyA2C:
+        """As ``Synchronous.from_config``; each rank has environments of its own."""
+        with closed_on_error(make_training_envs(config, ranks.rank)) as envs:
+            return cls(config, envs, ranks)
 
     def _make_collector(self) -> RolloutCollector:
         return RolloutCollector(self.envs, self.config.num_steps, self.policy.state_size)
@@ -100,12 +120,13 @@ class A2C(Synchronous):
         except CollectingStoppedError:
             return {"charts/episode_return": [], "charts/episode_length": []}
         self._prepare(rollout)
+        returns, lengths = self.ranks.gather_episodes(rollout.episode_returns, rollout.episode_lengths)
         metrics = self._learn(rollout, learning_rate)
         self.policy.encode.update(rollout.transitions(rollout.observations))
-        self.env_steps += rollout.rewards.size
+        self.env_steps += rollout.rewards.size * self.ranks.num_ranks
         return {
-            "charts/episode_return": rollout.episode_returns,
-            "charts/episode_length": rollout.episode_lengths,
+            "charts/episode_return": returns,
+            "charts/episode_length": lengths,
             "charts/learning_rate": learning_rate,
             **metrics,
         }
@@ -136,7 +157,11 @@ class A2C(Synchronous):
         return metrics
 
     def _act(self, observations: np.ndarray, state: np.ndarray) -> np.ndarray:
-        return self.gradient_of.act(observations, self.generator, state)
+        return self.gradient_of.act(observations, self._draws, state)
+
+    def check(self) -> None:
+        """Raise ``RankError`` if another rank has failed; see ``Algorithm.check``."""
+        self.ranks.check()
 
     def saved_parts(self) -> dict[str, Part]:
         """See ``Agent.saved_parts``."""

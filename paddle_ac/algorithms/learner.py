@@ -11,6 +11,7 @@ from paddle_ac.algorithms.state import Part, arrays_part, check_structure
 from paddle_ac.nn.network import Network
 from paddle_ac.nn.optimizers import Optimizer
 from paddle_ac.nn.parameters import FlatParameters
+from paddle_ac.processes.ranks import ALONE, Ranks
 
 
 class Learner:
@@ -20,6 +21,7 @@ class Learner:
         parameters: the P parameters of a network.
         make_optimizer: returns the optimiser of a vector ``[P]`` float32.
         refresh: called after every change of the parameters.
+        ranks: the processes that average the gradient.
 
     Attributes:
         parameters: vector and views of the network's parameters.
@@ -33,10 +35,11 @@ class Learner:
         parameters: FlatParameters,
         make_optimizer: Callable[[np.ndarray], Optimizer],
         refresh: Callable[[], None] = lambda: None,
+        ranks: Ranks = ALONE,
     ):
         self.parameters = parameters
         self.refresh = refresh
-        self.gradient = np.zeros_like(self.parameters.vector)
+        self.gradient = ranks.zeros(len(self.parameters.vector))
         self.gradient_views = self.parameters.layout.views(self.gradient)
         self.optimizer = make_optimizer(self.parameters.vector)
 

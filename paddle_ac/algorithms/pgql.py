@@ -23,6 +23,7 @@ from paddle_ac.losses.q_learning import bellman_targets
 from paddle_ac.losses.values import CRITIC_LOSSES
 from paddle_ac.nn.optimizers import clip_by_norm
 from paddle_ac.nn.unroll import Unroll
+from paddle_ac.processes.ranks import ALONE, Ranks
 
 
 class PGQL(A2C):
@@ -36,6 +37,7 @@ class PGQL(A2C):
     Args:
         config: hyper-parameters.
         envs: N environments, closed by ``close``.
+        ranks: as of A2C; one process only (``config.has_ranks``).
 
     Attributes:
         replay: the replay buffer; observations, actions and rewards as the environments returned them.
@@ -52,8 +54,8 @@ class PGQL(A2C):
 
     config: PGQLConfig
 
-    def __init__(self, config: PGQLConfig, envs: VecEnv):
-        super().__init__(config, envs)
+    def __init__(self, config: PGQLConfig, envs: VecEnv, ranks: Ranks = ALONE):
+        super().__init__(config, envs, ranks)
         if self.policy.state_size:
             raise ConfigError(f"{config.algo} samples single transitions and takes no network with a recurrent state")
         self.replay = make_replay(config, envs)

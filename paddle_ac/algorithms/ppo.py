@@ -19,6 +19,7 @@ from paddle_ac.learning.rollout import Rollout
 from paddle_ac.losses.ppo import PPOLoss, PPOTargets
 from paddle_ac.nn.optimizers import clip_by_norm
 from paddle_ac.nn.unroll import Unroll
+from paddle_ac.processes.ranks import ALONE, Ranks
 
 
 class PPO(A2C):
@@ -32,6 +33,7 @@ class PPO(A2C):
     Args:
         config: hyper-parameters.
         envs: N environments, closed by ``close``.
+        ranks: the processes that learn together; a minibatch has ``minibatch_size`` transitions of each.
 
     Raises:
         ConfigError: an action space that the algorithm does not take, or minibatches that split the sequences of a
@@ -46,8 +48,8 @@ class PPO(A2C):
 
     config: PPOConfig
 
-    def __init__(self, config: PPOConfig, envs: VecEnv):
-        super().__init__(config, envs)
+    def __init__(self, config: PPOConfig, envs: VecEnv, ranks: Ranks = ALONE):
+        super().__init__(config, envs, ranks)
         if self.policy.state_size:  # of a network of any kind
             config.require_whole_environments("a recurrent network")
         self.loss = PPOLoss(
@@ -76,7 +78,7 @@ class PPO(A2C):
         targets = self._targets(rollout, observations, unroll)
         steps: list[tuple[np.ndarray, float, float]] = []
         for _ in range(config.num_epochs):
-            for rows, sequences in minibatches(unroll, config.minibatch_size, self.generator):
+            for rows, sequences in self._minibatches(unroll):
                 gradient, terms, total, norm = self._gradient_of_rows(observations[rows], targets[rows], sequences)
                 steps.append((terms, total, norm))
                 if config.target_kl is not None and terms[3] > 1.5 * config.target_kl:
@@ -84,6 +86,9 @@ class PPO(A2C):
                 self.learner.step(gradient, learning_rate)
                 self.num_updates += 1
         return steps, targets
+
+    def _minibatches(self, unroll: Unroll) -> Iterator[tuple[np.ndarray, Unroll]]:
+        return minibatches(unroll, self.config.minibatch_size, self.generator, self.ranks, self.envs.num_envs)
 
     def _targets(self, rollout: Rollout, observations: np.ndarray, unroll: Unroll) -> PPOTargets:
         actions = rollout.transitions(rollout.actions)
@@ -96,8 +101,9 @@ class PPO(A2C):
     ) -> tuple[np.ndarray, np.ndarray, float, float]:
         """Gradient of a minibatch, clipped by norm; terms of the loss, the loss, and the norm before clipping."""
         if self.config.normalize_advantages and len(observations) > 1:
-            targets = replace(targets, advantages=standardized(targets.advantages))
+            targets = replace(targets, advantages=standardized(targets.advantages, self.ranks))
         terms, _ = differentiate(self.policy, self.loss, observations, targets, self.learner.gradient_views, unroll)
+        terms = self.ranks.mean_in_place(self.learner.gradient, terms)
         gradient, norm = clip_by_norm(self.learner.gradient, self.config.max_grad_norm)
         total = self.loss.total(terms)
         if not math.isfinite(total) or not math.isfinite(norm):
@@ -121,7 +127,11 @@ class PPO(A2C):
 
 
 def minibatches(
-    unroll: Unroll, minibatch_size: int, generator: np.random.Generator
+    unroll: Unroll,
+    minibatch_size: int,
+    generator: np.random.Generator,
+    ranks: Ranks = ALONE,
+    num_envs: int = 1,
 ) -> Iterator[tuple[np.ndarray, Unroll]]:
     """Split a rollout into shuffled minibatches of whole sequences.
 
@@ -129,12 +139,14 @@ def minibatches(
         unroll: the N sequences of T steps that are the rollout.
         minibatch_size: transitions of each, a multiple of T; the last minibatch may be smaller.
         generator: source of the order.
+        ranks: the processes that learn together: the order is one of all their sequences, and this one takes its own.
+        num_envs: environments N of each rank.
 
     Yields:
         the rows of the rollout's batch that a minibatch takes, time-major, and how they follow one another.
     """
     num_steps, num_sequences = unroll.episode_starts.shape
-    order = generator.permutation(num_sequences)
+    order = ranks.own_rows(generator.permutation(num_sequences * ranks.num_ranks), num_envs)
     rows = np.arange(num_steps)[:, np.newaxis] * num_sequences + order
     state, episode_starts = unroll.state[order], unroll.episode_starts[:, order]
     for first in range(0, num_sequences, minibatch_size // num_steps):
@@ -142,8 +154,11 @@ def minibatches(
         yield rows[:, part].ravel(), Unroll(state[part], episode_starts[:, part])
 
 
-def standardized(values: np.ndarray) -> np.ndarray:
-    """Values ``[B]`` with their mean subtracted, divided by their standard deviation (plus 1e-8)."""
+def standardized(values: np.ndarray, ranks: Ranks = ALONE) -> np.ndarray:
+    """Values ``[B]`` less the mean, divided by the standard deviation (plus 1e-8), of the values of all ranks."""
+    if ranks.num_ranks > 1:
+        mean, variance, _ = ranks.pool(values.mean(dtype=np.float64), values.var(dtype=np.float64), len(values))
+        return ((values - mean) / (np.sqrt(variance) + 1e-8)).astype(np.float32)
     size = np.float32(len(values))  # sums rather than means, which take four times as long in NumPy
     centred = values - np.add.reduce(values) / size
     return centred / (np.sqrt(np.add.reduce(centred * centred) / size) + np.float32(1e-8))

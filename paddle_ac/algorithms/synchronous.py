@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import numpy as np
@@ -16,6 +17,16 @@ from paddle_ac.learning.rewards import RewardNormalizer
 from paddle_ac.learning.rollout import RolloutCollector
 
 AnyAlgorithm = TypeVar("AnyAlgorithm", bound="Synchronous")
+
+
+@contextmanager
+def closed_on_error(envs: VecEnv) -> Iterator[VecEnv]:
+    """Close environments if an algorithm cannot be made with them."""
+    try:
+        yield envs
+    except BaseException:
+        envs.close()
+        raise
 
 
 class Synchronous(Agent):
@@ -77,12 +88,8 @@ class Synchronous(Agent):
     @classmethod
     def from_config(cls: type[AnyAlgorithm], config: Any) -> AnyAlgorithm:
         """With the environments that the configuration names; ``ConfigError`` if they cannot be had."""
-        envs = make_training_envs(config)
-        try:
+        with closed_on_error(make_training_envs(config)) as envs:
             return cls(config, envs)
-        except BaseException:
-            envs.close()
-            raise
 
     @property
     def is_done(self) -> bool:

@@ -11,9 +11,22 @@ from typing import Any, NoReturn
 
 from multiprocessing_env import ObservationError, VecEnvError
 from paddle_ac.commands.terminal import FittedLog, fit
-from paddle_ac.errors import CheckpointError, ConfigError, ExportError, NonFiniteError, shortened
+from paddle_ac.errors import CheckpointError, ConfigError, ExportError, NonFiniteError, RankError, shortened
 from paddle_ac.process import escape_output, nothing_left_running
 from paddle_ac.training.interrupt import Interrupt, interrupts
+
+OF_THE_USER = (ConfigError, CheckpointError, ObservationError)
+
+
+def code_of(error: BaseException) -> int:
+    """The exit code of a command that ends with an error."""
+    if isinstance(error, SystemExit):
+        return error.code if isinstance(error.code, int) else int(error.code is not None)
+    if isinstance(error, KeyboardInterrupt):
+        return 130
+    if isinstance(error, RankError):
+        return error.exit_code
+    return 2 if isinstance(error, OF_THE_USER) else 1
 
 
 def show_log() -> None:
@@ -50,8 +63,8 @@ def _named_errors() -> Iterator[None]:
         yield
     except BrokenPipeError:
         sys.exit(141)
-    except (ConfigError, CheckpointError, ObservationError) as error:
-        _exit(2, _printable(str(error)))
+    except (*OF_THE_USER, RankError) as error:
+        _exit(code_of(error), _printable(str(error)))
     except (VecEnvError, NonFiniteError, ExportError) as error:
         _exit(1, error)
     except OSError as error:  # a full disk, no right to write

@@ -20,11 +20,13 @@ from paddle_ac.commands.arguments import (
 )
 from paddle_ac.commands.calling import call_of
 from paddle_ac.commands.exit_codes import exit_codes, show_log
+from paddle_ac.commands.launched import ranks_of_launch
 from paddle_ac.commands.report import report_repeats, report_run
 from paddle_ac.commands.terminal import show
 from paddle_ac.config import make_config, read_yaml
 from paddle_ac.errors import ConfigError
 from paddle_ac.process import imports_contained
+from paddle_ac.processes.linked_ranks import LinkedRanks
 from paddle_ac.training.dashboard import Dashboard
 from paddle_ac.training.run_folder import RunFolder, repeats_file
 
@@ -42,6 +44,10 @@ def main(arguments: list[str]) -> None:
     """Run the command."""
     with exit_codes(), ExitStack() as stack:
         show_log()
+        ranks = stack.enter_context(ranks_of_launch(arguments))
+        if isinstance(ranks, LinkedRanks) and ranks.rank:
+            _follow(ranks, arguments)
+            return
         flags = _parse(arguments)
         run_dir, resumed, progress = flags.pop("run_dir"), flags.pop("resume"), not flags.pop("no_progress")
         if flags.pop("import_here") or resumed is None:
@@ -51,6 +57,8 @@ def main(arguments: list[str]) -> None:
         has_repeats = seeds is not None or (resumed is not None and repeats_file(resumed).is_file())
         if jobs is not None and not has_repeats:
             raise ConfigError("--jobs is for several runs: give it with --seeds")
+        if has_repeats and ranks.num_ranks > 1:
+            raise ConfigError("--seeds starts the processes of its runs itself: leave out paddle.distributed.launch")
         if resumed is None:
             config = make_config({"algo": "a2c", **(read_yaml(config_file) if config_file else {}), **flags})
         if wants_dashboard:
@@ -67,7 +75,10 @@ def main(arguments: list[str]) -> None:
             with imports_contained():
                 from paddle_ac.training.runs import resume, train  # after the checks: it takes a second
 
-            summary = resume(resumed, flags, progress) if resumed is not None else train(config, run_dir, progress)
+            if resumed is not None:
+                summary = resume(resumed, flags, progress, ranks=ranks)
+            else:
+                summary = train(config, run_dir, progress, ranks=ranks)
             show(report_run(summary))
         if summary["stopped_by"] == "interrupt":
             raise KeyboardInterrupt
@@ -76,6 +87,18 @@ def main(arguments: list[str]) -> None:
             dashboard.stay()
         if summary["stopped_by"] == "error":
             sys.exit(1)
+
+
+def _follow(ranks: LinkedRanks, arguments: list[str]) -> None:
+    """Train as rank 0 says, which has read the same arguments."""
+    names = [argument.partition("=")[0] for argument in arguments]
+    if "--import-here" in names or "--resume" not in names:
+        find_modules_here()
+    with imports_contained():
+        import paddle  # noqa: F401
+
+        from paddle_ac.training.followers import follow
+    follow(ranks)
 
 
 def _parse(arguments: list[str]) -> dict[str, Any]:

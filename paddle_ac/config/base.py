@@ -111,6 +111,11 @@ class RunConfig(EvaluationGroup, AtariGroup, RunGroup):
         return None
 
     @property
+    def has_ranks(self) -> bool:
+        """Whether several processes, as ``paddle.distributed.launch`` starts them, can train together."""
+        return False
+
+    @property
     def num_other_workers(self) -> int:
         """Processes or threads beside this process that a run keeps busy."""
         return 0
@@ -211,6 +216,11 @@ class OnPolicyConfig(ActorCriticNetworkGroup, LossGroup, NetworkConfig):
 
 class SynchronousConfig(SynchronousOptimizerGroup, VectorEnvGroup, OnPolicyConfig):
     """What the on-policy algorithms with one learner share."""
+
+    @property
+    def has_ranks(self) -> bool:
+        """True: gradients of processes with as many transitions each can be averaged."""
+        return True
 
 
 class QNetworkConfig(QNetworkGroup, NetworkConfig):

@@ -50,3 +50,8 @@ class PGQLConfig(ReplayGroup, RolloutGroup, SynchronousConfig):
         "linear",
         "constant, linear to 0 over lr_decay_steps, or times lr_decay_factor every lr_decay_steps",
     )
+
+    @property
+    def has_ranks(self) -> bool:
+        """False: the batches of several replay buffers are not averaged."""
+        return False

@@ -39,6 +39,11 @@ class ReinforceConfig(SynchronousConfig):
         return self
 
     @property
+    def has_ranks(self) -> bool:
+        """False: episodes are of any length, so that the transitions of two processes weigh differently."""
+        return False
+
+    @property
     def has_baseline(self) -> bool:
         """``baseline``."""
         return self.baseline

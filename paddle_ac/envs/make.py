@@ -67,7 +67,7 @@ from paddle_ac.process_settings import warnings_ignored
 AnyConfig = TypeVar("AnyConfig", bound=RunConfig)
 
 # What environments are made for; each has episodes of its own that no other one ever sees.
-TRAINING, EVALUATION, FINAL_EVALUATION, SHOWING = 0, 1, 2, 3
+TRAINING, EVALUATION, FINAL_EVALUATION, SHOWING, OTHER_RANKS = 0, 1, 2, 3, 4
 
 # Packages that register environments when they are imported: ids, module, what installs it.
 ENV_PACKAGES = (
@@ -82,8 +82,13 @@ NATIVE_FROM = 8  # environments: fewer are stepped faster one by one
 SECONDS_OF_A_WORKER = 45e-6  # that a step of all environments takes longer for each worker process
 
 
-def make_training_envs(config: RunConfig) -> VecEnv:
+def make_training_envs(config: RunConfig, rank: int = 0) -> VecEnv:
     """The environments to learn in, as the configuration says.
+
+    Args:
+        config: names the environment, their number N and the seed.
+        rank: of this process among several that have N environments each; no two play the same episodes. Single
+            environments of all ranks are those of one process that has all of them.
 
     Raises:
         ConfigError: an unknown environment, a package that it lacks, or spaces that are not supported.
@@ -95,12 +100,14 @@ def make_training_envs(config: RunConfig) -> VecEnv:
     require_memory(group.num_envs * (NATIVE_ENV if is_native else SINGLE_ENV), f"num_envs={group.num_envs}")
     if group.vec == "subproc" and group.num_workers:
         require_memory(group.num_workers * WORKER, f"num_workers={group.num_workers}")
+    key = (config.seed, OTHER_RANKS, rank) if rank else (config.seed, TRAINING)
     with as_config_error(config):
         if is_native:
-            envs: VecEnv = _make_native_envs(config, (config.seed, TRAINING), group.num_envs)
+            envs: VecEnv = _make_native_envs(config, key, group.num_envs)
         else:
-            env_fns = training_env_fns(config, group.num_envs)
-            envs = _side_by_side(env_fns, group, (config.seed, TRAINING), group.num_workers)
+            first = rank * group.num_envs
+            env_fns = training_env_fns(config, first + group.num_envs)[first:]
+            envs = _side_by_side(env_fns, group, key, group.num_workers)
     return end_at_life_loss(envs, config)
 
 

@@ -18,6 +18,7 @@ from paddle_ac.nn.layout import ParameterLayout
 from paddle_ac.nn.network import Network
 from paddle_ac.nn.optimizers import clip_by_norm
 from paddle_ac.nn.unroll import Unroll
+from paddle_ac.processes.ranks import ALONE, Ranks
 
 # Rows of a batch that are differentiated at a time: what lies between the layers then stays in a core's cache.
 BLOCK_SIZE = 256
@@ -31,7 +32,7 @@ class RolloutGradient:
         gradient: ``[P]`` float32, of a norm of at most ``max_grad_norm``; overwritten by the next rollout.
         norm: that it had before.
         total: the loss.
-        actor, critic, entropy: its terms, means over the transitions.
+        actor, critic, entropy: its terms, means over the transitions of all ranks.
         values: ``[B]`` float32, of the critic.
         returns: ``[B]`` float32, what the values should have been.
     """
@@ -56,6 +57,7 @@ class GradientOfRollout:
         layout: of the network's P parameters.
         record_rows: transitions of a rollout that ``act`` plays with the parameters that it teaches; 0 if they may be
             others by then, or another number.
+        ranks: the processes that average their gradients; the gradient is of ``ranks.zeros`` then.
 
     Attributes:
         record: where ``act`` keeps what is computed again otherwise, if the network has such a thing and it is small.
@@ -68,6 +70,7 @@ class GradientOfRollout:
         gradient: np.ndarray,
         layout: ParameterLayout,
         record_rows: int = 0,
+        ranks: Ranks = ALONE,
     ):
         self.config = config
         self.network = network
@@ -83,6 +86,7 @@ class GradientOfRollout:
             config.policy_log_epsilon,
         )
         self._gradient = gradient
+        self._ranks = ranks
         self._views = layout.views(self._gradient)
 
     def begin(self) -> None:
@@ -115,6 +119,7 @@ class GradientOfRollout:
             returns, advantages = self.estimate(rollout, values, log_probs)
             targets = Targets(actions, returns, advantages)
             terms, values = differentiate(self.network, self.loss, observations, targets, self._views, unroll, heads)
+            terms = self._ranks.mean_in_place(self._gradient, terms)
             gradient, norm = clip_by_norm(self._gradient, self.config.max_grad_norm)
         total = self.loss.total(terms)
         if not math.isfinite(total) or not math.isfinite(norm):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,11 @@ class RunningMoments:
     Attributes:
         statistics: ``count`` ``()``, rows seen; ``mean``, ``shape``, 0 before the first row; ``variance``, ``shape``,
             over the population, 1 before the first row; all float64.
+        pool: replaces mean, variance and number of the rows of an update by those of several processes together, each
+            of which updates the same moments; ``None`` for the rows alone.
     """
+
+    pool: Callable[[np.ndarray, np.ndarray, int], tuple[np.ndarray, np.ndarray, int]] | None = None
 
     def __init__(self, shape: tuple[int, ...], statistics: dict[str, np.ndarray] | None = None):
         self.statistics = self.initial_statistics(shape) if statistics is None else statistics
@@ -41,6 +46,8 @@ class RunningMoments:
         """Take in rows ``[B, *shape]``."""
         rows = np.asarray(rows, np.float64)
         mean, variance, count = rows.mean(axis=0), rows.var(axis=0), len(rows)
+        if self.pool is not None:
+            mean, variance, count = self.pool(mean, variance, count)
         before = self.statistics["count"].item()
         total = before + count
         difference = mean - self.mean

@@ -7,6 +7,7 @@ from typing import Any
 
 from paddle_ac.config import RunConfig, nearest
 from paddle_ac.errors import ConfigError, quoted
+from paddle_ac.processes.ranks import ALONE, Ranks
 from paddle_ac.training import train as loop
 from paddle_ac.training.callback import Callback, MakeCallbacks
 from paddle_ac.training.stopping import StopAtReturn
@@ -29,10 +30,14 @@ def standard_callbacks(config: RunConfig) -> list[Callback]:
 
 
 def train(
-    config: RunConfig, run_dir: str | None = None, progress: bool = True, callbacks: Sequence[Callback] = ()
+    config: RunConfig,
+    run_dir: str | None = None,
+    progress: bool = True,
+    callbacks: Sequence[Callback] = (),
+    ranks: Ranks = ALONE,
 ) -> dict[str, Any]:
     """Train from the beginning; see ``paddle_ac.training.train.train``. ``callbacks`` come after the standard ones."""
-    return loop.train(config, run_dir, progress, _with_standard(callbacks))
+    return loop.train(config, run_dir, progress, _with_standard(callbacks), ranks)
 
 
 def resume(
@@ -40,9 +45,10 @@ def resume(
     changes: dict[str, Any] | None = None,
     progress: bool = True,
     callbacks: Sequence[Callback] = (),
+    ranks: Ranks = ALONE,
 ) -> dict[str, Any]:
     """Resume a run; see ``paddle_ac.training.train.resume``. ``callbacks`` come after the standard ones."""
-    return loop.resume(run_dir, changes, progress, _with_standard(callbacks))
+    return loop.resume(run_dir, changes, progress, _with_standard(callbacks), ranks)
 
 
 def _with_standard(callbacks: Sequence[Callback]) -> MakeCallbacks:

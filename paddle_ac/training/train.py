@@ -27,9 +27,10 @@ from paddle_ac.envs.make import FINAL_EVALUATION, log_vec, make_evaluation_envs,
 from paddle_ac.envs.names import defined_in_script
 from paddle_ac.errors import CheckpointError, ConfigError, NonFiniteError
 from paddle_ac.files import write_atomically
-from paddle_ac.registry import ALGORITHMS
+from paddle_ac.processes.ranks import ALONE, Ranks
 from paddle_ac.training.callback import Callbacks, Evaluation, MakeCallbacks, Point, Run, no_callbacks
 from paddle_ac.training.evaluate import evaluate, num_evaluation_envs
+from paddle_ac.training.followers import check_ranks, crossed, is_due, make_algorithm, state_of_rank
 from paddle_ac.training.interrupt import Interrupt, interrupts
 from paddle_ac.training.logger import Logger, check_new_tags
 from paddle_ac.training.progress import Progress, name_of
@@ -47,6 +48,7 @@ def train(
     run_dir: str | None = None,
     progress: bool = True,
     make_callbacks: MakeCallbacks = no_callbacks,
+    ranks: Ranks = ALONE,
 ) -> dict[str, Any]:
     """Train from the beginning.
 
@@ -55,6 +57,7 @@ def train(
         run_dir: a new or empty folder; named after the run under ``runs/`` by default.
         progress: show a progress bar in a terminal, elsewhere print a line for each evaluation.
         make_callbacks: returns the callbacks for a configuration, in the order of their calls.
+        ranks: the processes that train together, of which this one is rank 0.
 
     Returns:
         the summary, as in ``summary.json``.
@@ -64,20 +67,22 @@ def train(
         CheckpointError: ``config.init_from`` is of another network.
         VecEnvError: an environment or its worker failed.
         NonFiniteError: a NaN or an infinity in an observation, a reward or the loss.
+        RankError: another rank has failed, ended or is stuck.
     """
     folder = RunFolder.new(config, run_dir)
     callbacks = Callbacks(make_callbacks(config))
     source = read_source(config.init_from)
     with interrupts() as interrupt:
         settled = resolve_vec(config)
-        algorithm = ALGORITHMS[config.algo].from_config(settled)
+        algorithm = make_algorithm(settled, ranks)
         with closing(algorithm), interrupt.deferred():  # what has a folder has a checkpoint to resume from
             start_from(algorithm, settled, source)
+            ranks.share(lambda _: {} if source is None else {"learned": algorithm.learned_state()})
             check_new_tags(callbacks.metric_tags, algorithm.metric_tags)
             folder.begin(settled)
             log_vec(config)
             logger = Logger(folder, (*algorithm.metric_tags, *callbacks.metric_tags))
-            loop = _Loop(settled, folder, algorithm, logger, interrupt, callbacks)
+            loop = _Loop(settled, folder, algorithm, logger, interrupt, callbacks, ranks)
             warn_about_images(algorithm)
             loop.introduce()
             loop.save()
@@ -89,6 +94,7 @@ def resume(
     changes: dict[str, Any] | None = None,
     progress: bool = True,
     make_callbacks: MakeCallbacks = no_callbacks,
+    ranks: Ranks = ALONE,
 ) -> dict[str, Any]:
     """Go on from a run's latest checkpoint, in the same folder and with the same numbers as if it had never stopped.
 
@@ -97,6 +103,7 @@ def resume(
         changes: hyper-parameters to change from here on, of the configuration's ``changeable_on_resume``.
         progress: show a progress bar in a terminal, elsewhere print a line for each evaluation.
         make_callbacks: returns the callbacks for a configuration, in the order of their calls.
+        ranks: the processes that train together, of which this one is rank 0.
 
     Returns:
         the summary, as in ``summary.json``.
@@ -104,7 +111,7 @@ def resume(
     Raises:
         ConfigError: not a run folder, a change that is not possible, or a run that is over.
         CheckpointError: the checkpoint is damaged or belongs to another network or environment.
-        VecEnvError, NonFiniteError: as ``train``.
+        VecEnvError, NonFiniteError, RankError: as ``train``.
     """
     folder = RunFolder.open(run_dir)
     before = folder.read_config()
@@ -113,6 +120,7 @@ def resume(
     config = change_on_resume(before, changes, run_dir)
     callbacks = Callbacks(make_callbacks(config))
     state = load_run_state(folder.latest, config.algo)
+    check_ranks(config, state, ranks, folder.latest)
     steps = state["algorithm"]["env_steps"]
     if folder.reached_return(config):
         raise ConfigError(
@@ -121,14 +129,15 @@ def resume(
         )
     if steps >= config.total_steps and folder.is_over(config):
         raise ConfigError(f"{run_dir} has reached {steps:,} steps: give a larger --total-steps to continue")
-    with interrupts() as interrupt, closing(ALGORITHMS[config.algo].from_config(config)) as algorithm:
+    with interrupts() as interrupt, closing(make_algorithm(config, ranks)) as algorithm:
         restore(algorithm, state["algorithm"], folder.latest)
+        ranks.share(lambda rank: state_of_rank(state, rank))
         check_new_tags(callbacks.metric_tags, algorithm.metric_tags)
         with interrupt.deferred():
             has_visualdl = folder.visualdl.is_file()
             logger = Logger.resume(folder, (*algorithm.metric_tags, *callbacks.metric_tags), state["logger"])
             write_yaml(config, folder.config)
-            loop = _Loop(config, folder, algorithm, logger, interrupt, callbacks)
+            loop = _Loop(config, folder, algorithm, logger, interrupt, callbacks, ranks)
             loop.load_state_dict(state)
             if not has_visualdl or config != before:
                 loop.introduce()
@@ -157,6 +166,7 @@ class _Loop:
         logger: Logger,
         interrupt: Interrupt,
         callbacks: Callbacks,
+        ranks: Ranks,
     ):
         self.config = config
         self.folder = folder
@@ -164,6 +174,7 @@ class _Loop:
         self.logger = logger
         self.interrupt = interrupt
         self.callbacks = callbacks
+        self.ranks = ranks
         self.progress: Progress  # while the run trains
         self.run = Run(config, folder, algorithm, logger)
         self.train_seconds = 0.0
@@ -189,6 +200,7 @@ class _Loop:
 
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint holds, as ``checkpoint.RunState`` describes it."""
+        other_ranks = self.ranks.collect()
         return {
             "algo": self.config.algo,
             "algorithm": self.algorithm.state_dict(),
@@ -200,6 +212,7 @@ class _Loop:
             "best": self.best,
             "evaluated": self.evaluated,
             "spaces": spaces_in_words(self.algorithm),
+            **({"other_ranks": other_ranks} if other_ranks else {}),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -260,6 +273,7 @@ class _Loop:
         stopped_by, is_evaluated = self._train()
         self._settle()
         self._checkpoint()  # before the curves' last point: a resumed run writes that one with more in it
+        self.ranks.end(stopped_by)
         if not is_evaluated:
             return stopped_by, None
         with self.interrupt.at_once(), self.progress.evaluating():  # with the checkpoint, resuming evaluates again
@@ -293,8 +307,10 @@ class _Loop:
         # An asynchronous algorithm learns on through evaluations; the start of its workers is left out.
         learning_since: float | None = None
         algorithm.should_stop = self.interrupt.is_set
-        steps = algorithm.env_steps
-        while run.stop_request is None and not algorithm.is_done and not self.interrupt.is_set():
+        steps, others_wait = algorithm.env_steps, True
+        while not self.ranks.agree_to_stop(self._is_asked_to_stop()) and not algorithm.is_done:
+            if others_wait:
+                self.ranks.release()
             if not algorithm.asynchronous:
                 learning_since = time.perf_counter()
             metrics = algorithm.update()
@@ -310,20 +326,26 @@ class _Loop:
                 self.progress.advance(steps - steps_before)
                 continue  # others have still to report: the end is evaluated and written when they have
             mean_return = None
-            if _crossed(steps_before, steps, config.eval_interval):
+            if crossed(steps_before, steps, config.eval_interval):
                 mean_return = self._evaluate_and_keep_best(steps)
-            if mean_return is not None or _crossed(steps_before, steps, config.log_interval):
+            if mean_return is not None or crossed(steps_before, steps, config.log_interval):
                 self.callbacks.log(run, self._write_point(steps))
                 if self.recent_returns:
                     self.progress.show_return(float(np.mean(self.recent_returns)))
-            if _crossed(steps_before, steps, config.checkpoint_interval):
+            if crossed(steps_before, steps, config.checkpoint_interval):
                 self._checkpoint()
+            others_wait = is_due(config, steps_before, steps)
             self.progress.advance(steps - steps_before)
         if self.interrupt.is_set():
             return "interrupt", False
-        if algorithm.is_done or run.stop_request is None:
+        if algorithm.is_done:
             return "total_steps", True
+        if run.stop_request is None:  # another rank got a stop signal
+            return "interrupt", False
         return run.stop_request.reason, run.stop_request.evaluate
+
+    def _is_asked_to_stop(self) -> bool:
+        return self.run.stop_request is not None or self.interrupt.is_set()
 
     def _evaluate(self, policy: Policy, *purpose: int, watch: Any = None) -> np.ndarray:
         config, episodes = self.config, self.config.eval_episodes
@@ -431,8 +453,3 @@ class _Loop:
         write_atomically(self.folder.summary, (json.dumps(summary, indent=2) + "\n").encode())
         self.callbacks.end(self.run, last, summary)
         return summary
-
-
-def _crossed(steps_before: int, steps: int, interval: int) -> bool:
-    """Whether a multiple of an interval lies between: what is due depends on the steps alone."""
-    return steps_before // interval < steps // interval

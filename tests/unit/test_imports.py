@@ -138,6 +138,7 @@ def test_no_imports_run_in_a_circle():
     [
         "processes.pool",
         "processes.shared_parameters",
+        "processes.linked_ranks",
         "algorithms.a3c_worker",
         "algorithms.async_q_worker",
         "algorithms.ga3c_agent",

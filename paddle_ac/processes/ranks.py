@@ -1,0 +1,70 @@
+"""What an algorithm asks of the processes that learn together with its own; here: there are none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+
+class Ranks:
+    """The ranks of a training in one process: all there is is its own.
+
+    Attributes:
+        rank: of this process.
+        num_ranks: processes that learn together.
+    """
+
+    rank = 0
+    num_ranks = 1
+
+    def zeros(self, size: int) -> np.ndarray:
+        """A vector ``[size]`` float32 of zeros that ``mean_in_place`` takes."""
+        return np.zeros(size, np.float32)
+
+    def mean_in_place(self, vector: np.ndarray, figures: np.ndarray) -> np.ndarray:
+        """Replace a vector of ``zeros`` by its mean over the ranks, and return the mean of figures ``[F]``."""
+        return figures
+
+    def pool(self, mean: np.ndarray, variance: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray, int]:
+        """Mean, variance and number of the rows of all ranks, from those of ``count`` rows in each of them."""
+        return mean, variance, count
+
+    def draw_rows(self, generator: np.random.Generator) -> np.random.Generator:
+        """A generator whose draws ``[N, ...]`` are this rank's rows of draws ``[num_ranks * N, ...]``."""
+        return generator
+
+    def own_rows(self, order: np.ndarray, num_envs: int) -> np.ndarray:
+        """The rows of this rank's N environments in an order of the time-major rows of all ranks, as its own rows."""
+        return order
+
+    def gather_episodes(self, returns: list[float], lengths: list[int]) -> tuple[list[float], list[int]]:
+        """Returns and lengths of the episodes of all ranks, on rank 0; of this rank's own on the others."""
+        return returns, lengths
+
+    def agree_to_stop(self, asks: bool) -> bool:
+        """Whether all ranks stop now: if one of them has asked before the last update."""
+        return asks
+
+    def begin(self, config: dict[str, Any]) -> None:
+        """On rank 0: let the other ranks make the algorithm of a configuration."""
+
+    def share(self, state_of: Callable[[int], dict[str, Any]]) -> None:
+        """On rank 0: send each other rank the state that it starts from, and connect all ranks when they have it."""
+
+    def release(self) -> None:
+        """On rank 0: let the other ranks go on, which wait at the start and wherever rank 0 evaluates or saves."""
+
+    def collect(self) -> dict[str, Any]:
+        """On rank 0: return by rank the state of the environments of the other ranks, which wait."""
+        return {}
+
+    def end(self, stopped_by: str) -> None:
+        """On rank 0: let the other ranks end, which wait."""
+
+    def check(self) -> None:
+        """Raise ``RankError`` if another rank has failed; called now and then while rank 0 keeps the others waiting."""
+
+
+ALONE = Ranks()
