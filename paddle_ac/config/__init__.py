@@ -13,6 +13,7 @@ from paddle_ac.config.base import OnPolicyConfig, RunConfig, SynchronousConfig
 from paddle_ac.config.fields import LARGEST, LARGEST_SEED, LayerSizes, field, parse_wrapper
 from paddle_ac.config.groups import (
     AtariGroup,
+    ClusterGroup,
     EvaluationGroup,
     LossGroup,
     MemoryGroup,
@@ -42,6 +43,7 @@ __all__ = [
     "LARGEST",
     "LARGEST_SEED",
     "AtariGroup",
+    "ClusterGroup",
     "EvaluationGroup",
     "LayerSizes",
     "LossGroup",

@@ -27,7 +27,7 @@ from paddle_ac.envs.make import FINAL_EVALUATION, log_vec, make_evaluation_envs,
 from paddle_ac.envs.names import defined_in_script
 from paddle_ac.errors import CheckpointError, ConfigError, NonFiniteError
 from paddle_ac.files import write_atomically
-from paddle_ac.registry import ALGORITHMS
+from paddle_ac.registry import make_algorithm
 from paddle_ac.training.callback import Callbacks, Evaluation, MakeCallbacks, Point, Run, no_callbacks
 from paddle_ac.training.evaluate import evaluate, num_evaluation_envs
 from paddle_ac.training.interrupt import Interrupt, interrupts
@@ -70,7 +70,7 @@ def train(
     source = read_source(config.init_from)
     with interrupts() as interrupt:
         settled = resolve_vec(config)
-        algorithm = ALGORITHMS[config.algo].from_config(settled)
+        algorithm = make_algorithm(settled)
         with closing(algorithm), interrupt.deferred():  # what has a folder has a checkpoint to resume from
             start_from(algorithm, settled, source)
             check_new_tags(callbacks.metric_tags, algorithm.metric_tags)
@@ -121,7 +121,7 @@ def resume(
         )
     if steps >= config.total_steps and folder.is_over(config):
         raise ConfigError(f"{run_dir} has reached {steps:,} steps: give a larger --total-steps to continue")
-    with interrupts() as interrupt, closing(ALGORITHMS[config.algo].from_config(config)) as algorithm:
+    with interrupts() as interrupt, closing(make_algorithm(config)) as algorithm:
         restore(algorithm, state["algorithm"], folder.latest)
         check_new_tags(callbacks.metric_tags, algorithm.metric_tags)
         with interrupt.deferred():
