@@ -6,6 +6,7 @@ import functools
 import logging
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
 from typing import Any
 
 import numpy as np
@@ -52,14 +53,15 @@ class ClusterA3C(Asynchronous):
         config: hyper-parameters, with ``cluster``.
         observation_space: of one environment.
         action_space: of one environment.
+        cluster: that the run uses; the agent closes it.
 
     Raises:
-        ConfigError: no cluster, too few nodes, or an action space that there is no distribution for.
+        ConfigError: an action space that there is no distribution for.
     """
 
     processes = "num_workers"
 
-    def __init__(self, config: A3CConfig, observation_space: Any, action_space: Any):
+    def __init__(self, config: A3CConfig, observation_space: Any, action_space: Any, cluster: Cluster):
         super().__init__(config, observation_space, action_space)
         self._network = self.make_policy(config, observation_space, action_space)
         log_backend(config)
@@ -87,32 +89,38 @@ class ClusterA3C(Asynchronous):
             *(f"nodes/steps_{index}" for index in indices),
         )
         self.panels = (POLICY_LAG, STALENESS)
-        for place in filter(None, (config.env, *config.wrappers, config.network)):
-            if defined_in_script(place):
-                raise ConfigError(f"--cluster: {place} must be in a module that every node can import")
-        assert config.cluster is not None
-        self._cluster = Cluster(config.cluster)
-        try:
-            self._servers = ServerGroup(self._cluster, config.num_servers, config.node_timeout)
-            self._nodes = NodePool(
-                self._cluster,
-                Bundle,
-                self._bundle_arguments,
-                config.num_nodes,
-                config.min_nodes or config.num_nodes,
-                config.num_workers,
-                config.node_timeout,
-            )
-        except BaseException:
-            self.close()
-            raise
+        self._cluster = cluster
+        self._servers = ServerGroup(cluster, config.num_servers, config.node_timeout)
+        self._nodes = NodePool(
+            cluster,
+            Bundle,
+            self._bundle_arguments,
+            config.num_nodes,
+            config.min_nodes or config.num_nodes,
+            config.num_workers,
+            config.node_timeout,
+        )
 
     @classmethod
     def from_config(cls, config: A3CConfig) -> ClusterA3C:
-        """For the environment that the configuration names; ``ConfigError`` if it or the cluster cannot be had."""
+        """Connect to the cluster that the configuration names.
+
+        Raises:
+            ConfigError: the environment or the cluster cannot be had, or has too few nodes.
+        """
+        assert config.cluster is not None
+        for place in filter(None, (config.env, *config.wrappers, config.network)):
+            if defined_in_script(place):
+                raise ConfigError(f"--cluster: {place} must be in a module that every node can import")
         with as_config_error(config):
             spaces = probe_spaces(training_env_fns(config, 1)[0])
-        return cls(config, *spaces)
+        with ExitStack() as stack:
+            cluster = stack.enter_context(closing(Cluster(config.cluster)))
+            agent = cls(config, *spaces, cluster)
+            stack.push(agent)
+            agent._nodes.wait_for_nodes()
+            stack.pop_all()
+        return agent
 
     @property
     def num_learners(self) -> int:
@@ -248,8 +256,7 @@ class ClusterA3C(Asynchronous):
 
     def close(self) -> None:
         """End all that the run has created on the cluster, and leave it."""
-        if hasattr(self, "_nodes"):
-            self._nodes.close()
+        self._nodes.close()
         self._cluster.close()
         super().close()
 

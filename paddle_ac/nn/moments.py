@@ -40,7 +40,8 @@ class RunningMoments:
     def update(self, rows: np.ndarray) -> None:
         """Take in rows ``[B, *shape]``."""
         rows = np.asarray(rows, np.float64)
-        self.merge(len(rows), rows.mean(axis=0), rows.var(axis=0))
+        mean, variance, count = rows.mean(axis=0), rows.var(axis=0), len(rows)
+        self.merge(count, mean, variance)
 
     def merge(self, count: float, mean: np.ndarray, variance: np.ndarray) -> None:
         """Take in rows of which only the moments are known; ``count`` is at least 1."""

@@ -26,6 +26,10 @@ class LostError(RuntimeError):
     """A remote object that has ended, or that cannot be reached."""
 
 
+class UnreachableError(LostError):
+    """A remote object that cannot be reached for the moment; a call may have arrived or not."""
+
+
 @dataclass(frozen=True)
 class Node:
     """A machine of the cluster.
@@ -61,7 +65,8 @@ class Call:
         """Return the answer, or raise the exception that the method raised.
 
         Raises:
-            LostError: the object has ended, cannot be reached, or has not answered within ``timeout`` seconds.
+            LostError: the object has ended, or has not answered within ``timeout`` seconds.
+            UnreachableError: the connection is interrupted.
         """
         import ray
 
@@ -73,6 +78,8 @@ class Call:
             raise
         except ray.exceptions.GetTimeoutError:
             raise LostError(f"did not answer within {timeout:g} s") from None
+        except ray.exceptions.ActorUnavailableError as error:
+            raise UnreachableError(_reason(error)) from None
         except ray.exceptions.RayError as error:
             raise LostError(_reason(error)) from None
 

@@ -11,7 +11,16 @@ from typing import Any
 
 from multiprocessing_env import WorkerDiedError
 from paddle_ac.errors import ConfigError
-from paddle_ac.processes.cluster import Call, Cluster, LostError, Node, RemoteObject, wait
+from paddle_ac.processes.cluster import (
+    RETRY_SECONDS,
+    Call,
+    Cluster,
+    LostError,
+    Node,
+    RemoteObject,
+    UnreachableError,
+    wait,
+)
 
 START_TIMEOUT = 60.0  # seconds until a bundle that was created answers
 JOIN_TIMEOUT = 60.0  # seconds that a run goes on with fewer nodes than it needs
@@ -68,9 +77,6 @@ class NodePool:
     Attributes:
         starts: of each bundle, over the whole run; a caller may set them to resume a run.
         is_ready: whether ``min_nodes`` bundles have been ready at least once.
-
-    Raises:
-        ConfigError: the cluster has fewer than ``min_nodes`` nodes with ``num_cpus``.
     """
 
     def __init__(
@@ -94,13 +100,28 @@ class NodePool:
         self._looked_at = -LOOK_SECONDS
         self._few_since: float | None = None
         self._is_finishing = False
-        self._wait_for_nodes()
 
     @property
     def is_finished(self) -> bool:
         """Whether every bundle that was started has finished, and every report was received."""
         all_finished = all(bundle.is_finished for bundle in self._bundles.values())
         return self._is_finishing and all_finished and not self._inbox
+
+    def wait_for_nodes(self) -> None:
+        """Wait until ``min_nodes`` nodes are there.
+
+        Raises:
+            ConfigError: the cluster has fewer within ``NODES_TIMEOUT`` seconds.
+        """
+        deadline = time.monotonic() + NODES_TIMEOUT
+        while len(self._free_nodes()) < self._min_nodes:
+            if time.monotonic() > deadline:
+                raise ConfigError(
+                    f"--num-nodes {self._num_nodes} --num-workers {self._num_cpus}: the cluster has "
+                    f"{len(self._free_nodes())} nodes with {self._num_cpus} CPUs; start more with: ray start "
+                    "--address HOST:PORT, or give --min-nodes"
+                )
+            time.sleep(LOOK_SECONDS / 4)
 
     def receive(self, timeout: float) -> Any:
         """The next report of any worker, or ``None`` if there is none within ``timeout`` seconds.
@@ -143,17 +164,6 @@ class NodePool:
             bundle.remote.kill()
         self._bundles = {}
 
-    def _wait_for_nodes(self) -> None:
-        deadline = time.monotonic() + NODES_TIMEOUT
-        while len(self._free_nodes()) < self._min_nodes:
-            if time.monotonic() > deadline:
-                raise ConfigError(
-                    f"--num-nodes {self._num_nodes} --num-workers {self._num_cpus}: the cluster has "
-                    f"{len(self._free_nodes())} nodes with {self._num_cpus} CPUs; start more with: ray start "
-                    "--address HOST:PORT, or give --min-nodes"
-                )
-            time.sleep(LOOK_SECONDS / 4)
-
     def _free_nodes(self) -> list[Node]:
         """Nodes that a bundle can be started on; the one that has last lost a bundle comes last."""
         taken = {bundle.node.id for bundle in self._bundles.values()}
@@ -169,14 +179,25 @@ class NodePool:
             bundle = self._bundles[index]
             if call in answered:
                 self._take_answer(index, bundle)
-            elif call.seconds > (self._timeout if bundle.has_answered else max(self._timeout, START_TIMEOUT)):
-                self._lose(index, f"did not answer within {call.seconds:.0f} s")
+            elif bundle.poll.seconds > (self._timeout if bundle.has_answered else max(self._timeout, START_TIMEOUT)):
+                self._lose(index, f"did not answer within {bundle.poll.seconds:.0f} s")
 
     def _take_answer(self, index: int, bundle: _Bundle) -> None:
         try:
             report: BundleReport = bundle.poll.result(self._timeout)
+        except UnreachableError as error:  # repeat the poll, with the deadline of the first
+            if bundle.poll.seconds > self._timeout:
+                self._lose(index, str(error))
+                return
+            time.sleep(RETRY_SECONDS)
+            since, bundle.poll = bundle.poll.since, bundle.remote.start("poll")
+            bundle.poll.since = since
+            return
         except LostError as error:
             self._lose(index, str(error))
+            return
+        if isinstance(report.error, LostError):  # the bundle has lost its parameter server
+            self._lose(index, str(report.error))
             return
         if report.error is not None:
             bundle.is_finished = True

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from multiprocessing_env import WorkerDiedError, WorkerTimeoutError
-from paddle_ac.processes.cluster import RETRY_SECONDS, Call, Cluster, LostError, RemoteObject, find
+from multiprocessing_env import WorkerDiedError
+from paddle_ac.processes.cluster import RETRY_SECONDS, Call, Cluster, LostError, RemoteObject, UnreachableError, find
 from paddle_ac.processes.parameter_server import (
     Moments,
     ParameterServer,
@@ -45,11 +45,11 @@ class RemoteShards:
         self._timeout = timeout
 
     def push(self, pushes: list[Push]) -> list[Pull]:
-        """See ``Shards.push``; ``WorkerTimeoutError`` if a shard cannot be reached in time."""
+        """See ``Shards.push``; ``LostError`` if a shard cannot be reached in time."""
         return self._call_all("push", [(push,) for push in pushes])
 
     def pull(self) -> list[Pull]:
-        """See ``Shards.pull``; ``WorkerTimeoutError`` if a shard cannot be reached in time."""
+        """See ``Shards.pull``; ``LostError`` if a shard cannot be reached in time."""
         return self._call_all("pull", [()] * len(self._objects))
 
     def _call_all(self, method: str, arguments: Sequence[tuple]) -> list[Any]:
@@ -66,7 +66,7 @@ class RemoteShards:
                     break
                 except LostError as error:
                     if time.monotonic() > deadline:
-                        raise WorkerTimeoutError(
+                        raise LostError(
                             f"{shard_name(shard)} was not reached within {self._timeout:g} s (node_timeout): {error}"
                         ) from None
                 time.sleep(RETRY_SECONDS)
@@ -129,16 +129,22 @@ class ServerGroup:
         return [self._answer(shard, method, call) for shard, call in calls]
 
     def _answer(self, shard: int, method: str, call: Call) -> Any:
-        for _ in range(MAX_RESTORES):
+        deadline, num_restores = time.monotonic() + self._timeout, 0
+        while True:
             try:
                 return call.result(self._timeout)
             except LostError as error:
-                logging.getLogger(__name__).warning(
-                    "%s was lost (%s) and is restored from its latest snapshot", shard_name(shard), error
-                )
-                self._restore(shard)
-                call = self._servers[shard].start(method)
-        raise WorkerDiedError(f"{shard_name(shard)} was lost {MAX_RESTORES} times in a row")
+                if isinstance(error, UnreachableError) and time.monotonic() < deadline:
+                    time.sleep(RETRY_SECONDS)
+                elif num_restores == MAX_RESTORES:
+                    raise WorkerDiedError(f"{shard_name(shard)} was lost {MAX_RESTORES} times in a row") from None
+                else:
+                    logging.getLogger(__name__).warning(
+                        "%s was lost (%s) and is restored from its latest snapshot", shard_name(shard), error
+                    )
+                    self._restore(shard)
+                    num_restores += 1
+            call = self._servers[shard].start(method)
 
     def _restore(self, shard: int) -> None:
         """Start a shard again. Its counters do not fall behind those that were already reported."""

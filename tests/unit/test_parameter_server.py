@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from multiprocessing_env import WorkerTimeoutError
 from paddle_ac.errors import NonFiniteError
 from paddle_ac.nn.layout import ParameterLayout
 from paddle_ac.nn.moments import RunningMoments, merged_moments, remaining_moments
@@ -283,5 +282,5 @@ def test_push_whose_answer_is_lost_is_sent_again_and_applied_once(monkeypatch):
 def test_shard_that_cannot_be_reached_is_named_after_the_timeout(monkeypatch):
     monkeypatch.setattr(servers, "find", lambda name: None)
     monkeypatch.setattr(servers, "RETRY_SECONDS", 0.01)
-    with pytest.raises(WorkerTimeoutError, match=r"parameter-server-0 was not reached within 0\.05 s \(node_timeout\)"):
+    with pytest.raises(LostError, match=r"parameter-server-0 was not reached within 0\.05 s \(node_timeout\)"):
         RemoteShards(1, timeout=0.05).pull()
