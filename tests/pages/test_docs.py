@@ -158,6 +158,7 @@ CHINESE = {
     "a3c": "algorithms/a3c",
     "ga3c": "algorithms/ga3c",
     "atari": "atari",
+    "cluster": "cluster",
 }
 
 

@@ -134,7 +134,14 @@ def test_no_imports_run_in_a_circle():
 
 
 @pytest.mark.parametrize(
-    "module", ["processes.pool", "processes.shared_parameters", "algorithms.a3c_worker", "algorithms.ga3c_agent"]
+    "module",
+    [
+        "processes.pool",
+        "processes.shared_parameters",
+        "algorithms.a3c_worker",
+        "algorithms.a3c_bundle",
+        "algorithms.ga3c_agent",
+    ],
 )
 def test_what_a_worker_imports_loads_no_paddle(module):
     code = f"import sys, paddle_ac.{module}; sys.exit('paddle' in sys.modules)"
