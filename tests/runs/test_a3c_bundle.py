@@ -8,7 +8,6 @@ import numpy as np
 
 from paddle_ac.algorithms.a3c import A3C
 from paddle_ac.algorithms.a3c_bundle import Bundle, bundle_config
-from paddle_ac.algorithms.a3c_worker import initial_statistics
 from paddle_ac.config import make_config
 from paddle_ac.processes.nodes import BundleReport
 from paddle_ac.processes.parameter_server import ParameterServer, ServerState
@@ -18,7 +17,7 @@ from tests.unit.test_parameter_server import LocalShards
 PATIENCE = 60  # seconds until something must have happened
 
 
-def make_bundle(**changes) -> tuple[Bundle, ParameterServer]:
+def make_bundle(mean_square: float = 1.0, **changes) -> tuple[Bundle, ParameterServer]:
     values = {"cluster": "auto", "num_nodes": 2, "num_workers": 1, "hidden_sizes": (8,), "push_interval": 5}
     config = make_config({"algo": "a3c", "total_steps": 4_000, **values, **changes})
     with A3C.from_config(bundle_config(config, 0, 0)) as a3c:
@@ -26,7 +25,8 @@ def make_bundle(**changes) -> tuple[Bundle, ParameterServer]:
         moments = {group: moments.read() for group, moments in a3c.shared.moments.items()}
     counts = np.zeros(config.num_nodes, np.int64)
     server = ParameterServer(ServerState(vector, counts, counts, moments))
-    return Bundle(config, 1, 0, initial_statistics(config, len(vector)), LocalShards(server)), server
+    statistics = {"mean_square": np.full(len(vector), mean_square, np.float32)}
+    return Bundle(config, 1, 0, statistics, LocalShards(server)), server
 
 
 def poll_until_end(bundle: Bundle) -> tuple[list[dict], BundleReport]:
@@ -53,6 +53,12 @@ def test_bundle_plays_to_the_total_and_pushes_all_that_it_has_learned():
     assert sum(len(content["charts/episode_return"]) for content in contents) > 0
     assert all("losses/actor" in content or content["charts/episode_return"] for content in contents)
     assert not any(tag.startswith("workers/") for content in contents for tag in content)
+
+
+def test_bundle_starts_from_the_statistics_that_it_is_given():
+    bundle, _ = make_bundle(mean_square=1e6, total_steps=2_000)
+    poll_until_end(bundle)
+    assert (bundle.statistics()["mean_square"] > 1e6 * 0.99**150).all()  # about 100 updates with a decay of 0.99
 
 
 def test_bundle_counts_the_steps_of_others_towards_the_total():

@@ -157,7 +157,11 @@ def test_interrupted_connection_is_no_loss_until_the_timeout():
         cluster.bundles[0].answer(pool, UnreachableError("connection reset"))
         pool.check()
     assert cluster.bundles[0].calls == ["poll"] * 4 and not cluster.bundles[0].is_killed
-    pool._bundles[0].poll.since -= 31
+    pool._bundles[0].poll.since -= 20
+    cluster.bundles[0].answer(pool, UnreachableError("connection reset"))
+    pool.check()
+    assert not cluster.bundles[0].is_killed
+    pool._bundles[0].poll.since -= 11  # 31 s since the first poll that was not answered
     cluster.bundles[0].answer(pool, UnreachableError("connection reset"))
     pool.check()
     assert cluster.bundles[0].is_killed

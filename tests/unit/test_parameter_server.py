@@ -284,3 +284,14 @@ def test_shard_that_cannot_be_reached_is_named_after_the_timeout(monkeypatch):
     monkeypatch.setattr(servers, "RETRY_SECONDS", 0.01)
     with pytest.raises(LostError, match=r"parameter-server-0 was not reached within 0\.05 s \(node_timeout\)"):
         RemoteShards(1, timeout=0.05).pull()
+
+
+def test_shard_that_is_lost_is_found_again_by_its_name(monkeypatch):
+    lost, restored = UnreliableRemote(make_server(), [False, *[True] * 10]), UnreliableRemote(make_server(), [])
+    found = iter([lost, None, restored])
+    monkeypatch.setattr(servers, "find", lambda name: next(found))
+    monkeypatch.setattr(servers, "RETRY_SECONDS", 0.0)
+    shards = RemoteShards(1, timeout=60)
+    assert (shards.pull()[0].vector == 0).all()
+    assert (shards.push([push_of()])[0].vector == 1).all()
+    assert (restored.server.pull().vector == 1).all()
