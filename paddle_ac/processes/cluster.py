@@ -134,7 +134,7 @@ class Cluster:
         self.here = ray.get_runtime_context().get_node_id()
 
     def _connect(self, address: str) -> None:
-        """Call ``ray.init`` in a thread: it waits for two minutes, and installs signal handlers in the main thread."""
+        """Call ``ray.init`` in a thread, because it waits for two minutes for a cluster that does not answer."""
         import ray
 
         failure: list[Exception] = []
@@ -151,8 +151,9 @@ class Cluster:
                 failure.append(error)
 
         connecting = threading.Thread(target=connect, daemon=True)
-        connecting.start()
-        connecting.join(CONNECT_TIMEOUT)
+        with imports_contained():  # Ray installs handlers of signals, as imports do
+            connecting.start()
+            connecting.join(CONNECT_TIMEOUT)
         if connecting.is_alive():
             raise ConfigError(f"--cluster {address}: no Ray cluster answers within {CONNECT_TIMEOUT:g} s")
         if failure and address == AUTO:

@@ -202,7 +202,8 @@ def test_when_the_driver_is_killed_nothing_is_left(cluster, tmp_path):
     assert load_checkpoint(RunFolder(tmp_path / "run").latest)
 
 
-def test_ctrl_c_ends_the_command_with_130_and_the_run_goes_on(cluster, tmp_path):
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_stop_signal_ends_the_command_with_its_code_and_the_run_goes_on(cluster, tmp_path, number, code):
     flags = [f"--{name.replace('_', '-')}={value}" for name, value in settings(cluster, hidden_sizes=16).items()]
     command = [sys.executable, "tools/train.py", *flags, f"--run-dir={tmp_path}/run", "--total-steps=1000000000"]
     with subprocess.Popen([*command, "--log-interval=1000"], cwd=ROOT, stdout=subprocess.DEVNULL) as driver:
@@ -211,8 +212,8 @@ def test_ctrl_c_ends_the_command_with_130_and_the_run_goes_on(cluster, tmp_path)
             assert time.monotonic() < deadline and driver.poll() is None
             time.sleep(0.1)
         processes = processes_of_runs()
-        driver.send_signal(signal.SIGINT)
-        assert driver.wait(PATIENCE) == 130
+        driver.send_signal(number)
+        assert driver.wait(PATIENCE) == code
     assert_all_end(processes)
     steps = load_checkpoint(RunFolder(tmp_path / "run").latest)["algorithm"]["env_steps"]
     assert steps > 0
