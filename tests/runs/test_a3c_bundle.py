@@ -14,7 +14,7 @@ from paddle_ac.processes.parameter_server import ParameterServer, ServerState
 from tests.environments import misbehaving_id
 from tests.unit.test_parameter_server import LocalShards
 
-PATIENCE = 60  # seconds until something must have happened
+PATIENCE = 100  # seconds until something must have happened
 
 
 def make_bundle(mean_square: float = 1.0, **changes) -> tuple[Bundle, ParameterServer]:

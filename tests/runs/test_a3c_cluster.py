@@ -31,7 +31,7 @@ from tests.short_runs import quick_run
 ray = pytest.importorskip("ray")
 from ray.cluster_utils import Cluster  # noqa: E402
 
-PATIENCE = 60  # seconds until something must have happened
+PATIENCE = 100  # seconds until something must have happened
 NODE = {"num_cpus": 1, "object_store_memory": 80 << 20}
 
 
