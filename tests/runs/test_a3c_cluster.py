@@ -22,6 +22,7 @@ from paddle_ac.config import make_config
 from paddle_ac.errors import ConfigError
 from paddle_ac.processes import cluster as cluster_module
 from paddle_ac.processes import nodes as nodes_module
+from paddle_ac.training.benchmark import benchmark
 from paddle_ac.training.run_folder import RunFolder
 from paddle_ac.training.runs import resume
 from tests.environments import misbehaving_id
@@ -257,3 +258,17 @@ def test_signal_handlers_and_logging_stay_as_they_were(cluster):
     with start_agent(cluster):
         assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)] == before
     assert logging.getLogger().handlers == handlers
+
+
+def test_environment_of_a_script_is_rejected_before_the_cluster_is_asked():
+    config = make_config({"algo": "a3c", "cluster": "127.0.0.1:1", "env": "__main__:MyEnv"})
+    with pytest.raises(
+        ConfigError, match=r"^--cluster: __main__:MyEnv must be in a module that every node can import$"
+    ):
+        ClusterA3C.from_config(config)
+
+
+def test_benchmark_of_a_cluster_is_rejected():
+    config = make_config({"algo": "a3c", "cluster": "127.0.0.1:1"})
+    with pytest.raises(ConfigError, match=r"benchmarks/cluster\.py measures clusters"):
+        benchmark(config, rounds=1, seconds=0.1)
