@@ -276,7 +276,7 @@ class ClusterA3C(Asynchronous):
             num_pushes, num_bytes = status.version - self._rates_of[0], status.num_bytes - self._rates_of[1]
             if num_pushes >= 0 and num_bytes >= 0:  # a server that was restored counts from its snapshot on
                 metrics["cluster/pushes_per_second"] = num_pushes / seconds
-                metrics["cluster/bytes_per_second"] = num_bytes * self.config.num_servers / seconds
+                metrics["cluster/bytes_per_second"] = num_bytes / seconds
             self._rates_at, self._rates_of = now, (status.version, status.num_bytes)
             metrics |= {f"nodes/steps_{index}": int(steps) for index, steps in enumerate(self._node_steps)}
         return metrics

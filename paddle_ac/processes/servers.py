@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import time
 from collections.abc import Sequence
@@ -106,12 +107,13 @@ class ServerGroup:
         self._status = Status(node_steps, node_updates, 0, 0, [])
 
     def status(self) -> Status:
-        """The counters of all bundles, and the staleness of the deltas since the last call.
+        """The counters of all bundles, the bytes of all shards, and the staleness of the deltas since the last call.
 
         Raises:
             WorkerDiedError: a shard was lost ``MAX_RESTORES`` times in a row.
         """
-        self._status = self._call_each("status", [0])[0]
+        found: list[Status] = self._call_each("status", range(self._num_shards))  # a lost shard is noticed here
+        self._status = dataclasses.replace(found[0], num_bytes=sum(status.num_bytes for status in found))
         return self._status
 
     def pull(self) -> tuple[np.ndarray, Moments]:

@@ -12,7 +12,7 @@ from paddle_ac.config import make_config
 from paddle_ac.processes.nodes import BundleReport
 from paddle_ac.processes.parameter_server import ParameterServer, ServerState
 from tests.environments import misbehaving_id
-from tests.unit.test_parameter_server import LocalShards
+from tests.local_shards import LocalShards
 
 PATIENCE = 100  # seconds until something must have happened
 

@@ -20,6 +20,7 @@ from paddle_ac.processes.parameter_server import (
 )
 from paddle_ac.processes.servers import RemoteShards
 from paddle_ac.processes.shared_parameters import SharedParameters
+from tests.local_shards import LocalShards
 
 SIZE, NUM_NODES = 7, 2
 
@@ -27,21 +28,6 @@ SIZE, NUM_NODES = 7, 2
 def make_server(size: int = SIZE, moments: dict | None = None) -> ParameterServer:
     counts = np.zeros(NUM_NODES, np.int64)
     return ParameterServer(ServerState(np.zeros(size), counts, counts, moments or {}))
-
-
-class LocalShards:
-    """Shards in this process; ``on_push`` is called while a push is under way."""
-
-    def __init__(self, *shards: ParameterServer):
-        self.shards = shards
-        self.on_push = lambda: None
-
-    def push(self, pushes):
-        self.on_push()
-        return [shard.push(push) for shard, push in zip(self.shards, pushes, strict=True)]
-
-    def pull(self):
-        return [shard.pull() for shard in self.shards]
 
 
 def make_shared(moments: dict | None = None) -> SharedParameters:
