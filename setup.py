@@ -60,6 +60,7 @@ setup(
         "envpool": [ENVPOOL],
         "mp4": ["imageio-ffmpeg>=0.5"],
         "mujoco": ["gymnasium[mujoco]"],
+        "ray": ["ray>=2.40"],
         "test": [
             *ONNX,
             "ale-py>=0.11",
@@ -80,6 +81,7 @@ setup(
             "pytest>=8",
             "pytest-timeout",
             "pytest-xdist",
+            "ray>=2.40",
             "ruff",
             "scipy",
             "selenium>=4.20",

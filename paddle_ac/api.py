@@ -16,7 +16,7 @@ from paddle_ac.envs.make import make_evaluation_envs, resolve_vec
 from paddle_ac.envs.names import name_env
 from paddle_ac.errors import ConfigError, quoted
 from paddle_ac.files import find_policy_file
-from paddle_ac.registry import ALGORITHMS
+from paddle_ac.registry import make_algorithm
 from paddle_ac.training import runs
 from paddle_ac.training.callback import Callback
 from paddle_ac.training.evaluate import evaluate_agent, evaluate_run, load_policy, load_policy_file, reject_checkpoint
@@ -54,7 +54,7 @@ def make(algo: str, env: str | EnvSpec | Callable[..., Any], **hyper_parameters:
             raise ConfigError(f"make writes no run folder and takes no {name}: paddle_ac.train(..., {name}=...) does")
     config = make_config({"algo": algo, "env": name_env(env), **hyper_parameters})
     source = read_source(config.init_from)
-    agent = ALGORITHMS[config.algo].from_config(resolve_vec(config))
+    agent = make_algorithm(resolve_vec(config))
     try:
         start_from(agent, config, source)
     except BaseException:

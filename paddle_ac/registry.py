@@ -16,10 +16,11 @@ if TYPE_CHECKING:
 
 
 class Places(NamedTuple):
-    """Where the two classes of an algorithm are, each as ``module:name``."""
+    """Where the classes of an algorithm are, each as ``module:name``."""
 
     config: str
     algorithm: str
+    cluster: str | None = None  # the algorithm on the machines of a cluster
 
 
 A2C = "paddle_ac.algorithms.a2c:A2C"  # also TD and Q actor-critic and PAAC, which differ in their hyper-parameters
@@ -29,7 +30,11 @@ REGISTRY = {
     "a2c": Places("paddle_ac.config.a2c:A2CConfig", A2C),
     "ppo": Places("paddle_ac.config.ppo:PPOConfig", "paddle_ac.algorithms.ppo:PPO"),
     "paac": Places("paddle_ac.config.paac:PAACConfig", A2C),
-    "a3c": Places("paddle_ac.config.a3c:A3CConfig", "paddle_ac.algorithms.a3c:A3C"),
+    "a3c": Places(
+        "paddle_ac.config.a3c:A3CConfig",
+        "paddle_ac.algorithms.a3c:A3C",
+        cluster="paddle_ac.algorithms.a3c_cluster:ClusterA3C",
+    ),
     "ga3c": Places("paddle_ac.config.ga3c:GA3CConfig", "paddle_ac.algorithms.ga3c:GA3C"),
     "td_ac": Places("paddle_ac.config.td_ac:TDActorCriticConfig", A2C),
     "q_ac": Places("paddle_ac.config.q_ac:QActorCriticConfig", A2C),
@@ -73,3 +78,10 @@ def load_class(place: str) -> Any:
 
 CONFIGS: Mapping[str, type[RunConfig]] = _Classes("config")
 ALGORITHMS: Mapping[str, type[Algorithm]] = _Classes("algorithm")
+
+
+def make_algorithm(config: RunConfig) -> Algorithm:
+    """The algorithm of a configuration, on this machine or on a cluster; ``ConfigError`` if it cannot be had."""
+    places = REGISTRY[config.algo]
+    place = places.cluster if places.cluster is not None and config.cluster_address is not None else places.algorithm
+    return load_class(place).from_config(config)

@@ -101,10 +101,10 @@ class ActorLearners(Asynchronous):
             self._network.encode.load_state_dict(self.shared.moments["encoder"].read())
         return self._network
 
-    def update(self) -> dict[str, Any]:
+    def update(self, timeout: float = REPORT_TIMEOUT) -> dict[str, Any]:
         """Return the metrics of a worker since its last report; the first call starts the workers.
 
-        It returns after half a second at most (5 s while the workers start).
+        It returns after ``timeout`` seconds at most (5 s while the workers start).
 
         Returns:
             metrics by tag; only empty lists of episodes if no worker has reported in that time.
@@ -123,7 +123,7 @@ class ActorLearners(Asynchronous):
             self.pool.wait_until_ready(READY_TIMEOUT)
             report = None
         else:
-            report = self.pool.receive(REPORT_TIMEOUT)
+            report = self.pool.receive(timeout)
         return {"charts/episode_return": [], "charts/episode_length": []} if report is None else report.content
 
     def check(self) -> None:

@@ -6,10 +6,10 @@ from typing import Literal
 
 from paddle_ac.config.base import OnPolicyConfig
 from paddle_ac.config.fields import field
-from paddle_ac.config.groups import ActorLearnersGroup, MemoryGroup, RolloutGroup
+from paddle_ac.config.groups import ActorLearnersGroup, ClusterGroup, MemoryGroup, RolloutGroup
 
 
-class A3CConfig(ActorLearnersGroup, MemoryGroup, RolloutGroup, OnPolicyConfig):
+class A3CConfig(ClusterGroup, ActorLearnersGroup, MemoryGroup, RolloutGroup, OnPolicyConfig):
     """Asynchronous advantage actor-critic (Mnih et al. 2016, arXiv:1602.01783, algorithm S3)."""
 
     algo: Literal["a3c"] = "a3c"

@@ -116,6 +116,11 @@ class RunConfig(EvaluationGroup, AtariGroup, RunGroup):
         return False
 
     @property
+    def cluster_address(self) -> str | None:
+        """The cluster that the run uses; ``None`` for this machine alone."""
+        return None
+
+    @property
     def num_other_workers(self) -> int:
         """Processes or threads beside this process that a run keeps busy."""
         return 0

@@ -675,3 +675,59 @@ class AsyncQGroup(Group):
         ge=0,
         search={"low": 5_000, "high": 200_000, "log": True},
     )
+
+
+class ClusterGroup(Group):
+    """Training on the machines of a Ray cluster."""
+
+    cluster: str | None = field(
+        "run",
+        None,
+        "train on a Ray cluster: auto for the one that this machine belongs to, or host:port of its head [this "
+        "machine alone]",
+        min_length=1,
+        max_length=200,
+        changeable=True,
+    )
+    num_nodes: int = field(
+        "run", 1, "cluster: nodes, each with a bundle of num_workers workers", ge=1, le=1024, changeable=True
+    )
+    min_nodes: int | None = field(
+        "run",
+        None,
+        "cluster: nodes that the run starts with and goes on with, at least [num_nodes]",
+        ge=1,
+        le=1024,
+        changeable=True,
+    )
+    num_servers: int = field(
+        "run", 1, "cluster: shards of the parameter server, each on a node of its own", ge=1, le=64, changeable=True
+    )
+    push_interval: int = field(
+        "run", 100, "cluster: updates of a bundle between two exchanges with the parameter server", ge=1
+    )
+    push_dtype: Literal["float32", "float16"] = field(
+        "run", "float32", "cluster: numbers in which changes of parameters are sent"
+    )
+    node_timeout: float = field(
+        "run",
+        60.0,
+        "cluster: seconds without an answer after which a bundle or a parameter server is lost",
+        gt=0,
+        le=1e6,
+        changeable=True,
+    )
+
+    @model_validator(mode="after")
+    def _cluster_options_are_of_a_cluster(self) -> ClusterGroup:
+        for name in ClusterGroup.model_fields:
+            if self.cluster is None and getattr(self, name) != ClusterGroup.model_fields[name].default:
+                raise ValueError(f"{name}: is for a cluster: give cluster=auto, or host:port of its head, too")
+        if self.min_nodes is not None and self.min_nodes > self.num_nodes:
+            raise ValueError(f"min_nodes={self.min_nodes} must be at most num_nodes={self.num_nodes}")
+        return self
+
+    @property
+    def cluster_address(self) -> str | None:
+        """``cluster``."""
+        return self.cluster

@@ -48,6 +48,10 @@ class RunningMoments:
         mean, variance, count = rows.mean(axis=0), rows.var(axis=0), len(rows)
         if self.pool is not None:
             mean, variance, count = self.pool(mean, variance, count)
+        self.merge(count, mean, variance)
+
+    def merge(self, count: float, mean: np.ndarray, variance: np.ndarray) -> None:
+        """Take in rows of which only the moments are known; ``count`` is at least 1."""
         before = self.statistics["count"].item()
         total = before + count
         difference = mean - self.mean
@@ -72,3 +76,23 @@ class RunningMoments:
         self.check_state_dict(state)
         for name, value in self.statistics.items():
             value[...] = state[name]
+
+
+def merged_moments(first: dict[str, np.ndarray], second: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Moments of the rows of both, as ``RunningMoments.statistics``; neither is changed."""
+    moments = RunningMoments(first["mean"].shape)
+    moments.load_state_dict(first)
+    if second["count"] > 0:
+        moments.merge(second["count"].item(), second["mean"], second["variance"])
+    return moments.statistics
+
+
+def remaining_moments(total: dict[str, np.ndarray], part: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Moments of the rows of ``total`` that are not in ``part``, which is contained in it: the inverse of a merge."""
+    count = total["count"] - part["count"]
+    if count <= 0:
+        return RunningMoments.initial_statistics(total["mean"].shape)
+    mean = total["mean"] + (total["mean"] - part["mean"]) * (part["count"] / count)
+    squares = total["variance"] * total["count"] - part["variance"] * part["count"]
+    squares = squares - np.square(mean - part["mean"]) * (part["count"] * count / total["count"])
+    return {"count": np.asarray(count), "mean": mean, "variance": np.maximum(squares / count, 0.0)}

@@ -39,6 +39,7 @@ class SharedParameters:
         moments: group to ``SharedVersions``.
         moments_lock: to be held by whoever writes moments.
         worker_steps: ``[W]`` int64, steps of single environments that each worker has learned from.
+        steps_elsewhere: ``[1]`` int64, steps of the workers of other machines, as far as they are known here.
         worker_updates: ``[W]`` int64, number of writes of each worker.
     """
 
@@ -52,7 +53,8 @@ class SharedParameters:
         self.layout = layout
         self._shared = {
             "vector": SharedArray((layout.size,), np.float32),
-            "counters": SharedArray((2, num_workers), np.int64),
+            "steps": SharedArray((num_workers + 1,), np.int64),
+            "updates": SharedArray((num_workers,), np.int64),
         }
         self._shared_statistics = {name: SharedArray(value.shape, value.dtype) for name, value in statistics.items()}
         self.moments = {group: SharedVersions(arrays) for group, arrays in moments.items()}
@@ -67,7 +69,8 @@ class SharedParameters:
         """Make this process's arrays on the memory."""
         self.vector = self._shared["vector"].array
         self.views = self.layout.views(self.vector)
-        self.worker_steps, self.worker_updates = self._shared["counters"].array
+        self._steps, self.worker_updates = self._shared["steps"].array, self._shared["updates"].array
+        self.worker_steps, self.steps_elsewhere = self._steps[:-1], self._steps[-1:]
         self.statistics = {name: shared.array for name, shared in self._shared_statistics.items()}
 
     def __getstate__(self) -> dict[str, Any]:
@@ -81,12 +84,12 @@ class SharedParameters:
 
     @property
     def env_steps(self) -> int:
-        """T of the paper: steps of all workers together."""
-        return int(np.add.reduce(self.worker_steps))
+        """T of the paper: steps of all workers together, those of other machines among them."""
+        return int(np.add.reduce(self._steps))
 
     @property
     def num_updates(self) -> int:
-        """Writes of all workers together."""
+        """Writes of all workers of this machine together."""
         return int(np.add.reduce(self.worker_updates))
 
 

@@ -18,6 +18,7 @@ from paddle_ac.algorithms.algorithm import Algorithm
 from paddle_ac.config import RunConfig
 from paddle_ac.cores import usable_cores
 from paddle_ac.envs.make import resolve_vec
+from paddle_ac.errors import ConfigError
 from paddle_ac.registry import ALGORITHMS
 
 WARM_UP_SECONDS = 0.3
@@ -41,6 +42,8 @@ def benchmark(config: RunConfig, rounds: int = 5, seconds: float = 1.0) -> dict[
         ConfigError: as ``train``.
     """
     constant = {"lr_schedule": "constant"} if hasattr(config, "lr_schedule") else {}  # one that covers all steps
+    if config.cluster_address is not None:
+        raise ConfigError("--cluster: what is timed here is this machine; benchmarks/cluster.py measures clusters")
     config = resolve_vec(config).model_copy(update={"total_steps": 10**15, **constant})
     algorithm, rates = ALGORITHMS[config.algo], defaultdict(list)
     with closing(algorithm.from_config(config)) as parts:

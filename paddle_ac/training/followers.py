@@ -8,6 +8,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from paddle_ac import registry
 from paddle_ac.algorithms.algorithm import Algorithm
 from paddle_ac.checkpoint import pack_state, unpack_state
 from paddle_ac.config import RunConfig, make_config
@@ -26,9 +27,8 @@ def make_algorithm(config: RunConfig, ranks: Ranks) -> Algorithm:
     Raises:
         ConfigError: as ``Algorithm.from_config``, or an algorithm that trains in one process.
     """
-    algorithm = ALGORITHMS[config.algo]
     if ranks.num_ranks == 1:
-        return algorithm.from_config(config)
+        return registry.make_algorithm(config)
     if not config.has_ranks:
         able = ", ".join(name for name in ALGORITHMS if _has_ranks(name))
         raise ConfigError(
@@ -36,7 +36,7 @@ def make_algorithm(config: RunConfig, ranks: Ranks) -> Algorithm:
             f"paddle.distributed.launch, or take one of {able}"
         )
     ranks.begin(config.model_dump(mode="json"))
-    return algorithm.from_config(config, ranks)  # type: ignore[call-arg]  # of those that have ranks
+    return ALGORITHMS[config.algo].from_config(config, ranks)  # type: ignore[call-arg]  # of those that have ranks
 
 
 def _has_ranks(algo: str) -> bool:

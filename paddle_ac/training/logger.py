@@ -58,8 +58,8 @@ class Logger:
     """Averages metrics between two points of the curves, and writes the points.
 
     A point holds the mean over all that was recorded since the point before; of tags that end in ``_max`` it holds the
-    largest, of those that begin with ``workers/`` (totals so far) the last. A tag of which nothing was recorded (no
-    episode finished, no evaluation was due) has no point, and an empty cell in the table.
+    largest, of those that begin with ``workers/`` or ``nodes/`` (totals so far) the last. A tag of which nothing was
+    recorded (no episode finished, no evaluation was due) has no point, and an empty cell in the table.
 
     Args:
         folder: where ``progress.csv`` and the VisualDL file lie; both are appended to.
@@ -93,7 +93,7 @@ class Logger:
             if not values:
                 continue
             total, count = self.pending.get(tag, (0.0, 0))
-            if tag.startswith("workers/"):
+            if tag.startswith(("workers/", "nodes/")):
                 self.pending[tag] = [values[-1], 1]
             elif tag.endswith("_max"):
                 self.pending[tag] = [max(total, *values), 1] if count else [max(values), 1]

@@ -724,3 +724,21 @@ def test_configurations_of_algorithms_are_imported_when_asked_for():
     )
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert "paddle_ac.config.ppo" in printed and "paddle_ac.config.sac" not in printed and "'paddle'" not in printed
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"num_nodes": 2}, "num_nodes: is for a cluster: give cluster=auto, or host:port of its head, too"),
+        ({"push_interval": 1}, "push_interval: is for a cluster"),
+        ({"cluster": "auto", "num_nodes": 2, "min_nodes": 3}, "min_nodes=3 must be at most num_nodes=2"),
+    ],
+)
+def test_flags_of_a_cluster_need_one_and_agree(changes, message):
+    assert message_of(make_config, {"algo": "a3c", **changes}).startswith(message)
+
+
+def test_only_a_configuration_with_a_cluster_has_its_address():
+    assert make_config({"algo": "a3c", "cluster": "10.0.0.1:6379"}).cluster_address == "10.0.0.1:6379"
+    assert make_config({"algo": "a3c"}).cluster_address is None
+    assert make_config({"algo": "a2c"}).cluster_address is None

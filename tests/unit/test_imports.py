@@ -140,6 +140,7 @@ def test_no_imports_run_in_a_circle():
         "processes.shared_parameters",
         "processes.linked_ranks",
         "algorithms.a3c_worker",
+        "algorithms.a3c_bundle",
         "algorithms.async_q_worker",
         "algorithms.ga3c_agent",
     ],

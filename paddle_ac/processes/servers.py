@@ -1,0 +1,163 @@
+"""The shards of a parameter server as remote objects: for the bundles, and for the process that supervises them."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from multiprocessing_env import WorkerDiedError
+from paddle_ac.processes.cluster import RETRY_SECONDS, Call, Cluster, LostError, RemoteObject, UnreachableError, find
+from paddle_ac.processes.parameter_server import (
+    Moments,
+    ParameterServer,
+    Pull,
+    Push,
+    ServerState,
+    Status,
+    partition,
+)
+
+MAX_RESTORES = 10  # of one shard without an answer in between; then the run ends
+ANSWER_TIMEOUT = 10.0  # seconds until a call that may have been lost is repeated
+
+
+def shard_name(shard: int) -> str:
+    """The name of the remote object of a shard."""
+    return f"parameter-server-{shard}"
+
+
+class RemoteShards:
+    """The shards as a bundle reaches them: a call that is lost is repeated until ``timeout`` seconds have passed.
+
+    A push that arrives twice is applied once. A shard that was lost is found again by its name.
+
+    Args:
+        num_shards: ``S``.
+        timeout: in seconds.
+    """
+
+    def __init__(self, num_shards: int, timeout: float):
+        self._objects: list[RemoteObject | None] = [None] * num_shards
+        self._timeout = timeout
+
+    def push(self, pushes: list[Push]) -> list[Pull]:
+        """See ``Shards.push``; ``LostError`` if a shard cannot be reached in time."""
+        return self._call_all("push", [(push,) for push in pushes])
+
+    def pull(self) -> list[Pull]:
+        """See ``Shards.pull``; ``LostError`` if a shard cannot be reached in time."""
+        return self._call_all("pull", [()] * len(self._objects))
+
+    def _call_all(self, method: str, arguments: Sequence[tuple]) -> list[Any]:
+        deadline = time.monotonic() + self._timeout
+        calls = [self._start(shard, method, given) for shard, given in enumerate(arguments)]
+        answers = []
+        for shard, given in enumerate(arguments):
+            call = calls[shard]
+            while True:
+                try:
+                    if call is None:
+                        raise LostError("is not there")
+                    answers.append(call.result(min(ANSWER_TIMEOUT, self._timeout)))
+                    break
+                except LostError as error:
+                    if time.monotonic() > deadline:
+                        raise LostError(
+                            f"{shard_name(shard)} was not reached within {self._timeout:g} s (node_timeout): {error}"
+                        ) from None
+                time.sleep(RETRY_SECONDS)
+                self._objects[shard] = None
+                call = self._start(shard, method, given)
+        return answers
+
+    def _start(self, shard: int, method: str, arguments: tuple) -> Call | None:
+        server = self._objects[shard] = self._objects[shard] or find(shard_name(shard))
+        return None if server is None else server.start(method, *arguments)
+
+
+class ServerGroup:
+    """Starts the shards of a parameter server, and restores a shard that is lost from its latest snapshot.
+
+    Args:
+        cluster: on whose nodes they are.
+        num_shards: ``S``; the first is on this machine's node.
+        timeout: seconds after which a shard that does not answer is lost.
+    """
+
+    def __init__(self, cluster: Cluster, num_shards: int, timeout: float):
+        self._cluster = cluster
+        self._num_shards = num_shards
+        self._timeout = timeout
+        self._servers: list[RemoteObject] = []
+        self._snapshots: list[ServerState] = []
+        self._status: Status
+
+    def start(self, vector: np.ndarray, node_steps: np.ndarray, node_updates: np.ndarray, moments: Moments) -> None:
+        """Start the shards with parameters ``[P]``, counters ``[M]`` and moments."""
+        for shard, part in enumerate(partition(len(vector), self._num_shards)):
+            first = shard == 0
+            steps, updates = (node_steps, node_updates) if first else (node_steps * 0, node_updates * 0)
+            self._snapshots.append(ServerState(vector[part].copy(), steps, updates, moments if first else {}))
+            self._servers.append(self._create(shard))
+        self._status = Status(node_steps, node_updates, 0, 0, [])
+
+    def status(self) -> Status:
+        """The counters of all bundles, the bytes of all shards, and the staleness of the deltas since the last call.
+
+        Raises:
+            WorkerDiedError: a shard was lost ``MAX_RESTORES`` times in a row.
+        """
+        found: list[Status] = self._call_each("status", range(self._num_shards))  # a lost shard is noticed here
+        self._status = dataclasses.replace(found[0], num_bytes=sum(status.num_bytes for status in found))
+        return self._status
+
+    def pull(self) -> tuple[np.ndarray, Moments]:
+        """The current parameters ``[P]``, and the moments; ``WorkerDiedError`` as ``status``."""
+        pulls: list[Pull] = self._call_each("pull", range(self._num_shards))
+        return np.concatenate([pull.vector for pull in pulls]), pulls[0].moments
+
+    def snapshot(self) -> tuple[np.ndarray, Moments]:
+        """Take the snapshots that lost shards are restored from; returns what ``pull`` returns."""
+        self._snapshots = self._call_each("snapshot", range(self._num_shards))
+        return np.concatenate([state.vector for state in self._snapshots]), self._snapshots[0].moments
+
+    def _call_each(self, method: str, shards: Sequence[int]) -> list[Any]:
+        calls = [(shard, self._servers[shard].start(method)) for shard in shards]
+        return [self._answer(shard, method, call) for shard, call in calls]
+
+    def _answer(self, shard: int, method: str, call: Call) -> Any:
+        deadline, num_restores = time.monotonic() + self._timeout, 0
+        while True:
+            try:
+                return call.result(self._timeout)
+            except LostError as error:
+                if isinstance(error, UnreachableError) and time.monotonic() < deadline:
+                    time.sleep(RETRY_SECONDS)
+                elif num_restores == MAX_RESTORES:
+                    raise WorkerDiedError(f"{shard_name(shard)} was lost {MAX_RESTORES} times in a row") from None
+                else:
+                    logging.getLogger(__name__).warning(
+                        "%s was lost (%s) and is restored from its latest snapshot", shard_name(shard), error
+                    )
+                    self._restore(shard)
+                    num_restores += 1
+            call = self._servers[shard].start(method)
+
+    def _restore(self, shard: int) -> None:
+        """Start a shard again. Its counters do not fall behind those that were already reported."""
+        self._servers[shard].kill()
+        if shard == 0:
+            state = self._snapshots[0]
+            state.node_steps = np.maximum(state.node_steps, self._status.node_steps)
+            state.node_updates = np.maximum(state.node_updates, self._status.node_updates)
+        self._servers[shard] = self._create(shard)
+
+    def _create(self, shard: int) -> RemoteObject:
+        nodes = self._cluster.nodes()
+        node = nodes[shard % len(nodes)].id
+        return self._cluster.create(ParameterServer, self._snapshots[shard], node=node, name=shard_name(shard))

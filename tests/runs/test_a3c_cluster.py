@@ -1,0 +1,282 @@
+"""A3C on a Ray cluster of simulated nodes: runs, faults, and what is left when the driver is gone."""
+
+from __future__ import annotations
+
+import csv
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import psutil
+import pytest
+
+from multiprocessing_env import EnvironmentFailedError, WorkerDiedError, WorkerFailedError
+from paddle_ac.algorithms import a3c_cluster
+from paddle_ac.algorithms.a3c_cluster import ClusterA3C
+from paddle_ac.checkpoint import load_checkpoint
+from paddle_ac.config import make_config
+from paddle_ac.errors import ConfigError
+from paddle_ac.processes import cluster as cluster_module
+from paddle_ac.processes import nodes as nodes_module
+from paddle_ac.processes.parameter_server import partition
+from paddle_ac.training.benchmark import benchmark
+from paddle_ac.training.run_folder import RunFolder
+from paddle_ac.training.runs import resume
+from tests.environments import misbehaving_id
+from tests.paths import ROOT
+from tests.short_runs import quick_run
+
+ray = pytest.importorskip("ray")
+from ray.cluster_utils import Cluster  # noqa: E402
+
+PATIENCE = 100  # seconds until something must have happened
+NODE = {"num_cpus": 1, "object_store_memory": 80 << 20}
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    """Two nodes of one CPU; a test that removes a node adds another."""
+    cluster = Cluster(initialize_head=True, head_node_args={**NODE, "include_dashboard": False})
+    cluster.add_node(**NODE)
+    yield cluster
+    cluster.shutdown()
+
+
+def settings(cluster: Cluster, **changes) -> dict:
+    return {
+        "algo": "a3c",
+        "cluster": cluster.address,
+        "num_nodes": 2,
+        "num_workers": 1,
+        "num_envs": 1,
+        "optimizer": "shared_rmsprop",
+        "push_interval": 20,
+        "hidden_sizes": (16,),
+        "lr_schedule": "constant",
+        **changes,
+    }
+
+
+def start_agent(cluster: Cluster, **changes) -> ClusterA3C:
+    config = make_config({"total_steps": 10**9, **settings(cluster, **changes)})
+    return ClusterA3C.from_config(config)
+
+
+def play_until(agent: ClusterA3C, happened: Callable[[], bool]) -> list[dict]:
+    """Metrics of the updates until something has happened."""
+    metrics, deadline = [], time.monotonic() + PATIENCE
+    while not happened():
+        assert time.monotonic() < deadline
+        metrics.append(agent.update())
+    return metrics
+
+
+def processes_of_runs() -> dict[int, psutil.Process]:
+    """Actors, and the worker processes that they have started, by id."""
+    found = {}
+    for process in psutil.process_iter():
+        try:
+            command = " ".join(process.cmdline())
+            if "ray::Bundle" in command or "ray::ParameterServer" in command:
+                found.update({child.pid: child for child in [process, *process.children(recursive=True)]})
+        except psutil.Error:
+            continue
+    return found
+
+
+def actor_named(name: str) -> psutil.Process:
+    return next(process for process in processes_of_runs().values() if name in " ".join(process.cmdline()))
+
+
+def assert_all_end(processes: dict[int, psutil.Process]) -> None:
+    assert processes
+    _, alive = psutil.wait_procs(processes.values(), timeout=PATIENCE)
+    assert not alive
+
+
+def test_a_run_on_two_nodes_is_like_any_other_and_goes_on_with_another_number_of_nodes(cluster, tmp_path):
+    changes = {"num_servers": 2, "push_dtype": "float16", "normalize_observations": True, "normalize_rewards": True}
+    changes = {**settings(cluster, **changes), "lr_schedule": "step"}
+    summary = quick_run(tmp_path / "run", 6_000, **changes)
+    assert summary["stopped_by"] == "total_steps" and summary["env_steps"] >= 6_000
+    assert summary["eval_mean_return"] is not None
+    with (tmp_path / "run" / "progress.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    tags = ["cluster/staleness", "cluster/staleness_max", "cluster/bytes_per_second", "cluster/pushes_per_second"]
+    for tag in [*tags, "nodes/steps_0", "nodes/steps_1"]:
+        assert any(row[tag] for row in rows), tag
+    state = load_checkpoint(RunFolder(tmp_path / "run").latest)["algorithm"]
+    assert sum(state["node_steps"]) == summary["env_steps"] and min(state["node_steps"]) > 0
+    for moments in (state["encoder"], state["rewards"]):
+        assert moments["count"] == summary["env_steps"]  # each row of each bundle once
+    assert (state["optimizer"]["mean_square"] != 1).any()
+    starts = state["starts"]
+
+    summary = resume(str(tmp_path / "run"), {"total_steps": 9_000, "num_nodes": 1}, progress=False)
+    assert summary["env_steps"] >= 9_000
+    state = load_checkpoint(RunFolder(tmp_path / "run").latest)["algorithm"]
+    assert state["starts"] == [starts[0] + 1]
+    assert sum(state["node_steps"]) == state["env_steps"] == summary["env_steps"]
+
+
+@pytest.mark.slow
+def test_a_lost_node_is_dropped_and_one_that_joins_later_takes_its_place(cluster, caplog):
+    lost = cluster.add_node(**NODE)
+    with start_agent(cluster, num_nodes=3, min_nodes=2, node_timeout=20) as agent:
+        play_until(agent, lambda: (agent._node_steps > 0).all())
+        on_lost = next(index for index, b in agent._nodes._bundles.items() if b.node.id == lost.node_id)
+        cluster.remove_node(lost, allow_graceful=False)
+        play_until(agent, lambda: on_lost not in agent._nodes._bundles)
+        before = agent._node_steps.copy()
+        play_until(agent, lambda: (np.delete(agent._node_steps - before, on_lost) > 0).all())
+        assert on_lost not in agent._nodes._bundles
+        joined = cluster.add_node(**NODE)
+        before = agent._node_steps.copy()
+        play_until(agent, lambda: agent._node_steps[on_lost] > before[on_lost])
+        assert agent._nodes.starts[on_lost] == 2
+        assert agent._nodes._bundles[on_lost].node.id == joined.node_id
+    assert f"bundle {on_lost} on node" in caplog.text and "was lost" in caplog.text
+    cluster.remove_node(joined)
+
+
+def test_too_few_nodes_end_the_run_with_a_checkpoint(cluster, tmp_path, monkeypatch):
+    monkeypatch.setattr(nodes_module, "JOIN_TIMEOUT", 0.5)
+
+    real, killed = nodes_module.NodePool.receive, []
+
+    def kill_once(pool, timeout):
+        if pool.is_ready and not killed:
+            killed.append(pool._bundles[0].remote.kill())
+            pool._cluster.nodes = list
+        return real(pool, timeout)
+
+    monkeypatch.setattr(nodes_module.NodePool, "receive", kill_once)
+    with pytest.raises(WorkerDiedError, match=r"the run has 1 nodes, and needs 2 \(min_nodes\)"):
+        quick_run(tmp_path / "run", 10**6, **settings(cluster, lr_schedule="step"))
+    assert RunFolder(tmp_path / "run").read_summary()["stopped_by"] == "error"
+    assert load_checkpoint(RunFolder(tmp_path / "run").latest)["algorithm"]["env_steps"] > 0
+
+
+@pytest.mark.slow
+def test_a_stopped_bundle_is_replaced(cluster, caplog):
+    with start_agent(cluster, num_nodes=1, node_timeout=2) as agent:
+        play_until(agent, lambda: agent.env_steps > 0)
+        os.kill(actor_named("ray::Bundle").pid, signal.SIGSTOP)
+        play_until(agent, lambda: agent._nodes.starts == [2])
+        before = agent.env_steps
+        play_until(agent, lambda: agent.env_steps > before)
+    assert "bundle 0 on node" in caplog.text and "did not answer within" in caplog.text
+
+
+@pytest.mark.parametrize("shard", [0, pytest.param(1, marks=pytest.mark.slow)])
+def test_a_lost_parameter_server_is_restored_and_the_bundles_find_it(cluster, caplog, monkeypatch, shard):
+    monkeypatch.setattr(a3c_cluster, "SNAPSHOT_SECONDS", 1e9)
+    with start_agent(cluster, num_servers=2) as agent:
+        play_until(agent, lambda: (agent._node_steps > 0).all())
+        agent.state_dict()  # takes a snapshot
+        steps = agent.env_steps
+        play_until(agent, lambda: agent.env_steps > steps + 1_000)
+        agent._servers._servers[shard].kill()
+        seen, counts = [agent.env_steps], agent._node_steps.copy()
+        play_until(agent, lambda: seen.append(agent.env_steps) or (agent._node_steps > counts + 1_000).all())
+        before = agent.policy.parameters.vector.copy()
+        assert seen == sorted(seen)  # although the snapshot knew of fewer steps
+        assert agent._nodes.starts == [1, 1]
+        counts = agent._node_steps.copy()
+        play_until(agent, lambda: (agent._node_steps > counts + 1_000).all())
+        part = partition(len(before), 2)[shard]
+        assert (agent.policy.parameters.vector[part] != before[part]).any()
+    assert f"parameter-server-{shard} was lost" in caplog.text
+
+
+def test_when_the_driver_is_killed_nothing_is_left(cluster, tmp_path):
+    flags = [f"--{name.replace('_', '-')}={value}" for name, value in settings(cluster, hidden_sizes=16).items()]
+    command = [sys.executable, "tools/train.py", *flags, f"--run-dir={tmp_path}/run", "--total-steps=1000000000"]
+    with subprocess.Popen([*command, "--log-interval=1000"], cwd=ROOT, stdout=subprocess.DEVNULL) as driver:
+        table, deadline = tmp_path / "run" / "progress.csv", time.monotonic() + PATIENCE
+        while not (table.exists() and table.read_text().count("\n") > 2):  # it trains
+            assert time.monotonic() < deadline and driver.poll() is None
+            time.sleep(0.1)
+        processes = processes_of_runs()
+        assert sum("ray::" not in " ".join(process.cmdline()) for process in processes.values()) >= 2  # workers
+        driver.kill()
+    assert_all_end(processes)
+    assert load_checkpoint(RunFolder(tmp_path / "run").latest)
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow)]
+)
+def test_a_stop_signal_ends_the_command_with_its_code_and_the_run_goes_on(cluster, tmp_path, number, code):
+    flags = [f"--{name.replace('_', '-')}={value}" for name, value in settings(cluster, hidden_sizes=16).items()]
+    command = [sys.executable, "tools/train.py", *flags, f"--run-dir={tmp_path}/run", "--total-steps=1000000000"]
+    with subprocess.Popen([*command, "--log-interval=1000"], cwd=ROOT, stdout=subprocess.DEVNULL) as driver:
+        table, deadline = tmp_path / "run" / "progress.csv", time.monotonic() + PATIENCE
+        while not (table.exists() and table.read_text().count("\n") > 2):
+            assert time.monotonic() < deadline and driver.poll() is None
+            time.sleep(0.1)
+        processes = processes_of_runs()
+        driver.send_signal(number)
+        assert driver.wait(PATIENCE) == code
+    assert_all_end(processes)
+    steps = load_checkpoint(RunFolder(tmp_path / "run").latest)["algorithm"]["env_steps"]
+    assert steps > 0
+    summary = resume(str(tmp_path / "run"), {"total_steps": steps + 2_000, "eval_episodes": 1}, progress=False)
+    assert summary["env_steps"] >= steps + 2_000 and summary["stopped_by"] == "total_steps"
+
+
+def test_an_environment_that_fails_on_a_node_ends_the_run(cluster):
+    with (
+        start_agent(cluster, num_nodes=1, env=f"tests.environments:{misbehaving_id('raise in step')}") as agent,
+        pytest.raises((EnvironmentFailedError, WorkerFailedError), match="worker 0"),
+    ):
+        play_until(agent, lambda: False)
+
+
+def test_an_unusable_address_is_one_line(monkeypatch):
+    monkeypatch.setattr(cluster_module, "CONNECT_TIMEOUT", 1.0)
+    with pytest.raises(ConfigError, match=r"^--cluster 127\.0\.0\.1:1 does not answer \(.*refused\); start a cluster"):
+        cluster_module.Cluster("127.0.0.1:1")
+    with pytest.raises(ConfigError, match=r"^--cluster here: give auto or host:port"):
+        cluster_module.Cluster("here")
+
+
+def test_missing_ray_is_one_line(monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(ConfigError, match=r"^--cluster needs ray: pip install ray$"):
+        cluster_module.Cluster("auto")
+
+
+def test_too_few_nodes_are_one_line_and_leave_no_run(cluster, tmp_path, monkeypatch):
+    monkeypatch.setattr(nodes_module, "NODES_TIMEOUT", 0.1)
+    with pytest.raises(ConfigError, match=r"the cluster has 2 nodes with 1 CPUs.*--min-nodes"):
+        quick_run(tmp_path / "run", 1_000, **settings(cluster, num_nodes=3, lr_schedule="step"))
+    assert not (tmp_path / "run").exists()
+    assert not ray.is_initialized()
+
+
+def test_signal_handlers_and_logging_stay_as_they_were(cluster):
+    before = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
+    handlers = list(logging.getLogger().handlers)
+    with start_agent(cluster):
+        assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)] == before
+    assert logging.getLogger().handlers == handlers
+
+
+def test_environment_of_a_script_is_rejected_before_the_cluster_is_asked():
+    config = make_config({"algo": "a3c", "cluster": "127.0.0.1:1", "env": "__main__:MyEnv"})
+    with pytest.raises(
+        ConfigError, match=r"^--cluster: __main__:MyEnv must be in a module that every node can import$"
+    ):
+        ClusterA3C.from_config(config)
+
+
+def test_benchmark_of_a_cluster_is_rejected():
+    config = make_config({"algo": "a3c", "cluster": "127.0.0.1:1"})
+    with pytest.raises(ConfigError, match=r"benchmarks/cluster\.py measures clusters"):
+        benchmark(config, rounds=1, seconds=0.1)
