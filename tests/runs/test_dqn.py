@@ -211,7 +211,7 @@ def mean_return(agent, episodes=10) -> float:
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_identity_environment_is_learned(variant):
-    with paddle_ac.make("dqn", **IDENTITY, **VARIANTS[variant]) as agent:
+    with paddle_ac.make("dqn", **{**IDENTITY, **VARIANTS[variant]}) as agent:
         while not agent.is_done:
             agent.update()
         assert mean_return(agent) == 20
