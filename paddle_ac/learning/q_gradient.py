@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -52,6 +53,8 @@ class GradientOfQ(ABC):
         generator: draws the actions.
     """
 
+    records: ClassVar[bool] = True  # ``act`` sees every observation of a rollout, and can keep the features of images
+
     def __init__(
         self,
         config: AsyncQConfig,
@@ -70,8 +73,6 @@ class GradientOfQ(ABC):
         self.record = network.make_record(num_rows) if self.records and num_rows <= BLOCK_SIZE else None
         self._gradient = np.zeros(layout.size, np.float32)
         self._views = layout.views(self._gradient)
-
-    records = True  # ``act`` sees every observation of a rollout, and so can keep the features of images
 
     def begin(self) -> None:
         """Prepare for the actions of a rollout."""
@@ -154,8 +155,8 @@ class SarsaGradient(OneStepGradient):
     truncated episode, where no action is taken, one is drawn as if it were.
     """
 
-    records = False  # the first action of a rollout was drawn before
-    _next_actions: np.ndarray | None = None
+    records = False  # the first actions of a rollout were drawn before
+    _next_actions: np.ndarray | None = None  # that were drawn, and have not been taken
 
     def act(self, observations: np.ndarray, state: np.ndarray) -> np.ndarray:
         """As ``GradientOfQ.act``; the first actions of a rollout are those that the last targets are of."""

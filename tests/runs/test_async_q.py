@@ -328,6 +328,39 @@ def test_target_network_normalises_observations_as_the_network_does():
     assert worker.target.encode is worker.network.encode
 
 
+# ----------------------------------------------------------------------------------------------------------- networks
+
+
+def learned_by_a_worker(algo: str, updates: int = 6, records: bool = True, **changes) -> np.ndarray:
+    agent = quick_agent(algo, num_workers=1, num_envs=2, target_interval=20, **changes)
+    worker = worker_of(agent)
+    if not records:
+        worker.gradient_of.record = None
+    for _ in range(updates):
+        worker.update()
+    return agent.shared.vector.copy()
+
+
+@EVERY_METHOD
+def test_both_backends_learn_the_same(algo):
+    learned = [
+        learned_by_a_worker(algo, backend=backend, dueling=True, normalize_observations=True)
+        for backend in ("numpy", "paddle")
+    ]
+    np.testing.assert_allclose(*learned, atol=2e-5)
+
+
+@EVERY_METHOD
+@pytest.mark.parametrize("env", ["Catch", "CatchByParts"])
+def test_features_of_images_that_acting_has_computed_give_the_same_gradient(algo, env):
+    learned = [
+        learned_by_a_worker(algo, env=f"paddle_ac.envs.catch:{env}", records=records) for records in (True, False)
+    ]
+    np.testing.assert_allclose(*learned, atol=1e-5)
+    agent = quick_agent(algo, env=f"paddle_ac.envs.catch:{env}")
+    assert (worker_of(agent).gradient_of.record is None) == (algo == "async_sarsa")
+
+
 # ------------------------------------------------------------------------------------------------------------ the run
 
 
@@ -373,6 +406,15 @@ def test_a_run_that_starts_from_another_has_its_parameters_as_target(tmp_path):
     with paddle_ac.make("async_nstep_q", "CartPole-v1", init_from=str(path), hidden_sizes=(16,)) as agent:
         np.testing.assert_array_equal(agent.shared.vector, learned)
         np.testing.assert_array_equal(agent.target.read(), learned)
+
+
+@EVERY_METHOD
+def test_the_parts_of_an_update_can_be_timed_one_by_one(algo):
+    with quick_agent(algo) as agent:
+        phases = agent.phases()
+        assert list(phases) == ["copying", "environments", "acting", "learning"]
+        for run in phases.values():
+            assert [run() for _ in range(3)] == 3 * [5 if run in (phases["copying"], phases["learning"]) else 1]
 
 
 def test_dueling_network_learns_without_paddle_in_workers(tmp_path):
