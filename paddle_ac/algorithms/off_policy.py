@@ -9,22 +9,27 @@ from typing import Any
 
 import numpy as np
 
-from multiprocessing_env import VecEnv, container_kind
+from multiprocessing_env import VecEnv
 from paddle_ac.algorithms.state import Part, component_part
 from paddle_ac.algorithms.synchronous import Synchronous
 from paddle_ac.errors import ConfigError
+from paddle_ac.learning.frames import num_stacked_frames
 from paddle_ac.learning.phases import phases_of_update
 from paddle_ac.learning.replay import Batch, ReplayBuffer
 from paddle_ac.learning.rewards import RewardNormalizer, normalize_and_scale
 from paddle_ac.learning.rollout import Rollout, RolloutCollector
+from paddle_ac.memory import require_memory
+from paddle_ac.packing import ObservationPacking
 
 
 def make_replay(config: Any, envs: VecEnv) -> ReplayBuffer:
     """The empty replay buffer of a configuration with a ``ReplayGroup``, for its environments.
 
     Raises:
-        ConfigError: there is too little memory.
+        ConfigError: there is too little memory for it or for a batch.
     """
+    observations = 2 * config.batch_size * ObservationPacking(envs.observation_space).blank().nbytes
+    require_memory(observations, f"batch_size={config.batch_size}")
     return ReplayBuffer(
         config.buffer_size,
         envs.observation_space,
@@ -32,7 +37,7 @@ def make_replay(config: Any, envs: VecEnv) -> ReplayBuffer:
         envs.num_envs,
         config.gamma,
         config.num_step_returns,
-        num_frames=1 if container_kind(envs.observation_space) else config.frame_stack,
+        num_frames=num_stacked_frames(envs.observation_space, config.frame_stack),
         priority_exponent=config.priorities.priority_exponent if config.priorities else None,
     )
 

@@ -47,7 +47,7 @@ class QLearning(OffPolicy):
         learner: parameters, gradient and optimiser of ``policy``.
 
     Raises:
-        ConfigError: an action space that is not Discrete from 0.
+        ConfigError: an action space that is not Discrete from 0, or too little memory.
     """
 
     metric_tags: tuple[str, ...] = ("diagnostics/q_value",)

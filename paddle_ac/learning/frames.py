@@ -6,7 +6,23 @@ from typing import Any
 
 import numpy as np
 
+from multiprocessing_env import space_kind
 from paddle_ac.nn.images import image_input
+
+
+def num_stacked_frames(space: Any, frame_stack: int) -> int:
+    """The number of frames that observations are split into: ``frame_stack``, or 1 if they cannot be.
+
+    The parts of a Dict space are not split, nor what a wrapper has made of stacks if its shape is not that of stacks.
+    """
+    is_stack = space_kind(space) == "Box" and space.shape and not space.shape[_axis_of(space)] % frame_stack
+    return frame_stack if is_stack else 1
+
+
+def _axis_of(space: Any) -> int:
+    """The axis that frames lie along."""
+    image = image_input(space) if len(space.shape) == 3 else None
+    return 2 if image is not None and not image.channels_first else 0
 
 
 class FrameStacks:
@@ -15,23 +31,17 @@ class FrameStacks:
     Args:
         space: a Box of such observations; the frames lie one after the other along one axis: the channels of an image,
             else the first axis.
-        num_frames: K.
+        num_frames: K, which divides the length of that axis.
 
     Attributes:
         frame_shape: of one frame.
-
-    Raises:
-        ValueError: the axis is not divisible into K frames.
     """
 
     def __init__(self, space: Any, num_frames: int):
         self.num_frames = num_frames
         self._shape = tuple(map(int, space.shape))
-        image = image_input(space) if len(self._shape) == 3 else None
-        self._axis = 2 if image is not None and not image.channels_first else 0
-        length, remainder = divmod(self._shape[self._axis], num_frames)
-        if remainder:
-            raise ValueError(f"observations {self._shape} are no stacks of {num_frames} frames")
+        self._axis = _axis_of(space)
+        length = self._shape[self._axis] // num_frames
         self.frame_shape = (*self._shape[: self._axis], length, *self._shape[self._axis + 1 :])
 
     def split(self, stacks: np.ndarray) -> np.ndarray:

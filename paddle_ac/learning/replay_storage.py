@@ -164,6 +164,8 @@ class ReplayStorage:
         step, num_envs = self.num_steps, self.num_envs
         changed = np.arange(num_envs)
         if self._newest is not None:
+            if observations.tobytes() == self._newest.tobytes():  # as always but after a reset; quickly
+                return
             changed = np.flatnonzero((_as_bytes(observations) != _as_bytes(self._newest)).any(axis=1))
         for env in changed.tolist():
             if self._newest is not None:

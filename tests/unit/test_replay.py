@@ -23,6 +23,7 @@ from paddle_ac.envs.make import make_training_envs
 from paddle_ac.envs.wrappers import FrameStack
 from paddle_ac.errors import CheckpointError, ConfigError
 from paddle_ac.learning import replay_storage
+from paddle_ac.learning.frames import num_stacked_frames
 from paddle_ac.learning.replay import Batch, ReplayBuffer
 from paddle_ac.learning.rollout import Rollout, RolloutCollector
 from tests.atari_games import BREAKOUT, KINDS
@@ -204,6 +205,24 @@ def test_rewards_are_scaled_one_by_one_before_they_are_summed():
     replay.add(single([[0], [1], [2], [3]], rewards=[-5, 7, 100]))
     batch = replay.sample(30, np.random.default_rng(0), np.sign)
     np.testing.assert_array_equal(batch.rewards, np.float32([-1 + 0.5 + 0.25, 1 + 0.5, 1])[batch.places])
+
+
+@pytest.mark.parametrize(
+    "space,frame_stack,expected",
+    [
+        (Box(0, 255, (4, 84, 84), np.uint8), 4, 4),
+        (Box(0, 255, (84, 84, 12), np.uint8), 4, 4),
+        (Box(-1, 1, (4, 3)), 4, 4),
+        (Box(-1, 1, (12,)), 4, 4),
+        (Box(0, 255, (84, 84), np.uint8), 1, 1),
+        (Box(-1, 1, (9,)), 4, 1),
+        (Box(-1, 1, ()), 4, 1),
+        (SPACES["dict"][0], 4, 1),
+    ],
+    ids=str,
+)
+def test_observations_are_split_into_frames_where_they_are_stacks(space, frame_stack, expected):
+    assert num_stacked_frames(space, frame_stack) == expected
 
 
 # ------------------------------------------------------------------------------------------------ real environments
@@ -541,6 +560,11 @@ def test_the_state_of_another_buffer_is_refused(other):
     here = make_buffer(Stream(FRAMES, num_frames=3), 30)
     with pytest.raises(ValueError, match="replay buffer"):
         here.check_state_dict(there.state_dict())
+
+
+def test_the_buffer_of_version_01_is_refused_by_name():
+    with pytest.raises(ValueError, match=r"replay buffer was written by version 0\.1"):
+        make_buffer(Stream(FRAMES), 30).check_state_dict({"rows": np.zeros((3, 9)), "position": 3, "capacity": 30})
 
 
 def damaged_states():
