@@ -18,14 +18,18 @@ from paddle_ac.learning.phases import phases_of_update
 from paddle_ac.learning.replay import Batch, ReplayBuffer
 from paddle_ac.learning.rewards import RewardNormalizer, normalize_and_scale
 from paddle_ac.learning.rollout import Rollout, RolloutCollector
+from paddle_ac.memory import require_memory
+from paddle_ac.packing import ObservationPacking
 
 
 def make_replay(config: Any, envs: VecEnv) -> ReplayBuffer:
     """The empty replay buffer of a configuration with a ``ReplayGroup``, for its environments.
 
     Raises:
-        ConfigError: there is too little memory.
+        ConfigError: there is too little memory for it or for a batch.
     """
+    observations = 2 * config.batch_size * ObservationPacking(envs.observation_space).blank().nbytes
+    require_memory(observations, f"batch_size={config.batch_size}")
     return ReplayBuffer(
         config.buffer_size,
         envs.observation_space,
