@@ -1,7 +1,8 @@
 """DQN beside Stable-Baselines3's, in the same run: `python benchmarks/sb3_dqn.py --peer-python build/peers/bin/python`.
 
 CartPole-v1, one environment, rounds of 256 steps and 128 gradient steps, batches of 64, two hidden layers of 256 with
-ReLU, one thread for matrix products in both. Stable-Baselines3's DQN is not double; ours is measured with and without.
+ReLU, returns of one step, one thread for matrix products in both. Stable-Baselines3's DQN is not double; ours is
+measured with and without.
 The programs are run in turn, `--rounds` times each, and ratios are taken within a round. `--peer-python` is the
 interpreter of an environment with `stable-baselines3`.
 """
@@ -39,7 +40,7 @@ def main() -> None:
 
 def measure_ours(seconds: float, double: bool) -> float:
     """Steps per second from the 2,000th step on, as the peer counts them."""
-    agent = DQN.from_config(make_config({"algo": "dqn", "env": "CartPole-v1", "double": double}))
+    agent = DQN.from_config(make_config({"algo": "dqn", "num_step_returns": 1, "double": double}))
     speed = steps_per_second(agent, 2_000, seconds)
     agent.close()
     return speed

@@ -140,7 +140,7 @@ class Algorithm(Protocol):
         ...
 
     def state_dict(self) -> dict[str, Any]:
-        """The state to resume from bit-exactly: arrays, numbers and texts in nested dictionaries."""
+        """The state to resume from bit-exactly: arrays, numbers, texts and ``Pieces`` in nested dictionaries."""
         ...
 
     def load_state_dict(self, state: dict[str, Any]) -> None:

@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from multiprocessing_env import VecEnv, container_kind
+from multiprocessing_env import VecEnv
 from paddle_ac.algorithms.state import Part, component_part
 from paddle_ac.algorithms.synchronous import Synchronous
 from paddle_ac.errors import ConfigError
+from paddle_ac.learning.frames import num_stacked_frames
 from paddle_ac.learning.phases import phases_of_update
 from paddle_ac.learning.replay import Batch, ReplayBuffer
 from paddle_ac.learning.rewards import RewardNormalizer, scale_and_clip
@@ -53,7 +54,7 @@ class OffPolicy(Synchronous):
             envs.num_envs,
             config.gamma,
             config.num_step_returns,
-            num_frames=1 if container_kind(envs.observation_space) else config.frame_stack,
+            num_frames=num_stacked_frames(envs.observation_space, config.frame_stack),
             priority_exponent=config.priorities.priority_exponent if config.priorities else None,
         )
         self.normalize_rewards = RewardNormalizer(envs.num_envs, config.gamma) if config.normalize_rewards else None

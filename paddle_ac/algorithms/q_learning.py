@@ -23,11 +23,13 @@ from paddle_ac.learning.replay import Batch
 from paddle_ac.learning.schedules import scheduled_learning_rate
 from paddle_ac.losses.q_learning import bellman_targets, make_head, td_loss
 from paddle_ac.losses.values import CRITIC_LOSSES
+from paddle_ac.memory import require_memory
 from paddle_ac.nn.actions import ActionDistribution
 from paddle_ac.nn.encoding import ObservationEncoder
 from paddle_ac.nn.network import Network
 from paddle_ac.nn.optimizers import clip_by_norm, make_optimizer
 from paddle_ac.nn.unroll import Unroll
+from paddle_ac.packing import ObservationPacking
 
 
 class QLearning(OffPolicy):
@@ -47,7 +49,7 @@ class QLearning(OffPolicy):
         learner: parameters, gradient and optimiser of ``policy``.
 
     Raises:
-        ConfigError: an action space that is not Discrete from 0.
+        ConfigError: an action space that is not Discrete from 0, or too little memory.
     """
 
     metric_tags: tuple[str, ...] = ("diagnostics/q_value",)
@@ -58,6 +60,8 @@ class QLearning(OffPolicy):
     def __init__(self, config: QLearningConfig, envs: VecEnv):
         super().__init__(config, envs)
         log_backend(config)
+        observations = 2 * config.batch_size * ObservationPacking(envs.observation_space).blank().nbytes
+        require_memory(observations, f"batch_size={config.batch_size}")
         self.head = make_head(config.dueling)
         self.learner = Learner(
             self.policy.parameters,

@@ -104,7 +104,7 @@ class Priorities:
 
     def check_state_dict(self, state: dict[str, Any]) -> None:
         """Raise ``ValueError`` for the state of another number of places, or with values that are no priorities."""
-        values, largest = state.get("priorities"), state.get("largest")
+        values, largest = (state.get(name) if isinstance(state, dict) else None for name in ("priorities", "largest"))
         if not isinstance(values, np.ndarray) or (values.shape, values.dtype) != ((self.capacity,), np.float64):
             raise ValueError(f"the priorities of its replay buffer are not those of {self.capacity} transitions")
         if not np.isfinite(values).all() or values.min() < 0 or not isinstance(largest, float) or not largest > 0:

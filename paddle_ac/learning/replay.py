@@ -161,6 +161,11 @@ class ReplayBuffer:
         Raises:
             CheckpointError: a piece of the buffer is missing or damaged.
         """
+        if isinstance(state, dict) and "rows" in state:
+            raise ValueError(
+                "its replay buffer was written by version 0.1, which stored features: start a new run from its policy "
+                "with --init-from, or resume it with version 0.1"
+            )
         if not isinstance(state, dict) or state.keys() != self.state_dict().keys():
             raise ValueError("it has no replay buffer")
         self._storage.check_state_dict(state)

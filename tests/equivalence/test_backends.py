@@ -226,6 +226,29 @@ def test_every_head_behind_an_encoder_is_the_same_in_both_backends(actions, q_cr
     assert_same(network, twin, space)
 
 
+@pytest.mark.parametrize("observations", ["vector", "uint8, channels last", "Dict"])
+@pytest.mark.parametrize("q_head", ["plain", "dueling"])
+def test_heads_of_q_values_are_the_same_in_both_backends(q_head, observations):
+    space = OBSERVATIONS[observations](7)
+    network, twin = make_pair(space, q_head=q_head, shared_torso=False)
+    names = set(network.parameters.views)
+    assert ("critic_head.weight" in names) == ("critic_torso.0.weight" in names) == (q_head == "dueling")
+    batch, generator = sampled(space, T * N), np.random.default_rng(5)
+    unroll = Unroll.of_one_step(network.initial_state(T * N))
+    shape = (T * N,) if q_head == "dueling" else (T * N, 0)
+    grads = [generator.normal(size=size).astype(np.float32) for size in ((T * N, 4), shape)]
+    expected_heads, expected = passes(network, batch, unroll, grads)
+    for number in (1, 2):  # the second pass uses the memory of the first
+        for heads in (twin.heads(batch), network.heads(batch)):
+            for found, right in zip(heads, expected_heads, strict=True):
+                assert_close(found, right, f"heads of pass {number}")
+        heads, gradient = passes(twin, batch, unroll, grads)
+        assert heads[1].shape == shape
+        for name, found in gradient.items():
+            assert expected[name].any(), name
+            assert_close(found, expected[name], f"{name} of pass {number}")
+
+
 def convolved(inputs, weight, bias, stride, padding):
     """A convolution by its definition, in float64; ``inputs`` ``[B, H, W, C]``, ``weight`` ``[K, K, C, O]``."""
     margins = ((0, 0), (padding, padding), (padding, padding), (0, 0))

@@ -45,9 +45,9 @@ VARIANTS = {
     "double": {},
     "single": {"double": False},
     "dueling": {"dueling": True},
-    "n-step": {"num_step_returns": 3},
+    "n-step": {"num_step_returns": 3, "gamma": 0.1},
     "prioritised": {"prioritized": True},
-    "all": {"dueling": True, "num_step_returns": 3, "prioritized": True},
+    "all": {"dueling": True, "num_step_returns": 3, "gamma": 0.1, "prioritized": True},
     "paddle": {"backend": "paddle"},
     "paddle, dueling": {"backend": "paddle", "dueling": True},
     "polyak": {"tau": 0.3},
@@ -160,8 +160,10 @@ def test_priorities_are_the_td_errors_of_the_batch(monkeypatch):
     batch = agent.sample()
     assert not np.allclose(batch.weights, 1)
     expected = agent.targets(batch) - agent.q_values(agent.policy, batch.observations)[np.arange(8), batch.actions]
-    agent.gradient_step(batch)
+    metrics = agent.gradient_step(batch)
     np.testing.assert_allclose(given["errors"], expected, rtol=1e-5, atol=1e-6)
+    losses = np.where(np.abs(expected) < 1, expected**2 / 2, np.abs(expected) - 0.5)
+    assert metrics["losses/critic"] == pytest.approx((batch.weights * losses).mean(), rel=1e-5)
 
 
 def test_infinite_reward_is_an_error_and_changes_no_parameter():
@@ -187,11 +189,15 @@ def test_epsilon_falls_over_its_part_of_the_run():
 
 
 def test_actions_before_learning_are_uniform_and_later_epsilon_greedy():
-    agent = make_agent(Counting, num_envs=1, learning_starts=10, initial_epsilon=0.0, final_epsilon=0.0)
+    changes = {"total_steps": 1000, "exploration_fraction": 0.5, "initial_epsilon": 0.6, "final_epsilon": 0.0}
+    agent = make_agent(Counting, num_envs=1, learning_starts=10, **changes)
     observations, state = np.zeros((2_000, 2), np.float32), np.zeros((2_000, 0), np.float32)
     counts = np.bincount(agent._act(observations, state), minlength=5)
     assert counts.sum() == 2_000 and (np.abs(counts - 400) < 100).all()
     agent.env_steps = 10
+    counts = np.sort(np.bincount(agent._act(observations, state), minlength=5))
+    assert abs(counts[:4].sum() / 2_000 - agent.epsilon * 4 / 5) < 0.05
+    agent.env_steps = 500
     assert len(set(agent._act(observations, state))) == 1
 
 
@@ -205,7 +211,7 @@ def mean_return(agent, episodes=10) -> float:
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_identity_environment_is_learned(variant):
-    with paddle_ac.make("dqn", **IDENTITY, **VARIANTS[variant]) as agent:
+    with paddle_ac.make("dqn", **{**IDENTITY, **VARIANTS[variant]}) as agent:
         while not agent.is_done:
             agent.update()
         assert mean_return(agent) == 20
@@ -284,7 +290,7 @@ def test_masked_actions_are_neither_taken_nor_bootstrapped_from(dueling):
 
 @pytest.mark.slow
 def test_cartpole_is_solved():
-    with paddle_ac.make("dqn", seed=1) as agent:
+    with paddle_ac.make("dqn", "CartPole-v1", seed=1) as agent:
         while not agent.is_done:
             agent.update()
         with make_evaluation_envs(agent.config, 1, 10) as envs:

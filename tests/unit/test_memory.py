@@ -30,6 +30,9 @@ def run_below_limit(code: str, num_bytes: int) -> subprocess.CompletedProcess:
     [
         ("train.py", ("--algo=sac", "--env=Pendulum-v1", "--buffer-size=100000000000"), "buffer_size=100000000000"),
         ("train.py", ("--algo=sac", "--env=Pendulum-v1", f"--batch-size={HUGE}"), f"batch_size={HUGE}"),
+        ("train.py", ("--algo=dqn", f"--batch-size={HUGE}"), f"batch_size={HUGE}"),
+        ("train.py", ("--algo=dqn", "--buffer-size=100000000000"), "buffer_size=100000000000"),
+        ("train.py", ("--algo=dqn", "--hidden-sizes=60000,60000"), "hidden_sizes=60000,60000"),
         ("train.py", (f"--num-envs={HUGE}",), f"num_envs={HUGE}"),
         ("train.py", (f"--num-envs={HUGE}", "--vec=serial"), f"num_envs={HUGE}"),
         ("train.py", ("--num-envs=1024", "--num-workers=1024", "--vec=subproc"), "num_workers=1024"),

@@ -130,6 +130,12 @@ def test_a_state_of_something_else_is_refused(change):
         Priorities(4, 1.0).check_state_dict({**Priorities(4, 1.0).state_dict(), **change})
 
 
+@pytest.mark.parametrize("state", [None, 3, [], {}])
+def test_what_is_no_state_is_refused(state):
+    with pytest.raises(ValueError, match="replay buffer"):
+        Priorities(4, 1.0).check_state_dict(state)
+
+
 # ------------------------------------------------------------------------------------------------ in a replay buffer
 
 
