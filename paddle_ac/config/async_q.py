@@ -49,3 +49,11 @@ class AsyncNStepQConfig(AsyncQConfig):
     """Asynchronous n-step Q-learning (Mnih et al. 2016, arXiv:1602.01783, algorithm S2)."""
 
     algo: Literal["async_nstep_q"] = "async_nstep_q"
+
+    exploration_steps: int = field(
+        "algorithm",
+        50_000,
+        "steps of all workers in which epsilon falls from 1 to a final one of each worker (the paper: 1 million; "
+        "measured: 50,000)",
+        ge=0,
+    )
