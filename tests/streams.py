@@ -13,7 +13,7 @@ class Stream:
     """N environments that are played by hand.
 
     Episodes end at random: terminated, truncated, or with a lost life, after which the game and its stack of frames go
-    on. A game starts with black frames or with copies of its first frame, as Atari games do.
+    on. A game starts with black frames or with copies of its first frame, as Atari games do, or with other frames.
     """
 
     def __init__(self, space, num_envs=3, num_frames=1, seed=0, ends=0.3):
@@ -47,8 +47,9 @@ class Stream:
         frame = self._frame()
         if self.num_frames == 1:
             return [frame]
-        older = np.zeros_like(frame) if self.generator.random() < 0.5 else frame
-        return [*[older] * (self.num_frames - 1), frame]
+        starts = (lambda: np.zeros_like(frame), lambda: frame, self._frame)
+        older = starts[self.generator.integers(3)]
+        return [*(older() for _ in range(self.num_frames - 1)), frame]
 
     def _stack(self, games):
         self.games = games

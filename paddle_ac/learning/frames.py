@@ -89,7 +89,7 @@ class FrameStacks:
         return entries[OBSERVATION][indices] if self._has_mask else entries.take(indices, axis=0)
 
     def join(self, frames: np.ndarray, entries: np.ndarray, indices: np.ndarray) -> np.ndarray:
-        """Observations ``[B, ...]`` of frames ``[B, K, *frame_shape]``; masks are those of entries at indices ``[B]``."""
+        """Observations ``[B, ...]`` of frames ``[B, K, *frame_shape]`` and the masks of entries at indices ``[B]``."""
         stacks = np.moveaxis(frames, 1, 1 + self._axis).reshape(len(frames), *self._shape)
         if not self._has_mask:
             return stacks
