@@ -204,12 +204,15 @@ def test_constant_reward_is_valued_at_its_sum_through_time_limits(algo):
 
 
 class PointAtDot(gymnasium.Env):
-    """The right action is where the dot is in the image, from left (-1) to right (1); cut after 20 steps."""
+    """The right action is where the dot is in the image, from left (-1) to right (1); cut after 20 steps.
+
+    As a Dict, it is the mean of that and of a number beside the image.
+    """
 
     def __init__(self, as_dict=False):
         self.as_dict = as_dict
         image = Box(0, 255, (6, 9, 1), np.uint8)
-        self.observation_space = Dict({"camera": image, "sign": Box(-1, 1, (1,))}) if as_dict else image
+        self.observation_space = Dict({"camera": image, "number": Box(-1, 1, (1,))}) if as_dict else image
         self.action_space = Box(-1, 1, (1,))
 
     def reset(self, *, seed=None, options=None):
@@ -223,11 +226,15 @@ class PointAtDot(gymnasium.Env):
         return self._draw(), reward, False, self.count == 20, {}
 
     def _draw(self):
-        row, column, sign = self.np_random.integers(6), self.np_random.integers(9), self.np_random.choice([-1, 1])
+        row, column = self.np_random.integers(6), self.np_random.integers(9)
         image = np.zeros((6, 9, 1), np.uint8)
         image[row, column] = 255
-        self.wanted = (column - 4) / 4 * (sign if self.as_dict else 1)
-        return {"camera": image, "sign": np.float32([sign])} if self.as_dict else image
+        self.wanted = (column - 4) / 4
+        if not self.as_dict:
+            return image
+        number = self.np_random.uniform(-1, 1, 1).astype(np.float32)
+        self.wanted = (self.wanted + float(number[0])) / 2
+        return {"camera": image, "number": number}
 
 
 @pytest.mark.slow
@@ -235,9 +242,12 @@ class PointAtDot(gymnasium.Env):
 @pytest.mark.parametrize("algo", ["sac", "td3", "ddpg"])
 def test_images_are_learned_from(algo, as_dict):
     config = {"vec": "serial", "gamma": 0.0, "hidden_sizes": (32, 32), "batch_size": 64, "learning_starts": 500}
-    changes = {"num_envs": 4, "encoder": "small", "env_kwargs": {"as_dict": as_dict}, **config, **RATES}
+    rates = {"actor_learning_rate": 5e-4, "critic_learning_rate": 3e-3}  # a hasty actor saturates for good
+    changes = {"num_envs": 4, "encoder": "small", "env_kwargs": {"as_dict": as_dict}, **config, **rates}
+    if algo == "sac":
+        changes["init_alpha"] = 0.01
     with paddle_ac.make(algo, PointAtDot, **changes) as agent:
-        while agent.num_updates < 1500:
+        while agent.num_updates < 2000:
             agent.update()
         env = PointAtDot(as_dict)
         env.reset(seed=1)
