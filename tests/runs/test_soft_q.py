@@ -77,7 +77,13 @@ def test_identity_environment_is_learned(variant):
 @pytest.mark.slow
 def test_q_values_of_a_process_with_five_states_are_its_soft_q_values():
     alpha = 0.5
-    changes = {"gamma": 0.8, "temperature": alpha, "total_steps": 8_000, "lr_schedule": "linear"}
+    changes = {
+        "gamma": 0.8,
+        "temperature": alpha,
+        "total_steps": 8_000,
+        "num_step_returns": 1,
+        "critic_loss": "squared",
+    }
     agent = make_agent(FiveStates, **changes)
     while not agent.is_done:
         agent.update()
