@@ -13,19 +13,21 @@ class Stream:
     """N environments that are played by hand.
 
     Episodes end at random: terminated, truncated, or with a lost life, after which the game and its stack of frames go
-    on. A game starts with black frames or with copies of its first frame, as Atari games do.
+    on. A game starts with black frames or with copies of its first frame, as Atari games do, or with other frames.
     """
 
     def __init__(self, space, num_envs=3, num_frames=1, seed=0, ends=0.3):
         self.generator = np.random.default_rng(seed)
         self.space, self.num_envs, self.num_frames, self.ends = space, num_envs, num_frames, ends
         self.packing = ObservationPacking(space)
+        self.is_masked = isinstance(space, Dict) and "action_mask" in space.spaces
+        self.stacks = space["observation"] if self.is_masked else space
         self.history = []  # of each step: observations, actions, rewards, terminated, truncated, next observations
         self.observations = self.packing.pack(self._stack([self._start() for _ in range(num_envs)]))
 
     def _frame(self):
         """One random frame; the axis of frames is the last of 3-channel images, else the first."""
-        generator, space = self.generator, self.space
+        generator, space = self.generator, self.stacks
         if isinstance(space, Dict):
             return {"a": generator.normal(size=2).astype(np.float32), "b": generator.integers(0, 2, 3).astype(np.int8)}
         if isinstance(space, Discrete):
@@ -38,23 +40,28 @@ class Stream:
 
     @property
     def axis(self):
-        return 2 if self.space.shape == (8, 8, 6) else 0
+        return 2 if self.stacks.shape == (8, 8, 6) else 0
 
     def _start(self):
         """The frames of a game's first observation."""
         frame = self._frame()
         if self.num_frames == 1:
             return [frame]
-        older = np.zeros_like(frame) if self.generator.random() < 0.5 else frame
-        return [*[older] * (self.num_frames - 1), frame]
+        starts = (lambda: np.zeros_like(frame), lambda: frame, self._frame)
+        older = starts[self.generator.integers(3)]
+        return [*(older() for _ in range(self.num_frames - 1)), frame]
 
     def _stack(self, games):
         self.games = games
-        if isinstance(self.space, Dict):
+        if isinstance(self.stacks, Dict):
             return {name: np.stack([frames[0][name] for frames in games]) for name in self.space.spaces}
         if isinstance(self.space, Discrete):
             return np.array([frames[0] for frames in games])
-        return np.stack([np.concatenate(frames, axis=self.axis) for frames in games])
+        stacks = np.stack([np.concatenate(frames, axis=self.axis) for frames in games])
+        if self.is_masked:
+            masks = np.stack([frames[-1].ravel()[:3] % 2 for frames in games])
+            return {"observation": stacks, "action_mask": masks.astype(np.int8)}
+        return stacks
 
     def play(self, num_steps) -> Rollout:
         """The rollout of ``num_steps`` steps of every environment."""

@@ -63,11 +63,13 @@ class ReplayStorage:
         self._packing = ObservationPacking(observation_space)
         self._stacks = FrameStacks(observation_space, num_frames) if num_frames > 1 else None
         self._num_older = num_frames - 1
-        shape = self._packing.shape if self._stacks is None else self._stacks.frame_shape
+        shape, dtype = self._packing.shape, self._packing.dtype
+        if self._stacks is not None:
+            shape, dtype = self._stacks.entry_shape, self._stacks.entry_dtype
         # One row for the observation after the newest step, and those of the older frames of the oldest step.
         self._num_rows = capacity + 1 + self._num_older
         entries: dict[str, tuple[tuple[int, ...], Any]] = {
-            "observations": (shape, self._packing.dtype),
+            "observations": (shape, dtype),
             "actions": (action_space.shape, np.dtype(action_space.dtype)),
             "rewards": ((), np.dtype(np.float32)),
             "endings": ((), np.dtype(np.uint8)),
@@ -85,9 +87,10 @@ class ReplayStorage:
         # By step * N + environment, in the order of the steps:
         self._last_observations: OrderedDict[int, np.ndarray] = OrderedDict()  # of truncated episodes
         self._first_frames: OrderedDict[int, np.ndarray] = OrderedDict()  # [K - 1, *frame_shape]
-        self._apart = {"last_observations": (self._last_observations, self._packing.shape)}
+        self._apart = {"last_observations": (self._last_observations, self._packing.shape, self._packing.dtype)}
         if self._stacks is not None:
-            self._apart["first_frames"] = (self._first_frames, (self._num_older, *shape))
+            older = (self._num_older, *self._stacks.frame_shape)
+            self._apart["first_frames"] = (self._first_frames, older, self._stacks.frame_dtype)
         self._piece_steps = max(PIECE_BYTES // row_bytes, 1)
         self._pieces: dict[int, tuple[str, dict[str, np.ndarray]]] = {}  # by first step: name, and what is apart
 
@@ -119,7 +122,7 @@ class ReplayStorage:
                 before = after
         self.num_steps += len(steps)
         self._newest = rollout.last_observations.copy()
-        for stored, _ in self._apart.values():
+        for stored, _, _ in self._apart.values():
             while stored and next(iter(stored)) < self._oldest_row * num_envs:
                 stored.popitem(last=False)
         return steps
@@ -148,12 +151,13 @@ class ReplayStorage:
             return self._observations.take(indices, axis=0)
         depths = self._arrays["depths"].take(indices)
         ages = np.minimum(np.arange(self._num_older, -1, -1), depths[:, np.newaxis])
-        frames = self._observations.take(self.index(steps[:, np.newaxis] - ages, envs[:, np.newaxis]), axis=0)
+        indices_of_frames = self.index(steps[:, np.newaxis] - ages, envs[:, np.newaxis])
+        frames = self._stacks.frames_at(self._observations, indices_of_frames)
         for row in np.flatnonzero(depths < self._num_older):
             depth = int(depths[row])
             older = self._first_frames[(steps[row] - depth) * self.num_envs + envs[row]]
             frames[row, : self._num_older - depth] = older[depth:]
-        return self._stacks.join(frames)
+        return self._stacks.join(frames, self._observations, indices)
 
     def last_observation(self, step: int, env: int) -> np.ndarray:
         """The last observation of an episode that was truncated at a step."""
@@ -177,17 +181,18 @@ class ReplayStorage:
             if self._stacks is None:
                 self._observations[index] = observations[env]
             else:
-                frames = self._stacks.split(observations[env : env + 1])[0]
-                self._observations[index] = frames[-1]
+                self._observations[index] = self._stacks.entries(observations[env : env + 1])[0]
                 self._arrays["depths"][index] = 0
-                self._first_frames[step * num_envs + env] = frames[:-1].copy()
+                self._first_frames[step * num_envs + env] = self._stacks.split(observations[env : env + 1])[
+                    0, :-1
+                ].copy()
 
     def _add_stacks(self, step: int, before: np.ndarray, after: np.ndarray) -> None:
         """Store the newest frames of the stacks ``after`` ``[N, ...]`` at a step, and older ones not in ``before``."""
         assert self._stacks is not None
         depths, row = self._arrays["depths"], self._row(step)
         frames = self._stacks.split(after)
-        self._observations[row] = frames[:, -1]
+        self._observations[row] = self._stacks.entries(after)
         continues = (frames[:, :-1] == self._stacks.split(before)[:, 1:]).reshape(self.num_envs, -1).all(axis=1)
         depths[row] = np.where(continues, np.minimum(depths[self._row(step - 1)] + 1, self._num_older), 0)
         for env in np.flatnonzero(~continues).tolist():
@@ -239,11 +244,11 @@ class ReplayStorage:
     def _part_apart(self, first: int, stop: int) -> dict[str, np.ndarray]:
         """What is stored apart for the steps from ``first`` to ``stop``, with its keys."""
         part = {}
-        for name, (stored, shape) in self._apart.items():
+        for name, (stored, shape, dtype) in self._apart.items():
             keys = np.fromiter(stored, np.int64, len(stored))
             begin, end = np.searchsorted(keys, [first * self.num_envs, stop * self.num_envs])
             part[f"{name}_at"] = keys[begin:end]
-            part[name] = np.empty((end - begin, *shape), self._packing.dtype)
+            part[name] = np.empty((end - begin, *shape), dtype)
             for row, key in enumerate(keys[begin:end].tolist()):
                 part[name][row] = stored[key]
         return part
@@ -264,10 +269,8 @@ class ReplayStorage:
 
     def _share(self, apart: dict[str, np.ndarray]) -> None:
         """Keep what a part has apart on the memory of that part, rather than twice."""
-        for name, (stored, _) in self._apart.items():
-            for key, value in zip(apart[f"{name}_at"].tolist(), apart[name], strict=True):
-                if key >= self._oldest_row * self.num_envs:
-                    stored[key] = value
+        for name, (stored, _, _) in self._apart.items():
+            stored.update(zip(apart[f"{name}_at"].tolist(), apart[name], strict=True))
 
     def check_state_dict(self, state: dict[str, Any]) -> None:
         """Raise ``ValueError`` for a state of another capacity or of other spaces, or one that lacks steps.
@@ -317,10 +320,10 @@ class ReplayStorage:
         if first + count > num_steps:
             lengths |= dict.fromkeys(OF_STEPS, (count - 1) * self.num_envs)
         expected = {name: ((lengths[name], *array.shape[1:]), array.dtype) for name, array in self._arrays.items()}
-        for name, (_, shape) in self._apart.items():
+        for name, (_, shape, dtype) in self._apart.items():
             length = len(np.atleast_1d(part.get(name, ())))
             expected[f"{name}_at"] = (length,), np.dtype(np.int64)
-            expected[name] = (length, *shape), self._packing.dtype
+            expected[name] = (length, *shape), dtype
         _check_arrays({name: value for name, value in part.items() if name != "first"}, expected)
         if (part["endings"] > TRUNCATED).any() or (part.get("depths", np.zeros(1)) > self._num_older).any():
             raise ValueError(f"its replay buffer has no such endings or depths, from step {first} on")
@@ -342,15 +345,14 @@ class ReplayStorage:
         """Restore what ``state_dict`` returned and ``check_state_dict`` accepts."""
         self.num_steps = state["num_steps"]
         self._newest = state["newest"]["observations"].copy() if self.num_steps else None
-        for stored, _ in self._apart.values():
+        for stored, _, _ in self._apart.values():
             stored.clear()
         self._pieces = {}
         for name, part in _parts(state):
-            skipped = max(self._oldest_row - part["first"], 0)  # a piece may have more than is left of it
-            begin = self._row(part["first"] + skipped).start
+            # The oldest piece may have replaced steps: those that replaced them are loaded after it.
+            begin = self._row(part["first"]).start
             for array_name, array in self._arrays.items():
-                values = part[array_name][skipped * self.num_envs :]
-                array[begin : begin + len(values)] = values
+                array[begin : begin + len(part[array_name])] = part[array_name]
             apart = {key: value for key, value in part.items() if key not in ("first", *self._arrays)}
             self._share(apart)
             if name is not None:

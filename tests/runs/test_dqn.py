@@ -290,7 +290,7 @@ def test_masked_actions_are_neither_taken_nor_bootstrapped_from(dueling):
 
 @pytest.mark.slow
 def test_cartpole_is_solved():
-    with paddle_ac.make("dqn", seed=1) as agent:
+    with paddle_ac.make("dqn", "CartPole-v1", seed=1) as agent:
         while not agent.is_done:
             agent.update()
         with make_evaluation_envs(agent.config, 1, 10) as envs:

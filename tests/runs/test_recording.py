@@ -69,12 +69,15 @@ def test_the_episode_of_a_recurrent_policy_is_the_one_that_was_evaluated(walk, t
 
 @pytest.mark.parametrize(
     "changes",
-    [{"env": WALK, "frame_stack": 3}, {"env": CONTINUOUS, "initial_log_std": 2}, {"algo": "sac", "env": CONTINUOUS}],
-    ids=["frame stack", "clipped", "sac"],
+    [
+        {"env": WALK, "frame_stack": 3},
+        {"env": CONTINUOUS, "initial_log_std": 2},
+        {"algo": "sac", "env": CONTINUOUS, "learning_starts": 10, "batch_size": 8},
+        {"algo": "dqn", "env": WALK, "learning_starts": 10, "batch_size": 8, "train_freq": 4, "dueling": True},
+    ],
+    ids=["frame stack", "clipped", "sac", "dqn"],
 )
 def test_every_kind_of_policy_is_recorded_over_several_episodes(tmp_path, changes):
-    if changes.get("algo") == "sac":
-        changes = {**changes, "learning_starts": 10, "batch_size": 8}
     quick_run(tmp_path / "run", 60, vec="serial", num_envs=1, **changes)
     seen = watch_run(str(tmp_path / "film.gif"), str(tmp_path / "run"), episodes=2, sampled=True)
     shown = ages([picture for picture, _ in read_gif(tmp_path / "film.gif")])

@@ -38,6 +38,7 @@ SPACES = {
     "discrete": (Discrete(10**6), 1),
     "dict": (Dict({"a": Box(-1e6, 1e6, (2,)), "b": MultiBinary(3)}), 1),
     "frames": (FRAMES, 3),
+    "masked frames": (Dict({"observation": FRAMES, "action_mask": MultiBinary(3)}), 3),
     "frames of 3 channels, last": (Box(0, 255, (8, 8, 6), np.uint8), 2),
     "vectors, one after the other": (Box(-1e6, 1e6, (6,)), 3),
 }
@@ -218,6 +219,9 @@ def test_rewards_are_scaled_one_by_one_before_they_are_summed():
         (Box(-1, 1, (9,)), 4, 1),
         (Box(-1, 1, ()), 4, 1),
         (SPACES["dict"][0], 4, 1),
+        (SPACES["masked frames"][0], 3, 3),
+        (Dict({"observation": Box(-1, 1, (9,)), "action_mask": MultiBinary(3)}), 4, 1),
+        (Dict({"observation": Discrete(9), "action_mask": MultiBinary(3)}), 4, 1),
     ],
     ids=str,
 )
@@ -332,7 +336,7 @@ def test_a_large_buffer_costs_no_memory_until_it_is_used():
 # -------------------------------------------------------------------------------------------------- saved and resumed
 
 
-CASES = {name: SPACES[name] for name in ("numbers", "dict", "frames")}
+CASES = {name: SPACES[name] for name in ("numbers", "dict", "frames", "masked frames")}
 SAVED = pytest.mark.parametrize("space,num_frames", CASES.values(), ids=CASES)
 PIECE_STEPS = 16
 
@@ -342,7 +346,9 @@ def small_pieces(monkeypatch):
     """Pieces of 16 steps, or a little more or less."""
 
     def set_size(stream):
-        frame = stream.packing.dtype.itemsize * int(np.prod(stream.packing.shape)) // stream.num_frames
+        mask = 3 * stream.is_masked
+        stack = stream.packing.dtype.itemsize * int(np.prod(stream.packing.shape)) - mask
+        frame = stack // stream.num_frames + mask
         row = stream.num_envs * (frame + 16 + 4 + 1 + 2 * (stream.num_frames > 1))
         monkeypatch.setattr(replay_storage, "PIECE_BYTES", PIECE_STEPS * row)
 
@@ -537,7 +543,7 @@ def test_what_is_stored_apart_is_forgotten_with_its_steps():
         replay.add(stream.play(7))
         replay.state_dict()
     oldest = (350 - 10 - 2) * 3
-    assert all(key >= oldest for stored, _ in replay._storage._apart.values() for key in stored)
+    assert all(key >= oldest for stored, *_ in replay._storage._apart.values() for key in stored)
 
 
 @pytest.mark.parametrize(
