@@ -44,7 +44,7 @@ class SACDiscreteConfig(
     target_entropy_scale: float = field(
         "algorithm",
         0.5,
-        "entropy that alpha is learned for, as a part of that of the uniform policy (the paper: 0.98; measured)",
+        "entropy that alpha is learned for, as a part of that of the uniform policy (the paper: 0.98)",
         gt=0,
         le=1,
         search=[0.2, 0.5, 0.9, 0.98],
@@ -57,7 +57,7 @@ class SACDiscreteConfig(
     train_freq: int = field("algorithm", 8, "steps of each environment between two rounds of gradient steps", ge=1)
     gradient_steps: int = field("algorithm", 4, "gradient steps in a round", ge=1)
 
-    hidden_sizes: LayerSizes | None = field("network", (64, 64), "units of each hidden layer, as in 64,64 (measured)")
+    hidden_sizes: LayerSizes | None = field("network", (64, 64), "units of each hidden layer, as in 64,64")
     activation: Literal["tanh", "relu"] | None = field("network", "relu", "activation of the hidden layers (SAC)")
 
     optimizer: SynchronousOptimizer = field("optimizer", "adam", f"{OPTIMIZERS} (the paper: Adam)")

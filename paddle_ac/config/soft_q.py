@@ -14,7 +14,7 @@ class SoftQConfig(QLearningConfig):
 
     algo: Literal["soft_q"] = "soft_q"
 
-    total_steps: int = field("run", 40_000, "steps to train for", ge=1)
+    total_steps: int = field("run", 50_000, "steps to train for (rl-baselines3-zoo)", ge=1)
     num_envs: int = field("run", 1, "environments side by side (rl-baselines3-zoo: 1)", ge=1)
 
     eval_interval: int = field("evaluation and logging", 5_000, "steps between two evaluations", ge=1)
@@ -50,14 +50,16 @@ class SoftQConfig(QLearningConfig):
         le=1000,
     )
 
-    hidden_sizes: LayerSizes | None = field("network", (64, 64), "units of each hidden layer, as in 64,64 (measured)")
+    hidden_sizes: LayerSizes | None = field(
+        "network", (256, 256), "units of each hidden layer, as in 64,64 (rl-baselines3-zoo)"
+    )
     activation: Literal["tanh", "relu"] | None = field(
         "network", "relu", "activation of the hidden layers (Stable-Baselines3)"
     )
 
     optimizer: SynchronousOptimizer = field("optimizer", "adam", f"{OPTIMIZERS} (Stable-Baselines3: Adam)")
     optimizer_epsilon: float = field("optimizer", 1e-8, "epsilon of the optimiser (Stable-Baselines3: 1e-8)", gt=0)
-    learning_rate: float = field("optimizer", 2e-3, "initial learning rate (measured)", gt=0, le=100)
+    learning_rate: float = field("optimizer", 1e-3, "initial learning rate (that of DQN)", gt=0, le=100)
     lr_schedule: Schedule = field(
         "optimizer", "linear", "constant, linear to 0 over lr_decay_steps, or times lr_decay_factor"
     )

@@ -57,9 +57,9 @@ def test_targets_bootstrap_from_the_soft_values_of_the_target_network(dueling):
 def test_agent_explores_by_the_boltzmann_policy_of_its_q_values(dueling):
     agent = make_agent(dueling=dueling, temperature=0.7)
     agent.env_steps = agent.config.learning_starts
-    observation = np.float32([[10, 200, 30]])
-    q_values = agent.q_values(agent.policy, observation / np.float32(100))
-    drawn = agent._act(np.repeat(observation / np.float32(100), 20_000, axis=0), np.zeros((20_000, 0), np.float32))
+    observation = np.float32([[0.1, 2, 0.3]])
+    q_values = agent.q_values(agent.policy, observation)
+    drawn = agent._act(np.repeat(observation, 20_000, axis=0), np.zeros((20_000, 0), np.float32))
     np.testing.assert_allclose(np.bincount(drawn, minlength=4) / 20_000, softmax(q_values, 0.7)[0], atol=0.015)
 
 
@@ -77,8 +77,14 @@ def test_identity_environment_is_learned(variant):
 @pytest.mark.slow
 def test_q_values_of_a_process_with_five_states_are_its_soft_q_values():
     alpha = 0.5
-    changes = {"gamma": 0.8, "temperature": alpha, "total_steps": 8_000, "lr_schedule": "linear"}
-    agent = make_agent(FiveStates, env="tests.markov:FiveStates", **changes)
+    changes = {
+        "gamma": 0.8,
+        "temperature": alpha,
+        "total_steps": 8_000,
+        "num_step_returns": 1,
+        "critic_loss": "squared",
+    }
+    agent = make_agent(FiveStates, **changes)
     while not agent.is_done:
         agent.update()
     found = agent.q_values(agent.policy, np.arange(5))
