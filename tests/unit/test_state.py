@@ -81,8 +81,9 @@ def misfits(algo: str) -> dict[str, tuple[dict, str]]:
         cases["workers"] = ({"num_workers": 2}, "2 workers, this run 1")
     else:
         cases["number"] = ({"num_envs": 9 if algo == "paac" else 4}, "environments, these are|noise is")
-    if algo not in ("sac", "a3c"):
-        is_adam = make_config({"algo": algo}).optimizer == "adam"
+    config = make_config({"algo": algo})
+    if algo not in ACTOR_LEARNERS and hasattr(config, "optimizer"):
+        is_adam = config.optimizer == "adam"
         cases["optimizer"] = ({"optimizer": "rmsprop" if is_adam else "adam"}, "optimiser is not")
     return cases
 
