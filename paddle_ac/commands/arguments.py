@@ -126,7 +126,7 @@ def _flag_of(value: str, flags: set[str]) -> str:
 
 def add_algo(parser: ArgumentParser) -> None:
     """Add the flags that choose the algorithm and its hyper-parameters."""
-    parser.add_argument("--algo", default=argparse.SUPPRESS, metavar="|".join(CONFIGS), help="algorithm [a2c]")
+    parser.add_argument("--algo", default=argparse.SUPPRESS, metavar="NAME", help="algorithm, one of those above [a2c]")
     parser.add_argument("--config", metavar="FILE", help="hyper-parameters in YAML; flags override it")
 
 
@@ -161,7 +161,8 @@ def choose_algo(flag: str | None, config_file: str | Path | None) -> str:
 
 def describe_algorithms(algo: str, call: str) -> str:
     """The part of a help text that says whose flags it shows, with a line for every algorithm."""
-    lines = [f"  {name:<11}{_short_description(CONFIGS[name])}" for name in CONFIGS]
+    width = max(map(len, CONFIGS))
+    lines = [f"  {name:<{width}} {_short_description(CONFIGS[name])}" for name in CONFIGS]
     return f"""\
 Each algorithm has its own hyper-parameters. The flags below are those of {algo};
 for those of another one: {call} --algo NAME --help

@@ -29,7 +29,11 @@ class AsyncQConfig(AsyncQGroup, ActorLearnersGroup, QNetworkConfig):
         "constant, linear to 0 over lr_decay_steps (the paper), or times lr_decay_factor every lr_decay_steps",
     )
     max_grad_norm: float = field(
-        "optimizer", 1000.0, "largest norm of the gradient (the paper has no limit; measured: 10 learns later)", gt=0
+        "optimizer",
+        1000.0,
+        "largest norm of the gradient (the paper has no limit; measured: 10 learns later)",
+        gt=0,
+        search={"low": 10.0, "high": 1000.0, "log": True},
     )
 
 

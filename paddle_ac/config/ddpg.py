@@ -28,7 +28,7 @@ class DDPGConfig(
     VectorEnvGroup,
     RunConfig,
 ):
-    """Deep deterministic policy gradient (Lillicrap et al. 2016, arXiv:1509.02971): TD3 without its three additions."""
+    """Deep deterministic policy gradient (Lillicrap et al. 2016, arXiv:1509.02971)."""
 
     networks: ClassVar[str] = "a deterministic actor and critics of actions"
 
@@ -50,7 +50,11 @@ class DDPGConfig(
         "algorithm", 1, "gradient steps of the critic for each of the actor and of the target networks (DDPG: 1)", ge=1
     )
     target_noise: float = field(
-        "algorithm", 0.0, "deviation of the noise on the target policy's actions (DDPG: 0)", ge=0
+        "algorithm",
+        0.0,
+        "deviation of the noise on the target policy's actions (DDPG: 0)",
+        ge=0,
+        search={"low": 0.0, "high": 0.5},
     )
 
     hidden_sizes: LayerSizes = continuous.HIDDEN_SIZES

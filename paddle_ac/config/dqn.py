@@ -10,7 +10,7 @@ from paddle_ac.config.groups import OPTIMIZERS, EpsilonGroup, Schedule, Synchron
 
 
 class DQNConfig(EpsilonGroup, QLearningConfig):
-    """Deep Q-network (Mnih et al. 2015, doi:10.1038/nature14236)."""
+    """Deep Q-learning with a target network (Mnih et al. 2015, doi:10.1038/nature14236)."""
 
     algo: Literal["dqn"] = "dqn"
 
@@ -60,4 +60,10 @@ class DQNConfig(EpsilonGroup, QLearningConfig):
     lr_schedule: Schedule = field(
         "optimizer", "linear", "constant, linear to 0 over lr_decay_steps, or times lr_decay_factor"
     )
-    max_grad_norm: float = field("optimizer", 10.0, "largest norm of the gradient (Stable-Baselines3: 10)", gt=0)
+    max_grad_norm: float = field(
+        "optimizer",
+        10.0,
+        "largest norm of the gradient (Stable-Baselines3: 10)",
+        gt=0,
+        search={"low": 1.0, "high": 40.0, "log": True},
+    )

@@ -49,7 +49,9 @@ class SACDiscreteConfig(
         le=1,
         search=[0.2, 0.5, 0.9, 0.98],
     )
-    target_interval: int = field("algorithm", 1, "gradient steps between two updates of the target networks", ge=1)
+    target_interval: int = field(
+        "algorithm", 1, "gradient steps between two updates of the target networks", ge=1, search=[1, 2, 4]
+    )
     tau: float = field("algorithm", 0.005, "step of the target networks towards the critics (SAC)", gt=0, le=1)
     buffer_size: int = field("algorithm", 100_000, "transitions that the replay buffer holds", ge=1)
     batch_size: int = field("algorithm", 64, "transitions in a gradient step (the paper: 64)", ge=1)
@@ -66,4 +68,10 @@ class SACDiscreteConfig(
     lr_schedule: Schedule = field(
         "optimizer", "constant", "constant, linear to 0 over lr_decay_steps, or times lr_decay_factor"
     )
-    max_grad_norm: float = field("optimizer", 10.0, "largest norm of each network's gradient", gt=0)
+    max_grad_norm: float = field(
+        "optimizer",
+        10.0,
+        "largest norm of each network's gradient",
+        gt=0,
+        search={"low": 1.0, "high": 40.0, "log": True},
+    )

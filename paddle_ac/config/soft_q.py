@@ -63,4 +63,10 @@ class SoftQConfig(QLearningConfig):
     lr_schedule: Schedule = field(
         "optimizer", "linear", "constant, linear to 0 over lr_decay_steps, or times lr_decay_factor"
     )
-    max_grad_norm: float = field("optimizer", 10.0, "largest norm of the gradient (Stable-Baselines3: 10)", gt=0)
+    max_grad_norm: float = field(
+        "optimizer",
+        10.0,
+        "largest norm of the gradient (Stable-Baselines3: 10)",
+        gt=0,
+        search={"low": 1.0, "high": 40.0, "log": True},
+    )

@@ -16,6 +16,7 @@ ENGLISH_OF = {
     "docs/cn/a2c.md": "docs/algorithms/a2c.md",
     "docs/cn/a3c.md": "docs/algorithms/a3c.md",
     "docs/cn/ga3c.md": "docs/algorithms/ga3c.md",
+    "docs/cn/algorithms.md": "docs/algorithms/index.md",
     "docs/cn/atari.md": "docs/atari.md",
     "docs/cn/cluster.md": "docs/cluster.md",
     "docs/cn/own_environment.md": "docs/api/own_environment.md",

@@ -246,7 +246,7 @@ def test_runs_that_differ_in_much_are_called_by_their_folders(tmp_path, caplog):
         write_run(tmp_path / "plain" / f"seed-{seed}", seed=seed)
     write_run(tmp_path / "trial-0003", **long)
     assert legends([tmp_path]) == ("a2c on CartPole-v1", ["plain (2 seeds)", "trial-0003 (1 seed)"])
-    parts = "normalize_observations=False, entropy_coef=0.0123, hidden_sizes=256,256,256"
+    parts = "normalize_observations=False, hidden_sizes=256,256,256, entropy_coef=0.0123"
     assert f"trial-0003: {parts}\n" in caplog.text
     write_run(tmp_path / "plain" / "seed-2", **long)  # now neither group has a folder of its own
     assert legends([tmp_path])[1] == ["plain/seed-0 (2 seeds)", "plain/seed-2 (2 runs, 1 seed)"]
