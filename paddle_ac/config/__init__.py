@@ -12,7 +12,6 @@ from typing import Any
 from paddle_ac.config.base import (
     NetworkConfig,
     OnPolicyConfig,
-    QLearningConfig,
     QNetworkConfig,
     RunConfig,
     SynchronousConfig,
@@ -57,6 +56,7 @@ from paddle_ac.config.loading import (
     write_yaml,
 )
 from paddle_ac.config.messages import first_problem, nearest, who_take
+from paddle_ac.config.q_learning import QLearningConfig
 from paddle_ac.registry import CONFIGS, REGISTRY, load_class
 
 __all__ = [

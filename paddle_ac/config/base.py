@@ -15,17 +15,14 @@ from paddle_ac.config.groups import (
     AtariGroup,
     EncoderGroup,
     EvaluationGroup,
-    GradientRoundsGroup,
     LossGroup,
     NetworkGroup,
     OptimizerGroup,
     PriorityGroup,
     QNetworkGroup,
-    ReplayGroup,
     RunGroup,
     ScalingGroup,
     SynchronousOptimizerGroup,
-    TargetNetworkGroup,
     ValueLossGroup,
     VectorEnvGroup,
 )
@@ -238,15 +235,3 @@ class QNetworkConfig(QNetworkGroup, NetworkConfig):
         if self.network is not None and not self.dueling:
             raise ValueError(f"network={self.network} returns advantages and values of states: add dueling=true")
         return self
-
-
-class QLearningConfig(
-    TargetNetworkGroup,
-    PriorityGroup,
-    GradientRoundsGroup,
-    ReplayGroup,
-    SynchronousOptimizerGroup,
-    VectorEnvGroup,
-    QNetworkConfig,
-):
-    """What the algorithms share that learn Q values from a replay buffer."""
