@@ -144,6 +144,7 @@ def test_a_lost_node_is_dropped_and_one_that_joins_later_takes_its_place(cluster
     cluster.remove_node(joined)
 
 
+@pytest.mark.slow
 def test_too_few_nodes_end_the_run_with_a_checkpoint(cluster, tmp_path, monkeypatch):
     monkeypatch.setattr(nodes_module, "JOIN_TIMEOUT", 0.5)
 
@@ -173,7 +174,8 @@ def test_a_stopped_bundle_is_replaced(cluster, caplog):
     assert "bundle 0 on node" in caplog.text and "did not answer within" in caplog.text
 
 
-@pytest.mark.parametrize("shard", [0, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("shard", [0, 1])
 def test_a_lost_parameter_server_is_restored_and_the_bundles_find_it(cluster, caplog, monkeypatch, shard):
     monkeypatch.setattr(a3c_cluster, "SNAPSHOT_SECONDS", 1e9)
     with start_agent(cluster, num_servers=2) as agent:
@@ -194,6 +196,7 @@ def test_a_lost_parameter_server_is_restored_and_the_bundles_find_it(cluster, ca
     assert f"parameter-server-{shard} was lost" in caplog.text
 
 
+@pytest.mark.slow
 def test_when_the_driver_is_killed_nothing_is_left(cluster, tmp_path):
     flags = [f"--{name.replace('_', '-')}={value}" for name, value in settings(cluster, hidden_sizes=16).items()]
     command = [sys.executable, "tools/train.py", *flags, f"--run-dir={tmp_path}/run", "--total-steps=1000000000"]
@@ -209,6 +212,7 @@ def test_when_the_driver_is_killed_nothing_is_left(cluster, tmp_path):
     assert load_checkpoint(RunFolder(tmp_path / "run").latest)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow)]
 )
@@ -230,6 +234,7 @@ def test_a_stop_signal_ends_the_command_with_its_code_and_the_run_goes_on(cluste
     assert summary["env_steps"] >= steps + 2_000 and summary["stopped_by"] == "total_steps"
 
 
+@pytest.mark.slow
 def test_an_environment_that_fails_on_a_node_ends_the_run(cluster):
     with (
         start_agent(cluster, num_nodes=1, env=f"tests.environments:{misbehaving_id('raise in step')}") as agent,
@@ -252,6 +257,7 @@ def test_missing_ray_is_one_line(monkeypatch):
         cluster_module.Cluster("auto")
 
 
+@pytest.mark.slow
 def test_too_few_nodes_are_one_line_and_leave_no_run(cluster, tmp_path, monkeypatch):
     monkeypatch.setattr(nodes_module, "NODES_TIMEOUT", 0.1)
     with pytest.raises(ConfigError, match=r"the cluster has 2 nodes with 1 CPUs.*--min-nodes"):
@@ -260,6 +266,7 @@ def test_too_few_nodes_are_one_line_and_leave_no_run(cluster, tmp_path, monkeypa
     assert not ray.is_initialized()
 
 
+@pytest.mark.slow
 def test_signal_handlers_and_logging_stay_as_they_were(cluster):
     before = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
     handlers = list(logging.getLogger().handlers)

@@ -128,6 +128,7 @@ def test_run_of_two_ranks_equals_one_process_with_all_environments(run, tmp_path
     assert states[0]["episodes"] == states[1]["episodes"]
 
 
+@pytest.mark.slow
 def test_resumed_run_of_two_ranks_is_the_longer_run(copy, tmp_path):
     codes, outputs = resume(copy, 2400)
     assert codes == [0, 0], outputs
@@ -153,6 +154,7 @@ def test_one_process_resumes_a_run_of_two_ranks_with_new_episodes(copy, capsys):
     assert state["algorithm"]["num_updates"] == before["num_updates"] + 200 // (4 * 5)
 
 
+@pytest.mark.slow
 def test_two_ranks_resume_a_run_of_one_process_with_new_episodes(tmp_path):
     quick_run(tmp_path / "one", 1200, **VALUES)
     codes, outputs = resume(tmp_path / "one", 1600, "--resume-episodes", "new")
