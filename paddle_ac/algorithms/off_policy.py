@@ -138,10 +138,11 @@ class OffPolicy(Synchronous):
 
     def _learn(self) -> dict[str, list[float]]:
         metrics: dict[str, list[float]] = defaultdict(list)
-        for _ in range(self.config.gradient_steps):
-            for tag, value in self.gradient_step(self.sample()).items():
-                metrics[tag].append(value)
-            self.num_updates += 1
+        with np.errstate(over="ignore", invalid="ignore"):  # raised as NonFiniteError
+            for _ in range(self.config.gradient_steps):
+                for tag, value in self.gradient_step(self.sample()).items():
+                    metrics[tag].append(value)
+                self.num_updates += 1
         return metrics
 
     def sample(self) -> Batch:

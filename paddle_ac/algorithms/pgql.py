@@ -94,7 +94,7 @@ class PGQL(A2C):
         """Compute the Q-learning update of a batch as a gradient ``[P]``, and metrics by tag.
 
         Raises:
-            NonFiniteError: the loss is NaN or infinite.
+            NonFiniteError: the loss or its gradient is NaN or infinite.
         """
         config, policy = self.config, self.policy
         with np.errstate(over="ignore", invalid="ignore"):  # reported below, as an error
@@ -109,10 +109,10 @@ class PGQL(A2C):
                 config.entropy_coef,
                 config.value_coef,
             )
-        if not math.isfinite(loss.loss):
-            raise NonFiniteError(f"the loss is not finite: {loss.loss}")
-        policy.backward(tape, loss.grad_outputs, loss.grad_values, self._q_gradient_views)
-        gradient, _ = clip_by_norm(self._q_gradient, config.max_grad_norm)
+            policy.backward(tape, loss.grad_outputs, loss.grad_values, self._q_gradient_views)
+            gradient, norm = clip_by_norm(self._q_gradient, config.max_grad_norm)
+        if not math.isfinite(loss.loss) or not math.isfinite(norm):
+            raise NonFiniteError(f"the loss or its gradient is not finite: loss {loss.loss}, gradient norm {norm}")
         return gradient, {"losses/q_learning": loss.loss, "diagnostics/q_value": float(loss.q_values.mean())}
 
     def targets(self, batch: Batch) -> np.ndarray:

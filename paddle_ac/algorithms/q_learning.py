@@ -137,10 +137,10 @@ class QLearning(OffPolicy):
         outputs, critic_outputs, tape = self.policy.forward(batch.observations, self._unroll)
         q_values = self.head.q_values(outputs, critic_outputs)
         loss, errors, grad_q = td_loss(q_values, batch.actions, targets, self._critic_loss, batch.weights)
-        if not math.isfinite(loss):
-            raise NonFiniteError(f"the loss is not finite: {loss}")
         self.policy.backward(tape, *self.head.backward(outputs, grad_q), learner.gradient_views)
         gradient, norm = clip_by_norm(learner.gradient, config.max_grad_norm)
+        if not math.isfinite(loss) or not math.isfinite(norm):
+            raise NonFiniteError(f"the loss or its gradient is not finite: loss {loss}, gradient norm {norm}")
         learner.step(gradient, self.learning_rate)
         self.replay.update_priorities(batch.places, errors)
         if (self.num_updates + 1) % config.target_interval == 0:

@@ -140,7 +140,7 @@ class SACDiscrete(OffPolicy):
         loss, grad_outputs = actor_loss(log_probs, q_values, alpha, self.choices)
         entropy = float(entropies(log_probs).mean())
         target_entropy = config.target_entropy_scale * float(self.choices.largest_entropies(outputs).mean())
-        alpha_loss, grad_log_alpha = temperature_loss(math.log(alpha), entropy, target_entropy)
+        alpha_loss, grad_log_alpha = temperature_loss(float(self.log_alpha[0]), entropy, target_entropy)
         if not math.isfinite(critic_loss) or not math.isfinite(loss):
             raise NonFiniteError(f"the loss is not finite: actor {loss}, critics {critic_loss}")
 
@@ -168,6 +168,8 @@ class SACDiscrete(OffPolicy):
         learner = self.learners[name]
         self._networks[name].backward(tape, grad_outputs, grad_critic_outputs, learner.gradient_views)
         gradient, norm = clip_by_norm(learner.gradient, self.config.max_grad_norm)
+        if not math.isfinite(norm):
+            raise NonFiniteError(f"the gradient of the {name.replace('_', ' ')} is not finite: norm {norm}")
         learner.step(gradient, self.learning_rate)
         return norm
 

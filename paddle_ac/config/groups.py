@@ -323,7 +323,9 @@ class NetworkGroup(Group):
         "network", None, "activation of the hidden layers [tanh (baselines), relu for images]"
     )
     initialization: Literal["orthogonal", "xavier"] = field(
-        "network", "orthogonal", "initial weights (orthogonal: gain sqrt 2 hidden, 0.01 policy, 1 value, as baselines)"
+        "network",
+        "orthogonal",
+        "initial weights (orthogonal: gain sqrt 2 hidden, 0.01 policy, 1 values and Q values, as baselines)",
     )
 
     network: NetworkPlace | None = field(

@@ -68,7 +68,9 @@ class QLearningConfig(
     optimizer_epsilon: float = field("optimizer", 1e-8, "epsilon of the optimiser (Stable-Baselines3: 1e-8)", gt=0)
     learning_rate: float = field("optimizer", 1e-3, "initial learning rate (measured with DQN)", gt=0, le=100)
     lr_schedule: Schedule = field(
-        "optimizer", "linear", "constant, linear to 0 over lr_decay_steps, or times lr_decay_factor"
+        "optimizer",
+        "linear",
+        "constant, linear to 0 over lr_decay_steps, or times lr_decay_factor every lr_decay_steps",
     )
     max_grad_norm: float = field(
         "optimizer",

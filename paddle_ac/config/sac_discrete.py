@@ -66,7 +66,9 @@ class SACDiscreteConfig(
     optimizer_epsilon: float = field("optimizer", 1e-8, "epsilon of the optimiser (PyTorch: 1e-8)", gt=0)
     learning_rate: float = field("optimizer", 1e-3, "learning rate of actor, critics and alpha", gt=0, le=100)
     lr_schedule: Schedule = field(
-        "optimizer", "constant", "constant, linear to 0 over lr_decay_steps, or times lr_decay_factor"
+        "optimizer",
+        "constant",
+        "constant, linear to 0 over lr_decay_steps, or times lr_decay_factor every lr_decay_steps",
     )
     max_grad_norm: float = field(
         "optimizer",

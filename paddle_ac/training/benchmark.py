@@ -41,10 +41,12 @@ def benchmark(config: RunConfig, rounds: int = 5, seconds: float = 1.0) -> dict[
     Raises:
         ConfigError: as ``train``.
     """
-    constant = {"lr_schedule": "constant"} if hasattr(config, "lr_schedule") else {}  # one that covers all steps
+    # A schedule that covers all steps, and learning from the first step on.
+    timed = {"lr_schedule": "constant", "learning_starts": 0}
+    changes = {name: value for name, value in timed.items() if hasattr(config, name)}
     if config.cluster_address is not None:
         raise ConfigError("--cluster: what is timed here is this machine; benchmarks/cluster.py measures clusters")
-    config = resolve_vec(config).model_copy(update={"total_steps": 10**15, **constant})
+    config = resolve_vec(config).model_copy(update={"total_steps": 10**15, **changes})
     algorithm, rates = ALGORITHMS[config.algo], defaultdict(list)
     with closing(algorithm.from_config(config)) as parts:
         phases = parts.phases()

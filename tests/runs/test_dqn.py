@@ -171,7 +171,7 @@ def test_infinite_reward_is_an_error_and_changes_no_parameter():
     before = agent.parameters.vector.copy()
     batch = agent.sample()
     batch.rewards[0] = np.inf
-    with pytest.raises(NonFiniteError, match="loss is not finite"):
+    with pytest.raises(NonFiniteError, match="loss or its gradient is not finite"):
         agent.gradient_step(batch)
     np.testing.assert_array_equal(agent.parameters.vector, before)
 

@@ -126,7 +126,7 @@ def test_infinite_reward_in_the_replay_is_an_error_and_changes_no_parameter():
     agent = learned_agent()
     before, batch = agent.parameters.vector.copy(), agent.sample()
     batch.rewards[0] = np.inf
-    with pytest.raises(NonFiniteError, match="loss is not finite"):
+    with pytest.raises(NonFiniteError, match="loss or its gradient is not finite"):
         agent.q_gradient(batch)
     np.testing.assert_array_equal(agent.parameters.vector, before)
 
