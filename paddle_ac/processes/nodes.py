@@ -139,6 +139,15 @@ class NodePool:
         """Replace bundles that are lost; raises as ``receive``."""
         self._supervise(0)
 
+    def replace_finished(self) -> None:
+        """Replace every bundle that has finished by a new one."""
+        for index, bundle in list(self._bundles.items()):
+            if bundle.is_finished and not self._is_finishing:
+                self._remove(index)
+                logging.getLogger(__name__).warning(
+                    "bundle %d finished, but the parameter server has lost some of its steps: a new bundle starts", index
+                )
+
     def call_ready(self, method: str) -> list[Any]:
         """The answers of the bundles that are ready to a call of a method; lost ones have none."""
         calls = [bundle.remote.start(method) for bundle in self._bundles.values() if bundle.is_ready]
@@ -213,15 +222,20 @@ class NodePool:
             bundle.poll = bundle.remote.start("poll")
 
     def _lose(self, index: int, reason: str) -> None:
-        bundle = self._bundles.pop(index)
-        bundle.remote.kill()
+        bundle = self._remove(index)
         self._lost_on = bundle.node.id
         self._losses[index] += 1
         text = f"bundle {index} on node {bundle.node.address} was lost: {reason}"
         if self._losses[index] == MAX_LOSSES:
             raise WorkerDiedError(f"{text}, the {MAX_LOSSES}th time without a report between")
         logging.getLogger(__name__).warning("%s", text)
+
+    def _remove(self, index: int) -> _Bundle:
+        """End a bundle at once; another is started in its place at the next opportunity."""
+        bundle = self._bundles.pop(index)
+        bundle.remote.kill()
         self._looked_at = -LOOK_SECONDS
+        return bundle
 
     def _start_missing(self) -> None:
         if self._is_finishing:

@@ -197,6 +197,37 @@ def test_a_lost_parameter_server_is_restored_and_the_bundles_find_it(cluster, ca
 
 
 @pytest.mark.slow
+def test_a_parameter_server_lost_during_an_evaluation_is_restored_and_training_goes_on(cluster, caplog):
+    with start_agent(cluster) as agent:
+        play_until(agent, lambda: (agent._node_steps > 0).all())
+        agent._servers._servers[0].kill()
+        counts, deadline = agent._node_steps.copy(), time.monotonic() + PATIENCE
+        while not (agent._node_steps > counts + 1_000).all():
+            assert time.monotonic() < deadline
+            agent.check()  # an evaluation calls nothing else
+        assert agent._nodes.starts == [1, 1]
+    assert "parameter-server-0 was lost" in caplog.text
+
+
+@pytest.mark.slow
+def test_a_parameter_server_lost_after_its_bundles_have_finished_gets_the_missing_steps_from_new_ones(
+    cluster, caplog, monkeypatch
+):
+    monkeypatch.setattr(a3c_cluster, "SNAPSHOT_SECONDS", 1e9)
+    with start_agent(cluster, total_steps=3_000) as agent:
+        agent.update()
+        deadline = time.monotonic() + PATIENCE
+        while not all(bundle.is_finished for bundle in agent._nodes._bundles.values()):
+            assert time.monotonic() < deadline
+            agent._nodes.receive(0.1)  # reports arrive, but no status does
+        agent._servers._servers[0].kill()
+        play_until(agent, lambda: agent.is_done)
+        assert agent.env_steps >= 3_000
+        assert max(agent._nodes.starts) == 2
+    assert "the parameter server has lost some of its steps: a new bundle starts" in caplog.text
+
+
+@pytest.mark.slow
 def test_when_the_driver_is_killed_nothing_is_left(cluster, tmp_path):
     flags = [f"--{name.replace('_', '-')}={value}" for name, value in settings(cluster, hidden_sizes=16).items()]
     command = [sys.executable, "tools/train.py", *flags, f"--run-dir={tmp_path}/run", "--total-steps=1000000000"]

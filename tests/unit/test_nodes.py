@@ -193,3 +193,21 @@ def test_finished_pool_has_all_reports_and_starts_no_bundle():
     assert pool.receive(0) == "last"
     pool.check()
     assert pool.is_finished and len(cluster.bundles) == 2
+
+
+def test_finished_bundle_is_replaced_on_request_unless_the_pool_finishes():
+    cluster = FakeCluster(2)
+    pool = make_pool(cluster)
+    pool.check()
+    cluster.bundles[1].answer(pool, BundleReport(["last"], is_ready=True, is_finished=True))
+    pool.check()
+    pool.replace_finished()
+    assert [bundle.is_killed for bundle in cluster.bundles] == [False, True]
+    assert pool.receive(0) == "last"
+    pool.check()
+    assert (cluster.bundles[2].index, cluster.bundles[2].start_number) == (1, 1) and pool.starts == [1, 2]
+    pool.ask_to_finish()
+    cluster.bundles[2].answer(pool, BundleReport(is_ready=True, is_finished=True))
+    pool.check()
+    pool.replace_finished()
+    assert not cluster.bundles[2].is_killed
