@@ -224,7 +224,7 @@ def test_a_parameter_server_lost_after_its_bundles_have_finished_gets_the_missin
         play_until(agent, lambda: agent.is_done)
         assert agent.env_steps >= 3_000
         assert max(agent._nodes.starts) == 2
-    assert "the parameter server has lost some of its steps: a new bundle starts" in caplog.text
+    assert "the parameter server has lost some of its steps: a new one starts" in caplog.text
 
 
 @pytest.mark.slow
