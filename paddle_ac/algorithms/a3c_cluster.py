@@ -29,7 +29,7 @@ from paddle_ac.nn.network import Network
 from paddle_ac.processes.cluster import Cluster
 from paddle_ac.processes.nodes import NodePool
 from paddle_ac.processes.parameter_server import Moments
-from paddle_ac.processes.servers import RemoteShards, ServerGroup
+from paddle_ac.processes.servers import RemoteShards, ServerGroup, restore_timeout
 
 READY_TIMEOUT = 5.0  # seconds that an update() waits while the bundles start
 REPORT_TIMEOUT = 0.5  # seconds after which update() returns without metrics, so that Ctrl-C takes effect soon
@@ -201,8 +201,9 @@ class ClusterA3C(Asynchronous):
         while not self._nodes.is_finished and time.monotonic() < deadline:
             try:
                 metrics = self._nodes.receive(0.1)
-            except (VecEnvError, ArithmeticError, ConfigError):
-                continue  # the reason why the run ends is already known
+            except Exception as error:  # a bundle forwards any; what is to be saved does not depend on it
+                logging.getLogger(__name__).warning("while the bundles finish: %s", error)
+                continue
             if metrics is not None:
                 yield metrics
         if not self._nodes.is_finished:
@@ -260,7 +261,7 @@ class ClusterA3C(Asynchronous):
         super().close()
 
     def _bundle_arguments(self, index: int, start: int) -> tuple:
-        shards = RemoteShards(self.config.num_servers, self.config.node_timeout)
+        shards = RemoteShards(self.config.num_servers, restore_timeout(self.config.node_timeout))
         return self.config, index, start, self._statistics, shards
 
     def _supervise_servers(self) -> None:
