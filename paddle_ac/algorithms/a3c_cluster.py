@@ -29,7 +29,7 @@ from paddle_ac.nn.network import Network
 from paddle_ac.processes.cluster import Cluster
 from paddle_ac.processes.nodes import NodePool
 from paddle_ac.processes.parameter_server import Moments
-from paddle_ac.processes.servers import RemoteShards, ServerGroup
+from paddle_ac.processes.servers import RemoteShards, ServerGroup, restore_timeout
 
 READY_TIMEOUT = 5.0  # seconds that an update() waits while the bundles start
 REPORT_TIMEOUT = 0.5  # seconds after which update() returns without metrics, so that Ctrl-C takes effect soon
@@ -77,7 +77,8 @@ class ClusterA3C(Asynchronous):
         self._node_updates = np.zeros(config.num_nodes, np.int64)
         self._has_started = self._has_finished = False
         self._status_at = self._snapshot_at = self._rates_at = 0.0
-        self._rates_of = (0, 0)  # pushes and bytes when rates were last measured
+        self._traffic = self._rates_of = (0, 0)  # pushes and bytes: latest, and when rates were last measured
+        self._staleness: list[int] = []  # of the pushes that no metrics contain yet
         indices = range(config.num_nodes)
         self.metric_tags = (
             "diagnostics/policy_lag",
@@ -180,19 +181,16 @@ class ClusterA3C(Asynchronous):
             self._snapshot_at = self._rates_at = time.monotonic()
         metrics = self._nodes.receive(REPORT_TIMEOUT if self.has_started else READY_TIMEOUT)
         metrics = metrics or {"charts/episode_return": [], "charts/episode_length": []}
-        now = time.monotonic()
-        if now - self._status_at > STATUS_SECONDS or self._nodes.is_finished:
-            self._status_at = now
-            metrics |= self._look_at_servers(now)
-        if now - self._snapshot_at > SNAPSHOT_SECONDS and self._is_running:
-            self._take_snapshot()
-        if self.env_steps >= self.config.total_steps:
-            self._nodes.ask_to_finish()
+        if time.monotonic() - self._status_at > STATUS_SECONDS or self._nodes.is_finished:
+            self._supervise_servers()
+            metrics |= self._server_metrics()
         return metrics
 
     def check(self) -> None:
-        """Replace bundles that are lost; raise if there are too few, or if one has failed."""
-        self._nodes.check()
+        """Replace bundles and restore shards that are lost; raises as ``update``."""
+        if self._is_running:
+            self._nodes.check()
+            self._supervise_servers()
 
     def finish(self) -> Iterator[dict[str, Any]]:
         """Stop the bundles, which push what is left, and yield their remaining metrics."""
@@ -203,8 +201,9 @@ class ClusterA3C(Asynchronous):
         while not self._nodes.is_finished and time.monotonic() < deadline:
             try:
                 metrics = self._nodes.receive(0.1)
-            except (VecEnvError, ArithmeticError, ConfigError):
-                continue  # the reason why the run ends is already known
+            except Exception as error:  # a bundle forwards any; what is to be saved does not depend on it
+                logging.getLogger(__name__).warning("while the bundles finish: %s", error)
+                continue
             if metrics is not None:
                 yield metrics
         if not self._nodes.is_finished:
@@ -212,7 +211,8 @@ class ClusterA3C(Asynchronous):
                 "a bundle did not stop within %g s: its last updates are lost", FINISH_TIMEOUT
             )
         try:
-            yield {"charts/episode_return": [], "charts/episode_length": [], **self._look_at_servers(time.monotonic())}
+            self._take_status()
+            yield {"charts/episode_return": [], "charts/episode_length": [], **self._server_metrics()}
             self._take_snapshot()
         except VecEnvError as error:
             logging.getLogger(__name__).warning("%s; the state is that of its latest snapshot", error)
@@ -261,23 +261,40 @@ class ClusterA3C(Asynchronous):
         super().close()
 
     def _bundle_arguments(self, index: int, start: int) -> tuple:
-        shards = RemoteShards(self.config.num_servers, self.config.node_timeout)
+        shards = RemoteShards(self.config.num_servers, restore_timeout(self.config.node_timeout))
         return self.config, index, start, self._statistics, shards
 
-    def _look_at_servers(self, now: float) -> dict[str, Any]:
-        """Take over the counters of the server; returns metrics."""
+    def _supervise_servers(self) -> None:
+        """Restore lost shards, take a snapshot if one is due, and end or replace bundles by the server's counters."""
+        self._take_status()
+        if time.monotonic() - self._snapshot_at > SNAPSHOT_SECONDS:
+            self._take_snapshot()
+        if self.env_steps >= self.config.total_steps:
+            self._nodes.ask_to_finish()
+        else:  # a restored server may lack steps that finished bundles have counted
+            self._nodes.replace_finished()
+
+    def _take_status(self) -> None:
+        """Take over the counters of the server."""
         status = self._servers.status()
+        self._status_at = time.monotonic()
         self._node_steps, self._node_updates = status.node_steps, status.node_updates
-        metrics: dict[str, Any] = {"cluster/staleness": status.staleness}
-        if status.staleness:
-            metrics["cluster/staleness_max"] = max(status.staleness)
-        seconds = now - self._rates_at
+        self._traffic = (status.version, status.num_bytes)
+        self._staleness += status.staleness
+
+    def _server_metrics(self) -> dict[str, Any]:
+        """The metrics of the latest status, with the staleness of all pushes since the last call."""
+        metrics: dict[str, Any] = {"cluster/staleness": self._staleness}
+        if self._staleness:
+            metrics["cluster/staleness_max"] = max(self._staleness)
+        self._staleness = []
+        seconds = self._status_at - self._rates_at
         if seconds >= RATE_SECONDS:
-            num_pushes, num_bytes = status.version - self._rates_of[0], status.num_bytes - self._rates_of[1]
+            num_pushes, num_bytes = self._traffic[0] - self._rates_of[0], self._traffic[1] - self._rates_of[1]
             if num_pushes >= 0 and num_bytes >= 0:  # a server that was restored counts from its snapshot on
                 metrics["cluster/pushes_per_second"] = num_pushes / seconds
                 metrics["cluster/bytes_per_second"] = num_bytes / seconds
-            self._rates_at, self._rates_of = now, (status.version, status.num_bytes)
+            self._rates_at, self._rates_of = self._status_at, self._traffic
             metrics |= {f"nodes/steps_{index}": int(steps) for index, steps in enumerate(self._node_steps)}
         return metrics
 

@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from multiprocessing_env import WorkerDiedError
 from paddle_ac.errors import ConfigError, needs, shortened
 from paddle_ac.process import imports_contained
 
@@ -20,6 +21,7 @@ CREATE_TIMEOUT = 30.0  # seconds until the name of a lost object is free again
 RETRY_SECONDS = 0.2  # between two calls of an object that cannot be reached
 
 AUTO = "auto"
+MAX_PORT = 65535
 
 
 class LostError(RuntimeError):
@@ -186,6 +188,9 @@ class Cluster:
             num_cpus: of the node, reserved for the object.
             name: by which ``find`` finds it. The name of an object that was killed is free a moment later.
             num_threads: calls that run at the same time.
+
+        Raises:
+            WorkerDiedError: the name is still taken after ``CREATE_TIMEOUT`` seconds.
         """
         import ray
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -201,9 +206,11 @@ class Cluster:
         while True:
             try:
                 return RemoteObject(ray.remote(kind).options(**options).remote(*arguments))
-            except ValueError:  # the name is still taken
-                if time.monotonic() > deadline:
+            except ValueError as error:
+                if name is None or "already taken" not in str(error):  # older versions of Ray have no type for it
                     raise
+                if time.monotonic() > deadline:
+                    raise WorkerDiedError(f"{name} did not end within {CREATE_TIMEOUT:g} s") from None
                 time.sleep(RETRY_SECONDS)
 
     def close(self) -> None:
@@ -239,11 +246,13 @@ def wait(calls: Iterable[Call], timeout: float) -> list[Call]:
 def _check_answers(address: str) -> None:
     """Raise ``ConfigError`` unless something answers at ``host:port``."""
     host, _, port = address.rpartition(":")
-    if not (host and port.isdecimal()):
-        raise ConfigError(f"--cluster {address}: give auto or host:port, such as 10.0.0.1:6379")
+    if not (host and port.isdecimal() and 1 <= int(port) <= MAX_PORT):
+        raise ConfigError(
+            f"--cluster {address}: give auto or host:port with a port from 1 to {MAX_PORT}, such as 10.0.0.1:6379"
+        )
     try:
         socket.create_connection((host, int(port)), CONNECT_TIMEOUT).close()
-    except (OSError, OverflowError) as error:
+    except OSError as error:
         raise ConfigError(
             f"--cluster {address} does not answer ({shortened(str(error))}); start a cluster there with: ray start "
             f"--head --port {port}"
@@ -251,6 +260,10 @@ def _check_answers(address: str) -> None:
 
 
 def _reason(error: Exception) -> str:
-    """The first line of an error of Ray's that says anything."""
+    """The cause of an error of Ray's in one line."""
     lines = [line for line in str(error).splitlines() if line.strip()]
-    return shortened(lines[0]) if lines else type(error).__name__
+    if not lines:
+        return type(error).__name__
+    if getattr(error, "actor_init_failed", False):  # the last line of a traceback
+        return f"it could not be created: {shortened(lines[-1])}"
+    return shortened(lines[0])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -25,8 +25,9 @@ from paddle_ac.processes.cluster import (
 START_TIMEOUT = 60.0  # seconds until a bundle that was created answers
 JOIN_TIMEOUT = 60.0  # seconds that a run goes on with fewer nodes than it needs
 NODES_TIMEOUT = 10.0  # seconds that a run waits for its nodes before it starts
+CALL_TIMEOUT = 5.0  # seconds until all bundles have answered a call
 LOOK_SECONDS = 1.0  # between two looks for a free node
-MAX_LOSSES = 10  # of one bundle without a report in between; then it is not replaced again
+MAX_LOSSES = 10  # of bundles on one node without a report in between; then the node is not used again
 NUM_THREADS = 3  # of a bundle's process: its run, a poll, and another call
 
 
@@ -95,7 +96,7 @@ class NodePool:
         self.is_ready = False
         self._bundles: dict[int, _Bundle] = {}
         self._inbox: deque[Any] = deque()
-        self._losses = [0] * num_nodes  # since the last report of each bundle
+        self._losses: Counter[str] = Counter()  # by id of the node, since the last report from there
         self._lost_on = ""  # id of the node that has last lost a bundle
         self._looked_at = -LOOK_SECONDS
         self._few_since: float | None = None
@@ -127,8 +128,8 @@ class NodePool:
         """The next report of any worker, or ``None`` if there is none within ``timeout`` seconds.
 
         Raises:
-            WorkerDiedError: a bundle was lost ``MAX_LOSSES`` times in a row, or there are fewer than ``min_nodes``
-                bundles for ``JOIN_TIMEOUT`` seconds.
+            WorkerDiedError: there are fewer than ``min_nodes`` bundles for ``JOIN_TIMEOUT`` seconds, or so many nodes
+                have lost ``MAX_LOSSES`` bundles in a row that fewer than ``min_nodes`` are left.
             Exception: that has ended a bundle.
         """
         if not self._inbox:
@@ -139,15 +140,28 @@ class NodePool:
         """Replace bundles that are lost; raises as ``receive``."""
         self._supervise(0)
 
+    def replace_finished(self) -> None:
+        """Replace every bundle that has finished by a new one."""
+        for index, bundle in list(self._bundles.items()):
+            if bundle.is_finished and not self._is_finishing:
+                self._remove(index)
+                logging.getLogger(__name__).warning(
+                    "bundle %d finished, but the parameter server has lost some of its steps: a new one starts", index
+                )
+
     def call_ready(self, method: str) -> list[Any]:
-        """The answers of the bundles that are ready to a call of a method; lost ones have none."""
-        calls = [bundle.remote.start(method) for bundle in self._bundles.values() if bundle.is_ready]
+        """The answers of the bundles that are ready to a call of a method, within ``CALL_TIMEOUT`` seconds together.
+
+        A bundle that does not answer is lost, or is not ready until it answers a poll.
+        """
+        calls = [(bundle, bundle.remote.start(method)) for bundle in self._bundles.values() if bundle.is_ready]
+        deadline = time.monotonic() + CALL_TIMEOUT
         answers = []
-        for call in calls:
+        for bundle, call in calls:
             try:
-                answers.append(call.result(self._timeout))
-            except LostError:  # the next poll finds it
-                continue
+                answers.append(call.result(max(deadline - time.monotonic(), 0)))
+            except LostError:
+                bundle.is_ready = False
         return answers
 
     def ask_to_finish(self) -> None:
@@ -164,10 +178,15 @@ class NodePool:
             bundle.remote.kill()
         self._bundles = {}
 
+    def _usable_nodes(self) -> list[Node]:
+        """Nodes with enough CPUs that have not lost ``MAX_LOSSES`` bundles in a row."""
+        nodes = self._cluster.nodes()
+        return [node for node in nodes if node.num_cpus >= self._num_cpus and self._losses[node.id] < MAX_LOSSES]
+
     def _free_nodes(self) -> list[Node]:
         """Nodes that a bundle can be started on; the one that has last lost a bundle comes last."""
         taken = {bundle.node.id for bundle in self._bundles.values()}
-        free = [node for node in self._cluster.nodes() if node.num_cpus >= self._num_cpus and node.id not in taken]
+        free = [node for node in self._usable_nodes() if node.id not in taken]
         return sorted(free, key=lambda node: node.id == self._lost_on)
 
     def _supervise(self, timeout: float) -> None:
@@ -203,7 +222,7 @@ class NodePool:
             bundle.is_finished = True
             raise report.error
         if report.contents:
-            self._losses[index] = 0
+            self._losses[bundle.node.id] = 0
         self._inbox.extend(report.contents)
         bundle.has_answered = True
         bundle.is_ready, bundle.is_finished = report.is_ready, report.is_finished
@@ -213,15 +232,22 @@ class NodePool:
             bundle.poll = bundle.remote.start("poll")
 
     def _lose(self, index: int, reason: str) -> None:
+        bundle = self._remove(index)
+        self._lost_on = bundle.node.id
+        self._losses[bundle.node.id] += 1
+        text = f"bundle {index} on node {bundle.node.address} was lost: {reason}"
+        if self._losses[bundle.node.id] >= MAX_LOSSES:
+            text += f", the {MAX_LOSSES}th time without a report in between: the node is not used again"
+            if len(self._usable_nodes()) < self._min_nodes:
+                raise WorkerDiedError(f"{text}, and fewer than {self._min_nodes} (min_nodes) are left")
+        logging.getLogger(__name__).warning("%s", text)
+
+    def _remove(self, index: int) -> _Bundle:
+        """End a bundle at once; another is started in its place at the next opportunity."""
         bundle = self._bundles.pop(index)
         bundle.remote.kill()
-        self._lost_on = bundle.node.id
-        self._losses[index] += 1
-        text = f"bundle {index} on node {bundle.node.address} was lost: {reason}"
-        if self._losses[index] == MAX_LOSSES:
-            raise WorkerDiedError(f"{text}, the {MAX_LOSSES}th time without a report between")
-        logging.getLogger(__name__).warning("%s", text)
         self._looked_at = -LOOK_SECONDS
+        return bundle
 
     def _start_missing(self) -> None:
         if self._is_finishing:

@@ -11,7 +11,16 @@ from typing import Any
 import numpy as np
 
 from multiprocessing_env import WorkerDiedError
-from paddle_ac.processes.cluster import RETRY_SECONDS, Call, Cluster, LostError, RemoteObject, UnreachableError, find
+from paddle_ac.processes.cluster import (
+    CREATE_TIMEOUT,
+    RETRY_SECONDS,
+    Call,
+    Cluster,
+    LostError,
+    RemoteObject,
+    UnreachableError,
+    find,
+)
 from paddle_ac.processes.parameter_server import (
     Moments,
     ParameterServer,
@@ -26,6 +35,15 @@ MAX_RESTORES = 10  # of one shard without an answer in between; then the run end
 ANSWER_TIMEOUT = 10.0  # seconds until a call that may have been lost is repeated
 
 
+def restore_timeout(node_timeout: float) -> float:
+    """Seconds within which a stuck shard is found by its supervisor, which may just have had an answer, and restored.
+
+    Args:
+        node_timeout: seconds after which the supervisor takes a shard that does not answer for lost.
+    """
+    return 2 * node_timeout + CREATE_TIMEOUT
+
+
 def shard_name(shard: int) -> str:
     """The name of the remote object of a shard."""
     return f"parameter-server-{shard}"
@@ -38,7 +56,7 @@ class RemoteShards:
 
     Args:
         num_shards: ``S``.
-        timeout: in seconds.
+        timeout: in seconds; see ``restore_timeout``.
     """
 
     def __init__(self, num_shards: int, timeout: float):
@@ -68,7 +86,7 @@ class RemoteShards:
                 except LostError as error:
                     if time.monotonic() > deadline:
                         raise LostError(
-                            f"{shard_name(shard)} was not reached within {self._timeout:g} s (node_timeout): {error}"
+                            f"{shard_name(shard)} was not reached within {self._timeout:g} s: {error}"
                         ) from None
                 time.sleep(RETRY_SECONDS)
                 self._objects[shard] = None

@@ -10,20 +10,24 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
+from types import SimpleNamespace
 
 import numpy as np
 import psutil
 import pytest
 
-from multiprocessing_env import EnvironmentFailedError, WorkerDiedError, WorkerFailedError
+from multiprocessing_env import EnvironmentFailedError, WorkerDiedError, WorkerFailedError, probe_spaces
 from paddle_ac.algorithms import a3c_cluster
 from paddle_ac.algorithms.a3c_cluster import ClusterA3C
 from paddle_ac.checkpoint import load_checkpoint
 from paddle_ac.config import make_config
+from paddle_ac.envs.make import training_env_fns
 from paddle_ac.errors import ConfigError
 from paddle_ac.processes import cluster as cluster_module
 from paddle_ac.processes import nodes as nodes_module
-from paddle_ac.processes.parameter_server import partition
+from paddle_ac.processes.cluster import LostError
+from paddle_ac.processes.parameter_server import ParameterServer, ServerState, Status, partition
 from paddle_ac.training.benchmark import benchmark
 from paddle_ac.training.run_folder import RunFolder
 from paddle_ac.training.runs import resume
@@ -197,6 +201,48 @@ def test_a_lost_parameter_server_is_restored_and_the_bundles_find_it(cluster, ca
 
 
 @pytest.mark.slow
+def test_a_stopped_parameter_server_is_restored_and_takes_no_bundle_with_it(cluster, caplog):
+    with start_agent(cluster, node_timeout=3) as agent:
+        play_until(agent, lambda: (agent._node_steps > 0).all())
+        os.kill(actor_named("ray::ParameterServer").pid, signal.SIGSTOP)
+        counts = agent._node_steps.copy()
+        play_until(agent, lambda: (agent._node_steps > counts + 1_000).all())
+        assert agent._nodes.starts == [1, 1]
+    assert "parameter-server-0 was lost (did not answer within 3 s)" in caplog.text
+
+
+@pytest.mark.slow
+def test_a_parameter_server_lost_during_an_evaluation_is_restored_and_training_goes_on(cluster, caplog):
+    with start_agent(cluster) as agent:
+        play_until(agent, lambda: (agent._node_steps > 0).all())
+        agent._servers._servers[0].kill()
+        counts, deadline = agent._node_steps.copy(), time.monotonic() + PATIENCE
+        while not (agent._node_steps > counts + 1_000).all():
+            assert time.monotonic() < deadline
+            agent.check()  # an evaluation calls nothing else
+        assert agent._nodes.starts == [1, 1]
+    assert "parameter-server-0 was lost" in caplog.text
+
+
+@pytest.mark.slow
+def test_a_parameter_server_lost_after_its_bundles_have_finished_gets_the_missing_steps_from_new_ones(
+    cluster, caplog, monkeypatch
+):
+    monkeypatch.setattr(a3c_cluster, "SNAPSHOT_SECONDS", 1e9)
+    with start_agent(cluster, total_steps=3_000) as agent:
+        agent.update()
+        deadline = time.monotonic() + PATIENCE
+        while not all(bundle.is_finished for bundle in agent._nodes._bundles.values()):
+            assert time.monotonic() < deadline
+            agent._nodes.receive(0.1)  # reports arrive, but no status does
+        agent._servers._servers[0].kill()
+        play_until(agent, lambda: agent.is_done)
+        assert agent.env_steps >= 3_000
+        assert max(agent._nodes.starts) == 2
+    assert "the parameter server has lost some of its steps: a new one starts" in caplog.text
+
+
+@pytest.mark.slow
 def test_when_the_driver_is_killed_nothing_is_left(cluster, tmp_path):
     flags = [f"--{name.replace('_', '-')}={value}" for name, value in settings(cluster, hidden_sizes=16).items()]
     command = [sys.executable, "tools/train.py", *flags, f"--run-dir={tmp_path}/run", "--total-steps=1000000000"]
@@ -241,6 +287,63 @@ def test_an_environment_that_fails_on_a_node_ends_the_run(cluster):
         pytest.raises((EnvironmentFailedError, WorkerFailedError), match="worker 0"),
     ):
         play_until(agent, lambda: False)
+
+
+@pytest.mark.slow
+def test_the_cause_of_a_failed_creation_is_reported_and_other_errors_are_not_retried(cluster, monkeypatch):
+    with closing(cluster_module.Cluster(cluster.address)) as connection:
+        remote = connection.create(ParameterServer, None, node=connection.here)  # a state is missing
+        with pytest.raises(LostError, match="could not be created: AttributeError: 'NoneType' object has no attribute"):
+            remote.start("status").result(PATIENCE)
+        monkeypatch.setattr(cluster_module.time, "sleep", lambda seconds: pytest.fail("it was tried again"))
+        for name in (None, "unique"):
+            with pytest.raises(ValueError, match="num_cpus"):
+                connection.create(ParameterServer, None, node=connection.here, num_cpus=-1, name=name)
+        monkeypatch.undo()
+        monkeypatch.setattr(cluster_module, "CREATE_TIMEOUT", 0.0)
+        counts = np.zeros(1, np.int64)
+        state = ServerState(np.zeros(1, np.float32), counts, counts)
+        kept = connection.create(ParameterServer, state, node=connection.here, name="taken")
+        kept.start("status").result(PATIENCE)
+        with pytest.raises(WorkerDiedError, match=r"^taken did not end within 0 s$"):
+            connection.create(ParameterServer, state, node=connection.here, name="taken")
+
+
+def test_any_error_of_a_bundle_while_the_run_finishes_leaves_the_state_to_be_saved(caplog):
+    counts = np.array([7], np.int64)
+
+    class Nodes:
+        starts, is_finished = [1], False
+
+        def receive(self, timeout):
+            self.is_finished = True
+            raise KeyError("of the environment")
+
+        def ask_to_finish(self): ...
+
+        def call_ready(self, method):
+            return []
+
+        def close(self): ...
+
+    config = make_config({"algo": "a3c", "cluster": "auto", "hidden_sizes": (8,), "num_workers": 1})
+    spaces = probe_spaces(training_env_fns(config, 1)[0])
+    with ClusterA3C(config, *spaces, cluster=SimpleNamespace(close=lambda: None)) as agent:
+        vector = agent._vector + 1
+        agent._nodes, agent._has_started = Nodes(), True
+        agent._servers = SimpleNamespace(
+            status=lambda: Status(counts, counts, 1, 8, []), snapshot=lambda: (vector, agent._moments)
+        )
+        assert [metrics["charts/episode_return"] for metrics in agent.finish()] == [[]]
+        assert agent.state_dict()["env_steps"] == 7
+        assert (agent.policy.parameters.vector == vector).all()
+    assert "while the bundles finish: 'of the environment'" in caplog.text
+
+
+@pytest.mark.parametrize("port", [0, 65536, 99999])
+def test_a_port_that_there_cannot_be_is_one_line(port):
+    with pytest.raises(ConfigError, match=f"^--cluster 127.0.0.1:{port}: give auto or host:port with a port from 1 to"):
+        cluster_module.Cluster(f"127.0.0.1:{port}")
 
 
 def test_an_unusable_address_is_one_line(monkeypatch):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
 from multiprocessing_env import WorkerDiedError
@@ -19,6 +21,9 @@ class FakeCall(Call):
         self.answer = answer
 
     def result(self, timeout):
+        if self.answer is PENDING:
+            nodes.time.sleep(timeout)
+            raise LostError(f"did not answer within {timeout:g} s")
         if isinstance(self.answer, LostError):
             raise self.answer
         return self.answer
@@ -27,11 +32,11 @@ class FakeCall(Call):
 class FakeBundle:
     def __init__(self, index, start, node):
         self.index, self.start_number, self.node = index, start, node
-        self.answers, self.calls, self.is_killed = [], [], False
+        self.calls, self.is_killed, self.called = [], False, PENDING
 
     def start(self, method):
         self.calls.append(method)
-        return FakeCall(self.answers.pop(0) if method == "poll" and self.answers else PENDING)
+        return FakeCall(self.called if method == "call" else PENDING)
 
     def answer(self, pool: NodePool, answer) -> None:
         pool._bundles[self.index].poll.answer = answer
@@ -125,10 +130,27 @@ def test_too_few_nodes_for_too_long_end_the_run(monkeypatch):
             pool.check()
 
 
+def test_node_that_cannot_host_a_bundle_is_given_up_while_enough_others_are_left(caplog):
+    cluster = FakeCluster(2)
+    pool = make_pool(cluster)
+    pool.check()
+    for _ in range(nodes.MAX_LOSSES):
+        cluster.bundles[-1].answer(pool, LostError("No module named 'game'"))
+        pool.check()  # loses it
+        pool.check()  # starts another
+    assert [bundle.node for bundle in cluster.bundles] == ["node0"] + ["node1"] * nodes.MAX_LOSSES
+    assert "bundle 1 on node 10.0.0.1 was lost: No module named 'game', the 10th time" in caplog.text
+    cluster.up.append(Node("node9", "10.0.0.9", 2.0))
+    pool.check()
+    assert (cluster.bundles[-1].index, cluster.bundles[-1].node) == (1, "node9")
+
+
 def test_bundle_that_is_lost_again_and_again_ends_the_run():
     cluster = FakeCluster(1)
     pool = make_pool(cluster, num_nodes=1)
-    with pytest.raises(WorkerDiedError, match=r"was lost: gone, the 10th time without a report between"):
+    with pytest.raises(
+        WorkerDiedError, match=r"was lost: gone, the 10th time without a report in between: .* 1 \(min_nodes\) are left"
+    ):
         for _ in range(nodes.MAX_LOSSES):
             pool.check()  # starts a bundle
             cluster.bundles[-1].answer(pool, LostError("gone"))
@@ -193,3 +215,42 @@ def test_finished_pool_has_all_reports_and_starts_no_bundle():
     assert pool.receive(0) == "last"
     pool.check()
     assert pool.is_finished and len(cluster.bundles) == 2
+
+
+def test_finished_bundle_is_replaced_on_request_unless_the_pool_finishes():
+    cluster = FakeCluster(2)
+    pool = make_pool(cluster)
+    pool.check()
+    cluster.bundles[1].answer(pool, BundleReport(["last"], is_ready=True, is_finished=True))
+    pool.check()
+    pool.replace_finished()
+    assert [bundle.is_killed for bundle in cluster.bundles] == [False, True]
+    assert pool.receive(0) == "last"
+    pool.check()
+    assert (cluster.bundles[2].index, cluster.bundles[2].start_number) == (1, 1) and pool.starts == [1, 2]
+    pool.ask_to_finish()
+    cluster.bundles[2].answer(pool, BundleReport(is_ready=True, is_finished=True))
+    pool.check()
+    pool.replace_finished()
+    assert not cluster.bundles[2].is_killed
+
+
+def test_bundles_that_do_not_answer_a_call_are_left_out_after_one_deadline_for_all(monkeypatch):
+    slept = []
+    clock = SimpleNamespace(monotonic=lambda: sum(slept), sleep=slept.append)
+    cluster = FakeCluster(4)
+    pool = make_pool(cluster, num_nodes=4)
+    pool.check()
+    for bundle in cluster.bundles:
+        bundle.answer(pool, BundleReport(is_ready=True))
+    pool.check()
+    cluster.bundles[0].called, cluster.bundles[3].called = "first", "last"
+    monkeypatch.setattr(nodes, "time", clock)
+    assert pool.call_ready("call") == ["first", "last"]
+    assert sum(slept) == nodes.CALL_TIMEOUT
+    assert pool.call_ready("call") == ["first", "last"]  # the others are not asked again until they answer a poll
+    assert sum(slept) == nodes.CALL_TIMEOUT
+    cluster.bundles[1].called = "second"
+    cluster.bundles[1].answer(pool, BundleReport(is_ready=True))
+    pool.check()
+    assert pool.call_ready("call") == ["first", "second", "last"]
