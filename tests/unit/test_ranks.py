@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 import struct
 import threading
@@ -21,7 +22,7 @@ from paddle_ac.nn.moments import RunningMoments
 from paddle_ac.processes import links as links_module
 from paddle_ac.processes.linked_ranks import LinkedRanks
 from paddle_ac.processes.links import Links, Place, place_of_launch
-from paddle_ac.processes.ranks import ALONE
+from paddle_ac.processes.ranks import ALONE, BY_PROGRAM
 from paddle_ac.registry import ALGORITHMS
 from paddle_ac.training.followers import check_ranks, make_algorithm, state_of_rank
 from tests.tool_calls import run_main
@@ -175,15 +176,32 @@ def test_draws_of_ranks_are_rows_of_the_draws_of_one_process(draw):
         np.testing.assert_array_equal(np.concatenate(rows), expected[step])
 
 
-def test_all_ranks_stop_after_the_update_in_which_one_has_asked():
+@pytest.mark.parametrize("stop_request", [BY_PROGRAM, signal.SIGINT, signal.SIGTERM])
+def test_all_ranks_stop_after_the_update_in_which_one_has_asked(stop_request):
     def run(ranks):
         vector, answers = ranks.zeros(5), []
         for update in range(3):
-            answers.append(ranks.agree_to_stop(asks=ranks.rank == 1 and update == 1))
+            answers.append(ranks.agree_to_stop(stop_request if ranks.rank == 1 and update == 1 else None))
             ranks.mean_in_place(vector, np.zeros(2))
-        return [*answers, ranks.agree_to_stop(asks=False)]
+        return [*answers, ranks.agree_to_stop(None)]
 
-    assert in_ranks(2, run) == [[False, False, True, True]] * 2
+    assert in_ranks(2, run) == [[None, None, stop_request, stop_request]] * 2
+
+
+def test_ranks_agree_on_one_of_two_requests():
+    def run(ranks):
+        ranks.agree_to_stop([BY_PROGRAM, signal.SIGTERM, signal.SIGTERM][ranks.rank])
+        ranks.mean_in_place(ranks.zeros(5), np.zeros(2))
+        return ranks.agree_to_stop(None)
+
+    assert in_ranks(3, run) == [signal.SIGTERM] * 3
+
+
+def test_request_of_rank_0_takes_effect_at_once_while_the_others_wait():
+    ranks = LinkedRanks(QueueLinks(0, 2, []))
+    assert ranks.agree_to_stop(None, others_wait=True) is None
+    assert ranks.agree_to_stop(BY_PROGRAM, others_wait=False) is None
+    assert ranks.agree_to_stop(BY_PROGRAM, others_wait=True) == BY_PROGRAM
 
 
 def test_mean_in_place_averages_vector_and_figures():
