@@ -50,6 +50,16 @@ def start_command() -> None:
         import numpy  # noqa: F401
 
 
+def stop_with_parent() -> None:
+    """Let the kernel send SIGTERM to this process when its parent ends, even if that is killed; on Linux only.
+
+    The kernel goes by the thread that started this process: the main one, for Paddle's launcher and for shells.
+    """
+    if sys.platform == "linux":
+        set_parent_death_signal = 1  # PR_SET_PDEATHSIG, linux/prctl.h
+        ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGTERM)
+
+
 @contextmanager
 def nothing_left_running() -> Iterator[None]:
     """End the processes and threads that environments started and left, when the command inside has ended.

@@ -14,11 +14,15 @@ from typing import Any
 import numpy as np
 
 from paddle_ac.checkpoint import pack_state, unpack_state
+from paddle_ac.process import STOP_SIGNALS
 from paddle_ac.processes.links import JOIN_SECONDS, RETRY_SECONDS, UPDATE_SECONDS, Links
-from paddle_ac.processes.ranks import Ranks
+from paddle_ac.processes.ranks import BY_PROGRAM, Ranks
 
 START_SECONDS = 600.0  # that rank 0 may take until it knows what to train
-ROOM = 16  # numbers behind a gradient in the vector that is averaged: figures, and whether a rank asks to stop
+ROOM = (
+    16  # numbers behind a gradient in the vector that is averaged: figures, and how many ranks make each stop request
+)
+STOP_REQUESTS = (*STOP_SIGNALS, BY_PROGRAM)
 
 
 class LinkedRanks(Ranks):
@@ -39,7 +43,9 @@ class LinkedRanks(Ranks):
         self.rank, self.num_ranks = links.rank, links.num_ranks
         self._all_reduce: Callable[[np.ndarray], None]
         self.patience = START_SECONDS
-        self._asks = self._stops = self._has_ended = False
+        self._request: int | None = None  # of this rank
+        self._agreed: int | None = None  # of all ranks
+        self._has_ended = False
 
     def connect(self) -> None:
         """Connect all ranks by gloo, when all of them are ready for it."""
@@ -54,9 +60,11 @@ class LinkedRanks(Ranks):
         whole, size, end = vector.base, len(vector), len(vector) + len(figures)
         assert isinstance(whole, np.ndarray)
         whole[size:end] = figures
-        whole[-1] = self._asks
+        requests = whole[-len(STOP_REQUESTS) :]
+        requests[:] = [request == self._request for request in STOP_REQUESTS]
         self._sum_in_place(whole)
-        self._stops = self._stops or bool(whole[-1] > 0)
+        if self._agreed is None and requests.any():
+            self._agreed = int(STOP_REQUESTS[requests.argmax()])
         whole /= np.float32(self.num_ranks)
         return whole[size:end].astype(figures.dtype)
 
@@ -83,9 +91,9 @@ class LinkedRanks(Ranks):
         parts = [(returns, lengths), *received]
         return [one for part in parts for one in part[0]], [one for part in parts for one in part[1]]
 
-    def agree_to_stop(self, asks: bool) -> bool:
-        self._asks = asks
-        return self._stops
+    def agree_to_stop(self, request: int | None, others_wait: bool = False) -> int | None:
+        self._request = request
+        return request if others_wait and self._agreed is None else self._agreed
 
     def check(self) -> None:
         if not self._has_ended:
@@ -111,8 +119,8 @@ class LinkedRanks(Ranks):
         self.links.send_all("save")
         return {str(rank): unpack_state(self.links.receive(rank, UPDATE_SECONDS)[1]) for rank in self.links.others}
 
-    def end(self, stopped_by: str) -> None:
-        self.links.send_all("end", stopped_by.encode())
+    def end(self, stop_signal: int | None) -> None:
+        self.links.send_all("end", json.dumps(stop_signal).encode())
         self._has_ended = True
 
     def receive(self) -> tuple[str, bytes]:

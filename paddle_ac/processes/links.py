@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import selectors
 import socket
@@ -16,6 +17,7 @@ from paddle_ac.errors import ConfigError, RankError, shortened
 
 JOIN_SECONDS = 60.0  # that the processes of a launch may take to connect
 HELLO_SECONDS = 5.0  # that a process may take to introduce itself when it has connected
+MAX_HELLO_BYTES = 1 << 24  # of that introduction, with the arguments of the command
 RETRY_SECONDS = 0.05  # between two attempts to connect
 UPDATE_SECONDS = 30.0  # that an update of one rank may take longer than another's: gloo's timeout, which is fixed
 NEWS_SECONDS = 5.0  # for news of the other ranks after gloo has failed
@@ -23,6 +25,7 @@ VERDICT_SECONDS = 10.0  # for rank 0's account of it
 SIGN_OF_LIFE_SECONDS = 1.0  # between two signs of life of rank 0 while the others wait for it
 
 _HEADER = struct.Struct("!8sQ")
+_LAUNCH_VARIABLES = ("PADDLE_TRAINER_ID", "PADDLE_TRAINER_ENDPOINTS", "PADDLE_MASTER")
 FAILED, LOST, ALIVE = "failed", "lost", "alive"
 
 
@@ -43,9 +46,20 @@ class Place(NamedTuple):
 
 
 def place_of_launch(environment: Mapping[str, str]) -> Place | None:
-    """The place that ``paddle.distributed.launch`` gave to this process; ``None`` without a launch of several."""
-    if int(environment.get("PADDLE_TRAINERS_NUM", "1")) < 2:
+    """The place that ``paddle.distributed.launch`` gave to this process; ``None`` without a launch of several.
+
+    Raises:
+        ConfigError: the environment variables say that there are several processes, but not where they are.
+    """
+    number = environment.get("PADDLE_TRAINERS_NUM") or "1"
+    if number in ("0", "1"):
         return None
+    missing = [name for name in _LAUNCH_VARIABLES if not environment.get(name)]
+    if missing:
+        raise ConfigError(
+            f"PADDLE_TRAINERS_NUM is {shortened(number)} without {', '.join(missing)}: start several processes with "
+            "python -m paddle.distributed.launch, or unset PADDLE_TRAINERS_NUM to train in one"
+        )
     host, _, port = environment["PADDLE_TRAINER_ENDPOINTS"].split(",")[0].rpartition(":")
     folder = environment.get("PADDLE_LOG_DIR") if environment.get("PADDLE_NNODES", "1") == "1" else None
     log = os.path.join(os.path.relpath(folder), "workerlog.{}") if folder else ""
@@ -100,8 +114,8 @@ class Links:
                     missing = set(range(1, self.num_ranks)) - self._sockets.keys()
                     raise RankError(f"{self._names(missing)} did not start within {JOIN_SECONDS:g} s") from None
                 try:
-                    rank, theirs = json.loads(_receive(connection, HELLO_SECONDS)[1])
-                except (OSError, ValueError):  # not one of the ranks
+                    rank, theirs = self._read_hello(connection)
+                except (OSError, ValueError, RecursionError):  # not one of the ranks
                     connection.close()
                     continue
                 self._add(rank, connection)
@@ -111,6 +125,19 @@ class Links:
                         f"{self._names([rank])} was started with {there}, rank 0 with {here}: start the same command "
                         "on every machine"
                     )
+
+    def _read_hello(self, connection: socket.socket) -> tuple[int, list[str]]:
+        """Rank and arguments of a process that has connected.
+
+        Raises:
+            OSError: it sent nothing in time, or has ended.
+            ValueError, RecursionError: it is not a rank that rank 0 waits for.
+        """
+        match json.loads(_receive(connection, HELLO_SECONDS, MAX_HELLO_BYTES)[1]):
+            case [int(rank), [*arguments]] if all(isinstance(argument, str) for argument in arguments):
+                if type(rank) is int and 1 <= rank < self.num_ranks and rank not in self._sockets:
+                    return rank, arguments
+        raise ValueError("not a rank that is missing")
 
     def _connect(self, arguments: list[str]) -> None:
         deadline = time.monotonic() + JOIN_SECONDS
@@ -279,10 +306,17 @@ class Links:
         return error
 
 
-def _receive(connection: socket.socket, timeout: float) -> tuple[str, bytes]:
-    """Kind and bytes of the next message; ``OSError`` if the connection ends, ``TimeoutError`` if nothing comes."""
+def _receive(connection: socket.socket, timeout: float, max_bytes: float = math.inf) -> tuple[str, bytes]:
+    """Receive kind and bytes of the next message.
+
+    Raises:
+        OSError: the connection ended; ``TimeoutError`` if nothing arrives.
+        ValueError: the message has more than ``max_bytes``, or its kind is not text.
+    """
     connection.settimeout(timeout)
     kind, size = _HEADER.unpack(_receive_bytes(connection, _HEADER.size))
+    if size > max_bytes:
+        raise ValueError(f"a message of {size} bytes, of {max_bytes} at most")
     return kind.rstrip(b"\0").decode(), _receive_bytes(connection, size)
 
 

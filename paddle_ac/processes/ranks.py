@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+BY_PROGRAM = 0  # a request to stop that is not a signal: a target is reached, or a callback has stopped the run
+
 
 class Ranks:
     """The ranks of a training in one process: all there is is its own.
@@ -43,9 +45,17 @@ class Ranks:
         """Returns and lengths of the episodes of all ranks, on rank 0; of this rank's own on the others."""
         return returns, lengths
 
-    def agree_to_stop(self, asks: bool) -> bool:
-        """Whether all ranks stop now: if one of them has asked before the last update."""
-        return asks
+    def agree_to_stop(self, request: int | None, others_wait: bool = False) -> int | None:
+        """Return the request on which all ranks stop now, ``None`` to continue.
+
+        A request takes effect after the next update, which sends it to all ranks. One of rank 0 takes effect at once
+        while the others wait for ``release``.
+
+        Args:
+            request: of this rank: the number of a stop signal, ``BY_PROGRAM`` or ``None``.
+            others_wait: on rank 0, whether the others wait.
+        """
+        return request
 
     def begin(self, config: dict[str, Any]) -> None:
         """On rank 0: let the other ranks make the algorithm of a configuration."""
@@ -60,8 +70,8 @@ class Ranks:
         """On rank 0: return by rank the state of the environments of the other ranks, which wait."""
         return {}
 
-    def end(self, stopped_by: str) -> None:
-        """On rank 0: let the other ranks end, which wait."""
+    def end(self, stop_signal: int | None) -> None:
+        """On rank 0: end the other ranks, which wait; with the stop signal that ended the training, if one did."""
 
     def check(self) -> None:
         """Raise ``RankError`` if another rank has failed; called now and then while rank 0 keeps the others waiting."""

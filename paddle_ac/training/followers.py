@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from paddle_ac.errors import CheckpointError, ConfigError
 from paddle_ac.processes.linked_ranks import LinkedRanks
 from paddle_ac.processes.ranks import Ranks
 from paddle_ac.registry import ALGORITHMS
-from paddle_ac.training.interrupt import interrupts
+from paddle_ac.training.interrupt import Interrupt, interrupts
 
 OWN_PARTS = ("collector", "reward_normalizer")  # of an algorithm's state: what differs between ranks
 
@@ -94,8 +93,9 @@ def follow(ranks: LinkedRanks) -> None:
                     state = algorithm.state_dict()
                     ranks.links.send(0, "state", pack_state({name: state[name] for name in OWN_PARTS}))
                 else:
-                    _train_until_due(algorithm, ranks, interrupt.is_set)
-        if data == b"interrupt":
+                    _train_until_due(algorithm, ranks, interrupt)
+        if (stop_signal := json.loads(data)) is not None:
+            interrupt.note(stop_signal)
             raise KeyboardInterrupt
 
 
@@ -112,10 +112,10 @@ def _load(algorithm: Algorithm, state: dict[str, Any], rank: int) -> None:
             raise CheckpointError(f"the environments of rank {rank} cannot be resumed: {error}") from None
 
 
-def _train_until_due(algorithm: Algorithm, ranks: Ranks, is_interrupted: Callable[[], bool]) -> None:
+def _train_until_due(algorithm: Algorithm, ranks: Ranks, interrupt: Interrupt) -> None:
     """Update until rank 0 evaluates, writes or stops."""
     due = False
-    while not due and not ranks.agree_to_stop(is_interrupted()) and not algorithm.is_done:
+    while not due and ranks.agree_to_stop(interrupt.number) is None and not algorithm.is_done:
         before = algorithm.env_steps
         algorithm.update()
         due = is_due(algorithm.config, before, algorithm.env_steps)

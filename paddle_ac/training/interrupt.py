@@ -39,6 +39,11 @@ class Interrupt:
         """Whether a signal came."""
         return self.number is not None
 
+    def note(self, number: int) -> None:
+        """Note a signal that another process got, if none came here."""
+        if self.number is None:
+            self.number, self._came = number, time.monotonic()
+
     def clear(self) -> None:
         """Forget the signal: it was answered."""
         self.number = None

@@ -27,7 +27,7 @@ from paddle_ac.envs.make import FINAL_EVALUATION, log_vec, make_evaluation_envs,
 from paddle_ac.envs.names import defined_in_script
 from paddle_ac.errors import CheckpointError, ConfigError, NonFiniteError
 from paddle_ac.files import write_atomically
-from paddle_ac.processes.ranks import ALONE, Ranks
+from paddle_ac.processes.ranks import ALONE, BY_PROGRAM, Ranks
 from paddle_ac.training.callback import Callbacks, Evaluation, MakeCallbacks, Point, Run, no_callbacks
 from paddle_ac.training.evaluate import evaluate, num_evaluation_envs
 from paddle_ac.training.followers import check_ranks, crossed, is_due, make_algorithm, state_of_rank
@@ -273,7 +273,7 @@ class _Loop:
         stopped_by, is_evaluated = self._train()
         self._settle()
         self._checkpoint()  # before the curves' last point: a resumed run writes that one with more in it
-        self.ranks.end(stopped_by)
+        self.ranks.end(self.interrupt.number)
         if not is_evaluated:
             return stopped_by, None
         with self.interrupt.at_once(), self.progress.evaluating():  # with the checkpoint, resuming evaluates again
@@ -308,7 +308,10 @@ class _Loop:
         learning_since: float | None = None
         algorithm.should_stop = self.interrupt.is_set
         steps, others_wait = algorithm.env_steps, True
-        while not self.ranks.agree_to_stop(self._is_asked_to_stop()) and not algorithm.is_done:
+        while True:
+            request = self.ranks.agree_to_stop(self._stop_request(), others_wait)
+            if request is not None or algorithm.is_done:
+                break
             if others_wait:
                 self.ranks.release()
             if not algorithm.asynchronous:
@@ -336,16 +339,19 @@ class _Loop:
                 self._checkpoint()
             others_wait = is_due(config, steps_before, steps)
             self.progress.advance(steps - steps_before)
+        if request:
+            self.interrupt.note(request)  # another rank may have got it
         if self.interrupt.is_set():
             return "interrupt", False
         if algorithm.is_done:
             return "total_steps", True
-        if run.stop_request is None:  # another rank got a stop signal
-            return "interrupt", False
+        assert run.stop_request is not None, "what stopped the run is neither a signal nor its length"
         return run.stop_request.reason, run.stop_request.evaluate
 
-    def _is_asked_to_stop(self) -> bool:
-        return self.run.stop_request is not None or self.interrupt.is_set()
+    def _stop_request(self) -> int | None:
+        if self.interrupt.is_set():
+            return self.interrupt.number
+        return None if self.run.stop_request is None else BY_PROGRAM
 
     def _evaluate(self, policy: Policy, *purpose: int, watch: Any = None) -> np.ndarray:
         config, episodes = self.config, self.config.eval_episodes

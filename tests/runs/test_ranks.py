@@ -89,6 +89,22 @@ def errors_in(output):
     return [line for line in output.splitlines() if line.startswith("error:")]
 
 
+def wait_for_progress(folder):
+    """Wait until a run has written points of its curves."""
+    deadline = time.monotonic() + TIMEOUT
+    while not (folder / "progress.csv").is_file() or not (folder / "progress.csv").read_text().count("\n") > 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def wait_for_end_of_processes_with(mark):
+    """Wait until no process has a text in its environment variables."""
+    deadline = time.monotonic() + TIMEOUT
+    while left := processes_with(mark):
+        assert time.monotonic() < deadline, left
+        time.sleep(0.05)
+
+
 def processes_with(mark):
     """Command lines of the processes that have a text in their environment variables."""
     found = []
@@ -185,22 +201,23 @@ def test_failed_rank_ends_the_others_and_is_named(fault, codes, message, tmp_pat
     state = load_checkpoint(RunFolder(folder).latest)
     assert state["algorithm"]["env_steps"] == 1400  # of 200 * 8 steps, at an interval of 700
     assert not leaked_shared_memory(memory)
-    deadline = time.monotonic() + TIMEOUT
-    while left := processes_with(str(tmp_path)):
-        assert time.monotonic() < deadline, left
-        time.sleep(0.05)
+    wait_for_end_of_processes_with(str(tmp_path))
+
+
+def test_target_that_an_evaluation_reaches_stops_the_ranks_before_the_next_update(tmp_path):
+    codes, outputs = train(tmp_path / "run", 100_000, eval_interval=1000, stop_at_return=1.0)
+    assert codes == [0, 0], outputs
+    summary = RunFolder(tmp_path / "run").read_summary()
+    assert (summary["stopped_by"], summary["env_steps"]) == ("target_return", 1000)
 
 
 def test_stop_signal_to_one_rank_ends_all_with_a_checkpoint(tmp_path):
     folder = tmp_path / "run"
     launch = Launch(*flags_of({**VALUES, "total_steps": 10_000_000}), "--run-dir", str(folder))
-    deadline = time.monotonic() + TIMEOUT
-    while not (folder / "progress.csv").is_file() or not (folder / "progress.csv").read_text().count("\n") > 2:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    wait_for_progress(folder)
     launch.processes[1].send_signal(signal.SIGTERM)
     codes, outputs = launch.wait()
-    assert codes == [130, 128 + signal.SIGTERM], outputs
+    assert codes == [128 + signal.SIGTERM] * 2, outputs
     assert "interrupted after" in outputs[0]
     state = load_checkpoint(RunFolder(folder).latest)
     assert f"{state['algorithm']['env_steps']:,} steps" in outputs[0]
@@ -223,13 +240,39 @@ def test_mistake_is_one_line_of_rank_0(flags, message, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+LAUNCHER = [sys.executable, "-m", "paddle.distributed.launch", "--nproc_per_node", "2", "--log_dir", "log"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells processes that their parent was killed")
+@pytest.mark.parametrize("number", [signal.SIGKILL, pytest.param(signal.SIGHUP, marks=pytest.mark.slow)])
+def test_ranks_of_a_killed_launcher_stop_with_a_checkpoint(number, tmp_path):
+    folder = tmp_path / "run"
+    flags = flags_of({**VALUES, "vec": "subproc", "num_workers": 2, "total_steps": 200_000})
+    launcher = subprocess.Popen(
+        [*LAUNCHER, str(ROOT / "tools" / "train.py"), *flags, "--run-dir", str(folder)],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "MARK": str(tmp_path)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        wait_for_progress(folder)
+    finally:
+        launcher.send_signal(number)
+        assert launcher.wait(TIMEOUT) == -number
+    wait_for_end_of_processes_with(str(tmp_path))
+    summary = RunFolder(folder).read_summary()
+    assert summary["stopped_by"] == "interrupt"
+    state = load_checkpoint(RunFolder(folder).latest)
+    assert state["algorithm"]["env_steps"] == summary["env_steps"]
+
+
 def test_launcher_of_paddle_starts_the_ranks(tmp_path):
-    launcher = [sys.executable, "-m", "paddle.distributed.launch", "--nproc_per_node", "2", "--log_dir", "log"]
     values = {**VALUES, "algo": "ppo", "num_steps": 20, "minibatch_size": 40, "total_steps": 640}
     known = ("algo", "num_envs", "num_steps", "minibatch_size", "total_steps", "vec", "hidden_sizes", "eval_episodes")
     flags = flags_of({name: values[name] for name in known})
     ended = subprocess.run(
-        [*launcher, str(ROOT / "tools" / "train.py"), *flags, "--run-dir", "run"],
+        [*LAUNCHER, str(ROOT / "tools" / "train.py"), *flags, "--run-dir", "run"],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,

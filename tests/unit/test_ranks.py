@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import signal
 import socket
+import struct
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from queue import SimpleQueue
 
@@ -20,7 +22,7 @@ from paddle_ac.nn.moments import RunningMoments
 from paddle_ac.processes import links as links_module
 from paddle_ac.processes.linked_ranks import LinkedRanks
 from paddle_ac.processes.links import Links, Place, place_of_launch
-from paddle_ac.processes.ranks import ALONE
+from paddle_ac.processes.ranks import ALONE, BY_PROGRAM
 from paddle_ac.registry import ALGORITHMS
 from paddle_ac.training.followers import check_ranks, make_algorithm, state_of_rank
 from tests.tool_calls import run_main
@@ -174,15 +176,32 @@ def test_draws_of_ranks_are_rows_of_the_draws_of_one_process(draw):
         np.testing.assert_array_equal(np.concatenate(rows), expected[step])
 
 
-def test_all_ranks_stop_after_the_update_in_which_one_has_asked():
+@pytest.mark.parametrize("stop_request", [BY_PROGRAM, signal.SIGINT, signal.SIGTERM])
+def test_all_ranks_stop_after_the_update_in_which_one_has_asked(stop_request):
     def run(ranks):
         vector, answers = ranks.zeros(5), []
         for update in range(3):
-            answers.append(ranks.agree_to_stop(asks=ranks.rank == 1 and update == 1))
+            answers.append(ranks.agree_to_stop(stop_request if ranks.rank == 1 and update == 1 else None))
             ranks.mean_in_place(vector, np.zeros(2))
-        return [*answers, ranks.agree_to_stop(asks=False)]
+        return [*answers, ranks.agree_to_stop(None)]
 
-    assert in_ranks(2, run) == [[False, False, True, True]] * 2
+    assert in_ranks(2, run) == [[None, None, stop_request, stop_request]] * 2
+
+
+def test_ranks_agree_on_one_of_two_requests():
+    def run(ranks):
+        ranks.agree_to_stop([BY_PROGRAM, signal.SIGTERM, signal.SIGTERM][ranks.rank])
+        ranks.mean_in_place(ranks.zeros(5), np.zeros(2))
+        return ranks.agree_to_stop(None)
+
+    assert in_ranks(3, run) == [signal.SIGTERM] * 3
+
+
+def test_request_of_rank_0_takes_effect_at_once_while_the_others_wait():
+    ranks = LinkedRanks(QueueLinks(0, 2, []))
+    assert ranks.agree_to_stop(None, others_wait=True) is None
+    assert ranks.agree_to_stop(BY_PROGRAM, others_wait=False) is None
+    assert ranks.agree_to_stop(BY_PROGRAM, others_wait=True) == BY_PROGRAM
 
 
 def test_mean_in_place_averages_vector_and_figures():
@@ -240,6 +259,7 @@ def environment_of(rank, **changes):
         "PADDLE_TRAINERS_NUM": "3",
         "PADDLE_TRAINER_ID": str(rank),
         "PADDLE_TRAINER_ENDPOINTS": "10.0.0.1:6070,10.0.0.1:6071,10.0.0.2:6070",
+        "PADDLE_MASTER": "10.0.0.1:6379",
         "PADDLE_NNODES": "2",
         "PADDLE_LOG_DIR": "log",
         **changes,
@@ -251,6 +271,19 @@ def test_place_is_that_of_the_launch():
     assert place_of_launch(environment_of(0, PADDLE_TRAINERS_NUM="1")) is None
     assert place_of_launch(environment_of(2)) == Place(2, 3, ("10.0.0.1", 6070), "")
     assert place_of_launch(environment_of(1, PADDLE_NNODES="1")).log == "log/workerlog.{}"
+
+
+def test_launch_without_addresses_is_rejected(monkeypatch, capsys):
+    for name in ("PADDLE_TRAINER_ID", "PADDLE_TRAINER_ENDPOINTS", "PADDLE_MASTER"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PADDLE_TRAINERS_NUM", "2")
+    code, _, error = run_main(capsys, "train.py")
+    assert code == 2
+    assert error == (
+        "error: PADDLE_TRAINERS_NUM is 2 without PADDLE_TRAINER_ID, PADDLE_TRAINER_ENDPOINTS, PADDLE_MASTER: "
+        "start several processes with python -m paddle.distributed.launch, or unset PADDLE_TRAINERS_NUM to train in "
+        "one\n"
+    )
 
 
 @pytest.fixture
@@ -368,7 +401,9 @@ def test_rank_that_does_not_start_is_named(address, monkeypatch):
         Links(Place(2, 3, address, ""), [])
 
 
-def test_connections_of_others_are_ignored(address, monkeypatch):
+@pytest.fixture
+def rank_0(address, monkeypatch):
+    """The future ``Links`` of rank 0 of 2, which listens."""
     monkeypatch.setattr(links_module, "HELLO_SECONDS", 0.1)
     listening = threading.Event()
     create_server = socket.create_server
@@ -379,17 +414,73 @@ def test_connections_of_others_are_ignored(address, monkeypatch):
         return server
 
     monkeypatch.setattr(socket, "create_server", create)
-    with ThreadPoolExecutor(2) as pool:
-        rank_0 = pool.submit(Links, Place(0, 2, address, ""), [])
+    with ThreadPoolExecutor(1) as pool:
+        future = pool.submit(Links, Place(0, 2, address, ""), [])
         assert listening.wait(SECONDS)
-        with socket.create_connection(address) as silent, socket.create_connection(address) as talkative:
-            talkative.sendall(b"GET / HTTP/1.1\r\n\r\n" + bytes(64))
-            rank_1 = Links(Place(1, 2, address, ""), [])
-            links = rank_0.result(SECONDS)
-            assert links.others == [1]
-            assert silent.recv(1) == b""
+        yield future
+        future.result(SECONDS).close()
+
+
+def hello(data):
+    return struct.pack("!8sQ", b"hello", len(data)) + data
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"GET / HTTP/1.1\r\n\r\n" + bytes(64),
+        struct.pack("!8sQ", b"hello", 1 << 40) + bytes(64),
+        hello(b"\xff"),
+        hello(b"[" * 100_000),
+        *(
+            hello(text)
+            for text in (
+                b"5",
+                b"null",
+                b"[1]",
+                b"[[1], []]",
+                b'["1", []]',
+                b"[1.0, []]",
+                b"[true, []]",
+                b"[1, 5]",
+                b"[1, [2]]",
+            )
+        ),
+        *(hello(text) for text in (b"[0, []]", b"[2, []]", b"[7, []]", b"[-1, []]")),
+    ],
+    ids=lambda data: repr(data[16:40]),
+)
+def test_connection_of_a_stranger_is_closed_and_the_wait_goes_on(data, rank_0, address):
+    with socket.create_connection(address, timeout=SECONDS) as stranger:
+        stranger.sendall(data)
+        with suppress(ConnectionResetError):  # closed before all was read
+            assert stranger.recv(1) == b""
+        rank_1 = Links(Place(1, 2, address, ""), [])
+        assert rank_0.result(SECONDS).others == [1]
         rank_1.close()
+
+
+def test_second_connection_of_a_rank_is_closed(address):
+    def rank_1(links):
+        with socket.create_connection(address, timeout=SECONDS) as second:
+            second.sendall(hello(b"[1, []]"))
+            with suppress(ConnectionResetError):
+                assert second.recv(1) == b""
+        is_closed.set()
+        return links.receive(0, SECONDS)
+
+    is_closed = threading.Event()
+    with ThreadPoolExecutor(2) as pool:
+        rank_0 = pool.submit(Links, Place(0, 3, address, ""), [])
+        first = pool.submit(rank_1, Links(Place(1, 3, address, ""), []))
+        assert is_closed.wait(SECONDS)
+        links_2 = Links(Place(2, 3, address, ""), [])
+        links = rank_0.result(SECONDS)
+        links.send_all("go")
+        assert first.result(SECONDS) == ("go", b"")
         links.close()
+        links_2.close()
 
 
 def test_messages_carry_bytes_of_any_size(address):
