@@ -46,7 +46,7 @@ def test_bundle_plays_to_the_total_and_pushes_all_that_it_has_learned():
     assert report.error is None and report.is_finished
     status = server.status()
     assert status.node_steps[0] == 0 and 4_000 <= status.node_steps[1] < 4_000 + 20
-    assert status.version >= 4_000 / 20 / 5 / 4  # pushes; with its processor taken it may look late
+    assert 2 <= status.version <= 4_020 / 20 / 5 + 1  # pushes, each of 5 updates at least, but for the last one
     assert server.pull().moments["encoder"]["count"] == status.node_steps[1]
     assert (server.pull().vector != before).any()
     assert (bundle.statistics()["mean_square"] != 1).any()
