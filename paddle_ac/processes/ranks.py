@@ -1,4 +1,4 @@
-"""What an algorithm asks of the processes that learn together with its own; here: there are none."""
+"""The interface between an algorithm and the processes that train together, and its version for one process."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ BY_PROGRAM = 0  # a request to stop that is not a signal: a target is reached, o
 
 
 class Ranks:
-    """The ranks of a training in one process: all there is is its own.
+    """The only rank of a training in one process.
 
     Attributes:
         rank: of this process.
