@@ -247,7 +247,7 @@ LAUNCHER = [sys.executable, "-m", "paddle.distributed.launch", "--nproc_per_node
 @pytest.mark.parametrize("number", [signal.SIGKILL, pytest.param(signal.SIGHUP, marks=pytest.mark.slow)])
 def test_ranks_of_a_killed_launcher_stop_with_a_checkpoint(number, tmp_path):
     folder = tmp_path / "run"
-    flags = flags_of({**VALUES, "vec": "subproc", "num_workers": 2, "total_steps": 60_000})
+    flags = flags_of({**VALUES, "vec": "subproc", "num_workers": 2, "total_steps": 200_000})
     launcher = subprocess.Popen(
         [*LAUNCHER, str(ROOT / "tools" / "train.py"), *flags, "--run-dir", str(folder)],
         cwd=tmp_path,
