@@ -36,7 +36,7 @@ class ContinuousActorCritic(OffPolicy):
     Args:
         config: hyper-parameters, with a ``ContinuousActionsGroup`` and what ``OffPolicy`` needs.
         envs: N environments, closed by ``close``.
-        num_critics: K.
+        num_critics: ``K``, which learn side by side.
 
     Attributes:
         policy: the actor; ``policy.act(observations)`` chooses actions.
