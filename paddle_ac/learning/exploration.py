@@ -46,7 +46,7 @@ class EpsilonGreedyActions(CategoricalActions):
     """Epsilon-greedy actions of a Discrete space, whose outputs are Q values or advantages.
 
     Args:
-        num_actions: A.
+        num_actions: ``A``.
         epsilon: probability of a random action in ``sample``.
     """
 
@@ -73,7 +73,7 @@ class BoltzmannActions(CategoricalActions):
     policy as Q values.
 
     Args:
-        num_actions: A.
+        num_actions: ``A``.
         alpha: temperature, greater than 0.
     """
 

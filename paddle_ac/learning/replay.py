@@ -50,7 +50,7 @@ class ReplayBuffer:
         capacity: largest number of transitions, rounded down to a multiple of N, but at least N.
         observation_space: of the environments.
         action_space: of the environments.
-        num_envs: N.
+        num_envs: ``N``.
         gamma: discount factor.
         num_step_returns: n, the number of rewards in a return before it is bootstrapped.
         num_frames: K, the number of frames that an observation is a stack of (``FrameStacks``); 1 for no stack.
@@ -112,7 +112,7 @@ class ReplayBuffer:
         """Sample transitions with replacement: uniformly, or by their priorities.
 
         Args:
-            batch_size: B.
+            batch_size: ``B``.
             generator: source of the draws.
             scale_rewards: from rewards ``[B]`` float32 of single steps to those that returns are computed from.
             importance_exponent: of the weights of prioritised sampling (``Priorities.weights``).

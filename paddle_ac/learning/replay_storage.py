@@ -40,7 +40,7 @@ class ReplayStorage:
         capacity: number of steps of each environment.
         observation_space: of the environments.
         action_space: of the environments.
-        num_envs: N.
+        num_envs: ``N``.
         num_frames: K, the number of frames that an observation is a stack of (``FrameStacks``); 1 for no stack.
         name: the hyper-parameter that asks for the memory, with its value, for messages.
 

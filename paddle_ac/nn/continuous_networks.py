@@ -168,7 +168,7 @@ class StackedCritics(ObservingLayer):
         inputs: how observations are read.
         encode: from observations to the features besides images.
         num_actions: A, numbers in an action.
-        num_critics: K.
+        num_critics: ``K``.
         hidden_sizes: units of each hidden layer.
         activation: ``"tanh"`` or ``"relu"``, after each hidden layer.
         generator: as for ``ContinuousActor``.

@@ -27,8 +27,8 @@ class RolloutSlots:
     """The shared memory of A agents with T steps of E environments in each slot.
 
     Args:
-        num_agents: A.
-        num_steps: T.
+        num_agents: ``A``.
+        num_steps: ``T``.
         num_envs: E, environments of an agent.
         observation_space: of one environment.
         action_space: of one environment.
