@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from paddle_ac.checkpoint import pack_state, unpack_state
+from paddle_ac.errors import RankError
 from paddle_ac.process import STOP_SIGNALS
 from paddle_ac.processes.links import JOIN_SECONDS, RETRY_SECONDS, UPDATE_SECONDS, Links
 from paddle_ac.processes.ranks import BY_PROGRAM, Ranks
@@ -138,6 +139,7 @@ class LinkedRanks(Ranks):
                 return
             except OSError:
                 time.sleep(RETRY_SECONDS)
+        raise RankError(f"rank {self.rank} cannot reach Paddle at {host}:{port} within {JOIN_SECONDS:g} s")
 
     def _sum_in_place(self, array: np.ndarray) -> None:
         try:
