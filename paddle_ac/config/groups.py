@@ -698,7 +698,7 @@ class ClusterGroup(Group):
     min_nodes: int | None = field(
         "run",
         None,
-        "cluster: nodes that the run starts with and goes on with, at least [num_nodes]",
+        "cluster: fewest nodes that the run starts and continues with [num_nodes]",
         ge=1,
         le=1024,
         changeable=True,

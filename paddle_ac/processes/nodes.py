@@ -23,7 +23,7 @@ from paddle_ac.processes.cluster import (
 )
 
 START_TIMEOUT = 60.0  # seconds until a bundle that was created answers
-JOIN_TIMEOUT = 60.0  # seconds that a run goes on with fewer nodes than it needs
+JOIN_TIMEOUT = 60.0  # seconds that a run continues with fewer nodes than it needs
 NODES_TIMEOUT = 10.0  # seconds that a run waits for its nodes before it starts
 CALL_TIMEOUT = 5.0  # seconds until all bundles have answered a call
 LOOK_SECONDS = 1.0  # between two looks for a free node
@@ -71,7 +71,7 @@ class NodePool:
         kind: class of the bundles.
         arguments: ``arguments(index, start)`` returns those of a bundle.
         num_nodes: ``M``.
-        min_nodes: fewest bundles that the run goes on with.
+        min_nodes: fewest bundles that the run continues with.
         num_cpus: of a node, for its bundle.
         timeout: seconds after which a bundle that does not answer is lost.
 

@@ -158,7 +158,7 @@ def plain_loop(algo: str, streams: list[list[tuple]], theta: dict, num_steps: in
 @pytest.mark.parametrize("epsilon", [0.0, 0.6])
 def test_a_worker_learns_as_the_pseudo_code_of_the_paper(algo, num_envs, epsilon):
     num_steps, num_updates, interval = 5, 8, 22
-    # With random actions, nothing tells which one Sarsa drew at a time limit.
+    # With random actions, the one that Sarsa drew at a time limit is unknown.
     truncated = () if algo == "async_sarsa" and epsilon else (3, 24, 26)
     streams = [Stream(seed, terminated=(1, 14, 17), truncated=truncated) for seed in range(num_envs)]
     agent = quick_agent(

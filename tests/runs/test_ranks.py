@@ -243,7 +243,7 @@ def test_mistake_is_one_line_of_rank_0(flags, message, tmp_path):
 LAUNCHER = [sys.executable, "-m", "paddle.distributed.launch", "--nproc_per_node", "2", "--log_dir", "log"]
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells processes that their parent was killed")
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux sends a signal to processes whose parent was killed")
 @pytest.mark.parametrize("number", [signal.SIGKILL, pytest.param(signal.SIGHUP, marks=pytest.mark.slow)])
 def test_ranks_of_a_killed_launcher_stop_with_a_checkpoint(number, tmp_path):
     folder = tmp_path / "run"
