@@ -19,6 +19,7 @@ from paddle_ac.commands import train
 from paddle_ac.config import make_config
 from paddle_ac.errors import CheckpointError, ConfigError, RankError
 from paddle_ac.nn.moments import RunningMoments
+from paddle_ac.processes import linked_ranks
 from paddle_ac.processes import links as links_module
 from paddle_ac.processes.linked_ranks import LinkedRanks
 from paddle_ac.processes.links import Links, Place, place_of_launch
@@ -213,6 +214,36 @@ def test_mean_in_place_averages_vector_and_figures():
     for vector, figures in in_ranks(2, run):
         np.testing.assert_array_equal(vector, np.float32([0.5, 1, -1]))
         np.testing.assert_array_equal(figures, [2.0, 1.0])
+
+
+class SilentLinks:
+    """Links of rank 1, which hear nothing of rank 0, or that it has failed."""
+
+    rank, num_ranks = 1, 2
+
+    def __init__(self, failure=None):
+        self.failure = failure
+
+    def raise_failure(self):
+        if self.failure:
+            raise self.failure
+
+
+@pytest.mark.parametrize(
+    ("links", "message"),
+    [
+        (SilentLinks(), r"^rank 1 cannot reach Paddle at 127\.0\.0\.1:{port} within 0\.2 s$"),
+        (SilentLinks(RankError("rank 0 of 2 has ended")), r"^rank 0 of 2 has ended$"),
+    ],
+    ids=["unreachable", "failed"],
+)
+def test_rank_that_cannot_reach_paddle_on_rank_0_gives_up_and_says_where(monkeypatch, links, message):
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    monkeypatch.setenv("PADDLE_MASTER", f"127.0.0.1:{port}")
+    monkeypatch.setattr(linked_ranks, "JOIN_SECONDS", 0.2)
+    with pytest.raises(RankError, match=message.format(port=port)):
+        LinkedRanks(links).connect()
 
 
 def test_algorithm_without_ranks_is_rejected_before_the_others_hear_of_it():
