@@ -4,45 +4,18 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from paddle_ac.config import continuous
-from paddle_ac.config.base import RunConfig
-from paddle_ac.config.fields import LayerSizes, field
-from paddle_ac.config.groups import (
-    ContinuousActionsGroup,
-    DeterministicPolicyGroup,
-    EncoderGroup,
-    GradientRoundsGroup,
-    ReplayGroup,
-    ScalingGroup,
-    VectorEnvGroup,
-)
+from paddle_ac.config.continuous import ContinuousConfig
+from paddle_ac.config.fields import field
+from paddle_ac.config.groups import DeterministicPolicyGroup
 
 
-class DDPGConfig(
-    DeterministicPolicyGroup,
-    ContinuousActionsGroup,
-    GradientRoundsGroup,
-    ReplayGroup,
-    EncoderGroup,
-    ScalingGroup,
-    VectorEnvGroup,
-    RunConfig,
-):
+class DDPGConfig(DeterministicPolicyGroup, ContinuousConfig):
     """Deep deterministic policy gradient (Lillicrap et al. 2016, arXiv:1509.02971)."""
 
     networks: ClassVar[str] = "a deterministic actor and critics of actions"
 
     algo: Literal["ddpg"] = "ddpg"
 
-    env: str = continuous.ENV
-    total_steps: int = continuous.TOTAL_STEPS
-    num_envs: int = continuous.NUM_ENVS
-    eval_interval: int = continuous.EVAL_INTERVAL
-    log_interval: int = continuous.LOG_INTERVAL
-    checkpoint_interval: int = continuous.CHECKPOINT_INTERVAL
-
-    gamma: float = continuous.GAMMA
-    tau: float = continuous.TAU
     num_critics: int = field(
         "algorithm", 1, "critics; targets take the smallest of their values (DDPG: 1)", ge=1, le=100
     )
@@ -56,6 +29,3 @@ class DDPGConfig(
         ge=0,
         search={"low": 0.0, "high": 0.5},
     )
-
-    hidden_sizes: LayerSizes = continuous.HIDDEN_SIZES
-    activation: Literal["tanh", "relu"] = continuous.ACTIVATION

@@ -563,6 +563,22 @@ class PriorityGroup(Group):
 class ContinuousActionsGroup(Group):
     """An actor of continuous actions and critics of actions, each with an optimiser of its own."""
 
+    gamma: float = field(
+        "algorithm",
+        0.99,
+        "discount factor (the papers: 0.99)",
+        ge=0,
+        le=1,
+        search=[0.9, 0.95, 0.98, 0.99, 0.995, 0.999],
+    )
+    tau: float = field(
+        "algorithm",
+        0.005,
+        "step of the target networks towards the networks that learn (SAC, TD3: 0.005; DDPG: 0.001)",
+        gt=0,
+        le=1,
+        search={"low": 1e-3, "high": 5e-2, "log": True},
+    )
     noise_correlation: float = field(
         "algorithm",
         0.0,
@@ -570,6 +586,10 @@ class ContinuousActionsGroup(Group):
         ge=0,
         lt=1,
     )
+    hidden_sizes: LayerSizes = field(
+        "network", (256, 256), "units of each hidden layer, as in 64,64 (SAC and the code of TD3's authors)"
+    )
+    activation: Literal["tanh", "relu"] = field("network", "relu", "activation of the hidden layers (the papers: relu)")
     actor_learning_rate: float = field(
         "optimizer", 3e-4, "learning rate of the actor (SAC)", gt=0, le=100, search=LEARNING_RATES
     )

@@ -25,6 +25,7 @@ from paddle_ac.config import (
     write_yaml,
 )
 from paddle_ac.config.async_q import AsyncQConfig
+from paddle_ac.config.continuous import ContinuousConfig
 from paddle_ac.config.groups import Group
 from paddle_ac.errors import ConfigError
 from tests.paths import CONFIGS as CONFIGS_FOLDER
@@ -624,6 +625,7 @@ def test_configurations_are_composed_of_groups_and_derive_from_no_other_algorith
         QNetworkConfig,
         QLearningConfig,
         AsyncQConfig,
+        ContinuousConfig,
     )
     assert all(base.__bases__ == (Group,) or base in compositions for base in bases)
     for composition in compositions:
