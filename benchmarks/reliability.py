@@ -20,11 +20,13 @@ import numpy as np
 from paddle_ac.commands.arguments import ArgumentParser, choose_algo, seed_list
 from paddle_ac.commands.exit_codes import exit_codes
 from paddle_ac.config import RunConfig, find_config_class, make_config, read_yaml
+from paddle_ac.errors import ConfigError
 from paddle_ac.training.evaluate import evaluate_run
 from paddle_ac.training.runs import train
 
 MODELS = ("best", "latest")
-COLUMNS = ("algo", "env", "seed", "total_steps", *MODELS, "train_seconds")
+RUN = ("algo", "env", "total_steps")
+COLUMNS = (*RUN, "seed", *MODELS, "train_seconds")
 NUM_RESAMPLES = 10_000
 
 
@@ -34,7 +36,7 @@ def main(arguments: list[str]) -> None:
         seeds, fail_below, path = flags.pop("seeds"), flags.pop("fail_below"), Path(flags.pop("csv"))
         episodes, config_file = flags.pop("episodes"), flags.pop("config")
         values = {**(read_yaml(config_file) if config_file else {}), **flags}
-        rows = {int(row["seed"]): row for row in read_rows(path)}
+        rows = {int(row["seed"]): row for row in read_rows(path, make_config(values))}
         for seed in seeds:
             if seed not in rows:
                 rows[seed] = measure(make_config({**values, "seed": seed}), episodes)
@@ -71,16 +73,27 @@ def measure(config: RunConfig, episodes: int) -> dict[str, Any]:
         if trained["stopped_by"] != "total_steps":
             raise KeyboardInterrupt
         returns = {model: evaluate_run(f"{folder}/run", model, episodes)["mean_return"] for model in MODELS}
-    run = {name: getattr(config, name) for name in ("algo", "env", "seed", "total_steps")}
+    run = {name: getattr(config, name) for name in (*RUN, "seed")}
     return {**run, **returns, "train_seconds": trained["train_seconds"]}
 
 
-def read_rows(path: Path) -> list[dict[str, str]]:
-    """The runs that a file has; none if there is no file."""
+def read_rows(path: Path, config: RunConfig) -> list[dict[str, str]]:
+    """The runs that a file has; none if there is no file.
+
+    Raises:
+        ConfigError: the file has runs of another algorithm or environment, or with other steps.
+    """
     if not path.is_file():
         return []
     with path.open(newline="") as file:
-        return list(csv.DictReader(file))
+        rows = list(csv.DictReader(file))
+    for row in rows:
+        for name in RUN:
+            if row[name] != str(getattr(config, name)):
+                raise ConfigError(
+                    f"{path} has runs with {name} {row[name]}, not {getattr(config, name)}: give another file to --csv"
+                )
+    return rows
 
 
 def append_row(path: Path, row: dict[str, Any]) -> None:

@@ -63,6 +63,24 @@ def test_runs_of_a_file_are_not_measured_again_and_failures_are_counted(reliabil
     )
 
 
+@pytest.mark.parametrize(
+    ("flags", "difference"),
+    [
+        (["--algo=ppo"], "algo a2c, not ppo"),
+        (["--env=Acrobot-v1"], "env CartPole-v1, not Acrobot-v1"),
+        (["--total-steps=401"], "total_steps 400, not 401"),
+    ],
+)
+def test_runs_of_something_else_are_not_mixed_with_those_of_a_file(reliability, tmp_path, capsys, flags, difference):
+    path = tmp_path / "row.csv"
+    row = dict.fromkeys(reliability.COLUMNS, 1)
+    reliability.append_row(path, {**row, "algo": "a2c", "env": "CartPole-v1", "total_steps": 400})
+    with pytest.raises(SystemExit) as ended:
+        reliability.main(["--total-steps=400", "--fail-below=475", f"--csv={path}", *flags])
+    assert ended.value.code == 2
+    assert capsys.readouterr().err == f"error: {path} has runs with {difference}: give another file to --csv\n"
+
+
 def test_an_interrupted_run_is_no_result(reliability, monkeypatch, tmp_path):
     monkeypatch.setattr(reliability, "train", lambda *_, **__: {"stopped_by": "interrupt", "train_seconds": 1.0})
     with pytest.raises((SystemExit, KeyboardInterrupt)):
