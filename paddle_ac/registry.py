@@ -39,7 +39,11 @@ REGISTRY = {
     "td_ac": Places("paddle_ac.config.td_ac:TDActorCriticConfig", A2C),
     "q_ac": Places("paddle_ac.config.q_ac:QActorCriticConfig", A2C),
     "reinforce": Places("paddle_ac.config.reinforce:ReinforceConfig", "paddle_ac.algorithms.reinforce:Reinforce"),
-    "dqn": Places("paddle_ac.config.dqn:DQNConfig", "paddle_ac.algorithms.dqn:DQN"),
+    "dqn": Places(
+        "paddle_ac.config.dqn:DQNConfig",
+        "paddle_ac.algorithms.dqn:DQN",
+        cluster="paddle_ac.algorithms.dqn_cluster:ClusterDQN",
+    ),
     "soft_q": Places("paddle_ac.config.soft_q:SoftQConfig", "paddle_ac.algorithms.soft_q:SoftQ"),
     "sac_discrete": Places(
         "paddle_ac.config.sac_discrete:SACDiscreteConfig", "paddle_ac.algorithms.sac_discrete:SACDiscrete"

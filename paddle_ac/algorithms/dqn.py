@@ -36,7 +36,7 @@ class DQN(QLearning):
         """The probability of a random action now."""
         config = self.config
         exploration_steps = config.exploration_fraction * config.total_steps
-        return linear_epsilon(config.initial_epsilon, config.final_epsilon, self.env_steps, exploration_steps)
+        return linear_epsilon(config.initial_epsilon, config.final_epsilon, self.run_steps, exploration_steps)
 
     def update(self) -> dict[str, Any]:
         """As ``OffPolicy.update``, with epsilon."""

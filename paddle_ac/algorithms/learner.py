@@ -58,13 +58,13 @@ class Learner:
         return Part(arrays_part(self.parameters.views).get, load, self.parameters.check)
 
 
-def update_target(target: Network, parameters: FlatParameters, tau: float) -> None:
-    """Move a target network by ``tau`` times the distance to the parameters that learn; 1 makes them equal."""
+def update_target(target: Network, parameters: np.ndarray, tau: float) -> None:
+    """Move a target network by ``tau`` times the distance to the parameters ``[P]`` that learn; 1 makes them equal."""
     vector = target.parameters.vector
     if tau == 1:
-        vector[...] = parameters.vector
+        vector[...] = parameters
     else:
-        vector += np.float32(tau) * (parameters.vector - vector)
+        vector += np.float32(tau) * (parameters - vector)
     target.refresh()
 
 

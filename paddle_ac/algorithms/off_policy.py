@@ -94,6 +94,16 @@ class OffPolicy(Synchronous):
         """
 
     @property
+    def run_steps(self) -> int:
+        """Steps that the schedules and the end of the run depend on: on one machine ``env_steps``."""
+        return self.env_steps
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the total of steps is reached."""
+        return self.run_steps >= self.config.total_steps
+
+    @property
     @abstractmethod
     def learning_rate(self) -> float:
         """The learning rate now, for the curves."""
@@ -159,7 +169,7 @@ class OffPolicy(Synchronous):
         if self.config.priorities is None:
             return 0.0
         first = self.config.priorities.importance_exponent
-        return first + (1 - first) * min(self.env_steps / self.config.total_steps, 1.0)
+        return first + (1 - first) * min(self.run_steps / self.config.total_steps, 1.0)
 
     def saved_parts(self) -> dict[str, Part]:
         """See ``Agent.saved_parts``; a subclass adds the parameters and the statistics of its optimisers."""

@@ -113,7 +113,7 @@ class QLearning(OffPolicy):
         """The learning rate now, by its schedule."""
         config = self.config
         return scheduled_learning_rate(
-            config.lr_schedule, config.learning_rate, self.env_steps, config.decay_steps, config.lr_decay_factor
+            config.lr_schedule, config.learning_rate, self.run_steps, config.decay_steps, config.lr_decay_factor
         )
 
     def _act_before_learning(self, observations: np.ndarray) -> np.ndarray:
@@ -132,28 +132,41 @@ class QLearning(OffPolicy):
 
     def gradient_step(self, batch: Batch) -> dict[str, float]:
         """Take a step towards the targets of a batch; see ``OffPolicy.gradient_step``."""
-        config, learner = self.config, self.learner
+        metrics, errors = self.compute_gradient(batch)
+        self.learner.step(self.learner.gradient, self.learning_rate)
+        self.replay.update_priorities(batch.places, errors)
+        if (self.num_updates + 1) % self.config.target_interval == 0:
+            self.update_target(self.config.tau)
+        return metrics
+
+    def compute_gradient(self, batch: Batch) -> tuple[dict[str, float], np.ndarray]:
+        """Compute the gradient of a batch's loss, clipped by its norm, in ``learner.gradient``.
+
+        Returns:
+            metrics by tag, and the TD errors ``[B]`` float32.
+
+        Raises:
+            NonFiniteError: the loss or its gradient is not finite.
+        """
+        learner = self.learner
         targets = self.targets(batch)
         outputs, critic_outputs, tape = self.policy.forward(batch.observations, self._unroll)
         q_values = self.head.q_values(outputs, critic_outputs)
         loss, errors, grad_q = td_loss(q_values, batch.actions, targets, self._critic_loss, batch.weights)
         self.policy.backward(tape, *self.head.backward(outputs, grad_q), learner.gradient_views)
-        gradient, norm = clip_by_norm(learner.gradient, config.max_grad_norm)
+        _, norm = clip_by_norm(learner.gradient, self.config.max_grad_norm)
         if not math.isfinite(loss) or not math.isfinite(norm):
             raise NonFiniteError(f"the loss or its gradient is not finite: loss {loss}, gradient norm {norm}")
-        learner.step(gradient, self.learning_rate)
-        self.replay.update_priorities(batch.places, errors)
-        if (self.num_updates + 1) % config.target_interval == 0:
-            self.update_target(config.tau)
-        return {
+        metrics = {
             "losses/critic": loss,
             "diagnostics/grad_norm": norm,
             "diagnostics/q_value": float(np.add.reduce(targets - errors)) / len(errors),
         }
+        return metrics, errors
 
     def update_target(self, tau: float) -> None:
         """Move the target network towards the network that learns; with ``tau=1`` they are equal."""
-        update_target(self.target, self.parameters, tau)
+        update_target(self.target, self.parameters.vector, tau)
 
     def saved_parts(self) -> dict[str, Part]:
         """See ``Agent.saved_parts``."""

@@ -152,7 +152,7 @@ class SACDiscrete(OffPolicy):
             self.alpha_optimizer.step(np.full(1, grad_log_alpha, np.float32), self.learning_rate)
         if (self.num_updates + 1) % config.target_interval == 0:
             for target, critic in zip(self.targets, self.critics, strict=True):
-                update_target(target, critic.parameters, config.tau)
+                update_target(target, critic.parameters.vector, config.tau)
         return {
             "losses/actor": loss,
             "losses/critic": critic_loss,

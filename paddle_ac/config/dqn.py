@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Literal
 
 from paddle_ac.config.fields import field
-from paddle_ac.config.groups import EpsilonGroup
+from paddle_ac.config.groups import ClusterGroup, EpsilonGroup, GradientDroppingGroup
 from paddle_ac.config.q_learning import QLearningConfig
 
 
-class DQNConfig(EpsilonGroup, QLearningConfig):
+class DQNConfig(ClusterGroup, GradientDroppingGroup, EpsilonGroup, QLearningConfig):
     """Deep Q-learning with a target network (Mnih et al. 2015, doi:10.1038/nature14236)."""
 
     algo: Literal["dqn"] = "dqn"

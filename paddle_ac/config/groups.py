@@ -700,6 +700,25 @@ class AsyncQGroup(Group):
     )
 
 
+class GradientDroppingGroup(Group):
+    """Gradients that a cluster drops (Nair et al. 2015, arXiv:1507.04296, "Stability")."""
+
+    max_staleness: int | None = field(
+        "run",
+        None,
+        "cluster: drop a push if more pushes of other bundles have arrived since its parameters were sent [10 for "
+        "each node]",
+        ge=0,
+    )
+    max_loss_deviations: float = field(
+        "run",
+        5.0,
+        "cluster: drop a gradient whose loss exceeds its running mean by more than this many standard deviations (the "
+        "paper: several)",
+        gt=0,
+    )
+
+
 class ClusterGroup(Group):
     """Training on the machines of a Ray cluster."""
 
@@ -713,7 +732,12 @@ class ClusterGroup(Group):
         changeable=True,
     )
     num_nodes: int = field(
-        "run", 1, "cluster: nodes, each with a bundle of num_workers workers", ge=1, le=1024, changeable=True
+        "run",
+        1,
+        "cluster: nodes, each with a bundle: workers of A3C, or a learner of DQN with environments and a replay buffer",
+        ge=1,
+        le=1024,
+        changeable=True,
     )
     min_nodes: int | None = field(
         "run",
@@ -743,8 +767,9 @@ class ClusterGroup(Group):
 
     @model_validator(mode="after")
     def _cluster_options_are_of_a_cluster(self) -> ClusterGroup:
-        for name in ClusterGroup.model_fields:
-            if self.cluster is None and getattr(self, name) != ClusterGroup.model_fields[name].default:
+        fields = type(self).model_fields
+        for name in (*ClusterGroup.model_fields, *(GradientDroppingGroup.model_fields.keys() & fields)):
+            if self.cluster is None and getattr(self, name) != fields[name].default:
                 raise ValueError(f"{name}: is for a cluster: give cluster=auto, or host:port of its head, too")
         if self.min_nodes is not None and self.min_nodes > self.num_nodes:
             raise ValueError(f"min_nodes={self.min_nodes} must be at most num_nodes={self.num_nodes}")

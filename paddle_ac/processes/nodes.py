@@ -118,8 +118,8 @@ class NodePool:
         while len(self._free_nodes()) < self._min_nodes:
             if time.monotonic() > deadline:
                 raise ConfigError(
-                    f"--num-nodes {self._num_nodes} --num-workers {self._num_cpus}: the cluster has "
-                    f"{len(self._free_nodes())} nodes with {self._num_cpus} CPUs; start more with: ray start "
+                    f"--num-nodes {self._num_nodes}: the cluster has {len(self._free_nodes())} nodes with "
+                    f"{self._num_cpus} CPUs, as a bundle needs them; start more with: ray start "
                     "--address HOST:PORT, or give --min-nodes"
                 )
             time.sleep(LOOK_SECONDS / 4)

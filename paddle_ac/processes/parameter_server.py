@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -16,7 +17,6 @@ import numpy as np
 
 from paddle_ac.errors import NonFiniteError
 from paddle_ac.nn.moments import merged_moments, remaining_moments
-from paddle_ac.processes.shared_parameters import SharedParameters
 
 Moments = dict[str, dict[str, np.ndarray]]  # group (``"encoder"``, ``"rewards"``) to RunningMoments.statistics
 
@@ -58,13 +58,14 @@ class Pull:
     Attributes:
         vector: ``[p]`` float32.
         version: number of pushes that were applied to it.
-        env_steps: of all bundles together.
+        env_steps, num_updates: of all bundles together; the updates of dropped deltas do not count.
         moments: of all bundles together.
     """
 
     vector: np.ndarray
     version: int
     env_steps: int
+    num_updates: int
     moments: Moments
 
 
@@ -96,7 +97,8 @@ class Status:
         node_steps, node_updates: ``[M]`` int64, of each bundle.
         version: number of pushes applied.
         num_bytes: of deltas and parameters, received and sent since the server was made.
-        staleness: of each delta applied since the last status: pushes of other bundles between its pull and its push.
+        staleness: of each delta since the last status: pushes of other bundles between its pull and its push.
+        is_late: whether each of these deltas was dropped.
     """
 
     node_steps: np.ndarray
@@ -104,6 +106,7 @@ class Status:
     version: int
     num_bytes: int
     staleness: list[int]
+    is_late: list[bool]
 
 
 class ParameterServer:
@@ -111,18 +114,22 @@ class ParameterServer:
 
     Args:
         state: to start from; the server changes it.
+        max_staleness: of a delta. Those that are staler are dropped, but their steps and moments count (Nair et al.
+            2015, "Stability"); ``None`` drops none.
     """
 
-    def __init__(self, state: ServerState):
+    def __init__(self, state: ServerState, max_staleness: int | None = None):
         self._state = state
+        self._max_staleness = max_staleness
         self._state.vector = np.array(state.vector, np.float32)  # Ray's arrays cannot be written to
         self._state.node_steps = np.array(state.node_steps)
         self._state.node_updates = np.array(state.node_updates)
         self._num_bytes = 0
         self._staleness: list[int] = []
+        self._is_late: list[bool] = []
 
     def push(self, push: Push) -> Pull:
-        """Apply a push, unless it was applied before, and return the current parameters.
+        """Apply a push, unless it was applied before or is too stale, and return the current parameters.
 
         Raises:
             RetiredError: another bundle with the same index has started since.
@@ -134,13 +141,17 @@ class ParameterServer:
         if push.start > start:
             sequence = 0
         if push.sequence > sequence:
-            state.vector += push.delta
+            staleness = max(state.version - push.version, 0)
+            is_late = self._max_staleness is not None and staleness > self._max_staleness
+            if not is_late:
+                state.vector += push.delta
+                state.node_updates[push.bundle] += push.updates
+                state.version += 1
             state.node_steps[push.bundle] += push.steps
-            state.node_updates[push.bundle] += push.updates
             for group, moments in push.moments.items():
                 state.moments[group] = merged_moments(state.moments[group], moments)
-            self._staleness.append(max(state.version - push.version, 0))
-            state.version += 1
+            self._staleness.append(staleness)
+            self._is_late.append(is_late)
             state.applied[push.bundle] = (push.start, push.sequence)
         self._num_bytes += push.delta.nbytes
         return self.pull()
@@ -149,14 +160,15 @@ class ParameterServer:
         """The current parameters."""
         state = self._state
         self._num_bytes += state.vector.nbytes
-        return Pull(state.vector.copy(), state.version, int(state.node_steps.sum()), dict(state.moments))
+        steps, updates = int(state.node_steps.sum()), int(state.node_updates.sum())
+        return Pull(state.vector.copy(), state.version, steps, updates, dict(state.moments))
 
     def status(self) -> Status:
-        """The counters; staleness is returned once."""
-        state, staleness = self._state, self._staleness
-        self._staleness = []
+        """The counters; staleness and lateness of a delta are returned once."""
+        state, staleness, is_late = self._state, self._staleness, self._is_late
+        self._staleness, self._is_late = [], []
         steps, updates = state.node_steps.copy(), state.node_updates.copy()
-        return Status(steps, updates, state.version, self._num_bytes, staleness)
+        return Status(steps, updates, state.version, self._num_bytes, staleness, is_late)
 
     def snapshot(self) -> ServerState:
         """A copy of all that the server knows."""
@@ -183,6 +195,48 @@ class Shards(Protocol):
         ...
 
 
+class ReplicaMoments(Protocol):
+    """Moments of a bundle that an exchange reads and replaces."""
+
+    def read(self) -> dict[str, np.ndarray]: ...
+
+    def write(self, arrays: dict[str, np.ndarray]) -> None: ...
+
+
+class Replica(Protocol):
+    """Parameters, moments and counters of a bundle, as an exchange reads and changes them."""
+
+    @property
+    def vector(self) -> np.ndarray:
+        """``[P]`` float32."""
+        ...
+
+    @property
+    def moments(self) -> Mapping[str, ReplicaMoments]:
+        """By group."""
+        ...
+
+    @property
+    def moments_lock(self) -> contextlib.AbstractContextManager[None]:
+        """To be held while moments are read and written."""
+        ...
+
+    @property
+    def own_steps(self) -> int:
+        """Steps of the bundle."""
+        ...
+
+    @property
+    def num_updates(self) -> int:
+        """Updates of the bundle."""
+        ...
+
+    @property
+    def steps_elsewhere(self) -> np.ndarray:
+        """``[1]`` int64, steps of the other bundles as far as they are known here."""
+        ...
+
+
 def partition(size: int, num_shards: int) -> list[slice]:
     """The part of each shard of a vector ``[P]``; lengths differ by one at most."""
     bounds = [size * shard // num_shards for shard in range(num_shards + 1)]
@@ -190,94 +244,112 @@ def partition(size: int, num_shards: int) -> list[slice]:
 
 
 class Exchange:
-    """Exchanges what a bundle has learned for what all have learned, while its workers go on.
+    """Exchanges what a bundle has learned for what all have learned, while its learners go on.
 
-    The workers change ``shared.vector``. A push sends its difference from the parameters of the last exchange. The
-    answer is the server's current parameters; what they contain beyond the push is added to ``shared.vector``. So what
-    the workers write meanwhile stays, and so does the rounding error of float16, which the next push contains.
+    The learners change ``replica.vector``. A push sends its difference from the parameters of the last exchange. The
+    answer is the server's current parameters; what they contain beyond the push is added to ``replica.vector``. So what
+    the learners write meanwhile stays, and so does the rounding error of float16, which the next push contains. A delta
+    that the server has dropped is taken back.
 
     Args:
-        shared: parameters, moments and counters of the bundle.
+        replica: parameters, moments and counters of the bundle.
         shards: of the parameter server.
         bundle: index of the bundle.
         start: number of bundles that had this index before.
         dtype: ``"float32"`` or ``"float16"``, of the deltas.
         lock: held while parameters are written.
+
+    Attributes:
+        vector: ``[P]`` float32, the server's parameters at the last exchange.
+        num_updates: of all bundles together at the last exchange.
     """
 
     def __init__(
         self,
-        shared: SharedParameters,
+        replica: Replica,
         shards: Shards,
         bundle: int,
         start: int,
         dtype: str = "float32",
         lock: contextlib.AbstractContextManager[None] | None = None,
     ):
-        self._shared, self._shards = shared, shards
+        self._replica, self._shards = replica, shards
         self._bundle, self._start = bundle, start
         self._dtype = np.dtype(dtype)
         self._lock = lock or contextlib.nullcontext()
         self._sequence = 0
         self._steps = self._updates = 0  # of the bundle, pushed so far
         pulls = shards.pull()
-        shared.vector[:] = np.concatenate([pull.vector for pull in pulls])
+        replica.vector[:] = np.concatenate([pull.vector for pull in pulls])
         for group, moments in pulls[0].moments.items():
-            shared.moments[group].write(moments)
-        shared.steps_elsewhere[0] = pulls[0].env_steps
+            replica.moments[group].write(moments)
+        replica.steps_elsewhere[0] = pulls[0].env_steps
         self._accept(pulls)
 
     @property
     def unpushed_updates(self) -> int:
         """Updates of the bundle since its last push."""
-        return self._shared.num_updates - self._updates
+        return self._replica.num_updates - self._updates
+
+    @property
+    def unpushed_steps(self) -> int:
+        """Steps of the bundle since its last push."""
+        return self._replica.own_steps - self._steps
 
     def exchange(self) -> None:
         """Push what is new, and take over what is new on the server.
 
         Raises:
-            NonFiniteError: a parameter is not finite; nothing was sent.
+            NonFiniteError: as ``collect``.
             RetiredError: another bundle has replaced this one.
         """
-        shared = self._shared
-        steps, updates = int(shared.worker_steps.sum()), shared.num_updates
-        delta = shared.vector - self._vector
+        self.take_over(self._shards.push(self.collect()))
+
+    def collect(self) -> list[Push]:
+        """What is new since the last exchange, for each shard. ``take_over`` their answers before the next call.
+
+        Raises:
+            NonFiniteError: a parameter is not finite.
+        """
+        replica = self._replica
+        steps, updates = replica.own_steps, replica.num_updates
+        delta = replica.vector - self.vector
         if not np.isfinite(delta).all():
             raise NonFiniteError(f"a parameter of bundle {self._bundle} is not finite")
         if self._dtype == np.float16:
             delta = np.clip(delta, -MAX_FLOAT16, MAX_FLOAT16)
-        sent = delta.astype(self._dtype)
-        moments = {group: shared.moments[group].read() for group in self._moments}
-        new_moments = {group: remaining_moments(moments[group], self._moments[group]) for group in moments}
+        self._sent = delta.astype(self._dtype)
+        self._collected = {group: replica.moments[group].read() for group in self._moments}
+        new_moments = {
+            group: remaining_moments(moments, self._moments[group]) for group, moments in self._collected.items()
+        }
         self._sequence += 1
-        pulls = self._shards.push(
-            [
-                Push(
-                    self._bundle,
-                    self._start,
-                    self._sequence,
-                    version,
-                    sent[part],
-                    *((steps - self._steps, updates - self._updates, new_moments) if shard == 0 else ()),
-                )
-                for shard, (version, part) in enumerate(zip(self._versions, self._parts, strict=True))
-            ]
-        )
+        counted = (steps - self._steps, updates - self._updates, new_moments)
         self._steps, self._updates = steps, updates
-        change = np.concatenate([pull.vector for pull in pulls]) - self._vector - sent.astype(np.float32)
+        return [
+            Push(self._bundle, self._start, self._sequence, version, self._sent[part], *(counted if shard == 0 else ()))
+            for shard, (version, part) in enumerate(zip(self._versions, self._parts, strict=True))
+        ]
+
+    def take_over(self, pulls: list[Pull]) -> None:
+        """Add what the answers to the last ``collect`` contain beyond it, while learners may go on."""
+        replica = self._replica
+        change = np.concatenate([pull.vector for pull in pulls]) - self.vector - self._sent.astype(np.float32)
         with self._lock:
-            shared.vector += change
-        if moments:
-            with shared.moments_lock:
-                for group, before in moments.items():
-                    since = remaining_moments(shared.moments[group].read(), before)
-                    shared.moments[group].write(merged_moments(pulls[0].moments[group], since))
-        shared.steps_elsewhere[0] = pulls[0].env_steps - steps
+            vector = replica.vector
+            vector += change
+        if self._collected:
+            with replica.moments_lock:
+                for group, before in self._collected.items():
+                    since = remaining_moments(replica.moments[group].read(), before)
+                    replica.moments[group].write(merged_moments(pulls[0].moments[group], since))
+        replica.steps_elsewhere[0] = pulls[0].env_steps - self._steps
         self._accept(pulls)
 
     def _accept(self, pulls: list[Pull]) -> None:
-        """Remember the parameters, versions and moments of an exchange."""
-        self._vector = np.concatenate([pull.vector for pull in pulls])
+        """Remember the parameters, versions, counters and moments of an exchange."""
+        self.vector = np.concatenate([pull.vector for pull in pulls])
+        self.num_updates = pulls[0].num_updates
         self._versions = [pull.version for pull in pulls]
         self._moments = pulls[0].moments
-        self._parts = partition(len(self._vector), len(pulls))
+        self._parts = partition(len(self.vector), len(pulls))

@@ -105,12 +105,14 @@ class ServerGroup:
         cluster: on whose nodes they are.
         num_shards: ``S``; the first is on this machine's node.
         timeout: seconds after which a shard that does not answer is lost.
+        max_staleness: as for ``ParameterServer``.
     """
 
-    def __init__(self, cluster: Cluster, num_shards: int, timeout: float):
+    def __init__(self, cluster: Cluster, num_shards: int, timeout: float, max_staleness: int | None = None):
         self._cluster = cluster
         self._num_shards = num_shards
         self._timeout = timeout
+        self._max_staleness = max_staleness
         self._servers: list[RemoteObject] = []
         self._snapshots: list[ServerState] = []
         self._status: Status
@@ -122,7 +124,7 @@ class ServerGroup:
             steps, updates = (node_steps, node_updates) if first else (node_steps * 0, node_updates * 0)
             self._snapshots.append(ServerState(vector[part].copy(), steps, updates, moments if first else {}))
             self._servers.append(self._create(shard))
-        self._status = Status(node_steps, node_updates, 0, 0, [])
+        self._status = Status(node_steps, node_updates, 0, 0, [], [])
 
     def status(self) -> Status:
         """The counters of all bundles, the bytes of all shards, and the staleness of the deltas since the last call.
@@ -178,4 +180,5 @@ class ServerGroup:
     def _create(self, shard: int) -> RemoteObject:
         nodes = self._cluster.nodes()
         node = nodes[shard % len(nodes)].id
-        return self._cluster.create(ParameterServer, self._snapshots[shard], node=node, name=shard_name(shard))
+        arguments = self._snapshots[shard], self._max_staleness
+        return self._cluster.create(ParameterServer, *arguments, node=node, name=shard_name(shard))

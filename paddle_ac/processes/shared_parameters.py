@@ -88,6 +88,11 @@ class SharedParameters:
         return int(np.add.reduce(self._steps))
 
     @property
+    def own_steps(self) -> int:
+        """Steps of the workers of this machine."""
+        return int(self.worker_steps.sum())
+
+    @property
     def num_updates(self) -> int:
         """Writes of all workers of this machine together."""
         return int(np.add.reduce(self.worker_updates))

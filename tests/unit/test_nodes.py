@@ -113,7 +113,9 @@ def test_nodes_with_too_few_cpus_do_not_count():
     cluster.up.append(Node("small", "10.0.0.9", 1.0))
     make_pool(cluster).check()
     assert [bundle.node for bundle in cluster.bundles] == ["node0"]
-    with pytest.raises(ConfigError, match=r"the cluster has 1 nodes with 2 CPUs; .* or give --min-nodes"):
+    with pytest.raises(
+        ConfigError, match=r"the cluster has 1 nodes with 2 CPUs, as a bundle needs them; .* or give --min-nodes"
+    ):
         make_pool(FakeCluster(1), min_nodes=2).wait_for_nodes()
 
 

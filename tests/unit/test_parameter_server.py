@@ -25,9 +25,9 @@ from tests.local_shards import LocalShards
 SIZE, NUM_NODES = 7, 2
 
 
-def make_server(size: int = SIZE, moments: dict | None = None) -> ParameterServer:
+def make_server(size: int = SIZE, moments: dict | None = None, max_staleness: int | None = None) -> ParameterServer:
     counts = np.zeros(NUM_NODES, np.int64)
-    return ParameterServer(ServerState(np.zeros(size), counts, counts, moments or {}))
+    return ParameterServer(ServerState(np.zeros(size), counts, counts, moments or {}), max_staleness)
 
 
 def make_shared(moments: dict | None = None) -> SharedParameters:
@@ -74,8 +74,45 @@ def test_staleness_is_the_number_of_pushes_of_others_in_between():
     for exchange in (exchange_one, exchange_one, exchange_two, exchange_two, exchange_one):
         exchange.exchange()
     # The second bundle pulled at version 0, and pushed after two pushes of the first; which then missed two.
-    assert server.status().staleness == [0, 0, 2, 0, 2]
-    assert server.status().staleness == []
+    status = server.status()
+    assert (status.staleness, status.is_late) == ([0, 0, 2, 0, 2], [False] * 5)
+    status = server.status()
+    assert (status.staleness, status.is_late) == ([], [])
+
+
+def test_push_that_is_too_stale_is_dropped_but_its_steps_and_moments_count():
+    initial = {"rewards": RunningMoments.initial_statistics(())}
+    server = make_server(moments=initial, max_staleness=1)
+    rows = RunningMoments(())
+    rows.update(np.array([1.0, 3.0]))
+    for sequence in (1, 2):
+        server.push(push_of(sequence=sequence, version=sequence - 1, steps=20, updates=2))
+    late = push_of(bundle=1, version=0, steps=10, updates=1, moments={"rewards": rows.statistics})
+    for _ in range(2):  # a push that arrives again is dropped again, and counted once
+        pull = server.push(late)
+        assert (pull.vector == 2).all()
+        assert (pull.version, pull.env_steps, pull.num_updates) == (2, 50, 4)
+    status = server.status()
+    assert (status.node_steps.tolist(), status.node_updates.tolist()) == ([40, 10], [4, 0])
+    assert (status.staleness, status.is_late) == ([0, 0, 2], [False, False, True])
+    assert server.pull().moments["rewards"]["mean"] == 2
+    pull = server.push(push_of(bundle=1, sequence=2, version=1))  # as stale as may be
+    assert (pull.vector == 3).all()
+    assert server.status().is_late == [False]
+
+
+def test_bundle_takes_back_what_the_server_has_dropped_and_keeps_what_it_has_written_since():
+    shards = LocalShards(make_server(max_staleness=0))
+    (one, exchange_one), (two, exchange_two) = make_bundle(shards, 0), make_bundle(shards, 1)
+    one.vector += 1
+    exchange_one.exchange()
+    two.vector += 10
+    shards.on_push = lambda: np.add(two.vector, 100, out=two.vector)
+    exchange_two.exchange()
+    shards.on_push = lambda: None
+    assert (parameters(shards) == 1).all() and (two.vector == 101).all()
+    exchange_two.exchange()
+    assert (parameters(shards) == 101).all() and (two.vector == 101).all()
 
 
 @pytest.mark.parametrize(("size", "num_shards", "lengths"), [(7, 1, [7]), (7, 3, [2, 2, 3]), (2, 3, [0, 1, 1])])
@@ -107,6 +144,25 @@ def test_what_two_bundles_add_sums_up_exactly_on_server_and_in_both(num_shards):
     assert parameters(shards).tolist() == total.tolist()
     for shared, _ in bundles:
         assert shared.vector.tolist() == total.tolist()
+
+
+def test_answer_is_taken_over_long_after_its_push():
+    shards = LocalShards(make_server())
+    (one, exchange_one), (two, exchange_two) = make_bundle(shards, 0), make_bundle(shards, 1)
+    one.vector += 1
+    one.worker_steps[:], one.worker_updates[:] = [20, 20], [1, 1]
+    pushes = exchange_one.collect()
+    assert (exchange_one.unpushed_steps, exchange_one.unpushed_updates) == (0, 0)
+    two.vector += 10
+    exchange_two.exchange()
+    pulls = shards.push(pushes)
+    one.vector += 100
+    one.worker_steps[0] += 20
+    exchange_one.take_over(pulls)
+    assert (one.vector == 111).all() and (exchange_one.vector == 11).all()
+    assert exchange_one.unpushed_steps == 20 and one.env_steps == 60 and exchange_one.num_updates == 2
+    exchange_one.exchange()
+    assert (parameters(shards) == 111).all()
 
 
 def test_float16_sends_half_the_bytes_and_its_rounding_error_with_the_next_push():
