@@ -1,10 +1,11 @@
-"""A3C on a Ray cluster of simulated nodes: runs, faults, and what is left when the driver is gone."""
+"""A3C and DQN on a Ray cluster of simulated nodes: runs, faults, and what is left when the driver is gone."""
 
 from __future__ import annotations
 
 import csv
 import logging
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -18,8 +19,10 @@ import psutil
 import pytest
 
 from multiprocessing_env import EnvironmentFailedError, WorkerDiedError, WorkerFailedError, probe_spaces
-from paddle_ac.algorithms import a3c_cluster
+from paddle_ac.algorithms import clustered
 from paddle_ac.algorithms.a3c_cluster import ClusterA3C
+from paddle_ac.algorithms.clustered import Clustered
+from paddle_ac.algorithms.dqn_cluster import ClusterDQN
 from paddle_ac.checkpoint import load_checkpoint
 from paddle_ac.config import make_config
 from paddle_ac.envs.make import training_env_fns
@@ -28,6 +31,7 @@ from paddle_ac.processes import cluster as cluster_module
 from paddle_ac.processes import nodes as nodes_module
 from paddle_ac.processes.cluster import LostError
 from paddle_ac.processes.parameter_server import ParameterServer, ServerState, Status, partition
+from paddle_ac.registry import make_algorithm
 from paddle_ac.training.benchmark import benchmark
 from paddle_ac.training.run_folder import RunFolder
 from paddle_ac.training.runs import resume
@@ -40,6 +44,18 @@ from ray.cluster_utils import Cluster  # noqa: E402
 
 PATIENCE = 100  # seconds until something must have happened
 NODE = {"num_cpus": 1, "object_store_memory": 80 << 20}
+SETTINGS = {
+    "a3c": {"num_workers": 1, "optimizer": "shared_rmsprop"},
+    "dqn": {
+        "vec": "serial",
+        "optimizer": "rmsprop",
+        "train_freq": 20,
+        "gradient_steps": 2,
+        "learning_starts": 100,
+        "buffer_size": 2_000,
+    },
+}
+both = pytest.mark.parametrize("algo", SETTINGS)
 
 
 @pytest.fixture(scope="module")
@@ -51,27 +67,25 @@ def cluster() -> Iterator[Cluster]:
     cluster.shutdown()
 
 
-def settings(cluster: Cluster, **changes) -> dict:
+def settings(cluster: Cluster, algo: str = "a3c", **changes) -> dict:
     return {
-        "algo": "a3c",
+        "algo": algo,
         "cluster": cluster.address,
         "num_nodes": 2,
-        "num_workers": 1,
         "num_envs": 1,
-        "optimizer": "shared_rmsprop",
         "push_interval": 20,
         "hidden_sizes": (16,),
         "lr_schedule": "constant",
+        **SETTINGS[algo],
         **changes,
     }
 
 
-def start_agent(cluster: Cluster, **changes) -> ClusterA3C:
-    config = make_config({"total_steps": 10**9, **settings(cluster, **changes)})
-    return ClusterA3C.from_config(config)
+def start_agent(cluster: Cluster, algo: str = "a3c", **changes) -> Clustered:
+    return make_algorithm(make_config({"total_steps": 10**9, **settings(cluster, algo, **changes)}))
 
 
-def play_until(agent: ClusterA3C, happened: Callable[[], bool]) -> list[dict]:
+def play_until(agent: Clustered, happened: Callable[[], bool]) -> list[dict]:
     """Metrics of the updates until something has happened."""
     metrics, deadline = [], time.monotonic() + PATIENCE
     while not happened():
@@ -86,7 +100,7 @@ def processes_of_runs() -> dict[int, psutil.Process]:
     for process in psutil.process_iter():
         try:
             command = " ".join(process.cmdline())
-            if "ray::Bundle" in command or "ray::ParameterServer" in command:
+            if re.search(r"ray::(\w+Bundle|ParameterServer)", command):
                 found.update({child.pid: child for child in [process, *process.children(recursive=True)]})
         except psutil.Error:
             continue
@@ -94,7 +108,7 @@ def processes_of_runs() -> dict[int, psutil.Process]:
 
 
 def actor_named(name: str) -> psutil.Process:
-    return next(process for process in processes_of_runs().values() if name in " ".join(process.cmdline()))
+    return next(process for process in processes_of_runs().values() if f"ray::{name}" in " ".join(process.cmdline()))
 
 
 def assert_all_end(processes: dict[int, psutil.Process]) -> None:
@@ -103,19 +117,22 @@ def assert_all_end(processes: dict[int, psutil.Process]) -> None:
     assert not alive
 
 
-def test_a_run_on_two_nodes_is_like_any_other_and_goes_on_with_another_number_of_nodes(cluster, tmp_path):
+@pytest.mark.parametrize("algo", ["a3c", pytest.param("dqn", marks=pytest.mark.slow)])
+def test_a_run_on_two_nodes_is_like_any_other_and_goes_on_with_another_number_of_nodes(cluster, tmp_path, algo):
     changes = {"num_servers": 2, "push_dtype": "float16", "normalize_observations": True, "normalize_rewards": True}
-    changes = {**settings(cluster, **changes), "lr_schedule": "step"}
+    changes = {**settings(cluster, algo, **changes), "lr_schedule": "step"}
     summary = quick_run(tmp_path / "run", 6_000, **changes)
     assert summary["stopped_by"] == "total_steps" and summary["env_steps"] >= 6_000
     assert summary["eval_mean_return"] is not None
     with (tmp_path / "run" / "progress.csv").open() as file:
         rows = list(csv.DictReader(file))
     tags = ["cluster/staleness", "cluster/staleness_max", "cluster/bytes_per_second", "cluster/pushes_per_second"]
-    for tag in [*tags, "nodes/steps_0", "nodes/steps_1"]:
+    dropped = ["cluster/late_pushes", "cluster/outliers"] if algo == "dqn" else []
+    for tag in [*tags, *dropped, "nodes/steps_0", "nodes/steps_1"]:
         assert any(row[tag] for row in rows), tag
     state = load_checkpoint(RunFolder(tmp_path / "run").latest)["algorithm"]
-    assert sum(state["node_steps"]) == summary["env_steps"] and min(state["node_steps"]) > 0
+    assert sum(state["node_steps"]) == summary["env_steps"]
+    assert algo == "dqn" or min(state["node_steps"]) > 0  # a bundle of DQN may have played all before the other starts
     for moments in (state["encoder"], state["rewards"]):
         assert moments["count"] == summary["env_steps"]  # each row of each bundle once
     assert (state["optimizer"]["mean_square"] != 1).any()
@@ -168,10 +185,11 @@ def test_too_few_nodes_end_the_run_with_a_checkpoint(cluster, tmp_path, monkeypa
 
 
 @pytest.mark.slow
-def test_a_stopped_bundle_is_replaced(cluster, caplog):
-    with start_agent(cluster, num_nodes=1, node_timeout=2) as agent:
+@both
+def test_a_stopped_bundle_is_replaced(cluster, caplog, algo):
+    with start_agent(cluster, algo, num_nodes=1, node_timeout=2) as agent:
         play_until(agent, lambda: agent.env_steps > 0)
-        os.kill(actor_named("ray::Bundle").pid, signal.SIGSTOP)
+        os.kill(actor_named(agent.bundle_class.__name__).pid, signal.SIGSTOP)
         play_until(agent, lambda: agent._nodes.starts == [2])
         before = agent.env_steps
         play_until(agent, lambda: agent.env_steps > before)
@@ -179,10 +197,10 @@ def test_a_stopped_bundle_is_replaced(cluster, caplog):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("shard", [0, 1])
-def test_a_lost_parameter_server_is_restored_and_the_bundles_find_it(cluster, caplog, monkeypatch, shard):
-    monkeypatch.setattr(a3c_cluster, "SNAPSHOT_SECONDS", 1e9)
-    with start_agent(cluster, num_servers=2) as agent:
+@pytest.mark.parametrize(("algo", "shard"), [("a3c", 0), ("a3c", 1), ("dqn", 0)])
+def test_a_lost_parameter_server_is_restored_and_the_bundles_find_it(cluster, caplog, monkeypatch, algo, shard):
+    monkeypatch.setattr(clustered, "SNAPSHOT_SECONDS", 1e9)
+    with start_agent(cluster, algo, num_servers=2) as agent:
         play_until(agent, lambda: (agent._node_steps > 0).all())
         agent.state_dict()  # takes a snapshot
         steps = agent.env_steps
@@ -204,7 +222,7 @@ def test_a_lost_parameter_server_is_restored_and_the_bundles_find_it(cluster, ca
 def test_a_stopped_parameter_server_is_restored_and_takes_no_bundle_with_it(cluster, caplog):
     with start_agent(cluster, node_timeout=3) as agent:
         play_until(agent, lambda: (agent._node_steps > 0).all())
-        os.kill(actor_named("ray::ParameterServer").pid, signal.SIGSTOP)
+        os.kill(actor_named("ParameterServer").pid, signal.SIGSTOP)
         counts = agent._node_steps.copy()
         play_until(agent, lambda: (agent._node_steps > counts + 1_000).all())
         assert agent._nodes.starts == [1, 1]
@@ -228,7 +246,7 @@ def test_a_parameter_server_lost_during_an_evaluation_is_restored_and_training_g
 def test_a_parameter_server_lost_after_its_bundles_have_finished_gets_the_missing_steps_from_new_ones(
     cluster, caplog, monkeypatch
 ):
-    monkeypatch.setattr(a3c_cluster, "SNAPSHOT_SECONDS", 1e9)
+    monkeypatch.setattr(clustered, "SNAPSHOT_SECONDS", 1e9)
     with start_agent(cluster, total_steps=3_000) as agent:
         agent.update()
         deadline = time.monotonic() + PATIENCE
@@ -281,10 +299,11 @@ def test_a_stop_signal_ends_the_command_with_its_code_and_the_run_goes_on(cluste
 
 
 @pytest.mark.slow
-def test_an_environment_that_fails_on_a_node_ends_the_run(cluster):
+@pytest.mark.parametrize(("algo", "place"), [("a3c", "worker 0"), ("dqn", "environment 0")])
+def test_an_environment_that_fails_on_a_node_ends_the_run(cluster, algo, place):
     with (
-        start_agent(cluster, num_nodes=1, env=f"tests.environments:{misbehaving_id('raise in step')}") as agent,
-        pytest.raises((EnvironmentFailedError, WorkerFailedError), match="worker 0"),
+        start_agent(cluster, algo, num_nodes=1, env=f"tests.environments:{misbehaving_id('raise in step')}") as agent,
+        pytest.raises((EnvironmentFailedError, WorkerFailedError), match=place),
     ):
         play_until(agent, lambda: False)
 
@@ -307,6 +326,35 @@ def test_the_cause_of_a_failed_creation_is_reported_and_other_errors_are_not_ret
         kept.start("status").result(PATIENCE)
         with pytest.raises(WorkerDiedError, match=r"^taken did not end within 0 s$"):
             connection.create(ParameterServer, state, node=connection.here, name="taken")
+
+
+@pytest.mark.slow
+def test_late_pushes_are_dropped_and_counted(cluster):
+    seen: list[float] = []
+    with start_agent(cluster, "dqn", max_staleness=0, push_interval=1) as agent:
+
+        def saw_both_kinds() -> bool:
+            return {0.0, 1.0} <= set(seen) and agent.num_updates > 0
+
+        while not saw_both_kinds():
+            for metrics in play_until(agent, saw_both_kinds):
+                seen.extend(metrics.get("cluster/late_pushes", []))
+
+
+@pytest.mark.parametrize(("changes", "number"), [({}, 30), ({"max_staleness": 2}, 2)])
+def test_server_of_dqn_drops_pushes_of_more_than_ten_times_the_nodes_by_default(changes, number):
+    config = make_config({"algo": "dqn", "cluster": "auto", "num_nodes": 3, **changes})
+    spaces = probe_spaces(training_env_fns(config, 1)[0])
+    with ClusterDQN(config, *spaces, cluster=SimpleNamespace(close=lambda: None)) as agent:
+        assert agent.max_staleness == agent._servers._max_staleness == number
+
+
+@pytest.mark.parametrize(("vec", "number"), [("serial", 1), ("subproc", 2)])
+def test_bundle_of_dqn_needs_a_processor_for_each_worker(vec, number):
+    config = make_config({"algo": "dqn", "cluster": "auto", "num_envs": 4, "num_workers": 2, "vec": vec})
+    spaces = probe_spaces(training_env_fns(config, 1)[0])
+    with ClusterDQN(config, *spaces, cluster=SimpleNamespace(close=lambda: None)) as agent:
+        assert agent.num_cpus == agent._nodes._num_cpus == number
 
 
 def test_any_error_of_a_bundle_while_the_run_finishes_leaves_the_state_to_be_saved(caplog):
@@ -332,7 +380,7 @@ def test_any_error_of_a_bundle_while_the_run_finishes_leaves_the_state_to_be_sav
         vector = agent._vector + 1
         agent._nodes, agent._has_started = Nodes(), True
         agent._servers = SimpleNamespace(
-            status=lambda: Status(counts, counts, 1, 8, []), snapshot=lambda: (vector, agent._moments)
+            status=lambda: Status(counts, counts, 1, 8, [], []), snapshot=lambda: (vector, agent._moments)
         )
         assert [metrics["charts/episode_return"] for metrics in agent.finish()] == [[]]
         assert agent.state_dict()["env_steps"] == 7
@@ -378,12 +426,13 @@ def test_signal_handlers_and_logging_stay_as_they_were(cluster):
     assert logging.getLogger().handlers == handlers
 
 
-def test_environment_of_a_script_is_rejected_before_the_cluster_is_asked():
-    config = make_config({"algo": "a3c", "cluster": "127.0.0.1:1", "env": "__main__:MyEnv"})
+@both
+def test_environment_of_a_script_is_rejected_before_the_cluster_is_asked(algo):
+    config = make_config({"algo": algo, "cluster": "127.0.0.1:1", "env": "__main__:MyEnv"})
     with pytest.raises(
         ConfigError, match=r"^--cluster: __main__:MyEnv must be in a module that every node can import$"
     ):
-        ClusterA3C.from_config(config)
+        make_algorithm(config)
 
 
 def test_benchmark_of_a_cluster_is_rejected():
