@@ -330,15 +330,12 @@ def test_the_cause_of_a_failed_creation_is_reported_and_other_errors_are_not_ret
 
 @pytest.mark.slow
 def test_late_pushes_are_dropped_and_counted(cluster):
-    seen: list[float] = []
+    seen, deadline = [], time.monotonic() + PATIENCE
     with start_agent(cluster, "dqn", max_staleness=0, push_interval=1) as agent:
-
-        def saw_both_kinds() -> bool:
-            return {0.0, 1.0} <= set(seen) and agent.num_updates > 0
-
-        while not saw_both_kinds():
-            for metrics in play_until(agent, saw_both_kinds):
-                seen.extend(metrics.get("cluster/late_pushes", []))
+        while set(seen) != {False, True}:
+            assert time.monotonic() < deadline
+            seen += agent.update().get("cluster/late_pushes", [])
+        assert agent.num_updates > 0
 
 
 @pytest.mark.parametrize(("changes", "number"), [({}, 30), ({"max_staleness": 2}, 2)])

@@ -733,6 +733,9 @@ def test_configurations_of_algorithms_are_imported_when_asked_for():
     [
         ({"num_nodes": 2}, "num_nodes: is for a cluster: give cluster=auto, or host:port of its head, too"),
         ({"push_interval": 1}, "push_interval: is for a cluster"),
+        ({"algo": "dqn", "num_nodes": 2}, "num_nodes: is for a cluster"),
+        ({"algo": "dqn", "max_staleness": 5}, "max_staleness: is for a cluster"),
+        ({"algo": "dqn", "max_loss_deviations": 3.0}, "max_loss_deviations: is for a cluster"),
         ({"cluster": "auto", "num_nodes": 2, "min_nodes": 3}, "min_nodes=3 must be at most num_nodes=2"),
     ],
 )

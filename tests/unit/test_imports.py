@@ -141,6 +141,7 @@ def test_no_imports_run_in_a_circle():
         "processes.linked_ranks",
         "algorithms.a3c_worker",
         "algorithms.a3c_bundle",
+        "algorithms.dqn_bundle",
         "algorithms.async_q_worker",
         "algorithms.ga3c_agent",
     ],
