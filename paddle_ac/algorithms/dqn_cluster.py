@@ -12,6 +12,7 @@ from paddle_ac.algorithms.bundle import bundle_config
 from paddle_ac.algorithms.clustered import Clustered
 from paddle_ac.algorithms.dqn import DQN
 from paddle_ac.algorithms.dqn_bundle import DQNBundle
+from paddle_ac.algorithms.off_policy import check_has_no_state
 from paddle_ac.algorithms.policy import inspect_q_values, network_layers
 from paddle_ac.config.dqn import DQNConfig
 from paddle_ac.losses.q_learning import make_head
@@ -37,8 +38,10 @@ class ClusterDQN(Clustered):
 
     @staticmethod
     def make_policy(config: DQNConfig, observation_space: Any, action_space: Any) -> Network:
-        """The network of Q values, as ``DQN.make_policy``."""
-        return DQN.make_policy(config, observation_space, action_space)
+        """The network of Q values, as ``DQN.make_policy``; ``ConfigError`` for one with a recurrent state."""
+        policy = DQN.make_policy(config, observation_space, action_space)
+        check_has_no_state(config, policy)
+        return policy
 
     @property
     def num_learners(self) -> int:

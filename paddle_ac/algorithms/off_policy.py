@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from multiprocessing_env import VecEnv
+from paddle_ac.algorithms.algorithm import Policy
 from paddle_ac.algorithms.state import Part, component_part
 from paddle_ac.algorithms.synchronous import Synchronous
 from paddle_ac.errors import ConfigError
@@ -42,6 +43,12 @@ def make_replay(config: Any, envs: VecEnv) -> ReplayBuffer:
     )
 
 
+def check_has_no_state(config: Any, policy: Policy) -> None:
+    """Raise ``ConfigError`` for a policy with a recurrent state."""
+    if policy.state_size:
+        raise ConfigError(f"{config.algo} samples single transitions and takes no network with a recurrent state")
+
+
 class OffPolicy(Synchronous):
     """Plays into a replay buffer and learns from batches that are sampled from it.
 
@@ -67,8 +74,7 @@ class OffPolicy(Synchronous):
     def __init__(self, config: Any, envs: VecEnv):
         super().__init__(config, envs)
         self.policy = self.make_policy(config, envs.observation_space, envs.action_space)
-        if self.policy.state_size:
-            raise ConfigError(f"{config.algo} samples single transitions and takes no network with a recurrent state")
+        check_has_no_state(config, self.policy)
         self.collector = RolloutCollector(envs, config.train_freq)
         self.replay = make_replay(config, envs)
         self.normalize_rewards = RewardNormalizer(envs.num_envs, config.gamma) if config.normalize_rewards else None

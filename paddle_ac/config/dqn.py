@@ -9,7 +9,7 @@ from paddle_ac.config.groups import ClusterGroup, EpsilonGroup, GradientDropping
 from paddle_ac.config.q_learning import QLearningConfig
 
 
-class DQNConfig(ClusterGroup, GradientDroppingGroup, EpsilonGroup, QLearningConfig):
+class DQNConfig(GradientDroppingGroup, ClusterGroup, EpsilonGroup, QLearningConfig):
     """Deep Q-learning with a target network (Mnih et al. 2015, doi:10.1038/nature14236)."""
 
     algo: Literal["dqn"] = "dqn"

@@ -346,6 +346,15 @@ def test_server_of_dqn_drops_pushes_of_more_than_ten_times_the_nodes_by_default(
         assert agent.max_staleness == agent._servers._max_staleness == number
 
 
+def test_network_with_a_recurrent_state_is_rejected_for_dqn_before_a_bundle_starts():
+    config = make_config(
+        {"algo": "dqn", "cluster": "auto", "network": "tests.own_networks:Remembering", "dueling": True}
+    )
+    spaces = probe_spaces(training_env_fns(config, 1)[0])
+    with pytest.raises(ConfigError, match="takes no network with a recurrent state"):
+        ClusterDQN(config, *spaces, cluster=SimpleNamespace(close=lambda: None))
+
+
 @pytest.mark.parametrize(("vec", "number"), [("serial", 1), ("subproc", 2)])
 def test_bundle_of_dqn_needs_a_processor_for_each_worker(vec, number):
     config = make_config({"algo": "dqn", "cluster": "auto", "num_envs": 4, "num_workers": 2, "vec": vec})

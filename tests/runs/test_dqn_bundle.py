@@ -18,6 +18,7 @@ from paddle_ac.config.dqn import DQNConfig
 from paddle_ac.envs.make import make_training_envs
 from paddle_ac.learning import outliers
 from paddle_ac.nn.moments import RunningMoments
+from paddle_ac.nn.numpy_network import NumpyActorCritic
 from paddle_ac.processes.parameter_server import ParameterServer, Push, ServerState
 from tests.local_shards import LocalShards
 
@@ -138,7 +139,7 @@ def test_push_contains_the_sum_of_the_gradient_steps_since_the_push_before():
 
 def test_learner_goes_on_until_its_push_is_answered_and_then_adds_what_others_have_learned():
     executor = OnDemand()
-    with learning(config_of(), executor) as (learner, server):
+    with learning(config_of(target_interval=1), executor) as (learner, server):
         learner.update()
         before = learner.parameters.vector.copy()
         learner.update()
@@ -146,14 +147,18 @@ def test_learner_goes_on_until_its_push_is_answered_and_then_adds_what_others_ha
         assert len(executor.waiting) == 1  # one push at a time
         push_of_other(server, change=0.25, steps=1_000)
         executor.run()
-        before = learner.parameters.vector.copy()
+        before, refreshed = learner.parameters.vector.copy(), []
+        learner.learner.refresh = lambda: refreshed.append(learner.parameters.vector.copy())
         learner._exchange_if_due()
         np.testing.assert_allclose(learner.parameters.vector, before + 0.25, **NEAR)
+        assert (refreshed[-1] == learner.parameters.vector).all()
         assert (learner.run_steps, learner.env_steps) == (1_020, 20)
+        np.testing.assert_allclose(learner.target.parameters.vector, server.pull().vector, **NEAR)
         learner._exchange_if_due()
         executor.run()
         learner.push_rest()
-        np.testing.assert_allclose(server.pull().vector, learner.parameters.vector, **NEAR)
+        for vector in (learner.parameters.vector, server.pull().vector):
+            np.testing.assert_allclose(vector, before + 0.25, **NEAR)
         assert server.status().node_updates.tolist() == [6, 0]
 
 
@@ -195,12 +200,16 @@ def test_gradient_with_an_outlying_loss_changes_no_parameter(monkeypatch):
         assert (learner.parameters.vector != vector).any()
 
 
-def test_new_bundle_of_a_run_under_way_first_fills_its_own_replay_buffer():
+def test_new_bundle_of_a_run_under_way_first_fills_its_own_replay_buffer(monkeypatch):
     config = config_of(learning_starts=25)
     with learning(config) as (_, server):
         push_of_other(server, change=0.5, steps=5_000, updates=100)
-        envs = make_training_envs(config)
+        envs, refreshed = make_training_envs(config), []
+        monkeypatch.setattr(
+            NumpyActorCritic, "refresh", lambda network: refreshed.append(network.parameters.vector.copy())
+        )
         with GorilaLearner(config, envs, LocalShards(server), 0, 0, AtOnce()) as learner:
+            assert [(vector == server.pull().vector).all() for vector in refreshed] == [True, True]
             for vector in (learner.parameters.vector, learner.target.parameters.vector):
                 assert (vector == server.pull().vector).all()
             assert learner.epsilon == config.final_epsilon and learner.run_steps == 5_000
