@@ -187,7 +187,7 @@ def test_too_few_nodes_end_the_run_with_a_checkpoint(cluster, tmp_path, monkeypa
 @pytest.mark.slow
 @both
 def test_a_stopped_bundle_is_replaced(cluster, caplog, algo):
-    with start_agent(cluster, algo, num_nodes=1, node_timeout=2) as agent:
+    with start_agent(cluster, algo, num_nodes=1, node_timeout=4) as agent:
         play_until(agent, lambda: agent.env_steps > 0)
         os.kill(actor_named(agent.bundle_class.__name__).pid, signal.SIGSTOP)
         play_until(agent, lambda: agent._nodes.starts == [2])
