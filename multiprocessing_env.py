@@ -53,7 +53,7 @@ import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Protocol
 
 import cloudpickle
 import cloudpickle.cloudpickle
@@ -63,6 +63,7 @@ __all__ = [
     "Channel",
     "CloudpickleWrapper",
     "DummyVecEnv",
+    "EnvServer",
     "EnvironmentAttributeError",
     "EnvironmentCall",
     "EnvironmentFailedError",
@@ -77,11 +78,15 @@ __all__ = [
     "VecEnv",
     "VecEnvError",
     "VecEnvWrapper",
+    "Worker",
     "WorkerDiedError",
     "WorkerFailedError",
     "WorkerProcess",
     "WorkerTimeoutError",
+    "WorkerVecEnv",
 ]
+
+MemoryLayout = tuple[tuple[tuple[int, ...], Any], ...]  # shape and dtype of several arrays
 
 SUPPORTED_SPACES = ("Box", "Discrete", "MultiDiscrete", "MultiBinary")
 
@@ -644,8 +649,8 @@ class DummyVecEnv(VecEnv):
     def __init__(self, env_fns: Sequence[Callable[[], Any]]):
         self.envs = _make_envs(_check_env_fns(env_fns), 0)
         super().__init__(len(self.envs), self.envs[0].observation_space, self.envs[0].action_space)
-        shape, dtype = _observation_layout(self.observation_space, self.num_envs)
-        self._observations = _observation_rows(self.observation_space, np.zeros(shape, dtype))
+        shape, dtype = observation_layout(self.observation_space, self.num_envs)
+        self._observations = observation_rows(self.observation_space, np.zeros(shape, dtype))
         self._rewards = np.zeros(self.num_envs, np.float32)
         self._dones = np.zeros(self.num_envs, np.bool_)
         self._group = _EnvGroup(self.envs, 0, self.observation_space, self._observations, self._rewards, self._dones)
@@ -680,7 +685,306 @@ class DummyVecEnv(VecEnv):
         return [self._group.call(operation, index, *args) for index, args in zip(indices, arguments, strict=True)]
 
 
-class SubprocVecEnv(VecEnv):
+class Worker(Protocol):
+    """A worker of a ``WorkerVecEnv``, seen from its parent.
+
+    Attributes:
+        name: what messages call it.
+        channel: sends it requests and receives its answers, with the methods of ``Channel``.
+    """
+
+    name: str
+    channel: Any
+
+    def end(self, patience: float) -> bool:
+        """Wait up to ``patience`` seconds for it to end by itself, then kill it; returns whether it ended by itself."""
+
+    def kill(self) -> None:
+        """Kill it without waiting for its end."""
+
+    def how_it_ended(self) -> str:
+        """The predicate of a sentence about it: how a worker ended that is gone or about to be."""
+
+
+class WorkerVecEnv(VecEnv):
+    """``N`` environments in workers, each of which holds ``in_series`` of them and serves them by an ``EnvServer``.
+
+    This class is the parent's side, whatever the workers are. A subclass implements ``_start_worker``, ``_allocate``
+    and ``_answered``. Arguments and errors are those of ``SubprocVecEnv``.
+    """
+
+    def __init__(
+        self,
+        env_fns: Sequence[Callable[[], Any]],
+        spaces: tuple[Any, Any] | None = None,
+        in_series: int = 1,
+        step_timeout: float | None = None,
+        start_timeout: float | None = 600.0,
+        close_timeout: float = 30.0,
+        seed: int | Sequence[int] | None = None,
+    ):
+        self._workers: list[Worker] = []
+        env_fns = _check_env_fns(env_fns)
+        for name, timeout in (("step_timeout", step_timeout), ("start_timeout", start_timeout)):
+            if timeout is not None and not 0 < timeout < threading.TIMEOUT_MAX:
+                raise ValueError(f"{name} must be a number of seconds above 0, or None, not {timeout!r}")
+        if close_timeout is None or not 0 < close_timeout < threading.TIMEOUT_MAX:
+            raise ValueError(f"close_timeout must be a number of seconds above 0, not {close_timeout!r}")
+        if in_series < 1 or len(env_fns) % in_series:
+            raise ValueError(f"in_series={in_series} must divide the number of environments, {len(env_fns)}")
+        self._chosen = [slice(first, first + in_series) for first in range(0, len(env_fns), in_series)]
+        self._waiting = False
+        self._started = False
+        self.step_timeout = step_timeout
+        self.start_timeout = start_timeout
+        self.close_timeout = close_timeout
+        if spaces is not None:
+            _check_spaces(spaces)
+        try:
+            self._start(env_fns, spaces, seed)
+        except BaseException:
+            self._stop(0)
+            raise
+
+    def reset(self) -> Any:
+        self._check_open()
+        if self._waiting:
+            self.step_wait()  # cancelled: its results are discarded
+        self.reset_infos = [info for infos in self._ask_all("reset", ()) for info in infos]
+        return self._observations.copy()
+
+    def step_async(self, actions: np.ndarray) -> None:
+        self._check_open()
+        self._check_not_waiting(self._waiting)
+        self._actions[...] = self._check_actions(actions)
+        with self._whole_or_not_at_all():
+            for worker in self._workers:
+                self._send(worker, STEP, self.step_timeout)
+        self._waiting = True
+
+    def step_wait(self) -> tuple[Any, np.ndarray, np.ndarray, list[dict]]:
+        self._check_open()
+        if not self._waiting:
+            raise VecEnvError("step_wait() without a step_async() before it")
+        infos: list[dict] = []
+        with self._whole_or_not_at_all():
+            for worker, chosen in zip(self._workers, self._chosen, strict=True):
+                infos_of_worker = self._receive(worker, self.step_timeout)
+                infos.extend(infos_of_worker or [{} for _ in range(chosen.start, chosen.stop)])
+        self._waiting = False
+        dones = self._dones.copy()
+        if any(infos):  # which is cheaper than to look for dones
+            for index in dones.nonzero()[0].tolist():
+                self.reset_infos[index] = dict(infos[index]["reset_info"])
+        return self._observations.copy(), self._rewards.copy(), dones, infos
+
+    def close_extras(self) -> None:
+        self._stop(self.close_timeout)
+
+    def __del__(self) -> None:
+        if not getattr(self, "closed", True):
+            self._stop(0)
+
+    def _start(
+        self,
+        env_fns: list[Callable[[], Any]],
+        spaces: tuple[Any, Any] | None,
+        seed: int | Sequence[int] | None,
+    ) -> None:
+        """Start the workers, wait until they have made their environments, and share memory with them."""
+        deadline = None if self.start_timeout is None else time.monotonic() + self.start_timeout
+        pickled = [cloudpickle.dumps((env_fns[chosen], spaces)) for chosen in self._chosen]
+        for index, chosen in enumerate(self._chosen):
+            last = chosen.stop - 1
+            held = f"environment {last}" if chosen.start == last else f"environments {chosen.start} to {last}"
+            entropy = None if seed is None else (*np.atleast_1d(seed).tolist(), chosen.start)
+            self._workers.append(self._start_worker(f"worker {index} ({held})", chosen, entropy))
+        for worker, message in zip(self._workers, pickled, strict=True):
+            # Not as an argument: a process that starts reads its arguments from a pipe, without a deadline.
+            self._send(worker, ("make", (message,)), _seconds_left(deadline), "start_timeout")
+        spaces_of_all = self._receive_as_they_come(deadline)
+        spaces = spaces_of_all[0]
+        for chosen, found in zip(self._chosen, spaces_of_all, strict=True):
+            _check_same_spaces(found, spaces, chosen.start)
+        VecEnv.__init__(self, self._chosen[-1].stop, *spaces)
+        layout = memory_layout(spaces, self.num_envs)
+        self._actions, observations, self._rewards, self._dones = self._allocate(layout, deadline)
+        self._observations = observation_rows(self.observation_space, observations)
+        self._started = True
+
+    @abstractmethod
+    def _start_worker(self, name: str, chosen: slice, entropy: Sequence[int] | None) -> Worker:
+        """Start the worker of the environments ``chosen``, without waiting for it.
+
+        Args:
+            name: what messages call it.
+            chosen: indices of its environments.
+            entropy: of its ``np.random`` and ``random``, ``None`` for that of the system.
+        """
+
+    @abstractmethod
+    def _allocate(self, layout: MemoryLayout, deadline: float | None) -> list[np.ndarray]:
+        """Arrays for actions, observations, rewards and dones, which are also those of the workers.
+
+        Args:
+            layout: of the arrays.
+            deadline: by ``time.monotonic()``.
+        """
+
+    @abstractmethod
+    def _answered(self, indices: Sequence[int], timeout: float | None) -> list[int]:
+        """The workers whose answer is here, or that are gone, after up to ``timeout`` seconds for the first.
+
+        Args:
+            indices: of the workers to look at.
+            timeout: seconds, ``None`` for no limit.
+        """
+
+    def _receive_as_they_come(self, deadline: float | None) -> list:
+        """The first answer of every worker, in order.
+
+        A failure is reported without waiting for all. The workers before the one that failed have ``KILL_TIMEOUT``
+        seconds left, so that what fails in all of them is reported of the first.
+        """
+        answers: dict[int, tuple[bool, Any]] = {}
+        first_failed = len(self._workers)
+        while missing := [index for index in range(first_failed) if index not in answers]:
+            ready = self._answered(missing, _seconds_left(deadline))
+            if not ready and first_failed < len(self._workers):
+                break
+            for index in ready or missing[:1]:  # if none is ready, the first of them is too late
+                answers[index] = self._receive_answer(self._workers[index], _seconds_left(deadline), "start_timeout")
+                if not answers[index][0]:
+                    first_failed = min(first_failed, index)
+                    deadline = min(deadline or math.inf, time.monotonic() + KILL_TIMEOUT)
+        if first_failed < len(self._workers):
+            self._raise_failure(answers[first_failed][1])
+        return [answers[index][1] for index in range(len(self._workers))]
+
+    def _call(self, operation: str, arguments: Sequence[tuple], indices: Sequence[int]) -> list:
+        self._check_open()
+        self._check_not_waiting(self._waiting)
+        results = []
+        with self._whole_or_not_at_all():
+            for index, args in zip(indices, arguments, strict=True):
+                in_series = self._chosen[0].stop
+                worker = self._workers[index // in_series]
+                self._send(worker, ("call", (operation, index % in_series, *args)), self.step_timeout)
+                results.append(self._receive(worker, self.step_timeout, is_fatal=False))
+        return results
+
+    def _ask_all(self, command: str, arguments: tuple) -> list:
+        self._check_open()
+        self._check_not_waiting(self._waiting)
+        with self._whole_or_not_at_all():
+            for worker in self._workers:
+                self._send(worker, (command, arguments), self.step_timeout)
+            return [self._receive(worker, self.step_timeout) for worker in self._workers]
+
+    @contextlib.contextmanager
+    def _whole_or_not_at_all(self) -> Iterator[None]:
+        """Kill the workers at an interrupt, such as a notebook's: which answers are still to come is not known."""
+        try:
+            yield
+        except KeyboardInterrupt:
+            self._stop(0)
+            raise
+
+    def _send(
+        self,
+        worker: Worker,
+        message: tuple | None,
+        timeout: float | None,
+        timeout_name: str = "step_timeout",
+    ) -> None:
+        try:
+            worker.channel.send(message, timeout)
+        except TimeoutError:
+            self._worker_is_late(worker, timeout_name)
+        except OSError:
+            self._worker_died(worker)
+
+    def _receive(self, worker: Worker, timeout: float | None, is_fatal: bool = True) -> Any:
+        """The result of what a worker was asked for; a failure that is fatal ends all workers."""
+        succeeded, result = self._receive_answer(worker, timeout, "step_timeout", all_were_asked=is_fatal)
+        if not succeeded and is_fatal and isinstance(result[0].__cause__, pickle.UnpicklingError):
+            # An info holds a value that can be pickled and not loaded, such as an exception with arguments of its own.
+            self._send(worker, ("resend", ()), timeout)
+            succeeded, result = self._receive_answer(worker, timeout, "step_timeout")
+        if succeeded:
+            return result
+        self._raise_failure(result, is_fatal)
+
+    def _receive_answer(
+        self, worker: Worker, timeout: float | None, timeout_name: str, all_were_asked: bool = False
+    ) -> tuple[bool, Any]:
+        """Whether a worker did what it was asked for, and the result or the failure."""
+        try:
+            answer = worker.channel.recv(timeout)
+        except TimeoutError:
+            self._worker_is_late(worker, timeout_name, all_were_asked)
+        except (EOFError, OSError):
+            self._worker_died(worker)
+        except pickle.UnpicklingError as error:
+            first = self._chosen[self._workers.index(worker)].start
+            return False, (_failure(first, "sending its answer", error), b"")
+        return (True, None) if answer is STEPPED else answer
+
+    def _raise_failure(self, failure: tuple[Exception, bytes], is_fatal: bool = True) -> NoReturn:
+        if is_fatal:
+            self._stop_after_failure()
+        error, pickled_cause = failure
+        raise error from _load_cause(pickled_cause)
+
+    def _worker_is_late(self, worker: Worker, timeout_name: str, all_were_asked: bool = False) -> NoReturn:
+        worker.kill()
+        if all_were_asked:  # those whose answer is not here either are as late
+            others = range(self._workers.index(worker) + 1, len(self._workers))
+            for index in set(others).difference(self._answered(others, 0)):
+                self._workers[index].kill()
+        self._stop_after_failure()
+        timeout = getattr(self, timeout_name)
+        raise WorkerTimeoutError(
+            f"{worker.name} gave no answer within {timeout:g} s ({timeout_name}); the other workers were stopped"
+        ) from None
+
+    def _worker_died(self, worker: Worker) -> NoReturn:
+        how = worker.how_it_ended()
+        self._stop_after_failure()
+        raise WorkerDiedError(f"{worker.name} {how}; the other workers were stopped")
+
+    def _stop_after_failure(self) -> None:
+        """Let the other environments close, unless some are still being made."""
+        self._stop(self.close_timeout if self._started else 0)
+
+    def _stop(self, patience: float) -> None:
+        """Ask the workers to close their environments, and kill those that have not ended in time.
+
+        Args:
+            patience: seconds for all of them; 0 kills them at once.
+        """
+        self.closed = True
+        if not patience:
+            for worker in self._workers:
+                worker.kill()
+        deadline = time.monotonic() + patience
+        try:
+            for worker in self._workers:
+                with contextlib.suppress(OSError):  # it has ended, or is stuck
+                    worker.channel.send(("close", ()), timeout=0)
+                worker.channel.close()  # a worker that is sending an answer finds that nobody listens
+            for worker in self._workers:
+                if not worker.end(max(deadline - time.monotonic(), 0.0)) and patience:
+                    logging.getLogger(__name__).warning(
+                        "%s did not close within %g s (close_timeout) and was killed", worker.name, patience
+                    )
+        except BaseException:  # a second Ctrl-C, say
+            for worker in self._workers:
+                worker.kill()
+            raise
+
+
+class SubprocVecEnv(WorkerVecEnv):
     """``N`` environments in worker processes.
 
     Actions go and observations, rewards and dones come back through shared memory, which has no name in the file
@@ -734,254 +1038,28 @@ class SubprocVecEnv(VecEnv):
         close_timeout: float = 30.0,
         seed: int | Sequence[int] | None = None,
     ):
-        self._workers: list[WorkerProcess] = []
-        env_fns = _check_env_fns(env_fns)
         if context not in ("spawn", "forkserver"):
             raise ValueError(f'context must be "spawn" or "forkserver", not {context!r}')
-        for name, timeout in (("step_timeout", step_timeout), ("start_timeout", start_timeout)):
-            if timeout is not None and not 0 < timeout < threading.TIMEOUT_MAX:
-                raise ValueError(f"{name} must be a number of seconds above 0, or None, not {timeout!r}")
-        if close_timeout is None or not 0 < close_timeout < threading.TIMEOUT_MAX:
-            raise ValueError(f"close_timeout must be a number of seconds above 0, not {close_timeout!r}")
-        if in_series < 1 or len(env_fns) % in_series:
-            raise ValueError(f"in_series={in_series} must divide the number of environments, {len(env_fns)}")
-        check_may_start_processes()
-        self._chosen = [slice(first, first + in_series) for first in range(0, len(env_fns), in_series)]
-        self._waiting = False
-        self._started = False
-        self.step_timeout = step_timeout
-        self.start_timeout = start_timeout
-        self.close_timeout = close_timeout
-        if spaces is not None:
-            _check_spaces(spaces)
-        try:
-            self._start(env_fns, spaces, context, seed)
-        except BaseException:
-            self._stop(0)
-            raise
+        self._context = context
+        self._shared = SharedArray(), SharedArray(), SharedArray(), SharedArray()
+        super().__init__(env_fns, spaces, in_series, step_timeout, start_timeout, close_timeout, seed)
 
-    def reset(self) -> Any:
-        self._check_open()
-        if self._waiting:
-            self.step_wait()  # cancelled: its results are discarded
-        self.reset_infos = [info for infos in self._ask_all("reset", ()) for info in infos]
-        return self._observations.copy()
+    def _start_worker(self, name: str, chosen: slice, entropy: Sequence[int] | None) -> Worker:
+        return WorkerProcess(name, _serve_envs, (chosen, self._shared, entropy), self._context)
 
-    def step_async(self, actions: np.ndarray) -> None:
-        self._check_open()
-        self._check_not_waiting(self._waiting)
-        self._actions[...] = self._check_actions(actions)
-        with self._whole_or_not_at_all():
-            for worker in self._workers:
-                self._send(worker, STEP, self.step_timeout)
-        self._waiting = True
-
-    def step_wait(self) -> tuple[Any, np.ndarray, np.ndarray, list[dict]]:
-        self._check_open()
-        if not self._waiting:
-            raise VecEnvError("step_wait() without a step_async() before it")
-        infos: list[dict] = []
-        with self._whole_or_not_at_all():
-            for worker, chosen in zip(self._workers, self._chosen, strict=True):
-                infos_of_worker = self._receive(worker, self.step_timeout)
-                infos.extend(infos_of_worker or [{} for _ in range(chosen.start, chosen.stop)])
-        self._waiting = False
-        dones = self._dones.copy()
-        if any(infos):  # which is cheaper than to look for dones
-            for index in dones.nonzero()[0].tolist():
-                self.reset_infos[index] = dict(infos[index]["reset_info"])
-        return self._observations.copy(), self._rewards.copy(), dones, infos
-
-    def close_extras(self) -> None:
-        self._stop(self.close_timeout)
-
-    def __del__(self) -> None:
-        if not getattr(self, "closed", True):
-            self._stop(0)
-
-    def _start(
-        self,
-        env_fns: list[Callable[[], Any]],
-        spaces: tuple[Any, Any] | None,
-        context: str,
-        seed: int | Sequence[int] | None,
-    ) -> None:
-        """Start the workers, wait until they have made their environments, and share memory with them."""
-        deadline = None if self.start_timeout is None else time.monotonic() + self.start_timeout
-        pickled = [cloudpickle.dumps((env_fns[chosen], spaces)) for chosen in self._chosen]
-        shared = SharedArray(), SharedArray(), SharedArray(), SharedArray()
-        for index, chosen in enumerate(self._chosen):
-            last = chosen.stop - 1
-            held = f"environment {last}" if chosen.start == last else f"environments {chosen.start} to {last}"
-            entropy = None if seed is None else (*np.atleast_1d(seed).tolist(), chosen.start)
-            arguments = (chosen, shared, entropy)
-            self._workers.append(WorkerProcess(f"worker {index} ({held})", _serve_envs, arguments, context))
-        for worker, message in zip(self._workers, pickled, strict=True):
-            # Not as an argument: a process that starts reads its arguments from a pipe, without a deadline.
-            self._send(worker, (message,), _seconds_left(deadline), "start_timeout")
-        spaces_of_all = self._receive_as_they_come(deadline)
-        spaces = spaces_of_all[0]
-        for chosen, found in zip(self._chosen, spaces_of_all, strict=True):
-            _check_same_spaces(found, spaces, chosen.start)
-        super().__init__(self._chosen[-1].stop, *spaces)
-        layout = [
-            ((self.num_envs, *self.action_space.shape), self.action_space.dtype),
-            _observation_layout(self.observation_space, self.num_envs),
-            ((self.num_envs,), np.dtype(np.float32)),
-            ((self.num_envs,), np.dtype(np.bool_)),
-        ]
-        for memory, (shape, dtype) in zip(shared, layout, strict=True):
+    def _allocate(self, layout: MemoryLayout, deadline: float | None) -> list[np.ndarray]:
+        for memory, (shape, dtype) in zip(self._shared, layout, strict=True):
             memory.allocate(shape, dtype)
-        self._actions, observations, self._rewards, self._dones = (memory.array for memory in shared)
-        self._observations = _observation_rows(self.observation_space, observations)
+        arrays = [memory.array for memory in self._shared]
+        del self._shared  # the arrays need no file descriptors
         for worker in self._workers:
-            self._send(worker, tuple(layout), _seconds_left(deadline), "start_timeout")
-        self._started = True
+            self._send(worker, layout, _seconds_left(deadline), "start_timeout")
+        return arrays
 
-    def _receive_as_they_come(self, deadline: float | None) -> list:
-        """The first answer of every worker, in order.
-
-        A failure is reported without waiting for all. The workers before the one that failed have ``KILL_TIMEOUT``
-        seconds left, so that what fails in all of them is reported of the first.
-        """
-        answers: dict[int, tuple[bool, Any]] = {}
-        first_failed = len(self._workers)
-        while missing := {self._workers[index].channel: index for index in range(first_failed) if index not in answers}:
-            channels: list[Any] = list(missing)
-            ready: list[Any] = multiprocessing.connection.wait(channels, _seconds_left(deadline))
-            if not ready and first_failed < len(self._workers):
-                break
-            for channel in ready or channels[:1]:  # if none is ready, the first of them is too late
-                index = missing[channel]
-                answers[index] = self._receive_answer(self._workers[index], _seconds_left(deadline), "start_timeout")
-                if not answers[index][0]:
-                    first_failed = min(first_failed, index)
-                    deadline = min(deadline or math.inf, time.monotonic() + KILL_TIMEOUT)
-        if first_failed < len(self._workers):
-            self._raise_failure(answers[first_failed][1])
-        return [answers[index][1] for index in range(len(self._workers))]
-
-    def _call(self, operation: str, arguments: Sequence[tuple], indices: Sequence[int]) -> list:
-        self._check_open()
-        self._check_not_waiting(self._waiting)
-        results = []
-        with self._whole_or_not_at_all():
-            for index, args in zip(indices, arguments, strict=True):
-                in_series = self._chosen[0].stop
-                worker = self._workers[index // in_series]
-                self._send(worker, ("call", (operation, index % in_series, *args)), self.step_timeout)
-                results.append(self._receive(worker, self.step_timeout, is_fatal=False))
-        return results
-
-    def _ask_all(self, command: str, arguments: tuple) -> list:
-        self._check_open()
-        self._check_not_waiting(self._waiting)
-        with self._whole_or_not_at_all():
-            for worker in self._workers:
-                self._send(worker, (command, arguments), self.step_timeout)
-            return [self._receive(worker, self.step_timeout) for worker in self._workers]
-
-    @contextlib.contextmanager
-    def _whole_or_not_at_all(self) -> Iterator[None]:
-        """Kill the workers at an interrupt, such as a notebook's: which answers are still to come is not known."""
-        try:
-            yield
-        except KeyboardInterrupt:
-            self._stop(0)
-            raise
-
-    def _send(
-        self,
-        worker: WorkerProcess,
-        message: tuple | None,
-        timeout: float | None,
-        timeout_name: str = "step_timeout",
-    ) -> None:
-        try:
-            worker.channel.send(message, timeout)
-        except TimeoutError:
-            self._worker_is_late(worker, timeout_name)
-        except OSError:
-            self._worker_died(worker)
-
-    def _receive(self, worker: WorkerProcess, timeout: float | None, is_fatal: bool = True) -> Any:
-        """The result of what a worker was asked for; a failure that is fatal ends all workers."""
-        succeeded, result = self._receive_answer(worker, timeout, "step_timeout", all_were_asked=is_fatal)
-        if not succeeded and is_fatal and isinstance(result[0].__cause__, pickle.UnpicklingError):
-            # An info holds a value that can be pickled and not loaded, such as an exception with arguments of its own.
-            self._send(worker, ("resend", ()), timeout)
-            succeeded, result = self._receive_answer(worker, timeout, "step_timeout")
-        if succeeded:
-            return result
-        self._raise_failure(result, is_fatal)
-
-    def _receive_answer(
-        self, worker: WorkerProcess, timeout: float | None, timeout_name: str, all_were_asked: bool = False
-    ) -> tuple[bool, Any]:
-        """Whether a worker did what it was asked for, and the result or the failure."""
-        try:
-            answer = worker.channel.recv(timeout)
-        except TimeoutError:
-            self._worker_is_late(worker, timeout_name, all_were_asked)
-        except (EOFError, OSError):
-            self._worker_died(worker)
-        except pickle.UnpicklingError as error:
-            first = self._chosen[self._workers.index(worker)].start
-            return False, (_failure(first, "sending its answer", error), b"")
-        return (True, None) if answer is STEPPED else answer
-
-    def _raise_failure(self, failure: tuple[Exception, bytes], is_fatal: bool = True) -> NoReturn:
-        if is_fatal:
-            self._stop_after_failure()
-        error, pickled_cause = failure
-        raise error from _load_cause(pickled_cause)
-
-    def _worker_is_late(self, worker: WorkerProcess, timeout_name: str, all_were_asked: bool = False) -> NoReturn:
-        worker.kill()
-        if all_were_asked:  # those whose answer is not here either are as late
-            for other in self._workers[self._workers.index(worker) + 1 :]:
-                if not multiprocessing.connection.wait([other.channel], 0):  # type: ignore[list-item]
-                    other.kill()
-        self._stop_after_failure()
-        timeout = getattr(self, timeout_name)
-        raise WorkerTimeoutError(
-            f"{worker.name} gave no answer within {timeout:g} s ({timeout_name}); the other workers were stopped"
-        ) from None
-
-    def _worker_died(self, worker: WorkerProcess) -> NoReturn:
-        how = worker.how_it_ended()
-        self._stop_after_failure()
-        raise WorkerDiedError(f"{worker.name} {how}; the other workers were stopped")
-
-    def _stop_after_failure(self) -> None:
-        """Let the other environments close, unless some are still being made."""
-        self._stop(self.close_timeout if self._started else 0)
-
-    def _stop(self, patience: float) -> None:
-        """Ask the workers to close their environments, and kill those that have not ended in time.
-
-        Args:
-            patience: seconds for all of them; 0 kills them at once.
-        """
-        self.closed = True
-        if not patience:
-            for worker in self._workers:
-                worker.kill()
-        deadline = time.monotonic() + patience
-        try:
-            for worker in self._workers:
-                with contextlib.suppress(OSError):  # it has ended, or is stuck
-                    worker.channel.send(("close", ()), timeout=0)
-                worker.channel.close()  # a worker that is sending an answer finds that nobody listens
-            for worker in self._workers:
-                if not worker.end(max(deadline - time.monotonic(), 0.0)) and patience:
-                    logging.getLogger(__name__).warning(
-                        "%s did not close within %g s (close_timeout) and was killed", worker.name, patience
-                    )
-        except BaseException:  # a second Ctrl-C, say
-            for worker in self._workers:
-                worker.kill()
-            raise
+    def _answered(self, indices: Sequence[int], timeout: float | None) -> list[int]:
+        by_channel: dict[Any, int] = {self._workers[index].channel: index for index in indices}
+        ready: list[Any] = multiprocessing.connection.wait(list(by_channel), timeout)
+        return [by_channel[channel] for channel in ready]
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -1079,7 +1157,10 @@ class Channel:
         if message is None:
             self._send(b"N", timeout)
             return
-        pickled = _pickle(message)
+        self.send_pickled(pickle_message(message), timeout)
+
+    def send_pickled(self, pickled: bytes, timeout: float | None = None) -> None:
+        """Send a message that ``pickle_message`` has pickled; raises as ``send``."""
         self._send(b"P" + len(pickled).to_bytes(8, "little") + pickled, timeout)
 
     def recv(self, timeout: float | None = None) -> Any:
@@ -1105,10 +1186,7 @@ class Channel:
         except TimeoutError:
             self.close()
             raise
-        try:
-            return pickle.loads(pickled)
-        except Exception as error:
-            raise pickle.UnpicklingError(f"{type(error).__name__}: {error}") from error
+        return unpickle_message(pickled)
 
     def fileno(self) -> int:
         """For ``multiprocessing.connection.wait``."""
@@ -1182,7 +1260,7 @@ def _seconds_left(deadline: float | None) -> float | None:
     return None if deadline is None else min(max(deadline - time.monotonic(), 0.0), LONGEST_POLL)
 
 
-def _pickle(message: Any) -> bytes:
+def pickle_message(message: Any) -> bytes:
     """Pickle a message so that the other process can load it, whatever its ``__main__`` module holds.
 
     Raises:
@@ -1203,6 +1281,18 @@ def _pickle(message: Any) -> bytes:
             raise
         raise pickle.PicklingError(in_one_line(error)) from error
     return buffer.getvalue()
+
+
+def unpickle_message(pickled: bytes | bytearray) -> Any:
+    """Load what ``pickle_message`` has pickled.
+
+    Raises:
+        pickle.UnpicklingError: it refers to something that cannot be imported here, or cannot be loaded.
+    """
+    try:
+        return pickle.loads(pickled)
+    except Exception as error:
+        raise pickle.UnpicklingError(f"{type(error).__name__}: {error}") from error
 
 
 class _Pickler(cloudpickle.Pickler):
@@ -1524,74 +1614,145 @@ def seed_global_generators(seed: int | Sequence[int] | None) -> None:
     random.seed(words[8:].tobytes())
 
 
+class EnvServer:
+    """The environments of one worker, and the answers to its parent's requests, whatever carries both.
+
+    Answers are pickled. A loaded one is ``(True, result)``, or ``(False, (error, pickled cause))``.
+
+    Args:
+        first_index: index of the first of the environments.
+        entropy: of ``np.random`` and ``random`` of this process, ``None`` for that of the system.
+
+    Attributes:
+        has_failed: whether a failure has ended its service; a call that fails, such as that of an attribute, ends
+            nothing.
+    """
+
+    def __init__(self, first_index: int, entropy: Sequence[int] | None):
+        self.first_index = first_index
+        self.has_failed = False
+        self._envs: list = []
+        self._group: _EnvGroup | None = None
+        self._infos: list[dict] = []
+        seed_global_generators(entropy)
+
+    def make(self, pickled_env_fns: bytes) -> bytes:
+        """Make the environments; the answer's result is their spaces.
+
+        Args:
+            pickled_env_fns: ``(env_fns, spaces)``, by cloudpickle.
+        """
+        try:
+            with warnings.catch_warnings():
+                if self.first_index:
+                    warnings.simplefilter("ignore")  # the first worker shows what making such an environment warns of
+                with EnvironmentCall(self.first_index, "its worker"):
+                    env_fns, spaces = cloudpickle.loads(pickled_env_fns)
+                self._envs = _make_envs(env_fns, self.first_index, spaces)
+            self.spaces = _spaces_of(self._envs[0], self.first_index)
+            return pickle_message((True, self.spaces))
+        except TypeError as error:  # spaces that are not supported
+            self.has_failed = True
+            return _pickled_failure(error)
+        except Exception as error:
+            return self.fail(error)
+
+    def share(self, actions: np.ndarray, observations: Any, rewards: np.ndarray, dones: np.ndarray) -> None:
+        """Set the arrays that a step reads its actions from, and that it writes to.
+
+        Args:
+            actions: ``[n, *action_space.shape]`` of the n environments.
+            observations: ``observation_rows`` of them.
+            rewards: ``[n]`` float32.
+            dones: ``[n]`` bool.
+        """
+        self._actions = actions
+        self._group = _EnvGroup(self._envs, self.first_index, self.spaces[0], observations, rewards, dones)
+
+    def answer(self, request: tuple | None) -> bytes | None:
+        """Serve a request; ``STEPPED`` in place of the answer to a step without infos.
+
+        Args:
+            request: ``STEP``, or a command with its arguments: ``("reset", ())``, ``("resend", ())`` for the infos
+                of the latest step or reset, or ``("call", (operation, position, *arguments))``.
+        """
+        assert self._group is not None, "the environments are made, and the arrays are set"
+        try:
+            if request is STEP:
+                self._infos = self._group.step(self._actions.copy())
+                return _pickled_infos(self._infos) if any(self._infos) else STEPPED
+            command, arguments = request
+            if command == "reset":
+                self._infos = self._group.reset()
+                return _pickled_infos(self._infos)
+            if command == "resend":  # a value in the infos could not be loaded
+                return pickle_message((True, [_sendable(info) for info in self._infos]))
+            return self._answer_call(self._group, *arguments)
+        except Exception as error:
+            return self.fail(error)
+
+    def _answer_call(self, group: _EnvGroup, operation: str, position: int, *arguments: Any) -> bytes:
+        try:
+            return pickle_message((True, group.call(operation, position, *arguments)))
+        except EnvironmentFailedError as failure:
+            return _pickled_failure(failure)  # an attribute that is not there, say: nothing is broken
+        except pickle.PicklingError as error:
+            name = arguments[0] if arguments else operation
+            return _pickled_failure(_failure(self.first_index + position, name, error))
+
+    def refuse(self, error: pickle.UnpicklingError) -> bytes:
+        """The answer to a request that could not be loaded, such as arguments of a class that is not here."""
+        return _pickled_failure(_failure(self.first_index, "receiving a call", error))
+
+    def fail(self, error: Exception) -> bytes:
+        """The answer of a worker that serves no longer, because of ``error``."""
+        self.has_failed = True
+        is_named = isinstance(error, EnvironmentFailedError)
+        return _pickled_failure(error if is_named else _failure(self.first_index, "its worker", error))
+
+    def close(self) -> None:
+        """Close the environments."""
+        close_envs(self._envs, self.first_index)
+
+
 def _serve_envs(
     channel: Channel,
     chosen: slice,
     shared_arrays: tuple[SharedArray, SharedArray, SharedArray, SharedArray],
     entropy: Sequence[int] | None,
 ) -> None:
-    """Serve as a worker of ``SubprocVecEnv``: make environments and answer commands about them until ``"close"``."""
-    group = None
+    """Serve as a worker of ``SubprocVecEnv``: make environments and answer requests about them until ``"close"``."""
+    server = EnvServer(chosen.start, entropy)
     try:
-        (pickled_env_fns,) = channel.recv()
-        seed_global_generators(entropy)
-        with warnings.catch_warnings():
-            if chosen.start:
-                warnings.simplefilter("ignore")  # the first worker shows what making such an environment warns of
-            with EnvironmentCall(chosen.start, "its worker"):
-                env_fns, spaces = cloudpickle.loads(pickled_env_fns)
-            try:
-                envs = _make_envs(env_fns, chosen.start, spaces)
-            except TypeError as error:  # spaces that are not supported
-                _send_failure(channel, error)
-                return
-        spaces = _spaces_of(envs[0], chosen.start)
-        channel.send((True, spaces))
+        _, arguments = channel.recv()
+        channel.send_pickled(server.make(*arguments))
+        if server.has_failed:
+            return
         for shared, (shape, dtype) in zip(shared_arrays, channel.recv(), strict=True):
             shared.allocate(shape, dtype)
-        all_actions, observations, rewards, dones = (shared.array for shared in shared_arrays)
-        actions, rows = all_actions[chosen], _observation_rows(spaces[0], observations)[chosen]
-        group = _EnvGroup(envs, chosen.start, spaces[0], rows, rewards[chosen], dones[chosen])
-        while True:
+        actions, observations, rewards, dones = (shared.array for shared in shared_arrays)
+        rows = observation_rows(server.spaces[0], observations)
+        server.share(actions[chosen], rows[chosen], rewards[chosen], dones[chosen])
+        while not server.has_failed:
             try:
                 request = channel.recv()
-            except pickle.UnpicklingError as error:  # arguments of a class that cannot be imported here
-                _send_failure(channel, _failure(chosen.start, "receiving a call", error))
+            except pickle.UnpicklingError as error:
+                channel.send_pickled(server.refuse(error))
                 continue
-            if request is STEP:
-                infos = group.step(actions.copy())
-                if any(infos):
-                    _send_infos(channel, infos)
-                else:
-                    channel.send(STEPPED)
-                continue
-            command, arguments = request
-            if command == "close":
+            if request is not STEP and request[0] == "close":
                 break
-            if command == "reset":
-                infos = group.reset()
-                _send_infos(channel, infos)
-                continue
-            if command == "resend":  # a value in the infos could not be loaded
-                channel.send((True, [_sendable(info) for info in infos]))
-                continue
-            operation, position, *call_arguments = arguments
-            try:
-                channel.send((True, group.call(operation, position, *call_arguments)))
-            except EnvironmentFailedError as failure:
-                _send_failure(channel, failure)  # an attribute that is not there, say: nothing is broken
-            except pickle.PicklingError as error:
-                name = call_arguments[0] if call_arguments else operation
-                _send_failure(channel, _failure(chosen.start + position, name, error))
-    except EnvironmentFailedError as failure:
-        _send_failure(channel, failure)
-    except (EOFError, ConnectionError):  # the parent is gone
+            answer = server.answer(request)
+            if answer is STEPPED:
+                channel.send(STEPPED)
+            else:
+                channel.send_pickled(answer)
+    except (EOFError, ConnectionError):  # the parent is gone, or stops for the failure of another worker
         pass
-    except Exception as error:  # such as a function that cannot be loaded
-        _send_failure(channel, _failure(chosen.start, "its worker", error))
+    except Exception as error:  # such as memory that cannot be had
+        with contextlib.suppress(ConnectionError):
+            channel.send_pickled(server.fail(error))
     finally:
-        if group is not None:
-            group.close()
+        server.close()
 
 
 def _failure(env_index: int, operation: str, error: Exception) -> EnvironmentFailedError:
@@ -1607,14 +1768,13 @@ def _traceback_of(error: BaseException) -> str:
     return text if len(text) <= LONGEST_TRACEBACK else f"{text[:half]}\n[...]\n{text[-half:]}"
 
 
-def _send_failure(channel: Channel, failure: Exception) -> None:
-    """Send an error and, as far as it can be pickled, the exception that caused it."""
+def _pickled_failure(failure: Exception) -> bytes:
+    """The answer with an error and, as far as it can be pickled, the exception that caused it."""
     try:
-        pickled_cause = _pickle(failure.__cause__)
+        pickled_cause = pickle_message(failure.__cause__)
     except pickle.PicklingError:
         pickled_cause = b""
-    with contextlib.suppress(ConnectionError):  # the parent is gone, or stops for the failure of another worker
-        channel.send((False, (failure, pickled_cause)))
+    return pickle_message((False, (failure, pickled_cause)))
 
 
 def _load_cause(pickled_cause: bytes) -> BaseException | None:
@@ -1624,17 +1784,17 @@ def _load_cause(pickled_cause: bytes) -> BaseException | None:
         return None
 
 
-def _send_infos(channel: Channel, infos: list[dict]) -> None:
+def _pickled_infos(infos: list[dict]) -> bytes:
     try:
-        channel.send((True, infos))
+        return pickle_message((True, infos))
     except pickle.PicklingError:
-        channel.send((True, [_sendable(info) for info in infos]))
+        return pickle_message((True, [_sendable(info) for info in infos]))
 
 
 def _sendable(value: Any) -> Any:
     """The value, with ``UnsentValue`` in place of what cannot be pickled and loaded, also within dictionaries."""
     try:
-        pickle.loads(_pickle(value))
+        pickle.loads(pickle_message(value))
     except Exception as error:
         if isinstance(value, dict):
             return {key: _sendable(item) for key, item in value.items()}
@@ -2108,22 +2268,38 @@ class ObservationRows:
 
     def __init__(self, convert: PartsConverter, arrays: list[np.ndarray]):
         self._convert = convert
-        self._arrays = arrays
+        self.arrays = arrays
 
     def __getitem__(self, chosen: slice) -> ObservationRows:
-        return ObservationRows(self._convert, [array[chosen] for array in self._arrays])
+        return ObservationRows(self._convert, [array[chosen] for array in self.arrays])
 
-    def __setitem__(self, row: int, parts: list[np.ndarray]) -> None:
-        for array, part in zip(self._arrays, parts, strict=True):
+    def __setitem__(self, row: Any, parts: list[np.ndarray]) -> None:
+        for array, part in zip(self.arrays, parts, strict=True):
             array[row] = part
 
     def copy(self) -> Any:
         """A dictionary or tuple of copies."""
-        return self._convert.join(array.copy() for array in self._arrays)
+        return self._convert.join(array.copy() for array in self.arrays)
 
 
-def _observation_layout(space: Any, num_envs: int) -> tuple[tuple[int, ...], Any]:
-    """Shape and dtype of memory for observations of ``num_envs`` environments, which ``_observation_rows`` takes.
+def memory_layout(spaces: tuple[Any, Any], num_envs: int) -> MemoryLayout:
+    """Shape and dtype of the actions, observations, rewards and dones of ``num_envs`` environments.
+
+    Args:
+        spaces: ``(observation_space, action_space)`` of one environment.
+        num_envs: of the environments.
+    """
+    observation_space, action_space = spaces
+    return (
+        ((num_envs, *action_space.shape), action_space.dtype),
+        observation_layout(observation_space, num_envs),
+        ((num_envs,), np.dtype(np.float32)),
+        ((num_envs,), np.dtype(np.bool_)),
+    )
+
+
+def observation_layout(space: Any, num_envs: int) -> tuple[tuple[int, ...], Any]:
+    """Shape and dtype of memory for observations of ``num_envs`` environments, which ``observation_rows`` takes.
 
     Of a Dict or Tuple space it is a single record, with an array ``[N, ...]`` for each part.
     """
@@ -2134,7 +2310,7 @@ def _observation_layout(space: Any, num_envs: int) -> tuple[tuple[int, ...], Any
     return (), np.dtype(fields, align=True)
 
 
-def _observation_rows(space: Any, memory: np.ndarray) -> Any:
+def observation_rows(space: Any, memory: np.ndarray) -> Any:
     """The memory as an array ``[N, ...]``, or as the ``ObservationRows`` of a Dict or Tuple space."""
     if not container_kind(space):
         return memory

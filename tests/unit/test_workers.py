@@ -627,7 +627,7 @@ def test_a_worker_whose_failure_nobody_receives_ends_without_a_traceback():
     arrays = tuple(SharedArray() for _ in range(4))
     with ThreadPoolExecutor(1) as executor:
         served = executor.submit(multiprocessing_env._serve_envs, channel, slice(0, 1), arrays, None)
-        parent.send((cloudpickle.dumps(([FailsWhenNobodyListens], None)),))
+        parent.send(("make", (cloudpickle.dumps(([FailsWhenNobodyListens], None)),)))
         _, (observation_space, action_space) = parent.recv(timeout=60)
         shapes = [((1, *space.shape), space.dtype) for space in (action_space, observation_space)]
         parent.send([*shapes, ((1,), np.dtype(np.float32)), ((1,), np.dtype(np.bool_))])
