@@ -174,17 +174,19 @@ class VectorEnvGroup(Group):
     """Environments that are stepped side by side."""
 
     num_envs: int = field("run", 8, "environments side by side (rl-baselines3-zoo, A2C: 8)", ge=1)
-    vec: Literal["auto", "serial", "subproc", "native", "envpool"] = field(
+    vec: Literal["auto", "serial", "subproc", "ray", "native", "envpool"] = field(
         "run",
         "auto",
-        "environments one by one in this process, in worker processes, vectorised by their maker (native) or of "
-        "envpool (ids of its own); auto takes what is fastest, as measured",
+        "environments one by one in this process, in worker processes, in workers on a Ray cluster (that of "
+        "RAY_ADDRESS, else one on this machine), vectorised by their maker (native) or of envpool (ids of its own); "
+        "auto takes what is fastest on this machine, as measured",
         changeable=True,
     )
     num_workers: int | None = field(
         "run",
         None,
-        "worker processes of subproc, threads of envpool; must divide num_envs [as many as cores allow]",
+        "worker processes of subproc, workers of ray, threads of envpool; must divide num_envs [as many as cores "
+        "allow; ray: num_envs]",
         ge=1,
         le=1024,
         changeable=True,
@@ -223,9 +225,16 @@ class VectorEnvGroup(Group):
     @property
     def num_other_workers(self) -> int:
         """Worker processes, or threads of envpool, that step the environments; 0 if this process does."""
-        if self.vec not in ("subproc", "envpool"):
+        if self.vec not in ("subproc", "ray", "envpool"):
             return 0
-        return self.num_workers or default_num_workers(self.num_envs)
+        return self.num_workers or self.default_num_workers(self.num_envs)
+
+    def default_num_workers(self, num_envs: int) -> int:
+        """The number of workers of ``num_envs`` environments unless ``num_workers`` is set.
+
+        The cores of this machine limit only workers that run on it.
+        """
+        return num_envs if self.vec == "ray" else default_num_workers(num_envs)
 
 
 class ScalingGroup(Group):

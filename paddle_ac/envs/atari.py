@@ -146,7 +146,7 @@ def envpool_arguments(config: RunConfig) -> dict[str, Any]:
     """The arguments of envpool's environment of a game; ``ConfigError`` for what it does not have."""
     arguments = game_arguments(config)
     for name in arguments.keys() & {"mode", "difficulty"}:
-        raise ConfigError(f"envpool's Atari games take no {name}: --vec must be serial or subproc")
+        raise ConfigError(f"envpool's Atari games take no {name}: --vec must be serial, subproc or ray")
     return {
         "max_episode_steps": arguments.pop("max_num_frames_per_episode") // FRAME_SKIP,
         "stack_num": config.frame_stack,

@@ -29,6 +29,7 @@ from multiprocessing_env import (
     SubprocVecEnv,
     VecEnv,
     VecEnvError,
+    WorkerVecEnv,
     close_envs,
     get_env_attr,
     reset_env,
@@ -47,6 +48,7 @@ from paddle_ac.envs.native import (
     has_same_step_version,
     make_same_step_envs,
 )
+from paddle_ac.envs.remote import RayVecEnv
 from paddle_ac.envs.single import (
     import_classic_gym,
     make_atari_game,
@@ -343,7 +345,7 @@ def _make_native_envs(config: RunConfig, key: tuple[int, ...], num_envs: int) ->
     envs: SameStepEnvs
     name = _for_single_environments(config)
     if name:
-        raise ConfigError(f"{name} is for single environments: --vec must be serial or subproc")
+        raise ConfigError(f"{name} is for single environments: --vec must be serial, subproc or ray")
     num_threads = config.vector_envs.num_workers or default_num_workers(num_envs)
     if config.vector_envs.vec == "envpool":
         if config.atari_game:
@@ -356,7 +358,9 @@ def _make_native_envs(config: RunConfig, key: tuple[int, ...], num_envs: int) ->
         check_vector_arguments(spec)
         envs = make_vector_games(spec, num_envs, num_threads, config.frame_stack, config.fire_on_reset)
     elif config.env.startswith("gym:"):
-        raise ConfigError("classic gym has no vectorised versions of environments: --vec must be serial or subproc")
+        raise ConfigError(
+            "classic gym has no vectorised versions of environments: --vec must be serial, subproc or ray"
+        )
     else:
         envs = make_same_step_envs(_find_spec(config), num_envs)
     return NativeVecEnv(envs, key)
@@ -370,12 +374,12 @@ def _side_by_side(
 ) -> VecEnv:
     if group.vec == "serial":
         return DummyVecEnv(env_fns)
-    if _is_daemonic():
+    if group.vec == "subproc" and _is_daemonic():
         raise ConfigError(
             "--vec subproc starts processes, and this process may start none, because it is daemonic (as are the "
             "workers of multiprocessing.Pool): take --vec serial"
         )
-    in_series = len(env_fns) // (num_workers or default_num_workers(len(env_fns)))
+    in_series = len(env_fns) // (num_workers or group.default_num_workers(len(env_fns)))
     return _in_workers(env_fns, group, seed, in_series, seeds_globals=in_series == 1)
 
 
@@ -385,8 +389,9 @@ def _in_workers(
     seed: tuple[int, ...],
     in_series: int,
     seeds_globals: bool,
-) -> SubprocVecEnv:
-    return SubprocVecEnv(
+) -> WorkerVecEnv:
+    kind = RayVecEnv if group.vec == "ray" else SubprocVecEnv
+    return kind(
         [functools.partial(env_fn, seeds_globals=seeds_globals) for env_fn in env_fns],
         in_series=in_series,
         step_timeout=group.step_timeout,
@@ -436,7 +441,7 @@ def _make_again(config: RunConfig, index: int, attempt: int) -> VecEnv:
     group = config.vector_envs
     if group.vec == "serial":
         return DummyVecEnv(env_fns)
-    is_alone = (group.num_workers or default_num_workers(group.num_envs)) == group.num_envs
+    is_alone = (group.num_workers or group.default_num_workers(group.num_envs)) == group.num_envs
     return _in_workers(env_fns, group, (config.seed, TRAINING, attempt), in_series=1, seeds_globals=is_alone)
 
 

@@ -187,7 +187,7 @@ class NativeVecEnv(VecEnv):
         if container_kind(self.observation_space):
             raise TypeError(
                 f"--vec native and envpool take observations of one array, not of {self.observation_space}: "
-                "--vec must be serial or subproc"
+                "--vec must be serial, subproc or ray"
             )
         self.envs = envs
         self.key = key
@@ -351,7 +351,7 @@ def check_vector_arguments(spec: gymnasium.envs.registration.EnvSpec) -> None:
     if unknown:
         raise ConfigError(
             f"the vectorised version of environment {spec.id!r} takes no argument {unknown[0]!r}: "
-            "--vec must be serial or subproc"
+            "--vec must be serial, subproc or ray"
         )
 
 
@@ -364,12 +364,12 @@ def make_same_step_envs(spec: gymnasium.envs.registration.EnvSpec, num_envs: int
     entry_point = spec.vector_entry_point
     if entry_point is None:
         raise ConfigError(
-            f"environment {spec.id!r} has no vectorised version: --vec must be serial, subproc or envpool"
+            f"environment {spec.id!r} has no vectorised version: --vec must be serial, subproc, ray or envpool"
         )
     if spec.additional_wrappers:
         raise ConfigError(
             f"environment {spec.id!r} is registered with wrappers, which its vectorised version lacks: "
-            "--vec must be serial or subproc"
+            "--vec must be serial, subproc or ray"
         )
     check_vector_arguments(spec)
     if entry_point in SAME_STEP:
@@ -383,5 +383,5 @@ def make_same_step_envs(spec: gymnasium.envs.registration.EnvSpec, num_envs: int
             raise
         raise ConfigError(
             f"the vectorised version of environment {spec.id!r} cannot begin anew in the same step: "
-            "--vec must be serial or subproc"
+            "--vec must be serial, subproc or ray"
         ) from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 import socket
 import threading
 import time
@@ -17,10 +18,12 @@ from paddle_ac.errors import ConfigError, needs, shortened
 from paddle_ac.process import imports_contained
 
 CONNECT_TIMEOUT = 10.0  # seconds until an address must have answered
+LOCAL_TIMEOUT = 60.0  # seconds until Ray must have started on this machine
 CREATE_TIMEOUT = 30.0  # seconds until the name of a lost object is free again
 RETRY_SECONDS = 0.2  # between two calls of an object that cannot be reached
 
 AUTO = "auto"
+LOCAL = "local"
 MAX_PORT = 65535
 
 
@@ -112,7 +115,11 @@ class Cluster:
     """The connection of a run to a Ray cluster. All that the run creates there ends with the run's process.
 
     Args:
-        address: ``"auto"``, for the cluster that this machine belongs to, or ``host:port`` of its head.
+        address: ``"auto"``, for the cluster that this machine belongs to; ``host:port`` of its head; ``"local"``, for a
+            Ray on this machine that starts here and ends with the connection; or ``None``, for the connection that
+            this process already has and that ``close`` leaves open.
+        feature: the option that needs Ray, for errors.
+        name: what errors call the address.
 
     Attributes:
         namespace: in which the names of this run's objects are unique.
@@ -121,49 +128,83 @@ class Cluster:
         ConfigError: Ray is missing, no cluster answers, or this machine does not belong to it.
     """
 
-    def __init__(self, address: str):
-        with imports_contained():
-            try:
-                import ray
-            except ImportError:
-                raise ConfigError(needs("--cluster", "ray")) from None
+    def __init__(self, address: str | None, feature: str = "--cluster", name: str = ""):
+        ray = import_ray(feature)
+        self._name = name or f"{feature} {address}"
         self.namespace = f"paddle_ac-{uuid.uuid4().hex}"
-        if ray.is_initialized():
-            raise ConfigError("this process uses a Ray cluster already: call ray.shutdown() first")
-        if address != AUTO:
-            _check_answers(address)
-        self._connect(address)
+        self._is_own = address is not None
+        self._closing = threading.Event()
+        if address is not None:
+            if ray.is_initialized():
+                raise ConfigError("this process uses a Ray cluster already: call ray.shutdown() first")
+            if address not in (AUTO, LOCAL):
+                self._check_answers(address)
+            self._connect(address)
         self.here = ray.get_runtime_context().get_node_id()
 
     def _connect(self, address: str) -> None:
-        """Call ``ray.init`` in a thread, because it waits for two minutes for a cluster that does not answer."""
+        """Call ``ray.init`` in a thread, because it waits for two minutes for a cluster that does not answer.
+
+        The thread lives as long as the connection: the kernel ends the processes of a local Ray with the thread that
+        started them.
+        """
         import ray
 
+        is_local = address == LOCAL
         failure: list[Exception] = []
+        connected, abandoned = threading.Event(), threading.Event()
 
-        def connect() -> None:
+        def hold_connection() -> None:
+            if is_local and hasattr(signal, "pthread_sigmask"):  # Ray ends its own processes by SIGTERM
+                signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM, signal.SIGHUP})
             try:
                 ray.init(
                     address=address,
                     namespace=self.namespace,
                     log_to_driver=False,
                     logging_level=logging.ERROR,
+                    include_dashboard=False if is_local else None,
                 )
             except Exception as error:
                 failure.append(error)
+            connected.set()
+            self._closing.wait()
+            if abandoned.is_set():
+                ray.shutdown()
 
-        connecting = threading.Thread(target=connect, daemon=True)
-        with imports_contained():  # Ray installs handlers of signals, as imports do
-            connecting.start()
-            connecting.join(CONNECT_TIMEOUT)
-        if connecting.is_alive():
-            raise ConfigError(f"--cluster {address}: no Ray cluster answers within {CONNECT_TIMEOUT:g} s")
-        if failure and address == AUTO:
+        timeout = LOCAL_TIMEOUT if is_local else CONNECT_TIMEOUT
+        try:
+            with imports_contained():  # Ray installs handlers of signals, as imports do
+                threading.Thread(target=hold_connection, name="ray", daemon=True).start()
+                connected.wait(timeout)
+            if connected.is_set() and not failure:
+                return
+        except BaseException:  # Ctrl-C, say
+            abandoned.set()
+            self._closing.set()
+            raise
+        abandoned.set()
+        self._closing.set()
+        if not connected.is_set():
+            raise ConfigError(f"{self._name}: no Ray cluster answers within {timeout:g} s")
+        if address == AUTO:
+            raise ConfigError(f"{self._name}: this machine belongs to no Ray cluster; start one with: ray start --head")
+        raise ConfigError(f"{self._name}: {_reason(failure[0])}")
+
+    def _check_answers(self, address: str) -> None:
+        """Raise ``ConfigError`` unless something answers at ``host:port``."""
+        host, _, port = address.rpartition(":")
+        if not (host and port.isdecimal() and 1 <= int(port) <= MAX_PORT):
             raise ConfigError(
-                "--cluster auto: this machine belongs to no Ray cluster; start one with: ray start --head"
+                f"{self._name}: give auto or host:port with a port from 1 to {MAX_PORT}, such as 10.0.0.1:6379"
             )
-        if failure:
-            raise ConfigError(f"--cluster {address}: {_reason(failure[0])}")
+        try:
+            socket.create_connection((host, int(port)), CONNECT_TIMEOUT).close()
+        except OSError as error:
+            raise ConfigError(
+                f"{self._name} does not answer ({shortened(str(error))}); start a cluster there with: ray start "
+                f"--head --port {port}"
+            ) from None
 
     def nodes(self) -> list[Node]:
         """The machines that are up, this one first."""
@@ -213,11 +254,20 @@ class Cluster:
                     raise WorkerDiedError(f"{name} did not end within {CREATE_TIMEOUT:g} s") from None
                 time.sleep(RETRY_SECONDS)
 
+    @property
+    def is_open(self) -> bool:
+        """Whether the connection is there; any call without it would make Ray open another."""
+        import ray
+
+        return ray.is_initialized()
+
     def close(self) -> None:
         """Leave the cluster; all that this run created there ends."""
         import ray
 
-        ray.shutdown()
+        if self._is_own:
+            ray.shutdown()
+        self._closing.set()
 
 
 def find(name: str) -> RemoteObject | None:
@@ -230,12 +280,15 @@ def find(name: str) -> RemoteObject | None:
         return None
 
 
-def wait(calls: Iterable[Call], timeout: float) -> list[Call]:
-    """Return the calls that are answered, or whose object is lost, after up to ``timeout`` seconds for the first."""
+def wait(calls: Iterable[Call], timeout: float | None) -> list[Call]:
+    """Return the calls that are answered, or whose object is lost, after up to ``timeout`` seconds for the first.
+
+    Without a timeout, there must be calls to wait for.
+    """
     import ray
 
     by_reference = {call.reference: call for call in calls}
-    if not by_reference:
+    if not by_reference and timeout is not None:
         time.sleep(timeout)
         return []
     ready, _ = ray.wait(list(by_reference), num_returns=1, timeout=timeout)
@@ -243,20 +296,14 @@ def wait(calls: Iterable[Call], timeout: float) -> list[Call]:
     return [by_reference[reference] for reference in {*ready, *more}]
 
 
-def _check_answers(address: str) -> None:
-    """Raise ``ConfigError`` unless something answers at ``host:port``."""
-    host, _, port = address.rpartition(":")
-    if not (host and port.isdecimal() and 1 <= int(port) <= MAX_PORT):
-        raise ConfigError(
-            f"--cluster {address}: give auto or host:port with a port from 1 to {MAX_PORT}, such as 10.0.0.1:6379"
-        )
-    try:
-        socket.create_connection((host, int(port)), CONNECT_TIMEOUT).close()
-    except OSError as error:
-        raise ConfigError(
-            f"--cluster {address} does not answer ({shortened(str(error))}); start a cluster there with: ray start "
-            f"--head --port {port}"
-        ) from None
+def import_ray(feature: str) -> Any:
+    """Import Ray; ``ConfigError``, which names ``feature``, if it is not installed."""
+    with imports_contained():
+        try:
+            import ray
+        except ImportError:
+            raise ConfigError(needs(feature, "ray")) from None
+    return ray
 
 
 def _reason(error: Exception) -> str:

@@ -203,7 +203,7 @@ def test_masks_need_discrete_actions_and_single_environments():
         paddle_ac.make("a2c", "Pendulum-v1", action_masks=True)
     with pytest.raises(ConfigError, match="that begin at 0"):
         space_with_mask(Box(-1, 1, (2,)), Discrete(3, start=5))
-    with pytest.raises(ConfigError, match="action_masks is for single environments: --vec must be serial or subproc"):
+    with pytest.raises(ConfigError, match="action_masks is for single environments: --vec must be serial, subproc"):
         paddle_ac.make("a2c", "CartPole-v1", action_masks=True, vec="native")
 
 

@@ -123,7 +123,7 @@ def test_training_and_evaluation_see_stacks(vec):
 
 def test_vectorised_versions_have_none():
     config = make_config({"algo": "a2c", "frame_stack": 4, "vec": "native"})
-    with pytest.raises(ConfigError, match="--vec must be serial or subproc"):
+    with pytest.raises(ConfigError, match="--vec must be serial, subproc or ray"):
         make_training_envs(config)
 
 

@@ -146,7 +146,7 @@ def test_auto_applies_registered_wrappers():
 
 def test_native_environments_with_wrappers_are_rejected_in_one_line():
     env = cartpole(additional_wrappers=(HALF,))
-    with pytest.raises(ConfigError, match=r"registered with wrappers.*--vec must be serial or subproc"):
+    with pytest.raises(ConfigError, match=r"registered with wrappers.*--vec must be serial, subproc or ray"):
         make_training_envs(make_config({"algo": "a2c", "env": env, "vec": "native"}))
 
 

@@ -454,7 +454,7 @@ def test_a_mode_and_a_difficulty_are_of_single_environments():
         (game,) = envs.unwrapped.envs
         assert (game.unwrapped._game_mode, game.unwrapped._game_difficulty) == (1, 2)
     for vec in ("native", "envpool"):
-        with pytest.raises(ConfigError, match=r"(mode|difficulty).*--vec must be serial or subproc"):
+        with pytest.raises(ConfigError, match=r"(mode|difficulty).*--vec must be serial, subproc or ray"):
             make_training_envs(change_config(config, {"vec": vec}))
 
 
