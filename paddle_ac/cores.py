@@ -21,9 +21,10 @@ def usable_cores() -> int:
     return max(math.ceil(min(cores, cgroup_limit())), 1)
 
 
-def default_num_workers(num_envs: int) -> int:
-    """The largest number of workers that divides the environments and is no more than the usable cores."""
-    return max(workers for workers in range(1, min(usable_cores(), num_envs) + 1) if num_envs % workers == 0)
+def default_num_workers(num_envs: int, limit: int | None = None) -> int:
+    """The largest number of workers that divides the environments, up to ``limit`` or the usable cores."""
+    most = min(limit or usable_cores(), num_envs)
+    return max(workers for workers in range(1, most + 1) if num_envs % workers == 0)
 
 
 def cgroup_limit(root: Path = Path("/")) -> float:

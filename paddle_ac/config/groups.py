@@ -230,11 +230,12 @@ class VectorEnvGroup(Group):
         return self.num_workers or self.default_num_workers(self.num_envs)
 
     def default_num_workers(self, num_envs: int) -> int:
-        """The number of workers of ``num_envs`` environments unless ``num_workers`` is set.
+        """The number of workers for ``num_envs`` environments, such as those of an evaluation, that have no flag.
 
-        The cores of this machine limit only workers that run on it.
+        The cores of this machine limit only workers that run on it. On a cluster, there are no more than in training.
         """
-        return num_envs if self.vec == "ray" else default_num_workers(num_envs)
+        limit = (self.num_workers or self.num_envs) if self.vec == "ray" else None
+        return default_num_workers(num_envs, limit)
 
 
 class ScalingGroup(Group):

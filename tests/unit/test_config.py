@@ -709,6 +709,10 @@ def test_properties_state_what_an_algorithm_can_do(algo):
     assert plays_itself == (algo in ("a3c", "ga3c", "async_q", "async_sarsa", "async_nstep_q"))
     assert config.vector_envs.vec == ("serial" if plays_itself else "subproc")
     assert config.num_other_workers == 1
+    if not plays_itself:
+        on_ray = config.model_copy(update={"vec": "ray", "num_workers": None, "num_envs": 512})
+        assert on_ray.num_other_workers == 512, "not limited by the cores of this machine"
+        assert on_ray.model_copy(update={"num_workers": 4}).vector_envs.default_num_workers(10) == 2
     if isinstance(config, OnPolicyConfig):
         assert config.q_critic == (algo == "q_ac") and config.has_baseline
         assert config.advantage_lambda == getattr(config, "gae_lambda", 1.0)

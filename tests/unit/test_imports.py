@@ -144,6 +144,7 @@ def test_no_imports_run_in_a_circle():
         "algorithms.dqn_bundle",
         "algorithms.async_q_worker",
         "algorithms.ga3c_agent",
+        "envs.remote",
     ],
 )
 def test_what_a_worker_imports_loads_no_paddle(module):
