@@ -1624,6 +1624,7 @@ class EnvServer:
         entropy: of ``np.random`` and ``random`` of this process, ``None`` for that of the system.
 
     Attributes:
+        spaces: ``(observation_space, action_space)`` of the environments, once they are made.
         has_failed: whether a failure has ended its service; a call that fails, such as that of an attribute, ends
             nothing.
     """

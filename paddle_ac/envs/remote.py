@@ -64,7 +64,7 @@ class RayVecEnv(WorkerVecEnv):
         assert self._cluster is not None, "joined in _start"
         node = next(self._places)
         arguments = (chosen.start, chosen.stop - chosen.start, entropy)
-        remote = self._cluster.create(RemoteEnvs, *arguments, node=node.id)
+        remote = self._cluster.create(RemoteEnvs, *arguments, node=node.id, may_move=False)
         return _RemoteWorker(f"{name} on node {node.address}", remote)
 
     def _allocate(self, layout: MemoryLayout, deadline: float | None) -> list[np.ndarray]:
@@ -257,11 +257,10 @@ class _SharedCluster:
 
 
 def _connect() -> Cluster:
-    if import_ray(FEATURE).is_initialized():
-        return Cluster(None)
-    address = os.environ.get("RAY_ADDRESS") or LOCAL
-    where = "on this machine" if address == LOCAL else f"with RAY_ADDRESS={address}"
-    return Cluster(address, FEATURE, f"{FEATURE} {where}")
+    address = os.environ.get("RAY_ADDRESS")
+    if address in ("", LOCAL, None) or import_ray(FEATURE).is_initialized():
+        return Cluster(None, FEATURE, f"{FEATURE} on this machine")
+    return Cluster(address, FEATURE, f"{FEATURE} with RAY_ADDRESS={address}")
 
 
 _shared_cluster = _SharedCluster()

@@ -23,7 +23,7 @@ CREATE_TIMEOUT = 30.0  # seconds until the name of a lost object is free again
 RETRY_SECONDS = 0.2  # between two calls of an object that cannot be reached
 
 AUTO = "auto"
-LOCAL = "local"
+LOCAL = "local"  # Ray's name for one that starts on this machine
 MAX_PORT = 65535
 
 
@@ -115,9 +115,9 @@ class Cluster:
     """The connection of a run to a Ray cluster. All that the run creates there ends with the run's process.
 
     Args:
-        address: ``"auto"``, for the cluster that this machine belongs to; ``host:port`` of its head; ``"local"``, for a
-            Ray on this machine that starts here and ends with the connection; or ``None``, for the connection that
-            this process already has and that ``close`` leaves open.
+        address: ``"auto"``, for the cluster that this machine belongs to, or ``host:port`` of its head. ``None`` takes
+            the connection that this process already has, and ``close`` leaves that open. If there is none, it starts
+            Ray on this machine, which ends with the connection.
         feature: the option that needs Ray, for errors.
         name: what errors call the address.
 
@@ -132,17 +132,17 @@ class Cluster:
         ray = import_ray(feature)
         self._name = name or f"{feature} {address}"
         self.namespace = f"paddle_ac-{uuid.uuid4().hex}"
-        self._is_own = address is not None
+        self._is_own = not ray.is_initialized()
         self._closing = threading.Event()
-        if address is not None:
-            if ray.is_initialized():
-                raise ConfigError("this process uses a Ray cluster already: call ray.shutdown() first")
-            if address not in (AUTO, LOCAL):
-                self._check_answers(address)
+        if address is not None and not self._is_own:
+            raise ConfigError("this process uses a Ray cluster already: call ray.shutdown() first")
+        if address not in (AUTO, None):
+            self._check_answers(address)
+        if self._is_own:
             self._connect(address)
         self.here = ray.get_runtime_context().get_node_id()
 
-    def _connect(self, address: str) -> None:
+    def _connect(self, address: str | None) -> None:
         """Call ``ray.init`` in a thread, because it waits for two minutes for a cluster that does not answer.
 
         The thread lives as long as the connection: the kernel ends the processes of a local Ray with the thread that
@@ -150,20 +150,19 @@ class Cluster:
         """
         import ray
 
-        is_local = address == LOCAL
         failure: list[Exception] = []
         connected, abandoned = threading.Event(), threading.Event()
 
         def hold_connection() -> None:
-            if is_local and hasattr(signal, "pthread_sigmask"):  # Ray ends its own processes by SIGTERM
+            if address is None and hasattr(signal, "pthread_sigmask"):  # Ray ends its own processes by SIGTERM
                 signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM, signal.SIGHUP})
             try:
                 ray.init(
-                    address=address,
+                    address=address or LOCAL,
                     namespace=self.namespace,
                     log_to_driver=False,
                     logging_level=logging.ERROR,
-                    include_dashboard=False if is_local else None,
+                    include_dashboard=False if address is None else None,
                 )
             except Exception as error:
                 failure.append(error)
@@ -172,24 +171,23 @@ class Cluster:
             if abandoned.is_set():
                 ray.shutdown()
 
-        timeout = LOCAL_TIMEOUT if is_local else CONNECT_TIMEOUT
+        timeout = LOCAL_TIMEOUT if address is None else CONNECT_TIMEOUT
         try:
             with imports_contained():  # Ray installs handlers of signals, as imports do
                 threading.Thread(target=hold_connection, name="ray", daemon=True).start()
                 connected.wait(timeout)
-            if connected.is_set() and not failure:
-                return
-        except BaseException:  # Ctrl-C, say
+            if not connected.is_set():
+                raise ConfigError(f"{self._name}: no Ray cluster answers within {timeout:g} s")
+            if failure and address == AUTO:
+                raise ConfigError(
+                    f"{self._name}: this machine belongs to no Ray cluster; start one with: ray start --head"
+                )
+            if failure:
+                raise ConfigError(f"{self._name}: {_reason(failure[0])}")
+        except BaseException:  # Ctrl-C, too
             abandoned.set()
             self._closing.set()
             raise
-        abandoned.set()
-        self._closing.set()
-        if not connected.is_set():
-            raise ConfigError(f"{self._name}: no Ray cluster answers within {timeout:g} s")
-        if address == AUTO:
-            raise ConfigError(f"{self._name}: this machine belongs to no Ray cluster; start one with: ray start --head")
-        raise ConfigError(f"{self._name}: {_reason(failure[0])}")
 
     def _check_answers(self, address: str) -> None:
         """Raise ``ConfigError`` unless something answers at ``host:port``."""
@@ -218,17 +216,25 @@ class Cluster:
         return sorted(found, key=lambda node: (node.id != self.here, node.id))
 
     def create(
-        self, kind: type, *arguments: Any, node: str, num_cpus: float = 0, name: str | None = None, num_threads: int = 1
+        self,
+        kind: type,
+        *arguments: Any,
+        node: str,
+        num_cpus: float = 0,
+        name: str | None = None,
+        num_threads: int = 1,
+        may_move: bool = True,
     ) -> RemoteObject:
         """Create ``kind(*arguments)`` in a process on a node, without waiting for it.
 
         Args:
             kind: class of a module that every node can import.
             arguments: that can be pickled.
-            node: id of the node; an object without ``num_cpus`` is created elsewhere if that node is down.
+            node: id of the node.
             num_cpus: of the node, reserved for the object.
             name: by which ``find`` finds it. The name of an object that was killed is free a moment later.
             num_threads: calls that run at the same time.
+            may_move: create an object without ``num_cpus`` elsewhere if the node is down, or slow to start a process.
 
         Raises:
             WorkerDiedError: the name is still taken after ``CREATE_TIMEOUT`` seconds.
@@ -239,7 +245,7 @@ class Cluster:
         options = {
             "num_cpus": num_cpus,
             "max_concurrency": num_threads,
-            "scheduling_strategy": NodeAffinitySchedulingStrategy(node, soft=num_cpus == 0),
+            "scheduling_strategy": NodeAffinitySchedulingStrategy(node, soft=may_move and num_cpus == 0),
         }
         if name is not None:
             options["name"] = name
