@@ -206,11 +206,24 @@ def test_stuck_worker_is_named_when_its_time_is_up_and_its_process_ends(connecti
     assert processes and not psutil.wait_procs(processes, timeout=PATIENCE)[1]
 
 
+class Interrupted(Counting):
+    def step(self, action):
+        raise KeyboardInterrupt
+
+
+def test_interrupt_that_an_environment_raises_is_a_failure_of_it(connection):
+    envs = on_ray([Interrupted])
+    envs.reset()
+    with pytest.raises(EnvironmentFailedError, match=r"^environment 0 failed in step with action 1: Keyboard"):
+        envs.step([1])
+
+
 class SlowToClose(Counting):
     def close(self):
         time.sleep(3600)
 
 
+@pytest.mark.slow
 def test_environment_that_does_not_close_is_ended(connection, caplog):
     envs = on_ray([SlowToClose], close_timeout=0.2)
     processes = processes_of_workers()
@@ -356,6 +369,7 @@ def test_local_ray_and_a_stuck_environment_end_when_the_parent_is_killed():
     assert not psutil.wait_procs(children, timeout=150)[1]  # Ray's agents look for its other processes for a minute
 
 
+@pytest.mark.slow
 def test_run_on_ray_is_that_of_processes_also_when_resumed(connection, tmp_path):
     quick_run(tmp_path / "local", 2_100, vec="subproc", num_workers=2, eval_episodes=1)
     quick_run(tmp_path / "far", 1_000, vec="ray", num_workers=2, eval_episodes=1)
