@@ -2,9 +2,10 @@
 
     python benchmarks/atari.py --peer-python build/peers/bin/python
 
-A2C with 16 environments and Nature's network beside Stable-Baselines3's with the same (in one process and in workers),
-A2C with the A3C paper's network, and A3C with 2 workers, feed-forward and with an LSTM, beside PFRL's A3C with 2
-processes. All use two cores. The programs are run in turn, `--rounds` times each, and ratios are taken within a round.
+A2C with 16 environments, 5 steps, RMSProp and Nature's network beside Stable-Baselines3's with the same (in one
+process and in workers), A2C with the A3C paper's network, and A3C with 2 workers, feed-forward and with an LSTM,
+beside PFRL's A3C with 2 processes. All use two cores. The programs are run in turn, `--rounds` times each, and ratios
+are taken within a round.
 `--peer-python` is the interpreter of an environment with `stable-baselines3[extra]`, `pfrl` and `ale-py`; without it
 only paddle_ac is measured.
 """
@@ -64,7 +65,8 @@ def main() -> None:
 
 def measure_a2c(changes: dict[str, str], seconds: float) -> float:
     """Steps per second of whole updates."""
-    agent = A2C.from_config(make_config({**read_yaml(CONFIGS / "a2c_atari.yaml"), **changes}))
+    values = {**read_yaml(CONFIGS / "a2c_atari.yaml"), "num_steps": 5, "gae_lambda": 1.0, "optimizer": "rmsprop"}
+    agent = A2C.from_config(make_config({**values, **changes}))
     speed = steps_per_second(agent, 800, seconds)
     agent.close()
     return speed
