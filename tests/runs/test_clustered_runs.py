@@ -42,8 +42,9 @@ from tests.short_runs import quick_run
 ray = pytest.importorskip("ray")
 from ray.cluster_utils import Cluster  # noqa: E402
 
+from tests.ray_nodes import NODE, two_nodes  # noqa: E402
+
 PATIENCE = 100  # seconds until something must have happened
-NODE = {"num_cpus": 1, "object_store_memory": 80 << 20}
 SETTINGS = {
     "a3c": {"num_workers": 1, "optimizer": "shared_rmsprop"},
     "dqn": {
@@ -61,10 +62,8 @@ both = pytest.mark.parametrize("algo", SETTINGS)
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
     """Two nodes of one CPU; a test that removes a node adds another."""
-    cluster = Cluster(initialize_head=True, head_node_args={**NODE, "include_dashboard": False})
-    cluster.add_node(**NODE)
-    yield cluster
-    cluster.shutdown()
+    with two_nodes() as cluster:
+        yield cluster
 
 
 def settings(cluster: Cluster, algo: str = "a3c", **changes) -> dict:
