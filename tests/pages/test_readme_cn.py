@@ -18,6 +18,7 @@ ENGLISH_OF = {
     "docs/cn/ga3c.md": "docs/algorithms/ga3c.md",
     "docs/cn/algorithms.md": "docs/algorithms/index.md",
     "docs/cn/atari.md": "docs/atari.md",
+    "docs/cn/atari.md#成绩": "docs/atari.md#scores",
     "docs/cn/cluster.md": "docs/cluster.md",
     "docs/cn/own_environment.md": "docs/api/own_environment.md",
     "docs/cn/own_network.md": "docs/networks.md#your-own-network",

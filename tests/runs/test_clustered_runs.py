@@ -116,7 +116,8 @@ def assert_all_end(processes: dict[int, psutil.Process]) -> None:
     assert not alive
 
 
-@pytest.mark.parametrize("algo", ["a3c", pytest.param("dqn", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@both
 def test_a_run_on_two_nodes_is_like_any_other_and_goes_on_with_another_number_of_nodes(cluster, tmp_path, algo):
     changes = {"num_servers": 2, "push_dtype": "float16", "normalize_observations": True, "normalize_rewards": True}
     changes = {**settings(cluster, algo, **changes), "lr_schedule": "step"}

@@ -544,6 +544,7 @@ def test_nothing_warns_of_what_a_user_can_do_nothing_about(tmp_path, flags):
     assert not re.search("warning|notice|deprecat|out of date|powered by", ended.stdout, re.IGNORECASE)
 
 
+@pytest.mark.slow
 def test_environments_of_a_module_in_the_current_folder(tmp_path):
     (tmp_path / "walks.py").write_text(
         "import gymnasium\nfrom tests.environments import RandomWalk\ngymnasium.register('Walk-v0', RandomWalk)\n"

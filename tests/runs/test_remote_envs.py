@@ -43,6 +43,8 @@ from ray.cluster_utils import Cluster  # noqa: E402
 
 from tests.ray_nodes import NODE, two_nodes  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 PATIENCE = 60  # seconds until something must have happened
 
 
@@ -222,7 +224,6 @@ class SlowToClose(Counting):
         time.sleep(3600)
 
 
-@pytest.mark.slow
 def test_environment_that_does_not_close_is_ended(connection, caplog):
     envs = on_ray([SlowToClose], close_timeout=0.2)
     processes = processes_of_workers()
@@ -231,7 +232,6 @@ def test_environment_that_does_not_close_is_ended(connection, caplog):
     assert processes and not psutil.wait_procs(processes, timeout=PATIENCE)[1]
 
 
-@pytest.mark.slow
 def test_lost_node_is_named(cluster, connection):
     lost = cluster.add_node(**NODE)
     envs = RayVecEnv([Counting] * 3)
@@ -358,7 +358,6 @@ def test_local_ray_is_shared_and_ends_with_the_last_environments():
     assert not psutil.wait_procs(children, timeout=5)[1]
 
 
-@pytest.mark.slow
 def test_local_ray_and_a_stuck_environment_end_when_the_parent_is_killed():
     process, children = start_script("stuck with Python's lock")
     stuck = [child for child in children if child in processes_of_workers()]
@@ -368,7 +367,6 @@ def test_local_ray_and_a_stuck_environment_end_when_the_parent_is_killed():
     assert not psutil.wait_procs(children, timeout=150)[1]  # Ray's agents look for its other processes for a minute
 
 
-@pytest.mark.slow
 def test_run_on_ray_is_that_of_processes_also_when_resumed(connection, tmp_path):
     quick_run(tmp_path / "local", 2_100, vec="subproc", num_workers=2, eval_episodes=1)
     quick_run(tmp_path / "far", 1_000, vec="ray", num_workers=2, eval_episodes=1)

@@ -182,6 +182,7 @@ def test_a_trial_that_fails_does_not_end_the_search(tmp_path, capsys):
     assert "no trial is complete" in report_study(result)
 
 
+@pytest.mark.slow
 def test_ctrl_c_keeps_what_is_done_and_begins_the_rest_again(tmp_path):
     folder = tmp_path / "study"
     flags = ("--total-steps=3000", "--vec=serial", "--jobs=1", "--trials=500", f"--study-dir={folder}")
