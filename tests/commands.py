@@ -54,7 +54,7 @@ def ci_lines(instead: str = ":") -> list[str]:
 
 def copy_of_repository(folder: Path) -> Path:
     """All that command lines name, in a folder that they may write into."""
-    for name in ("benchmarks", "configs", "docs", "tools"):
+    for name in ("benchmarks", "configs", "docs", "models", "tools"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     for page in ROOT.glob("*.md"):
         shutil.copy(page, folder)

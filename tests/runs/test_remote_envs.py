@@ -240,6 +240,10 @@ def test_lost_node_is_named(cluster, connection):
     with pytest.raises(WorkerDiedError, match=r"^worker \d \(environment \d\) on node [\d.]+ was lost: "):
         for _ in range(1_000):
             envs.step([0, 0, 0])
+    deadline = time.monotonic() + PATIENCE
+    while len(connection.nodes()) > 2:  # later tests place no worker on it
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def test_environment_that_a_node_cannot_import_is_one_line(connection, tmp_path, monkeypatch):
