@@ -1,4 +1,4 @@
-"""The command lines of the README and of the pages of ``docs/``: each is run as it is written."""
+"""The command lines of the READMEs and of the pages of ``docs/``: each is run as it is written."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def lines_of(name: str) -> list[str]:
 
 
 # The lines of docs/deploy.md are run by tests/pages/test_deploy.py, with the Python that is between them.
-PAGES = ["README.md"]
+PAGES = ["README.md", "models/README.md"]
 PAGES += sorted({str(path.relative_to(ROOT)) for path in ROOT.glob("docs/**/*.md")} - {"docs/deploy.md"})
 PAGES = [name for name in PAGES if not name.startswith("docs/cn/")]  # tests/test_docs.py: the lines of English pages
 LINES = {name: lines for name in PAGES if (lines := lines_of(name))}
