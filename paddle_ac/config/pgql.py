@@ -14,7 +14,7 @@ class PGQLConfig(ReplayGroup, RolloutGroup, SynchronousConfig):
 
     algo: Literal["pgql"] = "pgql"
 
-    total_steps: int = field("run", 150_000, "steps to train for", ge=1)
+    total_steps: int = field("run", 200_000, "steps to train for", ge=1)
 
     eta: float = field(
         "algorithm",
