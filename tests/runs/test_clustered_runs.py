@@ -132,7 +132,6 @@ def test_a_run_on_two_nodes_is_like_any_other_and_goes_on_with_another_number_of
         assert any(row[tag] for row in rows), tag
     state = load_checkpoint(RunFolder(tmp_path / "run").latest)["algorithm"]
     assert sum(state["node_steps"]) == summary["env_steps"]
-    assert algo == "dqn" or min(state["node_steps"]) > 0  # a bundle of DQN may have played all before the other starts
     for moments in (state["encoder"], state["rewards"]):
         assert moments["count"] == summary["env_steps"]  # each row of each bundle once
     assert (state["optimizer"]["mean_square"] != 1).any()
