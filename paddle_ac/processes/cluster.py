@@ -177,7 +177,8 @@ class Cluster:
                 threading.Thread(target=hold_connection, name="ray", daemon=True).start()
                 connected.wait(timeout)
             if not connected.is_set():
-                raise ConfigError(f"{self._name}: no Ray cluster answers within {timeout:g} s")
+                hint = "" if address is None else "; one that wants a token needs the variable RAY_AUTH_MODE=token"
+                raise ConfigError(f"{self._name}: no Ray cluster answers within {timeout:g} s{hint}")
             if failure and address == AUTO:
                 raise ConfigError(
                     f"{self._name}: this machine belongs to no Ray cluster; start one with: ray start --head"
