@@ -77,19 +77,27 @@ def compare_throughput(shared: dict[str, Any], clustered: dict[str, Any], rounds
     """Print steps/s of one node and of two on the same cores."""
     of_one: list[float] = []
     of_two: list[float] = []
+    starts: list[float] = []
     for _ in range(rounds):
-        of_one.append(measure_speed({**shared, "num_workers": 2}, seconds))
-        of_two.append(measure_speed(clustered, seconds))
+        of_one.append(measure_speed({**shared, "num_workers": 2}, seconds)[0])
+        speed, start = measure_speed(clustered, seconds)
+        of_two.append(speed)
+        starts.append(start)
     tell("1 node x 2 workers", of_one, "steps/s")
     tell("2 nodes x 1 worker", of_two, "steps/s")
     tell("2 nodes / 1 node", [two / one for one, two in zip(of_one, of_two, strict=True)])
+    tell("start of 2 nodes to the first push", starts, "s")
 
 
-def measure_speed(values: dict[str, Any], seconds: float) -> float:
-    """Steps/s; those of a cluster are counted when they are pushed."""
+def measure_speed(values: dict[str, Any], seconds: float) -> tuple[float, float]:
+    """Steps/s, and seconds from the start to the first steps; those of a cluster are counted when they are pushed."""
     config = make_config({**values, "total_steps": 10**15, "lr_schedule": "constant"})
+    started = time.perf_counter()
     with make_algorithm(config) as agent:
-        return steps_per_second(agent, 10_000, seconds)
+        while not agent.env_steps:
+            agent.update()
+        start = time.perf_counter() - started
+        return steps_per_second(agent, 10_000, seconds), start
 
 
 def compare_returns(clustered: dict[str, Any], arguments: argparse.Namespace) -> None:
@@ -108,7 +116,7 @@ def print_capacity(shared: dict[str, Any], address: str, rounds: int, seconds: f
     """Measure an update and an exchange, and print what they predict for more nodes."""
     config = make_config({**shared, "num_workers": 1, "total_steps": 10**15, "lr_schedule": "constant"})
     steps_of_update = config.num_steps * config.num_envs
-    speeds = [measure_speed({**shared, "num_workers": 1}, seconds) for _ in range(rounds)]
+    speeds = [measure_speed({**shared, "num_workers": 1}, seconds)[0] for _ in range(rounds)]
     update = steps_of_update / median(speeds)
     with A3C.from_config(config) as agent:
         size = agent.shared.layout.size

@@ -61,10 +61,9 @@ UNLIKE_FLAGS = {
 }  # whose value the command line writes otherwise
 
 
-OTHERS = ("async_q", "async_sarsa", "async_nstep_q")
-SLOW_OTHERS = [pytest.param(algo, marks=pytest.mark.slow) for algo in OTHERS]
-EVERY_ALGORITHM = pytest.mark.parametrize("algo", ["a3c", OTHERS[0], *SLOW_OTHERS[1:]])
-EVERY_ALGORITHM_SLOWLY = pytest.mark.parametrize("algo", ["a3c", *SLOW_OTHERS])
+# One algorithm for each class of workers: async_sarsa and async_nstep_q have those of async_q.
+EVERY_WORKER = pytest.mark.parametrize("algo", ["a3c", "async_q"])
+EVERY_WORKER_SLOWLY = pytest.mark.parametrize("algo", ["a3c", pytest.param("async_q", marks=pytest.mark.slow)])
 
 
 def quick_config(algo: str = "a3c", **changes):
@@ -278,7 +277,7 @@ def test_writes_that_race_never_make_a_mean_square_negative():
     agent.close()
 
 
-@EVERY_ALGORITHM_SLOWLY
+@EVERY_WORKER_SLOWLY
 @pytest.mark.parametrize("restart", [False, True], ids=["stop", "replace"])
 def test_a_worker_killed_before_it_plays_is_named_or_replaced(algo, restart, monkeypatch):
     agent = make_agent(quick_config(algo, num_workers=3, restart_workers=restart))
@@ -302,7 +301,7 @@ def test_a_worker_killed_before_it_plays_is_named_or_replaced(algo, restart, mon
     assert time.monotonic() - started < (30 if restart else 5)
 
 
-@EVERY_ALGORITHM_SLOWLY
+@EVERY_WORKER_SLOWLY
 def test_a_worker_that_dies_again_and_again_is_given_up(algo):
     agent = make_agent(quick_config(algo, env="tests.environments:test/Deadly-v0", num_workers=1, restart_workers=True))
     with pytest.raises(WorkerDiedError, match="worker 0 was killed by SIGKILL, the 10th time without a report between"):
@@ -342,7 +341,7 @@ def play(agent: ActorLearners, steps: int) -> None:
         agent.update()
 
 
-@EVERY_ALGORITHM_SLOWLY
+@EVERY_WORKER_SLOWLY
 @pytest.mark.parametrize("lock", [False, True], ids=["without lock", "with lock"])
 def test_a_worker_killed_while_it_writes_is_named_and_leaves_finite_parameters(algo, lock):
     """With two layers of 700, writing takes most of the time, and a kill falls into it."""
@@ -358,7 +357,7 @@ def test_a_worker_killed_while_it_writes_is_named_and_leaves_finite_parameters(a
     assert all(np.isfinite(value).all() for group in ("parameters", "optimizer") for value in state[group].values())
 
 
-@EVERY_ALGORITHM
+@EVERY_WORKER
 def test_a_killed_worker_is_replaced_and_training_goes_on(algo, caplog):
     changes = {"hidden_sizes": (300, 300), "total_steps": 10**9, "restart_workers": True, "lock": True}
     agent = make_agent(quick_config(algo, **changes))
@@ -375,7 +374,7 @@ def test_a_killed_worker_is_replaced_and_training_goes_on(algo, caplog):
     assert all(np.isfinite(value).all() for value in state["parameters"].values())
 
 
-@EVERY_ALGORITHM_SLOWLY
+@EVERY_WORKER_SLOWLY
 @pytest.mark.parametrize(
     "fault,error,message",
     [
@@ -411,7 +410,7 @@ def test_a_fault_stops_the_run_with_a_checkpoint_that_goes_on(tmp_path, monkeypa
     assert resume(str(tmp_path / "run"))["stopped_by"] == "total_steps"
 
 
-@EVERY_ALGORITHM_SLOWLY
+@EVERY_WORKER_SLOWLY
 @pytest.mark.parametrize("fault,code", [pytest.param("killed", 1, marks=pytest.mark.slow), ("interrupt", 130)])
 def test_the_command_ends_with_the_right_code_and_goes_on(tmp_path, algo, fault, code):
     quick = {
@@ -432,7 +431,7 @@ def test_the_command_ends_with_the_right_code_and_goes_on(tmp_path, algo, fault,
     assert summary["env_steps"] >= 20000 and summary["stopped_by"] == "total_steps"
 
 
-@EVERY_ALGORITHM_SLOWLY
+@EVERY_WORKER_SLOWLY
 def test_when_the_training_is_killed_its_workers_end_and_the_run_goes_on(tmp_path, algo):
     memory_before = shared_memory()
     process = start_tool("train.py", f"--algo={algo}", "--total-steps=1000000", f"--run-dir={tmp_path / 'run'}")
@@ -455,7 +454,7 @@ def quick_to_notice(algo: str = "a3c", **changes):
     return quick_config(algo, total_steps=10**9, step_timeout=1.5, **changes)
 
 
-@EVERY_ALGORITHM_SLOWLY
+@EVERY_WORKER_SLOWLY
 @pytest.mark.parametrize("restart", [False, True], ids=["stop", "replace"])
 def test_a_stopped_worker_is_named_or_replaced(algo, restart, caplog):
     with make_agent(quick_to_notice(algo, restart_workers=restart)) as agent:
@@ -584,7 +583,7 @@ def test_a_step_may_take_as_long_as_its_own_timeout():
         play(agent, 30)
 
 
-@EVERY_ALGORITHM
+@EVERY_WORKER
 def test_a_worker_that_is_stuck_in_a_step_is_named(algo):
     message = r"worker [01] made no step within 1.5 s \(step_timeout\)"
     config = quick_to_notice(algo, env=f"tests.environments:{misbehaving_id('stuck')}")
