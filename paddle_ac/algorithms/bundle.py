@@ -12,7 +12,7 @@ from paddle_ac.config import RunConfig
 from paddle_ac.processes.nodes import BundleReport
 from paddle_ac.processes.parameter_server import Shards
 
-POLL_SECONDS = 0.5  # that a poll waits for a report
+POLL_SECONDS = 0.5  # that a poll gathers reports: each of them alone would be a call over the network
 
 AnyConfig = TypeVar("AnyConfig", bound=RunConfig)
 
@@ -41,10 +41,9 @@ class Bundle(ABC):
         self._thread.start()
 
     def poll(self) -> BundleReport:
-        """Return what is new since the last poll, after ``POLL_SECONDS`` at most."""
+        """Return what is new since the last poll, after ``POLL_SECONDS``, or when the bundle has ended."""
         with self._changed:
-            if not (self._report.contents or self._report.is_finished or self._report.error):
-                self._changed.wait(POLL_SECONDS)
+            self._changed.wait_for(lambda: self._report.is_finished or self._report.error, POLL_SECONDS)
             report, self._report = self._report, BundleReport([], self._report.is_ready)
             return report
 
@@ -82,8 +81,7 @@ class Bundle(ABC):
                 self._report.contents.append({"charts/episode_return": [], "charts/episode_length": [], **content})
             for name, value in changes.items():
                 setattr(self._report, name, value)
-            if content or self._report.is_finished or self._report.error:
-                self._changed.notify()
+            self._changed.notify()
 
 
 def bundle_config(config: AnyConfig, index: int, start: int) -> AnyConfig:
