@@ -1,12 +1,13 @@
 """A3C on two nodes with a slow network between them, and with a node that is lost and replaced.
 
     python benchmarks/cluster_network.py --delay 0.05 --fail-below 475 --csv slow_network.csv
-    python benchmarks/cluster_network.py --replace-node --fail-below 475 --csv replaced_node.csv
+    python benchmarks/cluster_network.py --replace-node --fail-below 475 --csv replaced_node.csv --normalize-rewards
 
 Each node is a network namespace of Linux with a Ray of its own. Between them this program passes on packets, each after
 ``--delay`` seconds, so an exchange with the parameter server takes at least twice that. ``--replace-node`` kills all
-processes of the second node when half of the steps are done, and starts a new one at once. Results are those of
-`benchmarks/reliability.py`. It needs Linux, the right to make namespaces, ``ip`` and ``ray``.
+processes of the second node when half of the steps are done, and starts a new one at once. Further flags are those of
+`tools/train.py`. Results are those of `benchmarks/reliability.py`. It needs Linux, the right to make namespaces, ``ip``
+and ``ray``.
 """
 
 from __future__ import annotations
@@ -56,13 +57,13 @@ def main() -> None:
     parser.add_argument("--seeds", type=seed_list, default=list(range(5)), help="[0 to 4]")
     parser.add_argument("--fail-below", type=float, required=True, metavar="R")
     parser.add_argument("--csv", type=Path, required=True, metavar="FILE", help="results of runs")
-    arguments = parser.parse_args()
+    arguments, flags = parser.parse_known_args()
     with exit_codes():
         config = make_config({"algo": "a3c", "total_steps": arguments.total_steps})
         rows = {int(row["seed"]): row for row in read_rows(arguments.csv, config)}
         for seed in arguments.seeds:
             if seed not in rows:
-                rows[seed] = measure(arguments, seed)
+                rows[seed] = measure(arguments, seed, flags)
                 append_row(arguments.csv, rows[seed])
             print(" ".join(f"{name} {rows[seed][name]}" for name in ("seed", *MODELS)), flush=True)
         for model in MODELS:
@@ -70,7 +71,7 @@ def main() -> None:
             print(f"{model:>6}: {summary(scores, arguments.fail_below)}")
 
 
-def measure(arguments: argparse.Namespace, seed: int) -> dict[str, object]:
+def measure(arguments: argparse.Namespace, seed: int, more_flags: list[str]) -> dict[str, object]:
     """Train one run on two nodes; its row of the table."""
     with tempfile.TemporaryDirectory(prefix="net") as folder, Machines(arguments.delay, f"{folder}/ray") as machines:
         run = Path(folder, "run")
@@ -78,7 +79,7 @@ def measure(arguments: argparse.Namespace, seed: int) -> dict[str, object]:
             **{"--algo": "a3c", "--cluster": f"{ADDRESSES[FIRST]}:{PORT}", "--num-nodes": 2, "--num-workers": 1},
             **{"--total-steps": arguments.total_steps, "--seed": seed, "--run-dir": run},
         }
-        flags = [str(part) for pair in values.items() for part in pair]
+        flags = [*(str(part) for pair in values.items() for part in pair), *more_flags]
         training = machines.start(FIRST, sys.executable, str(ROOT / "tools" / "train.py"), *flags, "--no-progress")
         if arguments.replace_node:
             wait_for_steps(run / "progress.csv", arguments.total_steps // 2, training)

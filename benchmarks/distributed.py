@@ -2,9 +2,10 @@
 
     python benchmarks/distributed.py
 
-Each round trains alternately in one process with all environments and in two ranks with half of them each, which
-compute the same updates: PAAC with Nature's CNN on random images, where the gradient takes most of the time, and A2C on
-CartPole-v1, where it takes little. It prints the median speed of each, and the median of the ratios within a round.
+Each round trains in turn in one process with half of the environments, as one rank alone has them, in one process with
+all of them, and in two ranks with half of them each. The last two compute the same updates. The tasks are PAAC with
+Nature's CNN on random images, where the gradient takes most of the time, and A2C on CartPole-v1, where it takes little.
+It prints the median speed of each, and the medians of the two ratios within a round.
 Speeds are those of the summary of a run, which counts neither the start nor evaluations.
 """
 
@@ -59,17 +60,19 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--scale", type=float, default=1.0, help="of the steps of each training")
     arguments = parser.parse_args()
-    print("| what | one process | two ranks | ratio |\n|---|---|---|---|")
+    print("| what | one rank alone | one process | two ranks | / one rank | / one process |\n" + "|---" * 6 + "|")
     for name in TASKS:
-        rounds = [[steps_per_second(name, ranks, arguments.scale) for ranks in (1, 2)] for _ in range(arguments.rounds)]
-        one, two = (median(speeds) for speeds in zip(*rounds, strict=True))
-        ratio = median(together / alone for alone, together in rounds)
-        print(f"| {name} | {one:,.0f} | {two:,.0f} | {ratio:.2f} |", flush=True)
+        half = NUM_ENVS[name] // 2
+        kinds = [(1, half), (1, 2 * half), (2, half)]
+        rounds = [[steps_per_second(name, *kind, arguments.scale) for kind in kinds] for _ in range(arguments.rounds)]
+        speeds = " | ".join(f"{median(speeds):,.0f}" for speeds in zip(*rounds, strict=True))
+        ratios = " | ".join(f"{median(speeds[2] / speeds[other] for speeds in rounds):.2f}" for other in (0, 1))
+        print(f"| {name} | {speeds} | {ratios} |", flush=True)
 
 
-def steps_per_second(name: str, num_ranks: int, scale: float) -> float:
-    """The speed of a training in one process, or in several ranks with as many environments together."""
-    steps, num_envs = int(STEPS[name] * scale), NUM_ENVS[name] // num_ranks
+def steps_per_second(name: str, num_ranks: int, num_envs: int, scale: float) -> float:
+    """The speed of a training in one process, or in several ranks with ``num_envs`` environments each."""
+    steps = int(STEPS[name] * scale)
     with tempfile.TemporaryDirectory() as folder:
         launcher = ["-m", "paddle.distributed.launch", "--nproc_per_node", str(num_ranks), "--log_dir", f"{folder}/log"]
         command = [sys.executable, *(launcher if num_ranks > 1 else []), str(ROOT / "tools" / "train.py")]
