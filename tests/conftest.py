@@ -30,6 +30,11 @@ BROWSER_OPTIONS = (
 )
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """Half as many workers again as there are cores, for many tests wait for processes that they have started."""
+    return (os.cpu_count() or 1) * 3 // 2
+
+
 @pytest.fixture(autouse=True)
 def nothing_is_left_behind(monkeypatch):
     """No process that a test started, however indirectly, and no shared memory outlives it."""
