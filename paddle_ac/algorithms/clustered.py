@@ -108,7 +108,7 @@ class Clustered(Asynchronous):
         """Connect to the cluster that the configuration names.
 
         Raises:
-            ConfigError: the environment or the cluster cannot be had, or has too few nodes.
+            ConfigError: the environment or the cluster cannot be had, or has too few nodes for bundles or shards.
         """
         for place in filter(None, (config.env, *config.wrappers, config.network)):
             if defined_in_script(place):
@@ -120,6 +120,11 @@ class Clustered(Asynchronous):
             agent = cls(config, *spaces, cluster)
             stack.push(agent)
             agent._nodes.wait_for_nodes()
+            num_servers, num_nodes = config.num_servers, len(cluster.nodes())
+            if num_servers > num_nodes:
+                raise ConfigError(
+                    f"--num-servers {num_servers}: the cluster has {num_nodes} nodes, for one each at most"
+                )
             stack.pop_all()
         return agent
 

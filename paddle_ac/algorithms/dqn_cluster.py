@@ -50,8 +50,8 @@ class ClusterDQN(Clustered):
 
     @property
     def num_cpus(self) -> int:
-        """One for the learner, or for each worker that steps environments while it waits."""
-        return max(self.config.num_other_workers, 1)
+        """One for the learner, or for each process of the node that steps environments while it waits."""
+        return max(self.config.num_other_workers if self.config.vec == "subproc" else 0, 1)
 
     @property
     def max_staleness(self) -> int:

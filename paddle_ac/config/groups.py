@@ -770,7 +770,7 @@ class ClusterGroup(Group):
         "run",
         60.0,
         "cluster: seconds without an answer after which a bundle or a parameter server is lost",
-        gt=0,
+        ge=3,
         le=1e6,
         changeable=True,
     )

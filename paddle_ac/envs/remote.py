@@ -64,7 +64,7 @@ class RayVecEnv(WorkerVecEnv):
         assert self._cluster is not None, "joined in _start"
         node = next(self._places)
         arguments = (chosen.start, chosen.stop - chosen.start, entropy)
-        remote = self._cluster.create(RemoteEnvs, *arguments, node=node.id, may_move=False)
+        remote = self._cluster.create(RemoteEnvs, *arguments, node=node.id)
         return _RemoteWorker(f"{name} on node {node.address}", remote)
 
     def _allocate(self, layout: MemoryLayout, deadline: float | None) -> list[np.ndarray]:

@@ -193,7 +193,7 @@ class Cluster:
     def _check_answers(self, address: str) -> None:
         """Raise ``ConfigError`` unless something answers at ``host:port``."""
         host, _, port = address.rpartition(":")
-        if not (host and port.isdecimal() and 1 <= int(port) <= MAX_PORT):
+        if "/" in host or not (host and port.isdecimal() and 1 <= int(port) <= MAX_PORT):
             raise ConfigError(
                 f"{self._name}: give auto or host:port with a port from 1 to {MAX_PORT}, such as 10.0.0.1:6379"
             )
@@ -224,7 +224,6 @@ class Cluster:
         num_cpus: float = 0,
         name: str | None = None,
         num_threads: int = 1,
-        may_move: bool = True,
     ) -> RemoteObject:
         """Create ``kind(*arguments)`` in a process on a node, without waiting for it.
 
@@ -235,7 +234,6 @@ class Cluster:
             num_cpus: of the node, reserved for the object.
             name: by which ``find`` finds it. The name of an object that was killed is free a moment later.
             num_threads: calls that run at the same time.
-            may_move: create an object without ``num_cpus`` elsewhere if the node is down, or slow to start a process.
 
         Raises:
             WorkerDiedError: the name is still taken after ``CREATE_TIMEOUT`` seconds.
@@ -246,7 +244,7 @@ class Cluster:
         options = {
             "num_cpus": num_cpus,
             "max_concurrency": num_threads,
-            "scheduling_strategy": NodeAffinitySchedulingStrategy(node, soft=may_move and num_cpus == 0),
+            "scheduling_strategy": NodeAffinitySchedulingStrategy(node, soft=False),
         }
         if name is not None:
             options["name"] = name

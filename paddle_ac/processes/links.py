@@ -61,6 +61,11 @@ def place_of_launch(environment: Mapping[str, str]) -> Place | None:
             "python -m paddle.distributed.launch, or unset PADDLE_TRAINERS_NUM to train in one"
         )
     host, _, port = environment["PADDLE_TRAINER_ENDPOINTS"].split(",")[0].rpartition(":")
+    for name, text in (("PADDLE_TRAINERS_NUM", number), ("PADDLE_TRAINER_ID", environment["PADDLE_TRAINER_ID"])):
+        if not text.isdecimal():
+            raise ConfigError(f"{name} is {shortened(text)}, not a number: unset it, or start with the launcher")
+    if not port.isdecimal():
+        raise ConfigError("PADDLE_TRAINER_ENDPOINTS must be HOST:PORT,...: unset it, or start with the launcher")
     folder = environment.get("PADDLE_LOG_DIR") if environment.get("PADDLE_NNODES", "1") == "1" else None
     log = os.path.join(os.path.relpath(folder), "workerlog.{}") if folder else ""
     rank, num_ranks = int(environment["PADDLE_TRAINER_ID"]), int(environment["PADDLE_TRAINERS_NUM"])

@@ -120,7 +120,7 @@ class NodePool:
                 raise ConfigError(
                     f"--num-nodes {self._num_nodes}: the cluster has {len(self._free_nodes())} nodes with "
                     f"{self._num_cpus} CPUs, as a bundle needs them; start more with: ray start "
-                    "--address HOST:PORT, or give --min-nodes"
+                    "--address HOST:PORT, or give --min-nodes or fewer --num-workers"
                 )
             time.sleep(LOOK_SECONDS / 4)
 
@@ -198,8 +198,10 @@ class NodePool:
             bundle = self._bundles[index]
             if call in answered:
                 self._take_answer(index, bundle)
-            elif bundle.poll.seconds > (self._timeout if bundle.has_answered else max(self._timeout, START_TIMEOUT)):
+            elif bundle.has_answered and bundle.poll.seconds > self._timeout:
                 self._lose(index, f"did not answer within {bundle.poll.seconds:.0f} s")
+            elif bundle.poll.seconds > max(self._timeout, START_TIMEOUT):
+                self._lose(index, f"did not start within {bundle.poll.seconds:.0f} s; are the node's CPUs in use?")
 
     def _take_answer(self, index: int, bundle: _Bundle) -> None:
         try:

@@ -99,6 +99,7 @@ class Status:
         num_bytes: of deltas and parameters, received and sent since the server was made.
         staleness: of each delta since the last status: pushes of other bundles between its pull and its push.
         is_late: whether each of these deltas was dropped.
+        applied: as in ``ServerState``.
     """
 
     node_steps: np.ndarray
@@ -107,6 +108,7 @@ class Status:
     num_bytes: int
     staleness: list[int]
     is_late: list[bool]
+    applied: dict[int, tuple[int, int]]
 
 
 class ParameterServer:
@@ -168,7 +170,7 @@ class ParameterServer:
         state, staleness, is_late = self._state, self._staleness, self._is_late
         self._staleness, self._is_late = [], []
         steps, updates = state.node_steps.copy(), state.node_updates.copy()
-        return Status(steps, updates, state.version, self._num_bytes, staleness, is_late)
+        return Status(steps, updates, state.version, self._num_bytes, staleness, is_late, dict(state.applied))
 
     def snapshot(self) -> ServerState:
         """A copy of all that the server knows."""

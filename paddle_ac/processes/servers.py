@@ -103,7 +103,7 @@ class ServerGroup:
 
     Args:
         cluster: on whose nodes they are.
-        num_shards: ``S``; the first is on this machine's node.
+        num_shards: ``S``, each on the next node; the first is on this machine's.
         timeout: seconds after which a shard that does not answer is lost.
         max_staleness: as for ``ParameterServer``.
     """
@@ -119,12 +119,13 @@ class ServerGroup:
 
     def start(self, vector: np.ndarray, node_steps: np.ndarray, node_updates: np.ndarray, moments: Moments) -> None:
         """Start the shards with parameters ``[P]``, counters ``[M]`` and moments."""
+        nodes = self._cluster.nodes()
         for shard, part in enumerate(partition(len(vector), self._num_shards)):
             first = shard == 0
             steps, updates = (node_steps, node_updates) if first else (node_steps * 0, node_updates * 0)
             self._snapshots.append(ServerState(vector[part].copy(), steps, updates, moments if first else {}))
-            self._servers.append(self._create(shard))
-        self._status = Status(node_steps, node_updates, 0, 0, [], [])
+            self._servers.append(self._create(shard, nodes[shard % len(nodes)].id))
+        self._status = Status(node_steps, node_updates, 0, 0, [], [], {})
 
     def status(self) -> Status:
         """The counters of all bundles, the bytes of all shards, and the staleness of the deltas since the last call.
@@ -169,16 +170,19 @@ class ServerGroup:
             call = self._servers[shard].start(method)
 
     def _restore(self, shard: int) -> None:
-        """Start a shard again. Its counters do not fall behind those that were already reported."""
+        """Start a shard again, on this machine, whose node is certainly up.
+
+        Its counters do not fall behind those that were already reported, and count no push that these contain again.
+        """
         self._servers[shard].kill()
         if shard == 0:
-            state = self._snapshots[0]
-            state.node_steps = np.maximum(state.node_steps, self._status.node_steps)
-            state.node_updates = np.maximum(state.node_updates, self._status.node_updates)
-        self._servers[shard] = self._create(shard)
+            state, status = self._snapshots[0], self._status
+            state.node_steps = np.maximum(state.node_steps, status.node_steps)
+            state.node_updates = np.maximum(state.node_updates, status.node_updates)
+            for bundle, push in status.applied.items():
+                state.applied[bundle] = max(state.applied.get(bundle, push), push)
+        self._servers[shard] = self._create(shard, self._cluster.here)
 
-    def _create(self, shard: int) -> RemoteObject:
-        nodes = self._cluster.nodes()
-        node = nodes[shard % len(nodes)].id
+    def _create(self, shard: int, node: str) -> RemoteObject:
         arguments = self._snapshots[shard], self._max_staleness
         return self._cluster.create(ParameterServer, *arguments, node=node, name=shard_name(shard))

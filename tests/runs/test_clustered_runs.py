@@ -66,6 +66,14 @@ def cluster() -> Iterator[Cluster]:
         yield cluster
 
 
+@pytest.fixture(autouse=True)
+def no_process_of_a_run_is_left() -> Iterator[None]:
+    """After any fault; what is left in shared memory is looked for in tests/conftest.py."""
+    yield
+    _, alive = psutil.wait_procs(processes_of_runs().values(), timeout=PATIENCE)
+    assert not alive
+
+
 def settings(cluster: Cluster, algo: str = "a3c", **changes) -> dict:
     return {
         "algo": algo,
@@ -98,16 +106,19 @@ def processes_of_runs() -> dict[int, psutil.Process]:
     found = {}
     for process in psutil.process_iter():
         try:
-            command = " ".join(process.cmdline())
-            if re.search(r"ray::(\w+Bundle|ParameterServer)", command):
+            if re.search(r"ray::(\w+Bundle|ParameterServer)", name_of(process)):
                 found.update({child.pid: child for child in [process, *process.children(recursive=True)]})
         except psutil.Error:
             continue
     return found
 
 
+def name_of(process: psutil.Process) -> str:
+    return " ".join(process.cmdline())
+
+
 def actor_named(name: str) -> psutil.Process:
-    return next(process for process in processes_of_runs().values() if f"ray::{name}" in " ".join(process.cmdline()))
+    return next(process for process in processes_of_runs().values() if f"ray::{name}" in name_of(process))
 
 
 def assert_all_end(processes: dict[int, psutil.Process]) -> None:
@@ -142,6 +153,22 @@ def test_a_run_on_two_nodes_is_like_any_other_and_goes_on_with_another_number_of
     state = load_checkpoint(RunFolder(tmp_path / "run").latest)["algorithm"]
     assert state["starts"] == [starts[0] + 1]
     assert sum(state["node_steps"]) == state["env_steps"] == summary["env_steps"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("num_servers", [1, 2])
+def test_the_first_shard_is_on_the_node_of_the_run_and_each_other_on_another(cluster, num_servers):
+    with start_agent(cluster, num_servers=num_servers) as agent:
+        play_until(agent, lambda: (agent._node_steps > 0).all())
+        parents = {process.ppid() for process in processes_of_runs().values() if "ParameterServer" in name_of(process)}
+    raylets = [node.all_processes["raylet"][0].process.pid for node in (cluster.head_node, *cluster.worker_nodes)]
+    assert parents == set(raylets[:num_servers])
+
+
+@pytest.mark.slow
+def test_more_shards_than_nodes_are_one_line(cluster):
+    with pytest.raises(ConfigError, match=r"^--num-servers 3: the cluster has only 2 nodes, for one each$"):
+        start_agent(cluster, num_servers=3)
 
 
 @pytest.mark.slow
@@ -354,8 +381,8 @@ def test_network_with_a_recurrent_state_is_rejected_for_dqn_before_a_bundle_star
         ClusterDQN(config, *spaces, cluster=SimpleNamespace(close=lambda: None))
 
 
-@pytest.mark.parametrize(("vec", "number"), [("serial", 1), ("subproc", 2)])
-def test_bundle_of_dqn_needs_a_processor_for_each_worker(vec, number):
+@pytest.mark.parametrize(("vec", "number"), [("serial", 1), ("subproc", 2), ("ray", 1)])
+def test_bundle_of_dqn_needs_a_processor_for_each_worker_on_its_node(vec, number):
     config = make_config({"algo": "dqn", "cluster": "auto", "num_envs": 4, "num_workers": 2, "vec": vec})
     spaces = probe_spaces(training_env_fns(config, 1)[0])
     with ClusterDQN(config, *spaces, cluster=SimpleNamespace(close=lambda: None)) as agent:
@@ -385,7 +412,7 @@ def test_any_error_of_a_bundle_while_the_run_finishes_leaves_the_state_to_be_sav
         vector = agent._vector + 1
         agent._nodes, agent._has_started = Nodes(), True
         agent._servers = SimpleNamespace(
-            status=lambda: Status(counts, counts, 1, 8, [], []), snapshot=lambda: (vector, agent._moments)
+            status=lambda: Status(counts, counts, 1, 8, [], [], {}), snapshot=lambda: (vector, agent._moments)
         )
         assert [metrics["charts/episode_return"] for metrics in agent.finish()] == [[]]
         assert agent.state_dict()["env_steps"] == 7

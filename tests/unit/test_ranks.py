@@ -304,6 +304,14 @@ def test_place_is_that_of_the_launch():
     assert place_of_launch(environment_of(1, PADDLE_NNODES="1")).log == "log/workerlog.{}"
 
 
+@pytest.mark.parametrize(
+    "name,value", [("PADDLE_TRAINERS_NUM", "x"), ("PADDLE_TRAINER_ID", "-1"), ("PADDLE_TRAINER_ENDPOINTS", "10.0.0.1")]
+)
+def test_launch_with_a_damaged_variable_is_rejected_by_its_name(name, value):
+    with pytest.raises(ConfigError, match=f"^{name} .* unset it, or start with the launcher$"):
+        place_of_launch(environment_of(0, **{name: value}))
+
+
 def test_launch_without_addresses_is_rejected(monkeypatch, capsys):
     for name in ("PADDLE_TRAINER_ID", "PADDLE_TRAINER_ENDPOINTS", "PADDLE_MASTER"):
         monkeypatch.delenv(name, raising=False)
