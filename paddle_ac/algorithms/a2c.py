@@ -120,9 +120,9 @@ class A2C(Synchronous):
         except CollectingStoppedError:
             return {"charts/episode_return": [], "charts/episode_length": []}
         self._prepare(rollout)
+        gathered = self.ranks.start_gathering(rollout.episode_returns, rollout.episode_lengths)
         metrics = self._learn(rollout, learning_rate)
-        # Here the ranks have just waited for each other; before, rank 0 would wait for the slowest rollout as well.
-        returns, lengths = self.ranks.gather_episodes(rollout.episode_returns, rollout.episode_lengths)
+        returns, lengths = gathered()
         self.policy.encode.update(rollout.transitions(rollout.observations))
         self.env_steps += rollout.rewards.size * self.ranks.num_ranks
         return {

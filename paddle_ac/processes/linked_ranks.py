@@ -17,7 +17,7 @@ from paddle_ac.checkpoint import pack_state, unpack_state
 from paddle_ac.errors import RankError
 from paddle_ac.process import STOP_SIGNALS
 from paddle_ac.processes.links import JOIN_SECONDS, RETRY_SECONDS, UPDATE_SECONDS, Links
-from paddle_ac.processes.ranks import BY_PROGRAM, Ranks
+from paddle_ac.processes.ranks import BY_PROGRAM, Episodes, Ranks
 
 START_SECONDS = 600.0  # that rank 0 may take until it knows what to train
 ROOM = (
@@ -84,13 +84,11 @@ class LinkedRanks(Ranks):
         own = envs // num_envs == self.rank
         return steps[own] * num_envs + envs[own] % num_envs
 
-    def gather_episodes(self, returns: list[float], lengths: list[int]) -> tuple[list[float], list[int]]:
+    def start_gathering(self, returns: list[float], lengths: list[int]) -> Callable[[], Episodes]:
         if self.rank:
             self.links.send(0, "episodes", json.dumps([returns, lengths]).encode())
-            return returns, lengths
-        received = [json.loads(self.links.receive(rank, UPDATE_SECONDS)[1]) for rank in self.links.others]
-        parts = [(returns, lengths), *received]
-        return [one for part in parts for one in part[0]], [one for part in parts for one in part[1]]
+            return lambda: (returns, lengths)
+        return lambda: self._receive_episodes(returns, lengths)
 
     def agree_to_stop(self, request: int | None, others_wait: bool = False) -> int | None:
         self._request = request
@@ -127,6 +125,11 @@ class LinkedRanks(Ranks):
     def receive(self) -> tuple[str, bytes]:
         """On the other ranks: the next request of rank 0."""
         return self.links.receive(0, self.patience)
+
+    def _receive_episodes(self, returns: list[float], lengths: list[int]) -> Episodes:
+        received = [json.loads(self.links.receive(rank, UPDATE_SECONDS)[1]) for rank in self.links.others]
+        parts = [(returns, lengths), *received]
+        return [one for part in parts for one in part[0]], [one for part in parts for one in part[1]]
 
     def _wait_for_store(self) -> None:
         """Wait until Paddle listens on rank 0; Paddle itself would try again after 3 s only."""

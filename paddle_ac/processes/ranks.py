@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+Episodes = tuple[list[float], list[int]]  # their returns and lengths
+
 BY_PROGRAM = 0  # a request to stop that is not a signal: a target is reached, or a callback has stopped the run
 
 
@@ -41,9 +43,12 @@ class Ranks:
         """The rows of this rank's N environments in an order of the time-major rows of all ranks, as its own rows."""
         return order
 
-    def gather_episodes(self, returns: list[float], lengths: list[int]) -> tuple[list[float], list[int]]:
-        """Returns and lengths of the episodes of all ranks, on rank 0; of this rank's own on the others."""
-        return returns, lengths
+    def start_gathering(self, returns: list[float], lengths: list[int]) -> Callable[[], Episodes]:
+        """Send returns and lengths of this rank's episodes to rank 0, and return a function to be called later.
+
+        It returns those of all ranks on rank 0, which waits for them, and those of this rank on the others.
+        """
+        return lambda: (returns, lengths)
 
     def agree_to_stop(self, request: int | None, others_wait: bool = False) -> int | None:
         """Return the request on which all ranks stop now, ``None`` to continue.
