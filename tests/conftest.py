@@ -12,6 +12,7 @@ import psutil
 import pytest
 from selenium import webdriver
 
+from paddle_ac.training import plotting
 from tests.leftovers import leaked_shared_memory, shared_memory
 
 # A shell starts its background jobs with SIGINT ignored, and the commands that tests start would inherit that.
@@ -45,6 +46,12 @@ def nothing_is_left_behind(monkeypatch):
     _, alive = psutil.wait_procs(processes_started_by(marker), timeout=5)
     assert not alive, f"left running: {alive}"
     assert not leaked_shared_memory(memory_before)
+
+
+@pytest.fixture(autouse=True)
+def curves_are_not_drawn(monkeypatch):
+    """A test that trains draws no picture at the end, which takes longer than a short training; commands do."""
+    monkeypatch.setattr(plotting, "plot_run", lambda progress, picture, *_: picture.touch())
 
 
 def processes_started_by(marker: str) -> list[psutil.Process]:
