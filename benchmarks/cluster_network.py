@@ -1,13 +1,13 @@
-"""A3C on two nodes with a slow network between them, and with a node that is lost and replaced.
+"""A3C on two nodes with a slow network between them, with one that is cut, and with a node that is replaced.
 
     python benchmarks/cluster_network.py --delay 0.05 --fail-below 475 --csv slow_network.csv
     python benchmarks/cluster_network.py --replace-node --fail-below 475 --csv replaced_node.csv --normalize-rewards
 
 Each node is a network namespace of Linux with a Ray of its own. Between them this program passes on packets, each after
-``--delay`` seconds, so an exchange with the parameter server takes at least twice that. ``--replace-node`` kills all
-processes of the second node when half of the steps are done, and starts a new one at once. Further flags are those of
-`tools/train.py`. Results are those of `benchmarks/reliability.py`. It needs Linux, the right to make namespaces, ``ip``
-and ``ray``.
+``--delay`` seconds, so an exchange with the parameter server takes at least twice that. When half of the steps are
+done, ``--cut`` loses all packets for some seconds, and ``--replace-node`` kills all processes of the second node and
+starts a new one at once. Further flags are those of `tools/train.py`. Results are those of `benchmarks/reliability.py`.
+It needs Linux, the right to make namespaces, ``ip`` and ``ray``.
 """
 
 from __future__ import annotations
@@ -52,6 +52,7 @@ NODE = ["--num-cpus=1", "--object-store-memory=200000000", "--disable-usage-stat
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--delay", type=float, default=0.001, help="seconds that a packet takes [0.001]")
+    parser.add_argument("--cut", type=float, default=0.0, help="seconds without a network, halfway [0]")
     parser.add_argument("--replace-node", action="store_true", help="kill and replace the second node halfway")
     parser.add_argument("--total-steps", type=int, default=500_000)
     parser.add_argument("--seeds", type=seed_list, default=list(range(5)), help="[0 to 4]")
@@ -81,8 +82,11 @@ def measure(arguments: argparse.Namespace, seed: int, more_flags: list[str]) -> 
         }
         flags = [*(str(part) for pair in values.items() for part in pair), *more_flags]
         training = machines.start(FIRST, sys.executable, str(ROOT / "tools" / "train.py"), *flags, "--no-progress")
-        if arguments.replace_node:
+        if arguments.cut or arguments.replace_node:
             wait_for_steps(run / "progress.csv", arguments.total_steps // 2, training)
+        if arguments.cut:
+            machines.cut(arguments.cut)
+        if arguments.replace_node:
             machines.kill(SECOND)
             machines.add_second_node()
         if training.wait():
@@ -123,7 +127,9 @@ class Machines:
     def __init__(self, delay: float, folder: str):
         self._folder = folder
         self._names = {machine: f"paddle-ac-{os.getpid()}-{machine}" for machine in ADDRESSES}
-        self._network = delayed_network(self._names, delay)
+        self._is_connected = threading.Event()
+        self._is_connected.set()
+        self._network = delayed_network(self._names, delay, self._is_connected)
 
     def __enter__(self) -> Machines:
         self._network.__enter__()
@@ -150,6 +156,12 @@ class Machines:
         inside = ["ip", "netns", "exec", self._names[machine], *command]
         return subprocess.Popen(inside, env=environment, stdout=output, stderr=output)
 
+    def cut(self, seconds: float) -> None:
+        """Lose all that the machines send each other for some seconds."""
+        self._is_connected.clear()
+        time.sleep(seconds)
+        self._is_connected.set()
+
     def kill(self, machine: str) -> None:
         """End all processes of a machine at once."""
         while pids := ip("netns", "pids", self._names[machine]).split():
@@ -165,8 +177,8 @@ class Machines:
 
 
 @contextmanager
-def delayed_network(names: dict[str, str], delay: float) -> Iterator[None]:
-    """Namespaces of these names, and a network between them that delivers packets after ``delay`` seconds."""
+def delayed_network(names: dict[str, str], delay: float, is_connected: threading.Event) -> Iterator[None]:
+    """Namespaces of these names, and a network between them: it delivers after ``delay`` seconds, or loses packets."""
     made: list[str] = []
     devices: list[int] = []
     threads: list[threading.Thread] = []
@@ -181,7 +193,7 @@ def delayed_network(names: dict[str, str], delay: float) -> Iterator[None]:
             ip("-n", name, "link", "set", interface, "mtu", str(MAX_PACKET), "up")
             ip("-n", name, "address", "add", f"{ADDRESSES[machine]}/24", "dev", interface)
         for source, target in (devices, reversed(devices)):
-            threads += pass_on(source, target, delay)
+            threads += pass_on(source, target, delay, is_connected)
         yield
     finally:
         for name in made:
@@ -199,14 +211,18 @@ def tun_device(interface: str) -> int:
     return descriptor
 
 
-def pass_on(source: int, target: int, delay: float) -> list[threading.Thread]:
-    """Write what can be read from one device to the other, ``delay`` seconds later, in threads that end with them."""
+def pass_on(source: int, target: int, delay: float, is_connected: threading.Event) -> list[threading.Thread]:
+    """Write what can be read from one device to the other, ``delay`` seconds later, in threads that end with them.
+
+    What arrives while ``is_connected`` is not set is lost.
+    """
     packets: queue.SimpleQueue[tuple[float, bytes]] = queue.SimpleQueue()
 
     def read() -> None:
         with suppress(OSError):  # the device is gone
             while packet := os.read(source, MAX_PACKET):
-                packets.put((time.monotonic() + delay, packet))
+                if is_connected.is_set():
+                    packets.put((time.monotonic() + delay, packet))
         packets.put((0.0, b""))
 
     def write() -> None:
