@@ -122,9 +122,7 @@ class Clustered(Asynchronous):
             agent._nodes.wait_for_nodes()
             num_servers, num_nodes = config.num_servers, len(cluster.nodes())
             if num_servers > num_nodes:
-                raise ConfigError(
-                    f"--num-servers {num_servers}: the cluster has {num_nodes} nodes, for one each at most"
-                )
+                raise ConfigError(f"--num-servers {num_servers}: the cluster has only {num_nodes} nodes, for one each")
             stack.pop_all()
         return agent
 
