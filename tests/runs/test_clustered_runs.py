@@ -273,13 +273,15 @@ def test_a_parameter_server_lost_after_its_bundles_have_finished_gets_the_missin
     cluster, caplog, monkeypatch
 ):
     monkeypatch.setattr(clustered, "SNAPSHOT_SECONDS", 1e9)
-    with start_agent(cluster, total_steps=3_000) as agent:
+    with start_agent(cluster, total_steps=3_000) as agent, monkeypatch.context() as without_status:
+        without_status.setattr(clustered, "STATUS_SECONDS", 1e9)
         agent.update()
         deadline = time.monotonic() + PATIENCE
         while not all(bundle.is_finished for bundle in agent._nodes._bundles.values()):
             assert time.monotonic() < deadline
-            agent._nodes.receive(0.1)  # reports arrive, but no status does
+            agent._nodes.receive(0.1)
         agent._servers._servers[0].kill()
+        without_status.undo()
         play_until(agent, lambda: agent.is_done)
         assert agent.env_steps >= 3_000
         assert max(agent._nodes.starts) == 2
