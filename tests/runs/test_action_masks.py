@@ -89,7 +89,7 @@ def test_masked_logits_have_no_gradient():
     [
         *((algo, False, "info") for algo in ALGORITHMS),
         *((algo, True, "info") for algo in ALGORITHMS if algo not in DISCRETE_ALONE),
-        ("a2c", True, "method"),  # where an environment tells its masks is of no concern to the algorithms
+        ("a2c", True, "method"),  # algorithms do not depend on where masks come from: one is enough
     ],
 )
 def test_an_environment_with_masks_is_solved_at_once(algo, multi, masks):
