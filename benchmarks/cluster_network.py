@@ -226,12 +226,12 @@ def pass_on(source: int, target: int, delay: float, is_connected: threading.Even
         packets.put((0.0, b""))
 
     def write() -> None:
-        with suppress(OSError):
-            while True:
-                due, packet = packets.get()
-                if not packet:
-                    return
-                time.sleep(max(due - time.monotonic(), 0))
+        while True:
+            due, packet = packets.get()
+            if not packet:
+                return
+            time.sleep(max(due - time.monotonic(), 0))
+            with suppress(OSError):  # the other device is down: the packet is lost, as on a real network
                 os.write(target, packet)
 
     threads = [threading.Thread(target=task) for task in (read, write)]
