@@ -137,7 +137,7 @@ def measure_exchange(agent: A3C, address: str, seconds: float) -> tuple[float, f
     """Seconds of an exchange with a server on another process, and those of this process's processor time."""
     cluster = Cluster(address)
     try:
-        servers = ServerGroup(cluster, 1, 60.0)
+        servers = ServerGroup(cluster, 1, 60.0, max_staleness=10)
         counts = np.zeros(1, np.int64)
         moments = {group: shared.read() for group, shared in agent.shared.moments.items()}
         servers.start(agent.shared.vector, counts, counts, moments)

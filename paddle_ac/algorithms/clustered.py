@@ -34,9 +34,11 @@ REPORT_TIMEOUT = 0.5  # seconds after which update() returns without metrics, so
 STATUS_SECONDS = 0.2  # between two looks at the counters of the parameter server
 RATE_SECONDS = 1.0  # over which rates are measured, at least
 SNAPSHOT_SECONDS = 10.0  # between two snapshots, which a lost parameter server is restored from
+STALENESS_OF_A_NODE = 10  # largest staleness by default, for each node
 FINISH_TIMEOUT = 15.0  # seconds for the last reports and pushes
 
 STALENESS = Panel("staleness of a push", "pushes", {"cluster/staleness": "mean", "cluster/staleness_max": "largest"})
+LATE_PUSHES = Panel("pushes that are dropped", "share", {"cluster/late_pushes": "too stale"})
 
 AnyAlgorithm = TypeVar("AnyAlgorithm", bound="Clustered")
 
@@ -66,10 +68,11 @@ class Clustered(Asynchronous):
     metric_tags: tuple[str, ...] = (
         "cluster/staleness",
         "cluster/staleness_max",
+        "cluster/late_pushes",
         "cluster/pushes_per_second",
         "cluster/bytes_per_second",
     )
-    panels: tuple[Panel, ...] = (STALENESS,)
+    panels: tuple[Panel, ...] = (STALENESS, LATE_PUSHES)
 
     def __init__(self, config: Any, observation_space: Any, action_space: Any, cluster: Cluster):
         super().__init__(config, observation_space, action_space)
@@ -88,7 +91,7 @@ class Clustered(Asynchronous):
         self._has_started = self._has_finished = False
         self._status_at = self._snapshot_at = self._rates_at = 0.0
         self._traffic = self._rates_of = (0, 0)  # pushes and bytes: latest, and when rates were last measured
-        self._staleness: list[int] = []  # of the pushes that no metrics contain yet
+        self._staleness: list[float] = []  # of the pushes that no metrics contain yet
         self._is_late: list[bool] = []  # of the same pushes
         self.metric_tags = (*self.metric_tags, *(f"nodes/steps_{index}" for index in range(config.num_nodes)))
         self._cluster = cluster
@@ -136,9 +139,10 @@ class Clustered(Asynchronous):
         """Statistics of a bundle's optimiser before the first step, for P parameters."""
 
     @property
-    def max_staleness(self) -> int | None:
-        """Largest staleness of a delta that the server applies; ``None`` for any."""
-        return None
+    def max_staleness(self) -> int:
+        """``max_staleness`` of the configuration, or what it is where none is given."""
+        given = self.config.max_staleness
+        return STALENESS_OF_A_NODE * self.config.num_nodes if given is None else given
 
     @property
     def env_steps(self) -> int:
@@ -287,22 +291,20 @@ class Clustered(Asynchronous):
         status = self._servers.status()
         self._status_at = time.monotonic()
         self._node_steps, self._node_updates = status.node_steps, status.node_updates
-        self._traffic = (status.version, status.num_bytes)
+        self._traffic = (status.num_pushes, status.num_bytes)
         self._staleness += status.staleness
         self._is_late += status.is_late
 
     def _server_metrics(self) -> dict[str, Any]:
         """The metrics of the latest status, with the staleness of all pushes since the last call."""
-        metrics: dict[str, Any] = {"cluster/staleness": self._staleness}
+        metrics: dict[str, Any] = {"cluster/staleness": self._staleness, "cluster/late_pushes": self._is_late}
         if self._staleness:
             metrics["cluster/staleness_max"] = max(self._staleness)
-        if self.max_staleness is not None:
-            metrics["cluster/late_pushes"] = self._is_late
         self._staleness, self._is_late = [], []
         seconds = self._status_at - self._rates_at
         if seconds >= RATE_SECONDS:
             num_pushes, num_bytes = self._traffic[0] - self._rates_of[0], self._traffic[1] - self._rates_of[1]
-            if num_pushes >= 0 and num_bytes >= 0:  # a server that was restored counts from its snapshot on
+            if num_pushes >= 0 and num_bytes >= 0:  # a server that was restored counts from 0
                 metrics["cluster/pushes_per_second"] = num_pushes / seconds
                 metrics["cluster/bytes_per_second"] = num_bytes / seconds
             self._rates_at, self._rates_of = self._status_at, self._traffic

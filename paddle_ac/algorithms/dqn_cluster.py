@@ -19,9 +19,7 @@ from paddle_ac.losses.q_learning import make_head
 from paddle_ac.nn.network import Network
 from paddle_ac.nn.optimizers import OPTIMIZERS
 
-STALENESS_OF_A_NODE = 10  # largest staleness by default, for each node
-
-DROPPED = Panel("dropped", "share", {"cluster/late_pushes": "late pushes", "cluster/outliers": "outlying gradients"})
+OUTLIERS = Panel("gradients that are dropped", "share", {"cluster/outliers": "outlying loss"})
 
 
 class ClusterDQN(Clustered):
@@ -31,8 +29,8 @@ class ClusterDQN(Clustered):
     """
 
     bundle_class = DQNBundle
-    metric_tags = (*DQN.metric_tags, *Clustered.metric_tags, "cluster/late_pushes", "cluster/outliers")
-    panels = (*DQN.panels, *Clustered.panels, DROPPED)
+    metric_tags = (*DQN.metric_tags, *Clustered.metric_tags, "cluster/outliers")
+    panels = (*DQN.panels, *Clustered.panels, OUTLIERS)
 
     config: DQNConfig
 
@@ -52,12 +50,6 @@ class ClusterDQN(Clustered):
     def num_cpus(self) -> int:
         """One for the learner, or for each process of the node that steps environments while it waits."""
         return max(self.config.num_other_workers if self.config.vec == "subproc" else 0, 1)
-
-    @property
-    def max_staleness(self) -> int:
-        """``max_staleness`` of the configuration, or what it is where none is given."""
-        given = self.config.max_staleness
-        return STALENESS_OF_A_NODE * self.config.num_nodes if given is None else given
 
     def initial_statistics(self, size: int) -> dict[str, np.ndarray]:
         """As ``OPTIMIZERS`` has them; see ``Clustered.initial_statistics``."""

@@ -711,15 +711,8 @@ class AsyncQGroup(Group):
 
 
 class GradientDroppingGroup(Group):
-    """Gradients that a cluster drops (Nair et al. 2015, arXiv:1507.04296, "Stability")."""
+    """Gradients that a learner of a cluster drops (Nair et al. 2015, arXiv:1507.04296, "Stability")."""
 
-    max_staleness: int | None = field(
-        "run",
-        None,
-        "cluster: drop a push if more pushes of other bundles have arrived since its parameters were sent [10 for "
-        "each node]",
-        ge=0,
-    )
     max_loss_deviations: float = field(
         "run",
         5.0,
@@ -765,6 +758,14 @@ class ClusterGroup(Group):
     )
     push_dtype: Literal["float32", "float16"] = field(
         "run", "float32", "cluster: numbers in which changes of parameters are sent"
+    )
+    max_staleness: int | None = field(
+        "run",
+        None,
+        "cluster: drop a push if more pushes of other bundles have arrived since its parameters were sent (Nair et al. "
+        "2015) [10 for each node]",
+        ge=0,
+        changeable=True,
     )
     node_timeout: float = field(
         "run",

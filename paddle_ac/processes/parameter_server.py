@@ -21,6 +21,7 @@ from paddle_ac.nn.moments import merged_moments, remaining_moments
 Moments = dict[str, dict[str, np.ndarray]]  # group (``"encoder"``, ``"rewards"``) to RunningMoments.statistics
 
 MAX_FLOAT16 = float(np.finfo(np.float16).max)
+RECENT_PUSHES = 100  # whose sizes are remembered
 
 
 class RetiredError(RuntimeError):
@@ -35,9 +36,9 @@ class Push:
         bundle: index of the bundle, 0 to M - 1.
         start: number of bundles that had this index before.
         sequence: number of this push of this bundle, from 1 on.
-        version: of the parameters that the delta was added to.
+        version: of the shard's parameters that the delta was added to: ``num_updates`` of their pull.
         delta: ``[p]`` float32 or float16.
-        steps, updates: of the bundle since its previous push; 0 except to the first shard.
+        steps, updates: of the bundle since its previous push.
         moments: of the rows since its previous push; empty except to the first shard.
     """
 
@@ -57,13 +58,11 @@ class Pull:
 
     Attributes:
         vector: ``[p]`` float32.
-        version: number of pushes that were applied to it.
         env_steps, num_updates: of all bundles together; the updates of dropped deltas do not count.
         moments: of all bundles together.
     """
 
     vector: np.ndarray
-    version: int
     env_steps: int
     num_updates: int
     moments: Moments
@@ -77,16 +76,16 @@ class ServerState:
         vector: ``[p]`` float32.
         node_steps, node_updates: ``[M]`` int64, of each bundle.
         moments: of all bundles together.
-        version: number of pushes applied.
         applied: index of a bundle to the start and sequence of its latest push.
+        sizes: updates of each of the latest pushes that were applied, at most ``RECENT_PUSHES``.
     """
 
     vector: np.ndarray
     node_steps: np.ndarray
     node_updates: np.ndarray
     moments: Moments = field(default_factory=dict)
-    version: int = 0
     applied: dict[int, tuple[int, int]] = field(default_factory=dict)
+    sizes: list[int] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -95,39 +94,43 @@ class Status:
 
     Attributes:
         node_steps, node_updates: ``[M]`` int64, of each bundle.
-        version: number of pushes applied.
+        num_pushes: applied since the server was made.
         num_bytes: of deltas and parameters, received and sent since the server was made.
-        staleness: of each delta since the last status: pushes of other bundles between its pull and its push.
+        staleness: of each delta since the last status; see ``ParameterServer``.
         is_late: whether each of these deltas was dropped.
         applied: as in ``ServerState``.
     """
 
     node_steps: np.ndarray
     node_updates: np.ndarray
-    version: int
+    num_pushes: int
     num_bytes: int
-    staleness: list[int]
+    staleness: list[float]
     is_late: list[bool]
     applied: dict[int, tuple[int, int]]
 
 
 class ParameterServer:
-    """One shard of the parameters. The first shard also has the counters and the moments.
+    """One shard of the parameters. The first shard also has the moments.
+
+    The staleness of a delta is the number of pushes of other bundles that were applied between its pull and its push.
+    A push with k times the usual number of updates, the median of the latest, counts as k: one of a bundle that was cut
+    off for some seconds counts as the many that it would have sent.
 
     Args:
         state: to start from; the server changes it.
         max_staleness: of a delta. Those that are staler are dropped, but their steps and moments count (Nair et al.
-            2015, "Stability"); ``None`` drops none.
+            2015, "Stability").
     """
 
-    def __init__(self, state: ServerState, max_staleness: int | None = None):
+    def __init__(self, state: ServerState, max_staleness: float):
         self._state = state
         self._max_staleness = max_staleness
         self._state.vector = np.array(state.vector, np.float32)  # Ray's arrays cannot be written to
         self._state.node_steps = np.array(state.node_steps)
         self._state.node_updates = np.array(state.node_updates)
-        self._num_bytes = 0
-        self._staleness: list[int] = []
+        self._num_pushes = self._num_bytes = 0
+        self._staleness: list[float] = []
         self._is_late: list[bool] = []
 
     def push(self, push: Push) -> Pull:
@@ -143,12 +146,15 @@ class ParameterServer:
         if push.start > start:
             sequence = 0
         if push.sequence > sequence:
-            staleness = max(state.version - push.version, 0)
-            is_late = self._max_staleness is not None and staleness > self._max_staleness
+            missed = max(int(state.node_updates.sum()) - push.version, 0)
+            staleness = missed / float(np.median(state.sizes)) if missed and state.sizes else 0.0
+            is_late = staleness > self._max_staleness
             if not is_late:
                 state.vector += push.delta
                 state.node_updates[push.bundle] += push.updates
-                state.version += 1
+                if push.updates:
+                    state.sizes = [*state.sizes[-RECENT_PUSHES + 1 :], push.updates]
+                self._num_pushes += 1
             state.node_steps[push.bundle] += push.steps
             for group, moments in push.moments.items():
                 state.moments[group] = merged_moments(state.moments[group], moments)
@@ -163,14 +169,14 @@ class ParameterServer:
         state = self._state
         self._num_bytes += state.vector.nbytes
         steps, updates = int(state.node_steps.sum()), int(state.node_updates.sum())
-        return Pull(state.vector.copy(), state.version, steps, updates, dict(state.moments))
+        return Pull(state.vector.copy(), steps, updates, dict(state.moments))
 
     def status(self) -> Status:
         """The counters; staleness and lateness of a delta are returned once."""
         state, staleness, is_late = self._state, self._staleness, self._is_late
         self._staleness, self._is_late = [], []
         steps, updates = state.node_steps.copy(), state.node_updates.copy()
-        return Status(steps, updates, state.version, self._num_bytes, staleness, is_late, dict(state.applied))
+        return Status(steps, updates, self._num_pushes, self._num_bytes, staleness, is_late, dict(state.applied))
 
     def snapshot(self) -> ServerState:
         """A copy of all that the server knows."""
@@ -180,8 +186,8 @@ class ParameterServer:
             state.node_steps.copy(),
             state.node_updates.copy(),
             dict(state.moments),
-            state.version,
             dict(state.applied),
+            list(state.sizes),
         )
 
 
@@ -325,12 +331,13 @@ class Exchange:
         new_moments = {
             group: remaining_moments(moments, self._moments[group]) for group, moments in self._collected.items()
         }
+        moments_of_shards = [new_moments, *[{}] * (len(self._parts) - 1)]
         self._sequence += 1
-        counted = (steps - self._steps, updates - self._updates, new_moments)
+        counted = steps - self._steps, updates - self._updates
         self._steps, self._updates = steps, updates
         return [
-            Push(self._bundle, self._start, self._sequence, version, self._sent[part], *(counted if shard == 0 else ()))
-            for shard, (version, part) in enumerate(zip(self._versions, self._parts, strict=True))
+            Push(self._bundle, self._start, self._sequence, version, self._sent[part], *counted, moments)
+            for version, part, moments in zip(self._versions, self._parts, moments_of_shards, strict=True)
         ]
 
     def take_over(self, pulls: list[Pull]) -> None:
@@ -352,6 +359,6 @@ class Exchange:
         """Remember the parameters, versions, counters and moments of an exchange."""
         self.vector = np.concatenate([pull.vector for pull in pulls])
         self.num_updates = pulls[0].num_updates
-        self._versions = [pull.version for pull in pulls]
+        self._versions = [pull.num_updates for pull in pulls]
         self._moments = pulls[0].moments
         self._parts = partition(len(self.vector), len(pulls))

@@ -108,24 +108,23 @@ class ServerGroup:
         max_staleness: as for ``ParameterServer``.
     """
 
-    def __init__(self, cluster: Cluster, num_shards: int, timeout: float, max_staleness: int | None = None):
+    def __init__(self, cluster: Cluster, num_shards: int, timeout: float, max_staleness: float):
         self._cluster = cluster
         self._num_shards = num_shards
         self._timeout = timeout
         self._max_staleness = max_staleness
         self._servers: list[RemoteObject] = []
         self._snapshots: list[ServerState] = []
-        self._status: Status
+        self._statuses: list[Status] = []
 
     def start(self, vector: np.ndarray, node_steps: np.ndarray, node_updates: np.ndarray, moments: Moments) -> None:
         """Start the shards with parameters ``[P]``, counters ``[M]`` and moments."""
         nodes = self._cluster.nodes()
         for shard, part in enumerate(partition(len(vector), self._num_shards)):
-            first = shard == 0
-            steps, updates = (node_steps, node_updates) if first else (node_steps * 0, node_updates * 0)
-            self._snapshots.append(ServerState(vector[part].copy(), steps, updates, moments if first else {}))
+            of_shard = {} if shard else moments
+            self._snapshots.append(ServerState(vector[part].copy(), node_steps, node_updates, of_shard))
+            self._statuses.append(Status(node_steps, node_updates, 0, 0, [], [], {}))
             self._servers.append(self._create(shard, nodes[shard % len(nodes)].id))
-        self._status = Status(node_steps, node_updates, 0, 0, [], [], {})
 
     def status(self) -> Status:
         """The counters of all bundles, the bytes of all shards, and the staleness of the deltas since the last call.
@@ -133,9 +132,9 @@ class ServerGroup:
         Raises:
             WorkerDiedError: a shard was lost ``MAX_RESTORES`` times in a row.
         """
-        found: list[Status] = self._call_each("status", range(self._num_shards))  # a lost shard is noticed here
-        self._status = dataclasses.replace(found[0], num_bytes=sum(status.num_bytes for status in found))
-        return self._status
+        self._statuses = self._call_each("status", range(self._num_shards))  # a lost shard is noticed here
+        num_bytes = sum(status.num_bytes for status in self._statuses)
+        return dataclasses.replace(self._statuses[0], num_bytes=num_bytes)
 
     def pull(self) -> tuple[np.ndarray, Moments]:
         """The current parameters ``[P]``, and the moments; ``WorkerDiedError`` as ``status``."""
@@ -175,12 +174,11 @@ class ServerGroup:
         Its counters do not fall behind those that were already reported, and count no push that these contain again.
         """
         self._servers[shard].kill()
-        if shard == 0:
-            state, status = self._snapshots[0], self._status
-            state.node_steps = np.maximum(state.node_steps, status.node_steps)
-            state.node_updates = np.maximum(state.node_updates, status.node_updates)
-            for bundle, push in status.applied.items():
-                state.applied[bundle] = max(state.applied.get(bundle, push), push)
+        state, status = self._snapshots[shard], self._statuses[shard]
+        state.node_steps = np.maximum(state.node_steps, status.node_steps)
+        state.node_updates = np.maximum(state.node_updates, status.node_updates)
+        for bundle, push in status.applied.items():
+            state.applied[bundle] = max(state.applied.get(bundle, push), push)
         self._servers[shard] = self._create(shard, self._cluster.here)
 
     def _create(self, shard: int, node: str) -> RemoteObject:

@@ -137,9 +137,9 @@ def test_a_run_on_two_nodes_is_like_any_other_and_goes_on_with_another_number_of
     assert summary["eval_mean_return"] is not None
     with (tmp_path / "run" / "progress.csv").open() as file:
         rows = list(csv.DictReader(file))
-    tags = ["cluster/staleness", "cluster/staleness_max", "cluster/bytes_per_second", "cluster/pushes_per_second"]
-    dropped = ["cluster/late_pushes", "cluster/outliers"] if algo == "dqn" else []
-    for tag in [*tags, *dropped, "nodes/steps_0", "nodes/steps_1"]:
+    measured = ("staleness", "staleness_max", "late_pushes", "bytes_per_second", "pushes_per_second")
+    tags = [f"cluster/{name}" for name in (*measured, *(["outliers"] if algo == "dqn" else []))]
+    for tag in [*tags, "nodes/steps_0", "nodes/steps_1"]:
         assert any(row[tag] for row in rows), tag
     state = load_checkpoint(RunFolder(tmp_path / "run").latest)["algorithm"]
     assert sum(state["node_steps"]) == summary["env_steps"]
@@ -339,27 +339,28 @@ def test_an_environment_that_fails_on_a_node_ends_the_run(cluster, algo, place):
 @pytest.mark.slow
 def test_the_cause_of_a_failed_creation_is_reported_and_other_errors_are_not_retried(cluster, monkeypatch):
     with closing(cluster_module.Cluster(cluster.address)) as connection:
-        remote = connection.create(ParameterServer, None, node=connection.here)  # a state is missing
+        remote = connection.create(ParameterServer, None, 1.0, node=connection.here)  # a state is missing
         with pytest.raises(LostError, match="could not be created: AttributeError: 'NoneType' object has no attribute"):
             remote.start("status").result(PATIENCE)
         monkeypatch.setattr(cluster_module.time, "sleep", lambda seconds: pytest.fail("it was tried again"))
         for name in (None, "unique"):
             with pytest.raises(ValueError, match="num_cpus"):
-                connection.create(ParameterServer, None, node=connection.here, num_cpus=-1, name=name)
+                connection.create(ParameterServer, None, 1.0, node=connection.here, num_cpus=-1, name=name)
         monkeypatch.undo()
         monkeypatch.setattr(cluster_module, "CREATE_TIMEOUT", 0.0)
         counts = np.zeros(1, np.int64)
         state = ServerState(np.zeros(1, np.float32), counts, counts)
-        kept = connection.create(ParameterServer, state, node=connection.here, name="taken")
+        kept = connection.create(ParameterServer, state, 1.0, node=connection.here, name="taken")
         kept.start("status").result(PATIENCE)
         with pytest.raises(WorkerDiedError, match=r"^taken did not end within 0 s$"):
-            connection.create(ParameterServer, state, node=connection.here, name="taken")
+            connection.create(ParameterServer, state, 1.0, node=connection.here, name="taken")
 
 
 @pytest.mark.slow
-def test_late_pushes_are_dropped_and_counted(cluster):
+@both
+def test_late_pushes_are_dropped_and_counted(cluster, algo):
     seen, deadline = [], time.monotonic() + PATIENCE
-    with start_agent(cluster, "dqn", max_staleness=0, push_interval=1) as agent:
+    with start_agent(cluster, algo, max_staleness=0, push_interval=1) as agent:
         while set(seen) != {False, True}:
             assert time.monotonic() < deadline
             seen += agent.update().get("cluster/late_pushes", [])
@@ -367,10 +368,12 @@ def test_late_pushes_are_dropped_and_counted(cluster):
 
 
 @pytest.mark.parametrize(("changes", "number"), [({}, 30), ({"max_staleness": 2}, 2)])
-def test_server_of_dqn_drops_pushes_of_more_than_ten_times_the_nodes_by_default(changes, number):
-    config = make_config({"algo": "dqn", "cluster": "auto", "num_nodes": 3, **changes})
+@pytest.mark.parametrize("kind", [ClusterA3C, ClusterDQN])
+def test_server_drops_pushes_of_more_than_ten_times_the_nodes_by_default(kind, changes, number):
+    algo = {ClusterA3C: "a3c", ClusterDQN: "dqn"}[kind]
+    config = make_config({"algo": algo, "cluster": "auto", "num_nodes": 3, **changes})
     spaces = probe_spaces(training_env_fns(config, 1)[0])
-    with ClusterDQN(config, *spaces, cluster=SimpleNamespace(close=lambda: None)) as agent:
+    with kind(config, *spaces, cluster=SimpleNamespace(close=lambda: None)) as agent:
         assert agent.max_staleness == agent._servers._max_staleness == number
 
 

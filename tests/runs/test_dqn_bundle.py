@@ -79,7 +79,7 @@ def learning(config: DQNConfig, executor: Executor | None = None):
         if config.normalize_rewards:
             moments["rewards"] = RunningMoments.initial_statistics(())
     counts = np.zeros(config.num_nodes, np.int64)
-    server = ParameterServer(ServerState(vector, counts, counts, moments))
+    server = ParameterServer(ServerState(vector, counts, counts, moments), max_staleness=10)
     envs = make_training_envs(config)
     with GorilaLearner(config, envs, LocalShards(server), 0, 0, executor or AtOnce()) as learner:
         yield learner, server
@@ -87,7 +87,7 @@ def learning(config: DQNConfig, executor: Executor | None = None):
 
 def push_of_other(server: ParameterServer, sequence: int = 1, change: float = 0.0, **values) -> None:
     delta = np.full_like(server.pull().vector, change)
-    server.push(Push(1, 0, sequence, server.pull().version, delta, **values))
+    server.push(Push(1, 0, sequence, server.pull().num_updates, delta, **values))
 
 
 @pytest.mark.parametrize(
@@ -222,8 +222,8 @@ def test_bundle_that_does_not_learn_yet_pushes_its_steps_now_and_then(monkeypatc
     monkeypatch.setattr(dqn_bundle, "IDLE_PUSH_SECONDS", 1e9)
     with learning(config_of(learning_starts=1_000, push_interval=100)) as (learner, server):
         learner.update()
-        assert server.status().version == 0
+        assert server.status().num_pushes == 0
         monkeypatch.setattr(dqn_bundle, "IDLE_PUSH_SECONDS", -1)
         learner.update()
         status = server.status()
-        assert (status.version, status.node_steps.tolist()) == (1, [20, 0])
+        assert (status.num_pushes, status.node_steps.tolist()) == (1, [20, 0])

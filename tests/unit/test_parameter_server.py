@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
@@ -25,7 +27,7 @@ from tests.local_shards import LocalShards
 SIZE, NUM_NODES = 7, 2
 
 
-def make_server(size: int = SIZE, moments: dict | None = None, max_staleness: int | None = None) -> ParameterServer:
+def make_server(size: int = SIZE, moments: dict | None = None, max_staleness: float = math.inf) -> ParameterServer:
     counts = np.zeros(NUM_NODES, np.int64)
     return ParameterServer(ServerState(np.zeros(size), counts, counts, moments or {}), max_staleness)
 
@@ -43,8 +45,12 @@ def parameters(shards: LocalShards) -> np.ndarray:
     return np.concatenate([pull.vector for pull in shards.pull()])
 
 
+def count_updates(shared: SharedParameters, number: int) -> None:
+    shared.worker_updates[0] += number
+
+
 def push_of(**changes) -> Push:
-    values = {"bundle": 0, "start": 0, "sequence": 1, "version": 0, "delta": np.ones(SIZE, np.float32)}
+    values = {"bundle": 0, "start": 0, "sequence": 1, "version": 0, "delta": np.ones(SIZE, np.float32), "updates": 1}
     return Push(**{**values, **changes})
 
 
@@ -53,7 +59,7 @@ def test_push_that_arrives_twice_is_applied_once():
     first = server.push(push_of(steps=20, updates=1))
     again = server.push(push_of(steps=20, updates=1))
     assert (first.vector == 1).all() and (again.vector == 1).all()
-    assert (again.version, again.env_steps) == (1, 20)
+    assert (again.num_updates, again.env_steps) == (1, 20)
     assert server.status().node_updates.tolist() == [1, 0]
     assert (server.push(push_of(sequence=2)).vector == 2).all()
 
@@ -70,8 +76,10 @@ def test_replacement_counts_its_pushes_afresh_and_the_replaced_bundle_is_rejecte
 def test_staleness_is_the_number_of_pushes_of_others_in_between():
     server = make_server()
     shards = LocalShards(server)
-    (_, exchange_one), (_, exchange_two) = make_bundle(shards, 0), make_bundle(shards, 1)
-    for exchange in (exchange_one, exchange_one, exchange_two, exchange_two, exchange_one):
+    (one, exchange_one), (two, exchange_two) = make_bundle(shards, 0), make_bundle(shards, 1)
+    for number in (1, 1, 2, 2, 1):
+        replica, exchange = {1: (one, exchange_one), 2: (two, exchange_two)}[number]
+        count_updates(replica, 5)
         exchange.exchange()
     # The second bundle pulled at version 0, and pushed after two pushes of the first; which then missed two.
     status = server.status()
@@ -86,17 +94,17 @@ def test_push_that_is_too_stale_is_dropped_but_its_steps_and_moments_count():
     rows = RunningMoments(())
     rows.update(np.array([1.0, 3.0]))
     for sequence in (1, 2):
-        server.push(push_of(sequence=sequence, version=sequence - 1, steps=20, updates=2))
+        server.push(push_of(sequence=sequence, version=2 * (sequence - 1), steps=20, updates=2))
     late = push_of(bundle=1, version=0, steps=10, updates=1, moments={"rewards": rows.statistics})
     for _ in range(2):  # a push that arrives again is dropped again, and counted once
         pull = server.push(late)
         assert (pull.vector == 2).all()
-        assert (pull.version, pull.env_steps, pull.num_updates) == (2, 50, 4)
+        assert (pull.env_steps, pull.num_updates) == (50, 4)
     status = server.status()
     assert (status.node_steps.tolist(), status.node_updates.tolist()) == ([40, 10], [4, 0])
     assert (status.staleness, status.is_late) == ([0, 0, 2], [False, False, True])
     assert server.pull().moments["rewards"]["mean"] == 2
-    pull = server.push(push_of(bundle=1, sequence=2, version=1))  # as stale as may be
+    pull = server.push(push_of(bundle=1, sequence=2, version=2))  # as stale as may be
     assert (pull.vector == 3).all()
     assert server.status().is_late == [False]
 
@@ -105,6 +113,7 @@ def test_bundle_takes_back_what_the_server_has_dropped_and_keeps_what_it_has_wri
     shards = LocalShards(make_server(max_staleness=0))
     (one, exchange_one), (two, exchange_two) = make_bundle(shards, 0), make_bundle(shards, 1)
     one.vector += 1
+    count_updates(one, 5)
     exchange_one.exchange()
     two.vector += 10
     shards.on_push = lambda: np.add(two.vector, 100, out=two.vector)
@@ -113,6 +122,30 @@ def test_bundle_takes_back_what_the_server_has_dropped_and_keeps_what_it_has_wri
     assert (parameters(shards) == 1).all() and (two.vector == 101).all()
     exchange_two.exchange()
     assert (parameters(shards) == 101).all() and (two.vector == 101).all()
+
+
+def test_a_push_counts_as_many_as_its_updates_are_of_the_usual_number():
+    server = make_server(max_staleness=20)
+    version = 0
+    for sequence in range(1, 11):
+        version = server.push(push_of(sequence=sequence, version=version, updates=100)).num_updates
+    pulled = version
+    server.push(push_of(sequence=11, version=version, updates=7_000))  # after a cut of the server's own network
+    assert (server.push(push_of(bundle=1, version=pulled, updates=7_000)).vector == 11).all()
+    server.push(push_of(bundle=1, sequence=2, version=server.pull().num_updates - 250, updates=100))
+    status = server.status()
+    assert status.staleness[-3:] == [0, 70, 2.5] and status.is_late[-3:] == [False, True, False]
+    assert status.num_pushes == 12
+
+
+def test_the_usual_size_is_that_of_the_latest_pushes():
+    server, version = make_server(), 0
+    for sequence in range(1, 201):
+        updates = 10 if sequence <= 100 else 1_000
+        version = server.push(push_of(sequence=sequence, version=version, updates=updates)).num_updates
+    server.push(push_of(bundle=1, version=version - 4_000))
+    assert server.status().staleness[-1] == 4
+    assert len(server.snapshot().sizes) == 100
 
 
 @pytest.mark.parametrize(("size", "num_shards", "lengths"), [(7, 1, [7]), (7, 3, [2, 2, 3]), (2, 3, [0, 1, 1])])
@@ -274,7 +307,7 @@ def test_server_restored_from_a_snapshot_knows_which_pushes_it_has():
     server.push(push_of(steps=20))
     snapshot = server.snapshot()
     server.push(push_of(sequence=2, steps=20))  # is lost with the server
-    restored = ParameterServer(snapshot)
+    restored = ParameterServer(snapshot, math.inf)
     assert (restored.push(push_of(steps=20)).vector == 1).all()  # the answer was lost, so it is sent again
     assert (restored.push(push_of(sequence=3, steps=20)).vector == 2).all()
     assert restored.pull().env_steps == 40
@@ -286,7 +319,7 @@ def test_bundle_of_a_lost_server_goes_on_from_its_snapshot():
     snapshot = shards.shards[0].snapshot()
     shared.vector += 1
     exchange.exchange()
-    shards.shards = (ParameterServer(snapshot),)
+    shards.shards = (ParameterServer(snapshot, math.inf),)
     shared.vector += 4
     exchange.exchange()
     assert (shared.vector == 4).all() and (parameters(shards) == 4).all()
@@ -318,7 +351,7 @@ def test_push_whose_answer_is_lost_is_sent_again_and_applied_once(monkeypatch):
     monkeypatch.setattr(servers, "RETRY_SECONDS", 0.0)
     pulls = RemoteShards(2, timeout=60).push([push_of(), push_of()])
     assert [pull.vector.tolist() for pull in pulls] == [[1] * SIZE] * 2
-    assert [pull.version for pull in pulls] == [1, 1]
+    assert [pull.num_updates for pull in pulls] == [1, 1]
 
 
 def test_shard_that_cannot_be_reached_is_named_after_the_timeout(monkeypatch):

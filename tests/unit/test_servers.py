@@ -6,6 +6,7 @@ import copy
 from types import SimpleNamespace
 
 import numpy as np
+import pytest
 
 from paddle_ac.processes.cluster import LostError
 from paddle_ac.processes.parameter_server import Push
@@ -49,15 +50,15 @@ class LocalCluster:
         return LocalObject(kind(*copy.deepcopy(arguments)))
 
 
-def started(num_shards=1):
+def started(num_shards=1, max_staleness=10):
     cluster, counts = LocalCluster(), np.zeros(NUM_NODES, np.int64)
-    group = ServerGroup(cluster, num_shards, timeout=1.0)
+    group = ServerGroup(cluster, num_shards, 1.0, max_staleness)
     group.start(np.zeros(4, np.float32), counts, counts, {})
     return cluster, group
 
 
-def push_of(sequence, size=4):
-    return Push(0, 0, sequence, 0, np.ones(size, np.float32), steps=100, updates=5)
+def push_of(sequence, size=4, bundle=0, version=0, updates=5):
+    return Push(bundle, 0, sequence, version, np.ones(size, np.float32), steps=100, updates=updates)
 
 
 def test_a_push_that_was_counted_before_its_shard_was_lost_is_not_counted_again():
@@ -82,6 +83,23 @@ def test_a_push_since_the_last_status_is_applied_again_by_a_restored_shard():
     group._servers[0].target.push(push_of(1))
     assert group.pull()[0].tolist() == [1, 1, 1, 1]
     assert group.status().node_steps.tolist() == [100, 0]
+
+
+@pytest.mark.parametrize("shard", [0, 1])
+def test_a_restored_shard_drops_what_has_become_too_stale_meanwhile(shard):
+    _, group = started(num_shards=2)
+    server = group._servers[shard].target
+    for sequence in (1, 2):
+        version = server.push(push_of(sequence, size=2, version=5 * (sequence - 1))).num_updates
+    group.snapshot()
+    version = server.push(push_of(3, size=2, version=version)).num_updates  # which the snapshot does not contain
+    group.status()
+    group._servers[shard].kill()
+    group.status()
+    server = group._servers[shard].target
+    server.push(push_of(4, size=2, version=version, updates=500))
+    server.push(push_of(1, size=2, bundle=1, version=version, updates=500))
+    assert group._servers[shard].target.status().is_late == [False, True]
 
 
 def test_shards_are_on_different_nodes_and_restored_here():
