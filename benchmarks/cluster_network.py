@@ -93,7 +93,10 @@ def measure(arguments: argparse.Namespace, seed: int, more_flags: list[str]) -> 
             raise ConfigError(f"the training ended with exit code {training.returncode}")
         trained = json.loads((run / "summary.json").read_text())
         returns = {model: evaluate_run(str(run), model, 100)["mean_return"] for model in MODELS}
-        told = {tag: mean(column(run / "progress.csv", f"cluster/{tag}")) for tag in ("staleness", "pushes_per_second")}
+        told = {
+            tag: mean(column(run / "progress.csv", f"cluster/{tag}"))
+            for tag in ("staleness", "late_pushes", "pushes_per_second")
+        }
     print(", ".join(f"{tag} {value:.2f}" for tag, value in told.items()))
     return {
         **{"algo": "a3c", "env": "CartPole-v1", "total_steps": arguments.total_steps, "seed": seed},
