@@ -1,4 +1,4 @@
-"""A3C on two nodes with a slow network between them, with one that is cut, and with a node that is replaced.
+"""A3C or DQN on two nodes with a slow network between them, with one that is cut, and with a node that is replaced.
 
     python benchmarks/cluster_network.py --delay 0.05 --fail-below 475 --csv slow_network.csv
     python benchmarks/cluster_network.py --replace-node --fail-below 475 --csv replaced_node.csv --normalize-rewards
@@ -31,11 +31,11 @@ from pathlib import Path
 from statistics import mean
 from typing import TextIO
 
-from reliability import MODELS, append_row, read_rows, summary
+from reliability import MODELS, RUN, append_row, read_rows, summary
 
 from paddle_ac.commands.arguments import seed_list
 from paddle_ac.commands.exit_codes import exit_codes
-from paddle_ac.config import make_config
+from paddle_ac.config import RunConfig, make_config, read_yaml
 from paddle_ac.errors import ConfigError
 from paddle_ac.training.evaluate import evaluate_run
 
@@ -54,17 +54,18 @@ def main() -> None:
     parser.add_argument("--delay", type=float, default=0.001, help="seconds that a packet takes [0.001]")
     parser.add_argument("--cut", type=float, default=0.0, help="seconds without a network, halfway [0]")
     parser.add_argument("--replace-node", action="store_true", help="kill and replace the second node halfway")
-    parser.add_argument("--total-steps", type=int, default=500_000)
+    parser.add_argument("--config", metavar="FILE", help="hyper-parameters of a3c or dqn in YAML [a3c, 500,000 steps]")
     parser.add_argument("--seeds", type=seed_list, default=list(range(5)), help="[0 to 4]")
     parser.add_argument("--fail-below", type=float, required=True, metavar="R")
     parser.add_argument("--csv", type=Path, required=True, metavar="FILE", help="results of runs")
     arguments, flags = parser.parse_known_args()
     with exit_codes():
-        config = make_config({"algo": "a3c", "total_steps": arguments.total_steps})
+        given = arguments.config
+        config = make_config(read_yaml(given) if given else {"algo": "a3c", "total_steps": 500_000})
         rows = {int(row["seed"]): row for row in read_rows(arguments.csv, config)}
         for seed in arguments.seeds:
             if seed not in rows:
-                rows[seed] = measure(arguments, seed, flags)
+                rows[seed] = measure(arguments, config, seed, flags)
                 append_row(arguments.csv, rows[seed])
             print(" ".join(f"{name} {rows[seed][name]}" for name in ("seed", *MODELS)), flush=True)
         for model in MODELS:
@@ -72,18 +73,19 @@ def main() -> None:
             print(f"{model:>6}: {summary(scores, arguments.fail_below)}")
 
 
-def measure(arguments: argparse.Namespace, seed: int, more_flags: list[str]) -> dict[str, object]:
+def measure(arguments: argparse.Namespace, config: RunConfig, seed: int, more_flags: list[str]) -> dict[str, object]:
     """Train one run on two nodes; its row of the table."""
     with tempfile.TemporaryDirectory(prefix="net") as folder, Machines(arguments.delay, f"{folder}/ray") as machines:
         run = Path(folder, "run")
         values = {
-            **{"--algo": "a3c", "--cluster": f"{ADDRESSES[FIRST]}:{PORT}", "--num-nodes": 2, "--num-workers": 1},
-            **{"--total-steps": arguments.total_steps, "--seed": seed, "--run-dir": run},
+            **({"--config": arguments.config} if arguments.config else {}),
+            **{"--algo": config.algo, "--cluster": f"{ADDRESSES[FIRST]}:{PORT}", "--num-nodes": 2, "--num-workers": 1},
+            **{"--total-steps": config.total_steps, "--seed": seed, "--run-dir": run},
         }
         flags = [*(str(part) for pair in values.items() for part in pair), *more_flags]
         training = machines.start(FIRST, sys.executable, str(ROOT / "tools" / "train.py"), *flags, "--no-progress")
         if arguments.cut or arguments.replace_node:
-            wait_for_steps(run / "progress.csv", arguments.total_steps // 2, training)
+            wait_for_steps(run / "progress.csv", config.total_steps // 2, training)
         if arguments.cut:
             machines.cut(arguments.cut)
         if arguments.replace_node:
@@ -99,7 +101,8 @@ def measure(arguments: argparse.Namespace, seed: int, more_flags: list[str]) -> 
         }
     print(", ".join(f"{tag} {value:.2f}" for tag, value in told.items()))
     return {
-        **{"algo": "a3c", "env": "CartPole-v1", "total_steps": arguments.total_steps, "seed": seed},
+        **{name: getattr(config, name) for name in RUN},
+        "seed": seed,
         **returns,
         "train_seconds": trained["train_seconds"],
     }
