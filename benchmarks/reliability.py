@@ -47,23 +47,30 @@ def main(arguments: list[str]) -> None:
 
 
 def parse(arguments: list[str]) -> dict[str, Any]:
-    first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    first.add_argument("--algo")
-    first.add_argument("--config")
-    chosen, _ = first.parse_known_args(arguments)
-    parser = ArgumentParser("reliability", description=__doc__)
-    parser.add_argument("--algo", default=choose_algo(chosen.algo, chosen.config), help="[a2c]")
-    parser.add_argument("--config", metavar="FILE", help="hyper-parameters in YAML [the algorithm's own]")
-    parser.add_argument("--seeds", type=seed_list, default=list(range(20)), help="[0 to 19]")
+    parser = run_parser("reliability", __doc__, arguments)
     parser.add_argument(
         "--fail-below", type=float, required=True, metavar="R", help="a run that ends below R has failed"
     )
     parser.add_argument("--episodes", type=int, default=100, help="greedy episodes in an evaluation [100]")
     parser.add_argument("--csv", default="reliability.csv", metavar="FILE", help="results of runs [reliability.csv]")
-    parser.add_hyper_parameters(find_config_class(choose_algo(chosen.algo, chosen.config)))
     flags = parser.parse(arguments)
     flags.pop("seed", None)
     return flags
+
+
+def run_parser(name: str, description: str | None, arguments: list[str]) -> ArgumentParser:
+    """A parser with ``--algo``, ``--config``, ``--seeds``, and the hyper-parameters of the chosen algorithm."""
+    first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    first.add_argument("--algo")
+    first.add_argument("--config")
+    chosen, _ = first.parse_known_args(arguments)
+    algo = choose_algo(chosen.algo, chosen.config)
+    parser = ArgumentParser(name, description=description)
+    parser.add_argument("--algo", default=algo, help="[a2c]")
+    parser.add_argument("--config", metavar="FILE", help="hyper-parameters in YAML [the algorithm's own]")
+    parser.add_argument("--seeds", type=seed_list, default=list(range(20)), help="[0 to 19]")
+    parser.add_hyper_parameters(find_config_class(algo))
+    return parser
 
 
 def measure(config: RunConfig, episodes: int) -> dict[str, Any]:
