@@ -47,7 +47,7 @@ def main(arguments: list[str]) -> None:
 
 
 def parse(arguments: list[str]) -> dict[str, Any]:
-    parser = run_parser("reliability", __doc__, arguments)
+    parser = run_parser("reliability", __doc__, arguments, num_seeds=20)
     parser.add_argument(
         "--fail-below", type=float, required=True, metavar="R", help="a run that ends below R has failed"
     )
@@ -58,7 +58,7 @@ def parse(arguments: list[str]) -> dict[str, Any]:
     return flags
 
 
-def run_parser(name: str, description: str | None, arguments: list[str]) -> ArgumentParser:
+def run_parser(name: str, description: str | None, arguments: list[str], num_seeds: int) -> ArgumentParser:
     """A parser with ``--algo``, ``--config``, ``--seeds``, and the hyper-parameters of the chosen algorithm."""
     first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     first.add_argument("--algo")
@@ -68,7 +68,7 @@ def run_parser(name: str, description: str | None, arguments: list[str]) -> Argu
     parser = ArgumentParser(name, description=description)
     parser.add_argument("--algo", default=algo, help="[a2c]")
     parser.add_argument("--config", metavar="FILE", help="hyper-parameters in YAML [the algorithm's own]")
-    parser.add_argument("--seeds", type=seed_list, default=list(range(20)), help="[0 to 19]")
+    parser.add_argument("--seeds", type=seed_list, default=list(range(num_seeds)), help=f"[0 to {num_seeds - 1}]")
     parser.add_hyper_parameters(find_config_class(algo))
     return parser
 

@@ -84,7 +84,7 @@ def compare_time_to_return(peer_python: str, num_seeds: int, wanted: float) -> N
     ours, peers = [], []
     for seed in range(num_seeds):
         values = {**read_yaml(CONFIGS / "a2c_cartpole_fast.yaml"), "seed": seed}
-        ours.append(train_until(wanted, values)[0])
+        ours.append(train_until(wanted, make_config(values))[0])
         peers.append(run_peer(peer_python, "sb3_a2c.py", seed=seed, until_return=wanted))
         print(f"seed {seed}: paddle_ac {ours[-1]:.1f} s, Stable-Baselines3 {peers[-1]:.1f} s", flush=True)
     tell("Stable-Baselines3 / paddle_ac", [other / one for one, other in zip(ours, peers, strict=True)])

@@ -1,46 +1,53 @@
 """How long training takes to a mean return over 100 episodes: `python benchmarks/time_to_return.py --algo a3c`.
 
-For each seed: seconds and steps until the mean return of the last 100 training episodes reaches `--return`. The clock
-starts before the first update, so that the start of worker processes counts; importing and building do not.
+For each seed: seconds and steps until the mean return of the last 100 training episodes reaches `--return`, at most
+`--total-steps`. The clock starts before the first update, so that the start of worker processes counts; importing and
+building do not. The last line has the median of the steps, and their interquartile mean with its bootstrap 95 %
+interval. Hyper-parameters are flags, as in tools/train.py.
 """
 
 from __future__ import annotations
 
-import argparse
+import sys
 import time
 from collections import deque
-from typing import Any
 
 import numpy as np
+from reliability import bootstrap_interval, interquartile_mean, run_parser
 
-from paddle_ac.commands.arguments import choose_algo
 from paddle_ac.commands.exit_codes import exit_codes
-from paddle_ac.config import make_config, read_yaml
+from paddle_ac.config import RunConfig, make_config, read_yaml
 from paddle_ac.registry import ALGORITHMS
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--algo", help="[a2c]")
-    parser.add_argument("--config", metavar="FILE", help="hyper-parameters in YAML [the algorithm's own]")
-    parser.add_argument("--return", dest="wanted", type=float, default=475.0, metavar="R")
-    parser.add_argument("--seeds", default="0,1,2,3,4")
-    arguments = parser.parse_args()
+def main(arguments: list[str]) -> None:
     with exit_codes():
-        values = read_yaml(arguments.config) if arguments.config else {}
-        values["algo"] = choose_algo(arguments.algo, arguments.config)
+        parser = run_parser("time_to_return", __doc__, arguments, num_seeds=5)
+        parser.add_argument("--return", dest="wanted", type=float, default=475.0, metavar="R", help="[475]")
+        flags = parser.parse(arguments)
+        seeds, wanted, config_file = flags.pop("seeds"), flags.pop("wanted"), flags.pop("config")
+        values = {**(read_yaml(config_file) if config_file else {}), **flags}
+        configs = [make_config({**values, "seed": seed}) for seed in seeds]
         print("seed   seconds     steps  mean return of the last 100 episodes")
-        for seed in arguments.seeds.split(","):
-            seconds, steps, reached = train_until(arguments.wanted, {**values, "seed": seed})
-            print(f"{seed:>4}{seconds:10.1f}{steps:10,}  {reached:.1f}", flush=True)
+        counts, num_missed = [], 0
+        for config in configs:
+            seconds, steps, reached = train_until(wanted, config)
+            print(f"{config.seed:>4}{seconds:10.1f}{steps:10,}  {reached:.1f}", flush=True)
+            counts.append(steps)
+            num_missed += reached < wanted
+    scores = np.array(counts)
+    low, high = bootstrap_interval([scores])
+    print(
+        f"steps: median {np.median(scores):,.0f}, interquartile mean {interquartile_mean(scores):,.0f} "
+        f"[{low:,.0f}, {high:,.0f}]; {num_missed} of {len(seeds)} below {wanted:g}"
+    )
 
 
-def train_until(wanted: float, values: dict[str, Any]) -> tuple[float, int, float]:
+def train_until(wanted: float, config: RunConfig) -> tuple[float, int, float]:
     """Seconds, steps and mean return when the mean is reached, or when the configuration's steps are over."""
-    config = make_config(values)
     agent = ALGORITHMS[config.algo].from_config(config)
     returns: deque[float] = deque(maxlen=100)
-    mean = float("nan")
+    mean = float("-inf")
     started = time.perf_counter()
     while agent.env_steps < config.total_steps:
         returns.extend(agent.update()["charts/episode_return"])
@@ -54,4 +61,4 @@ def train_until(wanted: float, values: dict[str, Any]) -> tuple[float, int, floa
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])
