@@ -312,8 +312,9 @@ class Clustered(Asynchronous):
         return metrics
 
     def _take_snapshot(self) -> None:
-        """Take over parameters and moments of the server, and the mean statistics of the bundles."""
-        self._vector[:], self._moments = self._servers.snapshot()
+        """Take over parameters, moments and counters of the server, and the mean statistics of the bundles."""
+        self._vector[:], state = self._servers.snapshot()
+        self._moments, self._node_steps, self._node_updates = state.moments, state.node_steps, state.node_updates
         found = self._nodes.call_ready("statistics")
         for name, value in self._statistics.items() if found else ():
             value[...] = np.mean([statistics[name] for statistics in found], axis=0)

@@ -762,8 +762,8 @@ class ClusterGroup(Group):
     max_staleness: int | None = field(
         "run",
         None,
-        "cluster: drop a push if more pushes of other bundles have arrived since its parameters were sent (Nair et al. "
-        "2015) [10 for each node]",
+        "cluster: drop a push that has missed this many more pushes of other bundles than those of its bundle usually "
+        "do (Nair et al. 2015) [10 for each node]",
         ge=0,
         changeable=True,
     )

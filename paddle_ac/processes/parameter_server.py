@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -22,6 +23,7 @@ Moments = dict[str, dict[str, np.ndarray]]  # group (``"encoder"``, ``"rewards"`
 
 MAX_FLOAT16 = float(np.finfo(np.float16).max)
 RECENT_PUSHES = 100  # whose sizes are remembered
+OWN_PUSHES = 10  # of a bundle, whose staleness is remembered
 
 
 class RetiredError(RuntimeError):
@@ -96,7 +98,7 @@ class Status:
         node_steps, node_updates: ``[M]`` int64, of each bundle.
         num_pushes: applied since the server was made.
         num_bytes: of deltas and parameters, received and sent since the server was made.
-        staleness: of each delta since the last status; see ``ParameterServer``.
+        staleness: of each delta with updates since the last status; see ``ParameterServer``.
         is_late: whether each of these deltas was dropped.
         applied: as in ``ServerState``.
     """
@@ -115,12 +117,13 @@ class ParameterServer:
 
     The staleness of a delta is the number of pushes of other bundles that were applied between its pull and its push.
     A push with k times the usual number of updates, the median of the latest, counts as k: one of a bundle that was cut
-    off for some seconds counts as the many that it would have sent.
+    off for some seconds counts as the many that it would have sent. A bundle that is slow or far away has its own usual
+    staleness, the median of its latest: only what exceeds it is dropped, or nothing of it would ever be learned.
 
     Args:
         state: to start from; the server changes it.
-        max_staleness: of a delta. Those that are staler are dropped, but their steps and moments count (Nair et al.
-            2015, "Stability").
+        max_staleness: by which the staleness of a delta may exceed that which is usual for its bundle. Others are
+            dropped, but their steps and moments count (Nair et al. 2015, "Stability", with a limit for all).
     """
 
     def __init__(self, state: ServerState, max_staleness: float):
@@ -132,6 +135,7 @@ class ParameterServer:
         self._num_pushes = self._num_bytes = 0
         self._staleness: list[float] = []
         self._is_late: list[bool] = []
+        self._usual: dict[tuple[int, int], deque[float]] = {}  # bundle and start to the staleness of its latest pushes
 
     def push(self, push: Push) -> Pull:
         """Apply a push, unless it was applied before or is too stale, and return the current parameters.
@@ -146,23 +150,29 @@ class ParameterServer:
         if push.start > start:
             sequence = 0
         if push.sequence > sequence:
-            missed = max(int(state.node_updates.sum()) - push.version, 0)
-            staleness = missed / float(np.median(state.sizes)) if missed and state.sizes else 0.0
-            is_late = staleness > self._max_staleness
-            if not is_late:
+            if not (push.updates and self._is_too_stale(push)):
                 state.vector += push.delta
                 state.node_updates[push.bundle] += push.updates
-                if push.updates:
-                    state.sizes = [*state.sizes[-RECENT_PUSHES + 1 :], push.updates]
                 self._num_pushes += 1
             state.node_steps[push.bundle] += push.steps
             for group, moments in push.moments.items():
                 state.moments[group] = merged_moments(state.moments[group], moments)
-            self._staleness.append(staleness)
-            self._is_late.append(is_late)
             state.applied[push.bundle] = (push.start, push.sequence)
         self._num_bytes += push.delta.nbytes
         return self.pull()
+
+    def _is_too_stale(self, push: Push) -> bool:
+        """Whether a push with updates is to be dropped. Both medians are those of the pushes before it."""
+        sizes, usual = self._state.sizes, self._usual.setdefault((push.bundle, push.start), deque(maxlen=OWN_PUSHES))
+        missed = max(int(self._state.node_updates.sum()) - push.version, 0)  # a restored server may lack updates
+        staleness = missed / float(np.median(sizes)) if sizes else 0.0
+        is_late = staleness - (float(np.median(usual)) if usual else 0.0) > self._max_staleness
+        usual.append(staleness)
+        if not is_late:
+            self._state.sizes = [*sizes[-RECENT_PUSHES + 1 :], push.updates]
+        self._staleness.append(staleness)
+        self._is_late.append(is_late)
+        return is_late
 
     def pull(self) -> Pull:
         """The current parameters."""

@@ -141,10 +141,14 @@ class ServerGroup:
         pulls: list[Pull] = self._call_each("pull", range(self._num_shards))
         return np.concatenate([pull.vector for pull in pulls]), pulls[0].moments
 
-    def snapshot(self) -> tuple[np.ndarray, Moments]:
-        """Take the snapshots that lost shards are restored from; returns what ``pull`` returns."""
+    def snapshot(self) -> tuple[np.ndarray, ServerState]:
+        """Take the snapshots that lost shards are restored from.
+
+        Returns:
+            the parameters ``[P]`` and the first shard's snapshot; ``WorkerDiedError`` as ``status``.
+        """
         self._snapshots = self._call_each("snapshot", range(self._num_shards))
-        return np.concatenate([state.vector for state in self._snapshots]), self._snapshots[0].moments
+        return np.concatenate([state.vector for state in self._snapshots]), self._snapshots[0]
 
     def _call_each(self, method: str, shards: Sequence[int]) -> list[Any]:
         calls = [(shard, self._servers[shard].start(method)) for shard in shards]

@@ -394,9 +394,70 @@ def test_bundle_of_dqn_needs_a_processor_for_each_worker_on_its_node(vec, number
         assert agent.num_cpus == agent._nodes._num_cpus == number
 
 
-def test_any_error_of_a_bundle_while_the_run_finishes_leaves_the_state_to_be_saved(caplog):
-    counts = np.array([7], np.int64)
+class Servers:
+    """Shards whose counters a test sets."""
 
+    def __init__(self, agent: Clustered, steps: int = 0):
+        self.vector = agent._vector + 1
+        self.state = ServerState(self.vector, np.array([steps]), np.array([steps]), agent._moments)
+        self.told = Status(np.array([steps]), np.array([steps]), 0, 0, [], [], {})
+
+    def status(self):
+        return self.told
+
+    def snapshot(self):
+        return self.vector, self.state
+
+    def pull(self):
+        return self.vector, self.state.moments
+
+
+def agent_without_a_cluster() -> ClusterA3C:
+    config = make_config({"algo": "a3c", "cluster": "auto", "hidden_sizes": (8,), "num_workers": 1})
+    spaces = probe_spaces(training_env_fns(config, 1)[0])
+    agent = ClusterA3C(config, *spaces, cluster=SimpleNamespace(close=lambda: None))
+    agent._has_started = True
+    return agent
+
+
+def test_metrics_have_each_push_once_however_often_the_server_is_asked(monkeypatch):
+    clock = [100.0]
+    monkeypatch.setattr(clustered.time, "monotonic", lambda: clock[0])
+    with agent_without_a_cluster() as agent:
+        agent._servers = servers = Servers(agent)
+        agent._rates_at = clock[0]
+        for steps, pushes, staleness, late in ((10, 3, [1.0, 4.0], [False, True]), (20, 5, [2.0], [False])):
+            servers.told = Status(np.array([steps]), np.array([steps]), pushes, 100 * pushes, staleness, late, {})
+            agent._take_status()
+        clock[0] += 2.0
+        servers.told = Status(np.array([20]), np.array([20]), 8, 800, [], [], {})
+        agent._take_status()
+        metrics = agent._server_metrics()
+        assert metrics["cluster/staleness"] == [1.0, 4.0, 2.0] and metrics["cluster/staleness_max"] == 4.0
+        assert metrics["cluster/late_pushes"] == [False, True, False]
+        assert metrics["cluster/pushes_per_second"] == 4.0 and metrics["cluster/bytes_per_second"] == 400.0
+        assert metrics["nodes/steps_0"] == 20
+        assert agent._server_metrics() == {"cluster/staleness": [], "cluster/late_pushes": []}
+        clock[0] += 2.0
+        servers.told = Status(np.array([25]), np.array([25]), 1, 100, [0.0], [False], {})  # of a restored server
+        agent._take_status()
+        metrics = agent._server_metrics()
+        assert metrics["cluster/staleness"] == [0.0] and metrics["nodes/steps_0"] == 25
+        assert not any(tag.endswith("per_second") for tag in metrics)
+
+
+def test_a_checkpoint_has_parameters_and_counters_of_the_same_moment():
+    with agent_without_a_cluster() as agent:
+        agent._nodes, agent._servers = (
+            SimpleNamespace(call_ready=lambda method: [], close=lambda: None),
+            Servers(agent, 5),
+        )
+        agent._nodes.starts, agent._nodes.is_finished = [1], False
+        state = agent.state_dict()
+        assert (state["env_steps"], state["node_steps"], state["node_updates"]) == (5, [5], [5])
+
+
+def test_any_error_of_a_bundle_while_the_run_finishes_leaves_the_state_to_be_saved(caplog):
     class Nodes:
         starts, is_finished = [1], False
 
@@ -411,17 +472,11 @@ def test_any_error_of_a_bundle_while_the_run_finishes_leaves_the_state_to_be_sav
 
         def close(self): ...
 
-    config = make_config({"algo": "a3c", "cluster": "auto", "hidden_sizes": (8,), "num_workers": 1})
-    spaces = probe_spaces(training_env_fns(config, 1)[0])
-    with ClusterA3C(config, *spaces, cluster=SimpleNamespace(close=lambda: None)) as agent:
-        vector = agent._vector + 1
-        agent._nodes, agent._has_started = Nodes(), True
-        agent._servers = SimpleNamespace(
-            status=lambda: Status(counts, counts, 1, 8, [], [], {}), snapshot=lambda: (vector, agent._moments)
-        )
+    with agent_without_a_cluster() as agent:
+        agent._nodes, agent._servers = Nodes(), Servers(agent, 7)
         assert [metrics["charts/episode_return"] for metrics in agent.finish()] == [[]]
         assert agent.state_dict()["env_steps"] == 7
-        assert (agent.policy.parameters.vector == vector).all()
+        assert (agent.policy.parameters.vector == agent._servers.vector).all()
     assert "while the bundles finish: 'of the environment'" in caplog.text
 
 

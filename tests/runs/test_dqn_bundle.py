@@ -200,6 +200,17 @@ def test_gradient_with_an_outlying_loss_changes_no_parameter(monkeypatch):
         assert (learner.parameters.vector != vector).any()
 
 
+def test_target_network_of_a_new_bundle_has_no_interval_to_make_up_for():
+    config = config_of(target_interval=10, tau=0.5, push_interval=3)
+    with learning(config) as (_, server):
+        push_of_other(server, updates=1_000)
+        with GorilaLearner(config, make_training_envs(config), LocalShards(server), 0, 0, AtOnce()) as learner:
+            before = learner.target.parameters.vector.copy()
+            learner.update()
+            assert server.pull().num_updates == 1_003
+            assert (learner.target.parameters.vector == before).all()
+
+
 def test_new_bundle_of_a_run_under_way_first_fills_its_own_replay_buffer(monkeypatch):
     config = config_of(learning_starts=25)
     with learning(config) as (_, server):

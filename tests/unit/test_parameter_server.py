@@ -104,9 +104,79 @@ def test_push_that_is_too_stale_is_dropped_but_its_steps_and_moments_count():
     assert (status.node_steps.tolist(), status.node_updates.tolist()) == ([40, 10], [4, 0])
     assert (status.staleness, status.is_late) == ([0, 0, 2], [False, False, True])
     assert server.pull().moments["rewards"]["mean"] == 2
-    pull = server.push(push_of(bundle=1, sequence=2, version=2))  # as stale as may be
-    assert (pull.vector == 3).all()
-    assert server.status().is_late == [False]
+
+
+@pytest.mark.parametrize(("missed", "is_late"), [(1, False), (2, True)])
+def test_largest_staleness_is_not_too_stale(missed, is_late):
+    server = make_server(max_staleness=1)
+    for sequence in range(1, missed + 1):
+        server.push(push_of(sequence=sequence, version=sequence - 1))
+    server.push(push_of(bundle=1, version=0))
+    assert server.status().is_late[-1] is is_late
+
+
+def test_bundle_that_is_always_slow_is_heard_and_its_pushes_after_a_cut_are_not():
+    server, version = make_server(max_staleness=5), 0
+    late = []
+    for missed in (*[20] * 8, 40, 20, 26, 25):
+        pulled = server.pull().num_updates
+        for _ in range(missed):
+            version += 1
+            server.push(push_of(sequence=version, version=server.pull().num_updates))
+        server.push(push_of(bundle=1, sequence=version, version=pulled))
+        late.append(server.status().is_late[-1])
+    assert late == [True, *[False] * 7, True, False, True, False]
+
+
+def test_bundle_that_replaces_a_slow_one_is_judged_anew():
+    server = make_server(max_staleness=5)
+    for start in (0, 1):
+        pulled = server.pull().num_updates
+        for sequence in range(1, 21):
+            server.push(push_of(sequence=20 * start + sequence, version=server.pull().num_updates))
+        server.push(push_of(bundle=1, start=start, version=pulled))
+    status = server.status()
+    assert [late for late, staleness in zip(status.is_late, status.staleness, strict=True) if staleness] == [True] * 2
+
+
+def test_pushes_without_updates_are_never_late_and_have_no_size():
+    server = make_server(max_staleness=1)
+    for sequence in range(1, 6):
+        server.push(push_of(sequence=sequence, version=sequence - 1))
+        server.push(push_of(bundle=1, sequence=sequence, version=0, updates=0, steps=10))  # nothing is learned yet
+    status = server.status()
+    assert (status.is_late, status.staleness, status.num_pushes) == ([False] * 5, [0] * 5, 10)
+    assert status.node_steps.tolist() == [0, 50]
+    server.push(push_of(bundle=1, sequence=6, version=4))
+    assert server.status().staleness == [1]
+
+
+def test_version_from_before_a_restored_server_is_not_stale():
+    server = make_server(max_staleness=0)
+    server.push(push_of(version=0, updates=10))
+    server.push(push_of(bundle=1, version=15))
+    status = server.status()
+    assert (status.staleness, status.is_late) == ([0, 0], [False, False])
+
+
+def test_each_shard_drops_for_itself_and_a_bundle_knows_the_version_of_each():
+    server_one, server_two = make_server(SIZE // 2, max_staleness=3), make_server(SIZE - SIZE // 2, max_staleness=100)
+    shards = LocalShards(server_one, server_two)
+    (one, exchange_one), (two, exchange_two) = make_bundle(shards, 0), make_bundle(shards, 1)
+    for _ in range(5):
+        count_updates(one, 10)
+        exchange_one.exchange()
+    two.vector += 1
+    count_updates(two, 10)
+    exchange_two.exchange()  # too stale for the first shard alone
+    assert [shard.status().is_late[-1] for shard in shards.shards] == [True, False]
+    assert [shard.pull().num_updates for shard in shards.shards] == [50, 60]
+    assert two.vector.tolist() == [0] * (SIZE // 2) + [1] * (SIZE - SIZE // 2)
+    for exchange, replica in ((exchange_one, one), (exchange_two, two)):
+        exchange.exchange()
+        count_updates(replica, 10)
+        exchange.exchange()
+        assert [shard.status().staleness[-1] for shard in shards.shards] == [0, 0]
 
 
 def test_bundle_takes_back_what_the_server_has_dropped_and_keeps_what_it_has_written_since():
@@ -116,6 +186,7 @@ def test_bundle_takes_back_what_the_server_has_dropped_and_keeps_what_it_has_wri
     count_updates(one, 5)
     exchange_one.exchange()
     two.vector += 10
+    count_updates(two, 5)
     shards.on_push = lambda: np.add(two.vector, 100, out=two.vector)
     exchange_two.exchange()
     shards.on_push = lambda: None
@@ -136,6 +207,13 @@ def test_a_push_counts_as_many_as_its_updates_are_of_the_usual_number():
     status = server.status()
     assert status.staleness[-3:] == [0, 70, 2.5] and status.is_late[-3:] == [False, True, False]
     assert status.num_pushes == 12
+
+
+def test_first_push_of_a_server_is_not_stale():
+    counts = np.array([500, 0], np.int64)  # of a snapshot, from before the pushes that are in its counters
+    server = ParameterServer(ServerState(np.zeros(SIZE), counts, counts), max_staleness=0)
+    server.push(push_of(version=100))
+    assert server.status().is_late == [False]
 
 
 def test_the_usual_size_is_that_of_the_latest_pushes():
