@@ -39,7 +39,7 @@ def quick_game(folder, total_steps, **changes):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("vec,frame_stack", zip(KINDS, (4, 1, 1, 4), strict=True))
+@pytest.mark.parametrize("vec,frame_stack", list(zip(KINDS, (4, 1, 1, 4), strict=True)))
 def test_a_policy_with_an_lstm_learns_from_stacks_in_every_kind_of_environment(tmp_path, vec, frame_stack):
     if vec == "envpool":
         pytest.importorskip("envpool")

@@ -26,6 +26,7 @@ from paddle_ac.config import (
 )
 from paddle_ac.config.async_q import AsyncQConfig
 from paddle_ac.config.continuous import ContinuousConfig
+from paddle_ac.config.discrete import DiscreteConfig
 from paddle_ac.config.groups import Group
 from paddle_ac.errors import ConfigError
 from tests.paths import CONFIGS as CONFIGS_FOLDER
@@ -623,6 +624,7 @@ def test_configurations_are_composed_of_groups_and_derive_from_no_other_algorith
         OnPolicyConfig,
         SynchronousConfig,
         QNetworkConfig,
+        DiscreteConfig,
         QLearningConfig,
         AsyncQConfig,
         ContinuousConfig,
