@@ -81,4 +81,4 @@ def test_a_row_of_the_results_and_the_times_to_a_return_come_out_again(run_page)
     returns = re.findall(r"^mean return ([\d.]+)", printed, re.MULTILINE)
     assert len(returns) == 10 and min(map(float, returns)) >= 475, "five seeds, best and latest"
     times = re.findall(r"^ +\d +[\d.]+ +[\d,]+  ([\d.]+)$", printed, re.MULTILINE)
-    assert len(times) == 7 and sum(float(reached) >= 475 for reached in times) >= 6, "A3C misses it now and then"
+    assert len(times) == 8 and sum(float(reached) >= 475 for reached in times) >= 7, "A3C misses it now and then"
