@@ -1,18 +1,17 @@
 """A3C or DQN on two nodes with a slow network between them, with one that is cut, and with a node that is replaced.
 
-    python benchmarks/cluster_network.py --delay 0.05 --fail-below 475 --csv slow_network.csv
-    python benchmarks/cluster_network.py --replace-node --fail-below 475 --csv replaced_node.csv --normalize-rewards
+    python benchmarks/cluster_network.py --algo a3c --delay 0.05 --fail-below 475 --csv slow_network.csv
+    python benchmarks/cluster_network.py --algo a3c --replace-node --fail-below 475 --csv replaced_node.csv
 
 Each node is a network namespace of Linux with a Ray of its own. Between them this program passes on packets, each after
 ``--delay`` seconds, so an exchange with the parameter server takes at least twice that. When half of the steps are
 done, ``--cut`` loses all packets for some seconds, and ``--replace-node`` kills all processes of the second node and
-starts a new one at once. Further flags are those of `tools/train.py`. Results are those of `benchmarks/reliability.py`.
-It needs Linux, the right to make namespaces, ``ip`` and ``ray``.
+starts a new one at once. Hyper-parameters are flags, as in `tools/train.py`. Results are those
+of `benchmarks/reliability.py`. It needs Linux, the right to make namespaces, ``ip`` and ``ray``.
 """
 
 from __future__ import annotations
 
-import argparse
 import csv
 import fcntl
 import json
@@ -31,11 +30,10 @@ from pathlib import Path
 from statistics import mean
 from typing import TextIO
 
-from reliability import MODELS, RUN, append_row, read_rows, summary
+from reliability import MODELS, RUN, append_row, read_rows, run_parser, summary
 
-from paddle_ac.commands.arguments import seed_list
 from paddle_ac.commands.exit_codes import exit_codes
-from paddle_ac.config import RunConfig, make_config, read_yaml
+from paddle_ac.config import RunConfig, make_config, read_yaml, write_yaml
 from paddle_ac.errors import ConfigError
 from paddle_ac.training.evaluate import evaluate_run
 
@@ -49,46 +47,43 @@ PORT = 6379
 NODE = ["--num-cpus=1", "--object-store-memory=200000000", "--disable-usage-stats"]
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def main(arguments: list[str]) -> None:
+    parser = run_parser("cluster_network", __doc__, arguments, num_seeds=5)
     parser.add_argument("--delay", type=float, default=0.001, help="seconds that a packet takes [0.001]")
     parser.add_argument("--cut", type=float, default=0.0, help="seconds without a network, halfway [0]")
     parser.add_argument("--replace-node", action="store_true", help="kill and replace the second node halfway")
-    parser.add_argument("--config", metavar="FILE", help="hyper-parameters of a3c or dqn in YAML [a3c, 500,000 steps]")
-    parser.add_argument("--seeds", type=seed_list, default=list(range(5)), help="[0 to 4]")
     parser.add_argument("--fail-below", type=float, required=True, metavar="R")
     parser.add_argument("--csv", type=Path, required=True, metavar="FILE", help="results of runs")
-    arguments, flags = parser.parse_known_args()
-    with exit_codes():
-        given = arguments.config
-        config = make_config(read_yaml(given) if given else {"algo": "a3c", "total_steps": 500_000})
-        rows = {int(row["seed"]): row for row in read_rows(arguments.csv, config)}
-        for seed in arguments.seeds:
-            if seed not in rows:
-                rows[seed] = measure(arguments, config, seed, flags)
-                append_row(arguments.csv, rows[seed])
-            print(" ".join(f"{name} {rows[seed][name]}" for name in ("seed", *MODELS)), flush=True)
-        for model in MODELS:
-            scores = [float(rows[seed][model]) for seed in arguments.seeds]
-            print(f"{model:>6}: {summary(scores, arguments.fail_below)}")
+    flags = parser.parse(arguments)
+    own = {name: flags.pop(name) for name in ("delay", "cut", "replace_node", "seeds", "fail_below", "csv")}
+    config_file = flags.pop("config")
+    values = {
+        **(read_yaml(config_file) if config_file else {}),
+        **flags,
+        **{"cluster": f"{ADDRESSES[FIRST]}:{PORT}", "num_nodes": 2, "num_workers": 1},
+    }
+    rows = {int(row["seed"]): row for row in read_rows(own["csv"], make_config(values))}
+    for seed in own["seeds"]:
+        if seed not in rows:
+            rows[seed] = measure(make_config({**values, "seed": seed}), own["delay"], own["cut"], own["replace_node"])
+            append_row(own["csv"], rows[seed])
+        print(" ".join(f"{name} {rows[seed][name]}" for name in ("seed", *MODELS)), flush=True)
+    for model in MODELS:
+        print(f"{model:>6}: {summary([float(rows[seed][model]) for seed in own['seeds']], own['fail_below'])}")
 
 
-def measure(arguments: argparse.Namespace, config: RunConfig, seed: int, more_flags: list[str]) -> dict[str, object]:
+def measure(config: RunConfig, delay: float, cut: float, replace_node: bool) -> dict[str, object]:
     """Train one run on two nodes; its row of the table."""
-    with tempfile.TemporaryDirectory(prefix="net") as folder, Machines(arguments.delay, f"{folder}/ray") as machines:
+    with tempfile.TemporaryDirectory(prefix="net") as folder, Machines(delay, f"{folder}/ray") as machines:
         run = Path(folder, "run")
-        values = {
-            **({"--config": arguments.config} if arguments.config else {}),
-            **{"--algo": config.algo, "--cluster": f"{ADDRESSES[FIRST]}:{PORT}", "--num-nodes": 2, "--num-workers": 1},
-            **{"--total-steps": config.total_steps, "--seed": seed, "--run-dir": run},
-        }
-        flags = [*(str(part) for pair in values.items() for part in pair), *more_flags]
-        training = machines.start(FIRST, sys.executable, str(ROOT / "tools" / "train.py"), *flags, "--no-progress")
-        if arguments.cut or arguments.replace_node:
+        write_yaml(config, f"{folder}/config.yaml")
+        flags = ["--config", f"{folder}/config.yaml", "--run-dir", str(run), "--no-progress"]
+        training = machines.start(FIRST, sys.executable, str(ROOT / "tools" / "train.py"), *flags)
+        if cut or replace_node:
             wait_for_steps(run / "progress.csv", config.total_steps // 2, training)
-        if arguments.cut:
-            machines.cut(arguments.cut)
-        if arguments.replace_node:
+        if cut:
+            machines.cut(cut)
+        if replace_node:
             machines.kill(SECOND)
             machines.add_second_node()
         if training.wait():
@@ -101,8 +96,7 @@ def measure(arguments: argparse.Namespace, config: RunConfig, seed: int, more_fl
         }
     print(", ".join(f"{tag} {value:.2f}" for tag, value in told.items()))
     return {
-        **{name: getattr(config, name) for name in RUN},
-        "seed": seed,
+        **{name: getattr(config, name) for name in (*RUN, "seed")},
         **returns,
         "train_seconds": trained["train_seconds"],
     }
@@ -255,4 +249,5 @@ def ip(*arguments: str) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    with exit_codes():
+        main(sys.argv[1:])

@@ -8,7 +8,6 @@ both models: the runs below `--fail-below`, the worst, and the interquartile mea
 
 from __future__ import annotations
 
-import argparse
 import csv
 import sys
 import tempfile
@@ -17,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from paddle_ac.commands.arguments import ArgumentParser, choose_algo, seed_list
+from paddle_ac.commands.arguments import ArgumentParser, add_algo, choose_algo, parse_own_flags, seed_list
 from paddle_ac.commands.exit_codes import exit_codes
 from paddle_ac.config import RunConfig, find_config_class, make_config, read_yaml
 from paddle_ac.errors import ConfigError
@@ -60,14 +59,11 @@ def parse(arguments: list[str]) -> dict[str, Any]:
 
 def run_parser(name: str, description: str | None, arguments: list[str], num_seeds: int) -> ArgumentParser:
     """A parser with ``--algo``, ``--config``, ``--seeds``, and the hyper-parameters of the chosen algorithm."""
-    first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    first.add_argument("--algo")
-    first.add_argument("--config")
-    chosen, _ = first.parse_known_args(arguments)
-    algo = choose_algo(chosen.algo, chosen.config)
+    chosen = parse_own_flags(add_algo, arguments)
+    algo = choose_algo(chosen.get("algo"), chosen["config"])
     parser = ArgumentParser(name, description=description)
-    parser.add_argument("--algo", default=algo, help="[a2c]")
-    parser.add_argument("--config", metavar="FILE", help="hyper-parameters in YAML [the algorithm's own]")
+    add_algo(parser)
+    parser.set_defaults(algo=algo)
     parser.add_argument("--seeds", type=seed_list, default=list(range(num_seeds)), help=f"[0 to {num_seeds - 1}]")
     parser.add_hyper_parameters(find_config_class(algo))
     return parser

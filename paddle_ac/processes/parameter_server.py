@@ -150,7 +150,7 @@ class ParameterServer:
         if push.start > start:
             sequence = 0
         if push.sequence > sequence:
-            if not (push.updates and self._is_too_stale(push)):
+            if not (push.updates and self._drops(push)):
                 state.vector += push.delta
                 state.node_updates[push.bundle] += push.updates
                 self._num_pushes += 1
@@ -161,8 +161,8 @@ class ParameterServer:
         self._num_bytes += push.delta.nbytes
         return self.pull()
 
-    def _is_too_stale(self, push: Push) -> bool:
-        """Whether a push with updates is to be dropped. Both medians are those of the pushes before it."""
+    def _drops(self, push: Push) -> bool:
+        """Note the staleness of a push with updates, and whether it is dropped; the medians are of those before it."""
         sizes, usual = self._state.sizes, self._usual.setdefault((push.bundle, push.start), deque(maxlen=OWN_PUSHES))
         missed = max(int(self._state.node_updates.sum()) - push.version, 0)  # a restored server may lack updates
         staleness = missed / float(np.median(sizes)) if sizes else 0.0
