@@ -10,12 +10,7 @@ from typing import Any, ClassVar, Protocol
 import cloudpickle
 import numpy as np
 
-from multiprocessing_env import (
-    DummyVecEnv,
-    EnvironmentCall,
-    VecEnv,
-    seed_global_generators,
-)
+from multiprocessing_env import EnvironmentCall, VecEnv, seed_global_generators
 from paddle_ac.envs.atari import end_at_life_loss
 from paddle_ac.learning.phases import phases_of_update
 from paddle_ac.learning.returns import explained_variance
@@ -231,7 +226,7 @@ def run_worker(
     context: WorkerContext,
     worker_class: type[ActorLearnerWorker],
     config: Any,
-    pickled_env_fns: bytes,
+    pickled_make_envs: bytes,
     shared: SharedParameters,
     lock: ProcessLock | None,
     pickled_network: bytes,
@@ -242,7 +237,7 @@ def run_worker(
     Args:
         context: connects the worker with its pool.
         worker_class, config, shared: of the worker.
-        pickled_env_fns: functions that make its environments.
+        pickled_make_envs: a function that makes its environments.
         lock: held while writing, if there is one.
         pickled_network: class of a network of the user's own, or ``None``.
         options: further arguments of ``worker_class``.
@@ -250,10 +245,10 @@ def run_worker(
     index, start = context.index, context.start
     seed_global_generators((config.seed, index, start))
     with EnvironmentCall(index * config.num_envs, "its worker"):
-        env_fns = cloudpickle.loads(pickled_env_fns)
+        make_envs = cloudpickle.loads(pickled_make_envs)
     network_class = cloudpickle.loads(pickled_network)
     held = lock or contextlib.nullcontext()
-    with DummyVecEnv(env_fns) as envs:
+    with make_envs() as envs:
         own_envs = end_at_life_loss(envs, config)
         worker = worker_class(index, start, config, own_envs, shared, held, context.advance, network_class, **options)
         context.wait_for_start()

@@ -9,14 +9,13 @@ from typing import Any, ClassVar
 import cloudpickle
 import numpy as np
 
-from multiprocessing_env import DummyVecEnv
 from paddle_ac.algorithms.actor_learner_worker import ActorLearnerWorker, initial_statistics, run_worker
 from paddle_ac.algorithms.asynchronous import POLICY_LAG, Asynchronous
 from paddle_ac.algorithms.learner import optimizer_part
 from paddle_ac.algorithms.policy import format_part, log_backend
 from paddle_ac.algorithms.state import Part, arrays_part, check_structure, constant_part
 from paddle_ac.envs.atari import end_at_life_loss
-from paddle_ac.envs.make import training_env_fns
+from paddle_ac.envs.make import worker_envs_fn
 from paddle_ac.learning.rollout import rollout_bytes
 from paddle_ac.memory import require_memory
 from paddle_ac.nn.moments import RunningMoments
@@ -184,8 +183,7 @@ class ActorLearners(Asynchronous):
 
     def phases(self) -> dict[str, Callable[[], int]]:
         """The parts of an update of one worker, in this process; see ``Algorithm.phases``."""
-        env_fns = training_env_fns(self.config, self.config.num_envs, replayable=False)
-        envs = end_at_life_loss(DummyVecEnv(env_fns), self.config)
+        envs = end_at_life_loss(worker_envs_fn(self.config)(), self.config)
         worker = self.worker_class(
             0, 0, self.config, envs, self.shared, contextlib.nullcontext(), **self.worker_options(0)
         )
@@ -203,13 +201,11 @@ class ActorLearners(Asynchronous):
     def _worker_arguments(self, index: int, start: int) -> tuple:
         """The arguments of ``run_worker`` after the context; environments have other episodes at every start."""
         config, shared = self.config, self.shared
-        first = index * config.num_envs
-        env_fns = training_env_fns(config, first + config.num_envs, start, replayable=False)[first:]
         network_class = None
         if config.network is not None:  # the class itself: one of a script or notebook cannot be imported there
             from paddle_ac.nn.custom_network import import_network
 
             network_class = import_network(config.network)
-        pickled = cloudpickle.dumps(env_fns), cloudpickle.dumps(network_class)
+        pickled = cloudpickle.dumps(worker_envs_fn(config, index, start)), cloudpickle.dumps(network_class)
         options = self.worker_options(index)
         return self.worker_class, config, pickled[0], shared, self.lock, pickled[1], options

@@ -12,7 +12,7 @@ from typing import Any
 import cloudpickle
 import numpy as np
 
-from multiprocessing_env import DummyVecEnv, WorkerTimeoutError
+from multiprocessing_env import WorkerTimeoutError
 from paddle_ac.algorithms.algorithm import Panel
 from paddle_ac.algorithms.asynchronous import POLICY_LAG, Asynchronous
 from paddle_ac.algorithms.ga3c_agent import run_agent
@@ -27,7 +27,7 @@ from paddle_ac.algorithms.state import (
 )
 from paddle_ac.config.ga3c import GA3CConfig
 from paddle_ac.envs.atari import end_at_life_loss
-from paddle_ac.envs.make import training_env_fns
+from paddle_ac.envs.make import worker_envs_fn
 from paddle_ac.learning.gradient import GradientOfRollout, RolloutGradient
 from paddle_ac.learning.phases import phases_of_update
 from paddle_ac.learning.returns import explained_variance
@@ -489,8 +489,7 @@ class GA3C(Asynchronous):
     def phases(self) -> dict[str, Callable[[], int]]:
         """The parts of playing and learning of one agent alone, in this process; see ``Algorithm.phases``."""
         config, network = self.config, self.model.make_network(shares_memory=False)
-        env_fns = training_env_fns(config, config.num_envs, replayable=False)
-        envs = end_at_life_loss(DummyVecEnv(env_fns), config)
+        envs = end_at_life_loss(worker_envs_fn(config)(), config)
         generator, layout = np.random.default_rng(config.seed), network.parameters.layout
         gradient_of = GradientOfRollout(config, network, np.zeros(layout.size, np.float32), layout)
 
@@ -507,11 +506,10 @@ class GA3C(Asynchronous):
 
     def _agent_arguments(self, index: int, start: int) -> tuple:
         """The arguments of ``run_agent`` after the context; environments have other episodes at every start."""
-        first = index * self.config.num_envs
-        env_fns = training_env_fns(self.config, first + self.config.num_envs, start, replayable=False)[first:]
         if self.model.normalize_rewards:
             self.model.normalize_rewards[index].returns[:] = 0
-        return self.config, cloudpickle.dumps(env_fns), self.queues.of_agent(index)
+        make_envs = cloudpickle.dumps(worker_envs_fn(self.config, index, start))
+        return self.config, make_envs, self.queues.of_agent(index)
 
     def _start_threads(self) -> None:
         config, model, queues, assembling = self.config, self.model, self.queues, threading.Lock()

@@ -8,7 +8,7 @@ from typing import Any
 import cloudpickle
 import numpy as np
 
-from multiprocessing_env import DummyVecEnv, EnvironmentCall, VecEnv, seed_global_generators
+from multiprocessing_env import EnvironmentCall, VecEnv, seed_global_generators
 from paddle_ac.config.ga3c import GA3CConfig
 from paddle_ac.envs.atari import end_at_life_loss
 from paddle_ac.learning.rollout import RolloutCollector
@@ -102,13 +102,13 @@ class GA3CAgent:
         return metrics
 
 
-def run_agent(context: WorkerContext, config: GA3CConfig, pickled_env_fns: bytes, own: AgentSlots) -> None:
+def run_agent(context: WorkerContext, config: GA3CConfig, pickled_make_envs: bytes, own: AgentSlots) -> None:
     """Make the environments of an agent in its process, and play."""
     index, start = context.index, context.start
     seed_global_generators((config.seed, index, start))
     with EnvironmentCall(index * config.num_envs, "its agent"):
-        env_fns = cloudpickle.loads(pickled_env_fns)
-    with DummyVecEnv(env_fns) as envs:
+        make_envs = cloudpickle.loads(pickled_make_envs)
+    with make_envs() as envs:
         agent = GA3CAgent(context, config, end_at_life_loss(envs, config), own)
         context.wait_for_start()
         agent.run()

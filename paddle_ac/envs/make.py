@@ -46,6 +46,7 @@ from paddle_ac.envs.native import (
     arguments_not_taken,
     check_vector_arguments,
     has_same_step_version,
+    make_games_of_worker,
     make_same_step_envs,
 )
 from paddle_ac.envs.remote import RayVecEnv
@@ -130,6 +131,28 @@ def training_env_fns(
     make_env = _env_maker(config)
     keys = [(config.seed, TRAINING, index, start) for index in range(num_envs)]
     return [functools.partial(make_replayable if replayable else make_seeded, make_env, key) for key in keys]
+
+
+def worker_envs_fn(config: Any, index: int = 0, start: int = 0) -> Callable[[], VecEnv]:
+    """A function that makes the environments of a worker that plays by itself, to be called in its process.
+
+    Atari games are those of ALE's vector environment, with one thread, unless the configuration has what it does not
+    take. Other environments are stepped one by one.
+
+    Args:
+        config: names the environment, the number of each worker and the seed.
+        index: of the worker; no two play the same episodes.
+        start: how many times its environments were begun anew before; each time they play other episodes.
+
+    Raises:
+        ConfigError: an unknown environment.
+    """
+    if config.atari_game and _reason_for_native(config):
+        key = (config.seed, TRAINING, index, start)
+        return functools.partial(make_games_of_worker, _find_spec(config), config, key)
+    num_envs = config.num_envs
+    env_fns = training_env_fns(config, (index + 1) * num_envs, start, replayable=False)[index * num_envs :]
+    return functools.partial(DummyVecEnv, env_fns)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import gymnasium
 import numpy as np
 from gymnasium.envs.classic_control.cartpole import CartPoleVectorEnv
-from gymnasium.envs.registration import load_env_creator
+from gymnasium.envs.registration import EnvSpec, load_env_creator
 from gymnasium.vector import AutoresetMode
 
 from multiprocessing_env import (
@@ -29,6 +29,7 @@ from multiprocessing_env import (
     space_kind,
 )
 from paddle_ac.algorithms.state import check_structure
+from paddle_ac.envs.atari import make_vector_games
 from paddle_ac.errors import ConfigError, needs
 from paddle_ac.process_settings import warnings_ignored
 
@@ -300,6 +301,17 @@ class NativeVecEnv(VecEnv):
 
     def _attribute_of_first(self, name: str) -> Any:
         return getattr(self.envs, name, None)
+
+
+def make_games_of_worker(spec: EnvSpec, config: Any, key: tuple[int, ...]) -> NativeVecEnv:
+    """Atari games that a worker steps in its own process.
+
+    Args:
+        spec: of the game, as ``game_spec`` returns it.
+        config: hyper-parameters.
+        key: of ``NativeVecEnv``.
+    """
+    return NativeVecEnv(make_vector_games(spec, config.num_envs, 1, config.frame_stack, config.fire_on_reset), key)
 
 
 def split_infos(infos: dict[str, Any], envs: Sequence[int]) -> list[dict[str, Any]]:

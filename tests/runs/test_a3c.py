@@ -242,7 +242,7 @@ def test_environments_of_workers_keep_no_actions():
     with A3C.from_config(quick_config(num_envs=2)) as agent:
         _, _, pickled, *_ = agent._worker_arguments(index=1, start=0)
         with (
-            DummyVecEnv(cloudpickle.loads(pickled)) as envs,
+            cloudpickle.loads(pickled)() as envs,
             DummyVecEnv(training_env_fns(agent.config, 4)[2:]) as twins,
         ):
             assert not any(isinstance(env, EpisodeReplay) for env in envs.envs)

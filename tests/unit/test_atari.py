@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import sys
 
 import gymnasium
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 from gymnasium.wrappers import AtariPreprocessing, FrameStackObservation
 
+from multiprocessing_env import DummyVecEnv
 from paddle_ac import atari_ids
 from paddle_ac.atari_ids import atari_game
 from paddle_ac.config import change_config, make_config
@@ -21,7 +23,9 @@ from paddle_ac.envs.make import (
     make_rendered_env,
     make_training_envs,
     resolve_vec,
+    worker_envs_fn,
 )
+from paddle_ac.envs.native import NativeVecEnv
 from paddle_ac.errors import ConfigError
 from paddle_ac.learning.rollout import RolloutCollector
 from tests.atari_games import BREAKOUT, KINDS, PONG, atari_config, play, play_from, random_actions
@@ -508,6 +512,33 @@ def test_auto_takes_ales_vector_environment(caplog):
     log_vec(config)
     assert "ALE's vector environment" in caplog.text
     assert resolve_vec(change_config(config, {"frame_stack": 2})).vec == "native"
+
+
+@pytest.mark.parametrize("algo", ["a3c", "ga3c", "async_q"])
+def test_workers_take_ales_vector_environment_where_it_has_what_is_asked(algo):
+    for changes, kind in (
+        ({}, NativeVecEnv),
+        ({"frame_stack": 1, "fire_on_reset": True}, NativeVecEnv),
+        ({"env_kwargs": {"mode": 1}}, DummyVecEnv),
+        ({"wrappers": ("gymnasium.wrappers:RecordEpisodeStatistics",)}, DummyVecEnv),
+    ):
+        config = make_config({"algo": algo, "env": PONG, "num_envs": 2, **changes})
+        with worker_envs_fn(config)() as envs:
+            assert type(envs) is kind
+            assert envs.reset().shape == (2, config.frame_stack, 84, 84)
+
+
+def test_no_two_workers_play_the_same_games():
+    config = make_config({"algo": "a3c", "env": BREAKOUT, "num_envs": 4})
+    first_screens = []
+    for index, start in ((0, 0), (1, 0), (0, 1), (0, 0)):
+        with worker_envs_fn(config, index, start)() as envs:
+            envs.reset()
+            first_screens.append(np.stack([envs.step(np.full(4, action))[0] for action in (1, 2, 3, 2)]))
+    *different, again = first_screens
+    np.testing.assert_array_equal(again, different[0])
+    for one, other in itertools.combinations(different, 2):
+        assert (one != other).any()
 
 
 @pytest.mark.parametrize("vec", ["auto", "serial", "native", "envpool"])
