@@ -3,9 +3,9 @@
     python benchmarks/atari.py --peer-python build/peers/bin/python
 
 A2C with 16 environments, 5 steps, RMSProp and Nature's network beside Stable-Baselines3's with the same (in one
-process and in workers), A2C with the A3C paper's network, and A3C with 2 workers, feed-forward and with an LSTM,
-beside PFRL's A3C with 2 processes. All use two cores. The programs are run in turn, `--rounds` times each, and ratios
-are taken within a round.
+process and in workers), A2C with the A3C paper's network, and A3C with 2 workers, of one game and of 8, feed-forward
+and with an LSTM, beside PFRL's A3C with 2 processes, of one game each, as it cannot have more. All use two cores. The
+programs are run in turn, `--rounds` times each, and ratios are taken within a round.
 `--peer-python` is the interpreter of an environment with `stable-baselines3[extra]`, `pfrl` and `ale-py`; without it
 only paddle_ac is measured.
 """
@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 from side_by_side import blas_kernel, run_peer, steps_per_second, steps_per_second_of_workers, tell
 
@@ -22,11 +23,14 @@ from paddle_ac.algorithms.a3c import A3C
 from paddle_ac.config import make_config, read_yaml
 
 CONFIGS = Path(__file__).parent.parent / "configs"
+LSTM = {"recurrent": "lstm", "recurrent_size": 256}
 RATIOS = (  # ours, theirs
     ("A2C, Nature's network", "Stable-Baselines3 A2C, one process"),
     ("A2C, Nature's network", "Stable-Baselines3 A2C, 16 workers"),
     ("A3C, 2 workers", "PFRL A3C, 2 processes"),
+    ("A3C, 2 workers of 8 games", "PFRL A3C, 2 processes"),
     ("A3C with LSTM, 2 workers", "A3C, 2 workers"),
+    ("A3C with LSTM, 2 workers of 8 games", "A3C, 2 workers of 8 games"),
 )
 
 
@@ -46,7 +50,9 @@ def main() -> None:
             "A2C, Nature's network": measure_a2c({**game, "encoder": "nature"}, arguments.seconds),
             "A2C, A3C's network": measure_a2c({**game, "encoder": "a3c"}, arguments.seconds),
             "A3C, 2 workers": measure_a3c("a3c_atari", game, arguments.seconds),
+            "A3C, 2 workers of 8 games": measure_a3c("a3c_atari_fast", game, arguments.seconds),
             "A3C with LSTM, 2 workers": measure_a3c("a3c_atari_lstm", game, arguments.seconds),
+            "A3C with LSTM, 2 workers of 8 games": measure_a3c("a3c_atari_fast", {**game, **LSTM}, arguments.seconds),
         }
         if arguments.peer_python:
             python = arguments.peer_python
@@ -72,7 +78,7 @@ def measure_a2c(changes: dict[str, str], seconds: float) -> float:
     return speed
 
 
-def measure_a3c(config: str, changes: dict[str, str], seconds: float) -> float:
+def measure_a3c(config: str, changes: dict[str, Any], seconds: float) -> float:
     """Steps per second once every worker plays."""
     agent = A3C.from_config(make_config({**read_yaml(CONFIGS / f"{config}.yaml"), **changes, "total_steps": 10**12}))
     return steps_per_second_of_workers(agent, seconds)
