@@ -36,9 +36,7 @@ class AsyncQ(ActorLearners):
     def __init__(self, config: AsyncQConfig, observation_space: Any, action_space: Any):
         super().__init__(config, observation_space, action_space)
         self.target = SharedTarget(self.shared.vector, config.target_interval)
-        generator = np.random.default_rng((config.seed, 3))
-        drawn = generator.choice(list(FINAL_EPSILONS), config.num_workers, p=list(FINAL_EPSILONS.values()))
-        self.final_epsilons: list[float] = drawn.tolist()
+        self.final_epsilons = draw_final_epsilons(config.num_workers, np.random.default_rng((config.seed, 3)))
         self.metric_tags = (*self.metric_tags, "diagnostics/q_value", "diagnostics/epsilon")
         self.panels = (
             *self.panels,
@@ -93,6 +91,17 @@ class AsyncQ(ActorLearners):
     def _set_target(self, state: dict[str, Any]) -> None:
         vector = np.concatenate([state["parameters"][name].ravel() for name in self.shared.views])
         self.target.replace(vector, state["env_steps"])
+
+
+def draw_final_epsilons(num_workers: int, generator: np.random.Generator) -> list[float]:
+    """A final epsilon of each worker, with the probabilities of the paper, by systematic sampling.
+
+    One number is drawn for all W workers, and each takes the quantile that is 1/W further on. So the epsilons of a run
+    are spread as evenly as W allows, where independent draws would give two workers the same one in a third of runs.
+    """
+    quantiles = (generator.random() + np.arange(num_workers) / num_workers) % 1
+    bounds = np.cumsum(list(FINAL_EPSILONS.values()))[:-1]
+    return np.array(list(FINAL_EPSILONS))[np.searchsorted(bounds, quantiles, side="right")].tolist()
 
 
 class AsyncSarsa(AsyncQ):

@@ -8,11 +8,12 @@ import gymnasium
 import numpy as np
 import paddle
 import pytest
+import scipy.stats
 from gymnasium.spaces import Box, Discrete
 
 import paddle_ac
 from multiprocessing_env import DummyVecEnv
-from paddle_ac.algorithms.async_q import FINAL_EPSILONS, AsyncQ
+from paddle_ac.algorithms.async_q import FINAL_EPSILONS, AsyncQ, draw_final_epsilons
 from paddle_ac.algorithms.async_q_worker import AsyncQWorker
 from paddle_ac.checkpoint import load_checkpoint
 from paddle_ac.config import make_config
@@ -261,13 +262,19 @@ def test_sarsa_takes_the_action_that_its_target_was_computed_with():
 
 
 def test_final_epsilons_are_drawn_with_the_probabilities_of_the_paper():
-    config = make_config({"algo": "async_q", **QUICK, "num_workers": 1000})
-    agent = AsyncQ(config, Stream.observation_space, Stream.action_space)
-    counts = {epsilon: agent.final_epsilons.count(epsilon) for epsilon in FINAL_EPSILONS}
-    assert sum(counts.values()) == 1000
-    expected = {0.1: 400, 0.01: 300, 0.5: 300}
-    chi_square = sum((counts[epsilon] - number) ** 2 / number for epsilon, number in expected.items())
-    assert chi_square < 13.8, "p = 0.001 with two degrees of freedom"
+    generator = np.random.default_rng(0)
+    runs = [draw_final_epsilons(3, generator) for _ in range(1000)]
+    for drawn in zip(*runs, strict=True):  # of each worker
+        assert (
+            scipy.stats.chisquare([drawn.count(epsilon) for epsilon in (0.1, 0.01, 0.5)], [400, 300, 300]).pvalue > 1e-3
+        )
+
+
+def test_final_epsilons_of_a_run_are_spread_as_evenly_as_their_number_allows():
+    generator = np.random.default_rng(0)
+    assert sorted(draw_final_epsilons(10, generator)) == [0.01] * 3 + [0.1] * 4 + [0.5] * 3
+    assert all(one != other for one, other in (draw_final_epsilons(2, generator) for _ in range(200)))
+    assert {draw_final_epsilons(1, generator)[0] for _ in range(50)} == FINAL_EPSILONS.keys()
 
 
 def test_final_epsilons_depend_on_the_seed_alone():
