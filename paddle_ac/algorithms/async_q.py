@@ -11,7 +11,7 @@ from paddle_ac.algorithms.actor_learners import ActorLearners
 from paddle_ac.algorithms.algorithm import Panel
 from paddle_ac.algorithms.async_q_worker import AsyncQWorker
 from paddle_ac.algorithms.policy import inspect_q_values, make_q_network, network_layers
-from paddle_ac.algorithms.state import Part, attribute_part
+from paddle_ac.algorithms.state import Part, arrays_part
 from paddle_ac.config.async_q import AsyncQConfig
 from paddle_ac.learning.exploration import EpsilonGreedyActions
 from paddle_ac.learning.q_gradient import GradientOfQ, NStepQGradient, OneStepQGradient, SarsaGradient
@@ -27,7 +27,8 @@ class AsyncQ(ActorLearners):
 
     Attributes:
         target: the target network, which workers replace.
-        final_epsilons: for each of the W workers, the probability of a random action that its exploration ends with.
+        final_epsilons: ``[W, N]`` float64, the probability of a random action that the exploration of each worker's
+            environments ends with.
     """
 
     worker_class = AsyncQWorker
@@ -36,7 +37,8 @@ class AsyncQ(ActorLearners):
     def __init__(self, config: AsyncQConfig, observation_space: Any, action_space: Any):
         super().__init__(config, observation_space, action_space)
         self.target = SharedTarget(self.shared.vector, config.target_interval)
-        self.final_epsilons = draw_final_epsilons(config.num_workers, np.random.default_rng((config.seed, 3)))
+        generator = np.random.default_rng((config.seed, 3))
+        self.final_epsilons = draw_final_epsilons(config.num_workers, config.num_envs, generator)
         self.metric_tags = (*self.metric_tags, "diagnostics/q_value", "diagnostics/epsilon")
         self.panels = (
             *self.panels,
@@ -69,7 +71,7 @@ class AsyncQ(ActorLearners):
         return {
             "gradient_class": self.gradient_class,
             "shared_target": self.target,
-            "final_epsilon": self.final_epsilons[index],
+            "final_epsilons": self.final_epsilons[index],
         }
 
     def saved_parts(self) -> dict[str, Part]:
@@ -77,7 +79,7 @@ class AsyncQ(ActorLearners):
         return {
             **super().saved_parts(),
             "target": Part(self._target_state, self._set_target),
-            "final_epsilons": attribute_part(self, "final_epsilons"),
+            "final_epsilons": arrays_part(self.final_epsilons),
         }
 
     def _set_parameters(self, parameters: dict[str, np.ndarray]) -> None:
@@ -93,15 +95,21 @@ class AsyncQ(ActorLearners):
         self.target.replace(vector, state["env_steps"])
 
 
-def draw_final_epsilons(num_workers: int, generator: np.random.Generator) -> list[float]:
-    """A final epsilon of each worker, with the probabilities of the paper, by systematic sampling.
+def draw_final_epsilons(num_workers: int, num_envs: int, generator: np.random.Generator) -> np.ndarray:
+    """A final epsilon for each environment of each worker, with the probabilities of the paper, by systematic sampling.
 
-    One number is drawn for all W workers, and each takes the quantile that is 1/W further on. So the epsilons of a run
-    are spread as evenly as W allows, where independent draws would give two workers the same one in a third of runs.
+    The paper draws one for each of its 16 workers. Environments take their place here, and one number is drawn for all
+    W * N of them: each has the quantile that is 1 / (W * N) further on. So the epsilons of a run are spread as evenly
+    as their number allows, where independent draws would leave some runs with 0.5 alone.
+
+    Returns:
+        ``[W, N]`` float64.
     """
-    quantiles = (generator.random() + np.arange(num_workers) / num_workers) % 1
+    count = num_workers * num_envs
+    quantiles = (generator.random() + np.arange(count) / count) % 1
     bounds = np.cumsum(list(FINAL_EPSILONS.values()))[:-1]
-    return np.array(list(FINAL_EPSILONS))[np.searchsorted(bounds, quantiles, side="right")].tolist()
+    drawn = np.array(list(FINAL_EPSILONS))[np.searchsorted(bounds, quantiles, side="right")]
+    return drawn.reshape(num_envs, num_workers).T.copy()  # each worker has some of all
 
 
 class AsyncSarsa(AsyncQ):

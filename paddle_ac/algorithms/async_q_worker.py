@@ -28,7 +28,8 @@ class AsyncQWorker(ActorLearnerWorker):
         index, start, config, envs, shared, lock, advance, network_class: as for ``ActorLearnerWorker``.
         gradient_class: the method.
         shared_target: the target network; the worker learns with a copy of its current version.
-        final_epsilon: probability of a random action after ``exploration_steps`` steps of all workers together.
+        final_epsilons: ``[N]``, probability of a random action in each environment after ``exploration_steps`` steps of
+            all workers together.
     """
 
     scalar_tags = ("losses/critic", "diagnostics/q_value", "diagnostics/epsilon")
@@ -47,11 +48,11 @@ class AsyncQWorker(ActorLearnerWorker):
         *,
         gradient_class: type[GradientOfQ],
         shared_target: SharedTarget,
-        final_epsilon: float,
+        final_epsilons: np.ndarray,
     ):
         self.gradient_class = gradient_class
         self.shared_target = shared_target
-        self.final_epsilon = final_epsilon
+        self.final_epsilons = final_epsilons
         super().__init__(index, start, config, envs, shared, lock, advance, network_class)
 
     def _make_network(self, envs: VecEnv, network_class: type | None) -> Network:
@@ -78,7 +79,7 @@ class AsyncQWorker(ActorLearnerWorker):
         return self.gradient_class(self.config, self.network, self.target, self.shared.layout, self.generator)
 
     def _scalars(self, learned: QGradient) -> tuple[float, ...]:
-        return learned.critic, float(learned.values.mean()), self.distribution.epsilon
+        return learned.critic, float(learned.values.mean()), float(np.mean(self.distribution.epsilon))
 
     def update(self) -> None:
         """As ``ActorLearnerWorker.update``; replaces the target network where that is due."""
@@ -89,7 +90,7 @@ class AsyncQWorker(ActorLearnerWorker):
             self.target.refresh()
             self._target_version = version
         self.distribution.epsilon = linear_epsilon(
-            INITIAL_EPSILON, self.final_epsilon, shared.env_steps, config.exploration_steps
+            INITIAL_EPSILON, self.final_epsilons, shared.env_steps, config.exploration_steps
         )
         super().update()
         target.replace_if_due(shared.vector, shared.env_steps)

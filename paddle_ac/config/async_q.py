@@ -57,7 +57,7 @@ class AsyncNStepQConfig(AsyncQConfig):
     exploration_steps: int = field(
         "algorithm",
         50_000,
-        "steps of all workers in which epsilon falls from 1 to a final one of each worker (the paper: 1 million; "
+        "steps of all workers in which epsilon falls from 1 to a final one of each environment (the paper: 1 million; "
         "measured: 50,000)",
         ge=0,
     )

@@ -703,7 +703,7 @@ class AsyncQGroup(Group):
     exploration_steps: int = field(
         "algorithm",
         150_000,
-        "steps of all workers in which epsilon falls from 1 to a final one of each worker (the paper: 1 million; "
+        "steps of all workers in which epsilon falls from 1 to a final one of each environment (the paper: 1 million; "
         "measured: 150,000)",
         ge=0,
         search={"low": 5_000, "high": 200_000, "log": True},

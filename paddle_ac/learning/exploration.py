@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import numpy as np
 
 from paddle_ac.action_masks import MASKED_LOGIT
 from paddle_ac.nn.actions import CategoricalActions
 
+Epsilon = TypeVar("Epsilon", float, np.ndarray)
 
-def linear_epsilon(initial: float, final: float, env_steps: int, exploration_steps: float) -> float:
+
+def linear_epsilon(initial: float, final: Epsilon, env_steps: int, exploration_steps: float) -> Epsilon:
     """The probability of a random action after a number of steps (Mnih et al. 2015, extended data table 1).
 
     Args:
         initial: at step 0.
-        final: from ``exploration_steps`` on; linear in between.
+        final: from ``exploration_steps`` on; linear in between. Several, as an array, give as many.
         env_steps: steps of single environments so far.
         exploration_steps: in the same unit; 0 for ``final`` at once.
     """
@@ -22,12 +26,12 @@ def linear_epsilon(initial: float, final: float, env_steps: int, exploration_ste
     return initial + (final - initial) * env_steps / exploration_steps
 
 
-def epsilon_greedy(q_values: np.ndarray, epsilon: float, generator: np.random.Generator) -> np.ndarray:
+def epsilon_greedy(q_values: np.ndarray, epsilon: float | np.ndarray, generator: np.random.Generator) -> np.ndarray:
     """Choose the best action of each row, or with probability epsilon any allowed one (Sutton and Barto 2018, 2.2).
 
     Args:
         q_values: ``[B, A]`` float32, or advantages; ``MASKED_LOGIT`` for actions that are not allowed.
-        epsilon: probability of a random action.
+        epsilon: probability of a random action, or ``[B]`` of one in each row.
         generator: the source of randomness.
 
     Returns:
@@ -47,10 +51,10 @@ class EpsilonGreedyActions(CategoricalActions):
 
     Args:
         num_actions: ``A``.
-        epsilon: probability of a random action in ``sample``.
+        epsilon: probability of a random action in ``sample``, or ``[B]`` of one in each row.
     """
 
-    def __init__(self, num_actions: int, epsilon: float):
+    def __init__(self, num_actions: int, epsilon: float | np.ndarray):
         super().__init__(num_actions)
         self.epsilon = epsilon
 
@@ -61,8 +65,9 @@ class EpsilonGreedyActions(CategoricalActions):
     def describe(self, outputs: np.ndarray) -> dict[str, np.ndarray]:
         """The probabilities of the actions, ``[B, A]``."""
         allowed = outputs != MASKED_LOGIT
-        probabilities = allowed * np.float32(self.epsilon) / allowed.sum(axis=1, dtype=np.float32)[:, np.newaxis]
-        probabilities[np.arange(len(outputs)), outputs.argmax(axis=1)] += np.float32(1 - self.epsilon)
+        epsilon = np.full(len(outputs), self.epsilon, np.float32)
+        probabilities = allowed * (epsilon / allowed.sum(axis=1, dtype=np.float32))[:, np.newaxis]
+        probabilities[np.arange(len(outputs)), outputs.argmax(axis=1)] += 1 - epsilon
         return {"probabilities": probabilities}
 
 

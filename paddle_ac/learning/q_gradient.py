@@ -165,10 +165,14 @@ class SarsaGradient(OneStepGradient):
 
     def next_values(self, rollout: Rollout, observations: np.ndarray) -> np.ndarray:
         """See ``OneStepGradient.next_values``."""
-        num_taken = rollout.actions[1:].size
-        drawn = self.network.act(observations[num_taken:], self.generator)
-        self._next_actions = drawn[: len(rollout.last_observations)]
-        actions = np.concatenate([rollout.actions[1:].ravel(), drawn])
+        last = rollout.last_observations
+        self._next_actions = self.network.act(last, self.generator)
+        drawn = [self._next_actions]
+        for (_, env), observation in zip(rollout.truncation_places, rollout.truncation_observations, strict=True):
+            of_all = last.copy()
+            of_all[env] = observation  # in the row of its environment, which has an epsilon of its own
+            drawn.append(self.network.act(of_all, self.generator)[env : env + 1])
+        actions = np.concatenate([rollout.actions[1:].ravel(), *drawn])
         return action_values(self.target_q_values(observations), actions)
 
 

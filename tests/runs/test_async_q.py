@@ -155,13 +155,14 @@ def plain_loop(algo: str, streams: list[list[tuple]], theta: dict, num_steps: in
 
 
 @EVERY_METHOD
-@pytest.mark.parametrize("num_envs", [1, 2])
-@pytest.mark.parametrize("epsilon", [0.0, 0.6])
-def test_a_worker_learns_as_the_pseudo_code_of_the_paper(algo, num_envs, epsilon):
-    num_steps, num_updates, interval = 5, 8, 22
-    # With random actions, the one that Sarsa drew at a time limit is unknown.
-    truncated = () if algo == "async_sarsa" and epsilon else (3, 24, 26)
-    streams = [Stream(seed, terminated=(1, 14, 17), truncated=truncated) for seed in range(num_envs)]
+@pytest.mark.parametrize("epsilons", [(0.0,), (0.6,), (0.0, 0.0), (0.6, 0.6), (0.0, 0.6), (0.6, 0.0)])
+def test_a_worker_learns_as_the_pseudo_code_of_the_paper(algo, epsilons):
+    num_envs, num_steps, num_updates, interval = len(epsilons), 5, 8, 22
+    streams = []
+    for seed, epsilon in enumerate(epsilons):
+        # With random actions, the one that Sarsa drew at a time limit is unknown.
+        truncated = () if algo == "async_sarsa" and epsilon else (3, 24, 26)
+        streams.append(Stream(seed, terminated=(1, 14, 17), truncated=truncated))
     agent = quick_agent(
         algo,
         env="tests.environments:test/Walk-v0",
@@ -182,14 +183,15 @@ def test_a_worker_learns_as_the_pseudo_code_of_the_paper(algo, num_envs, epsilon
     agent = type(agent)(agent.config, Stream.observation_space, Stream.action_space)
     theta = {name: value.copy() for name, value in agent.shared.views.items()}
     envs = DummyVecEnv([lambda stream=stream: stream for stream in streams])
-    worker = worker_of(agent, envs=envs, final_epsilon=epsilon)
+    worker = worker_of(agent, envs=envs, final_epsilons=np.array(epsilons))
     for _ in range(num_updates + 1):  # one more, for the action that follows
         worker.update()
         if worker.shared.num_updates == num_updates:
             found, target = agent.shared.vector.copy(), agent.target.read()
     recorded = [stream.transitions for stream in streams]
-    if epsilon:
-        assert len({action for stream in recorded for _, action, *_ in stream}) == 4
+    for stream, epsilon in zip(recorded, epsilons, strict=True):
+        if epsilon:
+            assert len({action for _, action, *_ in stream}) == 4
     expected = plain_loop(algo, recorded, theta, num_steps, num_updates, interval)
     for vector, parameters in zip((found, target), expected, strict=True):
         flat = np.concatenate([parameters[name].ravel() for name in agent.shared.views])
@@ -237,7 +239,7 @@ def test_the_three_methods_differ():
 
 def test_sarsa_takes_the_action_that_its_target_was_computed_with():
     agent = quick_agent("async_sarsa", exploration_steps=0)
-    worker = worker_of(agent, final_epsilon=1.0)
+    worker = worker_of(agent, final_epsilons=np.ones(1))
     drawn = []
     act = worker.network.act
 
@@ -263,33 +265,40 @@ def test_sarsa_takes_the_action_that_its_target_was_computed_with():
 
 def test_final_epsilons_are_drawn_with_the_probabilities_of_the_paper():
     generator = np.random.default_rng(0)
-    runs = [draw_final_epsilons(3, generator) for _ in range(1000)]
-    for drawn in zip(*runs, strict=True):  # of each worker
-        assert (
-            scipy.stats.chisquare([drawn.count(epsilon) for epsilon in (0.1, 0.01, 0.5)], [400, 300, 300]).pvalue > 1e-3
-        )
+    runs = np.stack([draw_final_epsilons(3, 2, generator) for _ in range(1000)])
+    for drawn in runs.reshape(1000, 6).T:  # of each environment
+        counts = [np.count_nonzero(drawn == epsilon) for epsilon in (0.1, 0.01, 0.5)]
+        assert scipy.stats.chisquare(counts, [400, 300, 300]).pvalue > 1e-3
 
 
 def test_final_epsilons_of_a_run_are_spread_as_evenly_as_their_number_allows():
     generator = np.random.default_rng(0)
-    assert sorted(draw_final_epsilons(10, generator)) == [0.01] * 3 + [0.1] * 4 + [0.5] * 3
-    assert all(one != other for one, other in (draw_final_epsilons(2, generator) for _ in range(200)))
-    assert {draw_final_epsilons(1, generator)[0] for _ in range(50)} == FINAL_EPSILONS.keys()
+    for num_workers, num_envs in ((10, 1), (1, 10), (5, 2)):
+        drawn = draw_final_epsilons(num_workers, num_envs, generator)
+        assert drawn.shape == (num_workers, num_envs)
+        assert sorted(drawn.ravel()) == [0.01] * 3 + [0.1] * 4 + [0.5] * 3
+    for _ in range(200):
+        one, other = draw_final_epsilons(2, 1, generator)
+        assert one != other
+        for of_worker in draw_final_epsilons(2, 4, generator):
+            assert set(of_worker) == FINAL_EPSILONS.keys(), "each worker has some of all"
+    assert {draw_final_epsilons(1, 1, generator).item() for _ in range(50)} == FINAL_EPSILONS.keys()
 
 
 def test_final_epsilons_depend_on_the_seed_alone():
-    drawn = [tuple(quick_agent(algo, num_workers=20, seed=seed).final_epsilons) for seed in (0, 1) for algo in METHODS]
+    agents = [quick_agent(algo, num_workers=20, seed=seed) for seed in (0, 1) for algo in METHODS]
+    drawn = [agent.final_epsilons.tolist() for agent in agents]
     assert drawn[0] == drawn[1] == drawn[2] != drawn[3] == drawn[4] == drawn[5]
 
 
 def test_epsilon_falls_from_1_to_that_of_each_worker_with_the_steps_of_all():
     agent = quick_agent(exploration_steps=100)
-    workers = [worker_of(agent, index, final_epsilon=epsilon) for index, epsilon in enumerate((0.1, 0.5))]
+    workers = [worker_of(agent, index, final_epsilons=np.array([epsilon])) for index, epsilon in enumerate((0.1, 0.5))]
     used = [[], []]
     for _ in range(12):
         for index, worker in enumerate(workers):
             worker.update()
-            used[index].append(worker.distribution.epsilon)
+            used[index].append(float(worker.distribution.epsilon[0]))
     assert used[0][:2] == [1.0, pytest.approx(1 - 0.9 * 10 / 100)]
     assert used[1][:2] == [pytest.approx(1 - 0.5 * 5 / 100), pytest.approx(1 - 0.5 * 15 / 100)]
     assert used[0][-1] == 0.1 and used[1][-1] == 0.5
@@ -394,10 +403,10 @@ def test_a_run_counts_and_logs_and_is_resumed_with_its_epsilons_and_target(algo,
     tags = {"losses/critic", "diagnostics/q_value", "diagnostics/epsilon", "diagnostics/policy_lag", "workers/steps_1"}
     assert curves.keys() >= tags | {"charts/episode_return", "eval/mean_return"}
     state = load_checkpoint(RunFolder(tmp_path / "run").latest)["algorithm"]
-    state["final_epsilons"] = [0.25, 0.75]  # as of a run that drew others
+    state["final_epsilons"] = np.array([[0.25], [0.75]])  # as of a run that drew others
     with ALGORITHMS[algo].from_config(config) as agent:
         agent.load_state_dict(state)
-        assert [agent.worker_options(index)["final_epsilon"] for index in range(2)] == [0.25, 0.75]
+        assert [agent.worker_options(index)["final_epsilons"] for index in range(2)] == [0.25, 0.75]
         for name, value in agent.shared.layout.views(agent.target.read()).items():
             np.testing.assert_array_equal(value, state["target"]["parameters"][name])
         assert agent.target.env_steps == state["target"]["env_steps"] >= 3000
