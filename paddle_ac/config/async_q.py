@@ -42,6 +42,23 @@ class AsyncOneStepQConfig(AsyncQConfig):
 
     algo: Literal["async_q"] = "async_q"
 
+    gamma: float = field("algorithm", 0.98, "discount factor (the paper: 0.99; measured: 0.98)", ge=0, le=1)
+    target_interval: int = field(
+        "algorithm",
+        2_000,
+        "steps of all workers between two replacements of the target network (the paper: 10,000; measured: 2,000)",
+        ge=1,
+        search={"low": 100, "high": 20_000, "log": True},
+    )
+    exploration_steps: int = field(
+        "algorithm",
+        20_000,
+        "steps of all workers in which epsilon falls from 1 to a final one of each environment (the paper: 1 million; "
+        "measured: 20,000)",
+        ge=0,
+        search={"low": 5_000, "high": 200_000, "log": True},
+    )
+
 
 class AsyncSarsaConfig(AsyncQConfig):
     """Asynchronous one-step Sarsa (Mnih et al. 2016, arXiv:1602.01783, section 4)."""
