@@ -15,7 +15,7 @@ class AsyncQConfig(AsyncQGroup, ActorLearnersGroup, QNetworkConfig):
     total_steps: int = field("run", 300_000, "steps to train for", ge=1)
     num_envs: int = field("run", 4, "environments of each worker (the paper: 1, with 16 workers)", ge=1)
 
-    gamma: float = field("algorithm", 0.95, "discount factor (the paper: 0.99; measured: 0.95)", ge=0, le=1)
+    gamma: float = field("algorithm", 0.98, "discount factor (the paper: 0.99; measured: 0.98)", ge=0, le=1)
 
     optimizer: SharedOptimizer = field(
         "optimizer",
@@ -42,14 +42,6 @@ class AsyncOneStepQConfig(AsyncQConfig):
 
     algo: Literal["async_q"] = "async_q"
 
-    gamma: float = field("algorithm", 0.98, "discount factor (the paper: 0.99; measured: 0.98)", ge=0, le=1)
-    target_interval: int = field(
-        "algorithm",
-        2_000,
-        "steps of all workers between two replacements of the target network (the paper: 10,000; measured: 2,000)",
-        ge=1,
-        search={"low": 100, "high": 20_000, "log": True},
-    )
     exploration_steps: int = field(
         "algorithm",
         20_000,

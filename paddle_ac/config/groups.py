@@ -695,8 +695,8 @@ class AsyncQGroup(Group):
     )
     target_interval: int = field(
         "algorithm",
-        500,
-        "steps of all workers between two replacements of the target network (the paper: 10,000; measured: 500)",
+        2_000,
+        "steps of all workers between two replacements of the target network (the paper: 10,000; measured: 2,000)",
         ge=1,
         search={"low": 100, "high": 20_000, "log": True},
     )
