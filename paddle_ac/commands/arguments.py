@@ -164,7 +164,8 @@ def describe_algorithms(algo: str, call: str) -> str:
     width = max(map(len, CONFIGS))
     lines = [f"  {name:<{width}} {_short_description(CONFIGS[name])}" for name in CONFIGS]
     return f"""\
-Each algorithm has its own hyper-parameters. The flags below are those of {algo};
+Each algorithm has its own hyper-parameters.
+The flags below are those of {algo};
 for those of another one: {call} --algo NAME --help
 
 algorithms:

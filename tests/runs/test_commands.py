@@ -100,6 +100,14 @@ def test_help_says_that_each_algorithm_has_flags_of_its_own(capsys, monkeypatch)
     assert "--tau X" in output and "--num-steps" not in output
 
 
+@pytest.mark.parametrize("algo", CONFIGS)
+def test_the_help_of_every_algorithm_fits_a_terminal_of_80_columns(capsys, monkeypatch, algo):
+    monkeypatch.setattr(sys, "argv", ["tools/train.py"])
+    monkeypatch.setenv("COLUMNS", "80")
+    _, output, _ = run_main(capsys, "train.py", "--algo", algo, "--help")
+    assert [line for line in output.splitlines() if len(line) > 80] == []
+
+
 def test_a_run_is_a_positional_argument_or_run_dir(capsys, tmp_path):
     folder = str(tmp_path / "run")
     quick_run(folder, 200, eval_episodes=1)
