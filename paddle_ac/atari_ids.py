@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import difflib
 import functools
 import importlib.util
 import re
 from pathlib import Path
 
 ID = re.compile(r"(?:ale_py:)?(?:ALE/(?P<ale>\w+)-v5|(?P<old>\w+)NoFrameskip-v4|(?P<envpool>\w+)-v5)")
+LIKE_ID = re.compile(r"(?:ale_py:)?(?:ALE/)?(?P<game>\w+?)(?:-ram)?(?:Deterministic|NoFrameskip)?(?:-v\d+)?")
 
 
 def atari_game(env_id: str) -> str | None:
@@ -23,6 +25,16 @@ def atari_game(env_id: str) -> str | None:
     if name is None and match["envpool"] in _installed_games():
         return match["envpool"]
     return name
+
+
+def similar_game(env_id: str) -> str | None:
+    """The id of ALE for an id that does not name an Atari game but looks like one, such as ``Pong-v4`` or ``Pongg-v5``.
+
+    ``None`` if no installed game has nearly that name.
+    """
+    match = LIKE_ID.fullmatch(env_id)
+    matches = difflib.get_close_matches(match["game"], _installed_games(), n=1, cutoff=0.8) if match else []
+    return f"ALE/{matches[0]}-v5" if matches else None
 
 
 @functools.cache

@@ -27,6 +27,7 @@ from paddle_ac.config.groups import (
     VectorEnvGroup,
 )
 from paddle_ac.config.messages import check_names, describe_problems
+from paddle_ac.cores import usable_cores
 from paddle_ac.errors import ConfigError, quoted
 
 AnyConfig = TypeVar("AnyConfig", bound="RunConfig")
@@ -36,6 +37,7 @@ ONE_BY_ONE = VectorEnvGroup(num_envs=1, vec="serial")
 # Defaults where the environment is an Atari game: 4 frames as in Mnih et al. 2015, rewards clipped to their sign, which
 # normalised ones would not be, and no shorter evaluation than a game may take.
 ATARI_DEFAULTS = {"frame_stack": 4, "reward_clip": 1.0, "normalize_rewards": False, "eval_max_steps": 27_000}
+MOST_THREADS = 4  # of the network of an Atari game, by default: parts of a few images are no gain
 
 
 def _is_whole_in_e_notation(value: Any) -> bool:
@@ -132,7 +134,10 @@ class RunConfig(EvaluationGroup, AtariGroup, RunGroup):
     def _atari_games_have_defaults_of_their_own(cls, values: dict[str, Any]) -> dict[str, Any]:
         if not isinstance(values.get("env"), str) or atari_game(values["env"]) is None:
             return values
-        return {**{name: value for name, value in ATARI_DEFAULTS.items() if name in cls.model_fields}, **values}
+        defaults: dict[str, Any] = {**ATARI_DEFAULTS}
+        if "vec" in cls.model_fields:  # one process plays and learns in turn
+            defaults["num_threads"] = min(usable_cores(), MOST_THREADS)
+        return {**{name: value for name, value in defaults.items() if name in cls.model_fields}, **values}
 
     @model_validator(mode="after")
     def _atari_options_are_of_atari_games(self) -> RunConfig:

@@ -104,7 +104,8 @@ class RunGroup(Group):
     num_threads: int = field(
         "run",
         1,
-        "threads of this process's matrix products: small networks take no more, workers want the cores",
+        "threads of this process's matrix products: small networks take no more, workers want the cores (Atari games: "
+        "as many as cores, up to 4, where one process learns)",
         ge=1,
         le=1024,
     )

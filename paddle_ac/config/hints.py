@@ -198,7 +198,7 @@ _ADVICE: dict[str, tuple[tuple[str, ...], str]] = {
     **dict.fromkeys(("noop_max", "noops", "frame_skip", "frameskip", "action_repeat", "screen_size"), ((), _ATARI)),
     "capture_video": (
         (),
-        "every evaluation records an episode for VisualDL, and evaluate RUN --record FILE writes a video",
+        "VisualDL shows frames of an episode after each evaluation, and evaluate RUN --record FILE writes a video",
     ),
     "render": ((), "evaluate RUN --render shows episodes of a trained policy in a window"),
     "play": ((), "evaluate RUN --render shows episodes of a trained policy in a window"),

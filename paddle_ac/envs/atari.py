@@ -61,6 +61,10 @@ def game_arguments(config: RunConfig) -> dict[str, Any]:
                 f"env_kwargs: an Atari game takes {', '.join(GAME_ARGUMENTS)} and max_episode_steps, not {name!r}; its "
                 "protocol is set by --sticky-actions, --frame-stack, --fire-on-reset and --terminal-on-life-loss"
             )
+    if type(arguments.get("full_action_space", False)) is not bool:
+        raise ConfigError(
+            f"env_kwargs: full_action_space must be true or false, got {quoted(arguments['full_action_space'])}"
+        )
     return {
         "repeat_action_probability": config.sticky_actions,
         "max_num_frames_per_episode": max_steps * FRAME_SKIP,
@@ -69,9 +73,32 @@ def game_arguments(config: RunConfig) -> dict[str, Any]:
 
 
 def game_spec(config: RunConfig, registered: EnvSpec) -> EnvSpec:
-    """The specification of one game, before its preprocessing, from that which ALE registers."""
+    """The specification of one game, before its preprocessing, from that which ALE registers.
+
+    Raises:
+        ConfigError: an argument of the environment that the protocol sets, or a mode or difficulty that the game lacks.
+    """
     kwargs = {"game": registered.kwargs["game"], **game_arguments(config)}
+    _check_mode_and_difficulty(config.env, kwargs)
     return dataclasses.replace(registered, order_enforce=False, kwargs=kwargs)
+
+
+def _check_mode_and_difficulty(env_id: str, kwargs: dict[str, Any]) -> None:
+    asked = {name: kwargs[name] for name in ("mode", "difficulty") if name in kwargs}
+    if not asked:
+        return
+    from ale_py import ALEInterface, LoggerMode, roms
+
+    ALEInterface.setLoggerMode(LoggerMode.Error)
+    ale = ALEInterface()
+    ale.loadROM(roms.get_rom_path(kwargs["game"]))
+    allowed = {"mode": ale.getAvailableModes(), "difficulty": ale.getAvailableDifficulties()}
+    for name, value in asked.items():
+        if type(value) is not int or value not in allowed[name]:
+            raise ConfigError(
+                f"env_kwargs: {name} of {env_id} must be one of {', '.join(map(str, allowed[name]))}, "
+                f"got {quoted(value)}"
+            )
 
 
 def make_game(spec: EnvSpec, num_frames: int, fire_on_reset: bool, **options: Any) -> gymnasium.Env:

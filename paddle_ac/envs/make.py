@@ -35,6 +35,7 @@ from multiprocessing_env import (
     reset_env,
 )
 from paddle_ac.action_masks import MASK, sample_allowed
+from paddle_ac.atari_ids import similar_game
 from paddle_ac.config import RunConfig, VectorEnvGroup, nearest, parse_wrapper
 from paddle_ac.cores import default_num_workers
 from paddle_ac.envs.atari import GAMES, end_at_life_loss, envpool_arguments, game_spec, make_vector_games
@@ -536,6 +537,9 @@ def _find_spec(config: RunConfig) -> EnvSpec:
     try:
         return _with_arguments(gymnasium.spec(plain_id), config)
     except (ImportError, TypeError, ValueError, gymnasium.error.Error) as error:
+        game = similar_game(env_id)
+        if game is not None:  # Gymnasium would ask whether ALE is installed
+            raise ConfigError(f"environment {env_id!r}: there is no such id (did you mean {game!r}?)") from None
         hint = _package_hint(env_id) or registration_hint(env_id) or _newest_version(env_id, gymnasium.registry)
         raise ConfigError(f"environment {env_id!r}: {with_hint(_one_line(error), hint)}") from None
 

@@ -45,12 +45,13 @@ class Spread(Generic[AnyItem]):
             self._interval *= 2
 
 
-def show_episode(policy: Policy, envs: VecEnv) -> np.ndarray:
-    """Play an episode with the most probable actions, and picture it.
+def show_episode(policy: Policy, envs: VecEnv, generator: np.random.Generator | None = None) -> np.ndarray:
+    """Play an episode and picture it.
 
     Args:
         policy: chooses the actions.
         envs: one environment with ``render_mode="rgb_array"``.
+        generator: draws the actions; ``None`` for the most probable ones.
 
     Returns:
         frames from its beginning to its end (or as far as it is played) in one, row by row, ``[H, W, 3]`` uint8.
@@ -64,7 +65,7 @@ def show_episode(policy: Policy, envs: VecEnv) -> np.ndarray:
     state = np.zeros((1, policy.state_size), np.float32)
     for _ in range(SHOWN_STEPS):
         frames.offer(lambda: _small(envs.get_images()[0]))
-        observations, _, dones, _ = envs.step(clip(policy.act(observations, None, state)))
+        observations, _, dones, _ = envs.step(clip(policy.act(observations, generator, state)))
         if dones[0]:
             break
     chosen = np.linspace(0, len(frames.items) - 1, NUM_FRAMES).round().astype(int)

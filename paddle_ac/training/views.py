@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+import numpy as np
+
 from paddle_ac.envs.make import make_shown_env
 from paddle_ac.errors import ConfigError
 from paddle_ac.files import write_atomically
@@ -39,7 +41,7 @@ class Histograms(Callback):
 
 
 class EpisodePictures(Callback):
-    """Writes frames of an episode after each evaluation, if the environment can be rendered."""
+    """Writes frames of an episode, played as in the evaluation, after each, if the environment can be rendered."""
 
     def __init__(self) -> None:
         self._has_pictures = True  # until an attempt fails
@@ -48,15 +50,17 @@ class EpisodePictures(Callback):
         """Render an episode; after a first failure, which is logged, do nothing."""
         if not self._has_pictures:
             return
+        config = run.config
+        generator = np.random.default_rng(config.seed) if config.eval_sampled else None
         try:
-            with without_screen(), make_shown_env(run.config, run.config.seed) as envs:
+            with without_screen(), make_shown_env(config, config.seed) as envs:
                 if envs.observation_space.shape != run.agent.observation_space.shape:
                     raise ValueError("one by itself observes something else than those of its maker side by side")
-                frames = show_episode(evaluation.policy, envs)
+                frames = show_episode(evaluation.policy, envs, generator)
         except Exception as error:  # whatever an environment's drawing may raise, nothing depends on it
             self._has_pictures = False
             reason = " ".join(str(error.__cause__ or error).split())
-            logging.getLogger(__name__).info("no pictures of %s: %s", run.config.env, reason)
+            logging.getLogger(__name__).info("no pictures of %s: %s", config.env, reason)
         else:
             run.logger.write_image("eval/episode", frames, evaluation.env_steps)
 

@@ -218,7 +218,10 @@ def test_a_study_of_another_algorithm_is_named(capsys, tmp_path):
         ("--exp-name first", " (did you mean '--run-dir'?)"),
         ("--tensorboard-log logs", " (did you mean '--log-to=tensorboard'?)"),
         ("--track", " (did you mean '--log-to=wandb'?)"),
-        ("--capture-video", ": every evaluation records an episode for VisualDL, and evaluate RUN --record FILE "),
+        (
+            "--capture-video",
+            ": VisualDL shows frames of an episode after each evaluation, and evaluate RUN --record FILE ",
+        ),
         ("--env ALE/Pong-v5 --episode-life", " (did you mean '--terminal-on-life-loss'?)"),
         ("--repeat-action-probability 0.25", " (did you mean '--sticky-actions'?)"),
         ("--clip-rewards", " (did you mean '--reward-clip'?)"),

@@ -9,12 +9,12 @@ import sys
 import gymnasium
 import numpy as np
 import pytest
-from gymnasium.wrappers import AtariPreprocessing, FrameStackObservation
+from gymnasium.wrappers import AtariPreprocessing, ClipReward, FrameStackObservation
 
 from multiprocessing_env import DummyVecEnv
 from paddle_ac import atari_ids
 from paddle_ac.atari_ids import atari_game
-from paddle_ac.config import change_config, make_config
+from paddle_ac.config import base, change_config, make_config
 from paddle_ac.envs import atari
 from paddle_ac.envs.make import (
     find_unrepeatable,
@@ -27,6 +27,7 @@ from paddle_ac.envs.make import (
 )
 from paddle_ac.envs.native import NativeVecEnv
 from paddle_ac.errors import ConfigError
+from paddle_ac.learning.rewards import scale_and_clip
 from paddle_ac.learning.rollout import RolloutCollector
 from tests.atari_games import BREAKOUT, KINDS, PONG, atari_config, play, play_from, random_actions
 
@@ -211,13 +212,22 @@ def test_a_game_is_cut_after_108000_frames():
         assert atari.game_arguments(atari_config(vec=vec))["max_num_frames_per_episode"] == 108_000
 
 
-@pytest.mark.parametrize("vec,expected", [("serial", {1, 2, 3}), ("native", {0, 1, 2})])
+@pytest.mark.parametrize(
+    "vec,expected",
+    [("serial", {1, 2, 3}), ("native", {0, 1, 2}), pytest.param("envpool", {1, 2, 3}, marks=needs_envpool)],
+)
 def test_games_start_with_a_random_number_of_frames_without_action(monkeypatch, vec, expected):
-    assert atari.NOOP_MAX == 30
+    """The first screen tells the number: in Freeway the cars move in every frame."""
+    import cv2
+
+    game = gymnasium.make("ALE/Freeway-v5", frameskip=1, repeat_action_probability=0.0, obs_type="grayscale")
+    frames = [game.reset(seed=0)[0], *(game.step(0)[0] for _ in range(3))]
+    game.close()
+    screens = [cv2.resize(frame, (84, 84), interpolation=cv2.INTER_AREA).tobytes() for frame in frames]
+    assert len(set(screens)) == 4 and atari.NOOP_MAX == 30
     monkeypatch.setattr(atari, "NOOP_MAX", 3)
-    with make_training_envs(atari_config(vec=vec, num_envs=12)) as envs:
-        envs.reset()
-        assert {int(info["episode_frame_number"]) for info in envs.reset_infos} == expected
+    with make_training_envs(atari_config(env="ALE/Freeway-v5", vec=vec, num_envs=12)) as envs:
+        assert {screens.index(stack[-1].tobytes()) for stack in envs.reset()} == expected
 
 
 @pytest.mark.parametrize("vec,noop_max", [("native", 0), pytest.param("envpool", 1, marks=needs_envpool)])
@@ -316,6 +326,35 @@ def test_screens_are_those_of_gymnasiums_wrappers(monkeypatch):
             observation, _ = wrapped.reset()
         np.testing.assert_array_equal(step.observations[0], observation)
     wrapped.close()
+
+
+def test_the_first_life_ends_where_gymnasiums_wrapper_ends_it(monkeypatch):
+    for seed in range(3):
+        actions = random_actions(200, 1, 4, seed)
+        _, steps = play_from(monkeypatch, 0, actions)
+        game = gymnasium.make(BREAKOUT, frameskip=1, repeat_action_probability=0.0)
+        wrapped = AtariPreprocessing(game, noop_max=0, terminal_on_life_loss=True)
+        wrapped.reset(seed=0)
+        for (action,), step in zip(actions, steps, strict=True):
+            _, reward, terminated, *_ = wrapped.step(action)
+            assert (step.rewards[0], step.dones[0]) == (reward, terminated)
+            if terminated:
+                break
+        wrapped.close()
+        assert terminated and step.infos[0]["life_lost"]
+
+
+def test_learned_rewards_are_those_of_gymnasiums_wrapper(monkeypatch):
+    env_id, actions = "ALE/SpaceInvaders-v5", random_actions(150, 1, 6)
+    _, steps = play_from(monkeypatch, 0, actions, env=env_id)
+    points = np.array([step.rewards[0] for step in steps])
+    game = gymnasium.make(env_id, frameskip=1, repeat_action_probability=0.0)
+    clipped = ClipReward(AtariPreprocessing(game, noop_max=0), -1.0, 1.0)
+    clipped.reset(seed=0)
+    expected = [clipped.step(action)[1] for (action,) in actions]
+    clipped.close()
+    learned = scale_and_clip(points, atari_config(env=env_id))
+    assert learned.tolist() == expected == np.sign(points).tolist() and points.max() > 1
 
 
 # Lives
@@ -475,6 +514,44 @@ def test_arguments_that_the_protocol_sets_are_rejected(vec, name):
         make_training_envs(atari_config(env_kwargs={name: 1}, vec=vec))
     assert f"not {name!r}" in str(error.value) and "--sticky-actions" in str(error.value)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("vec", KINDS)
+@pytest.mark.parametrize(
+    "kwargs,message",
+    [
+        ({"mode": 99}, "env_kwargs: mode of ALE/Pong-v5 must be one of 0, 1, got 99"),
+        ({"difficulty": "abc"}, "env_kwargs: difficulty of ALE/Pong-v5 must be one of 0, 1, 2, 3, got 'abc'"),
+        ({"full_action_space": "no"}, "env_kwargs: full_action_space must be true or false, got 'no'"),
+    ],
+)
+def test_arguments_that_the_game_does_not_have_are_told_with_those_it_has(vec, kwargs, message):
+    with pytest.raises(ConfigError) as error:
+        make_training_envs(atari_config(env=PONG, env_kwargs=kwargs, vec=vec))
+    of_envpool = "envpool's Atari games take no" if vec == "envpool" and "full" not in message else None
+    assert str(error.value).startswith(of_envpool or message)
+
+
+@pytest.mark.parametrize(
+    "env_id", ["Pong-v4", "PongDeterministic-v4", "Pong-ramNoFrameskip-v4", "Pongg-v5", "ALE/Pong"]
+)
+def test_an_id_like_that_of_a_game_is_answered_with_the_game(monkeypatch, env_id):
+    monkeypatch.delitem(gymnasium.registry, env_id, raising=False)  # as before ale-py is imported
+    for vec in ("auto", "serial", "native"):
+        with pytest.raises(ConfigError) as error:
+            make_training_envs(make_config({"algo": "a2c", "env": env_id, "vec": vec}))
+        assert str(error.value) == f"environment {env_id!r}: there is no such id (did you mean 'ALE/Pong-v5'?)"
+
+
+@pytest.mark.parametrize("cores,expected", [(1, 1), (2, 2), (64, 4)])
+def test_the_network_has_as_many_threads_as_cores_where_one_process_learns(monkeypatch, cores, expected):
+    monkeypatch.setattr(base, "usable_cores", lambda: cores)
+    for algo in ("a2c", "ppo", "dqn", "soft_q"):
+        assert make_config({"algo": algo, "env": PONG}).num_threads == expected
+        assert make_config({"algo": algo, "env": PONG, "num_threads": 3}).num_threads == 3
+        assert make_config({"algo": algo}).num_threads == 1
+    for algo in ("a3c", "ga3c", "async_q"):
+        assert make_config({"algo": algo, "env": PONG}).num_threads == 1
 
 
 @pytest.mark.parametrize("max_steps", [0, 1.5, True, "many"])

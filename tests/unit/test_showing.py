@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import types
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from paddle_ac.nn.unroll import Unroll
 from paddle_ac.registry import ALGORITHMS
 from paddle_ac.training.network_graph import draw_networks
 from paddle_ac.training.showing import Spread, show_episode, without_screen
+from paddle_ac.training.views import EpisodePictures
 
 CASES = {
     "a2c": {"algo": "a2c"},
@@ -130,8 +132,24 @@ def test_what_is_kept_of_a_row_is_spread_evenly_over_it(length):
 class AlwaysFirst:
     state_size = 0
 
+    def __init__(self):
+        self.generators = []
+
     def act(self, observations, generator=None, state=None):
+        self.generators.append(generator)
         return np.zeros(len(observations), int)
+
+
+@pytest.mark.parametrize("sampled", [False, True])
+def test_the_pictured_episode_is_played_as_in_the_evaluation(sampled):
+    config = make_config({"algo": "a2c", "eval_sampled": sampled})
+    policy, images = AlwaysFirst(), []
+    agent = types.SimpleNamespace(observation_space=types.SimpleNamespace(shape=(4,)))
+    logger = types.SimpleNamespace(write_image=lambda *image: images.append(image))
+    run = types.SimpleNamespace(config=config, agent=agent, logger=logger)
+    EpisodePictures().on_evaluation(run, types.SimpleNamespace(policy=policy, env_steps=5))
+    assert [(tag, steps) for tag, _, steps in images] == [("eval/episode", 5)]
+    assert policy.generators and {generator is not None for generator in policy.generators} == {sampled}
 
 
 def test_an_episode_is_pictured_from_its_beginning_to_its_end():

@@ -8,7 +8,9 @@ import pickle
 import gymnasium
 import numpy as np
 import pytest
+from gymnasium.envs.classic_control import PendulumEnv
 from gymnasium.spaces import Box, Discrete, MultiBinary, MultiDiscrete
+from gymnasium.wrappers import FrameStackObservation
 
 import paddle_ac
 from multiprocessing_env import DummyVecEnv, EnvironmentFailedError, ObservationConverter, SubprocVecEnv
@@ -162,6 +164,14 @@ def test_observations_need_no_conversion_after_a_space_was_sent_to_another_proce
     convert = ObservationConverter(pickle.loads(pickle.dumps(Box(-1, 1, (2,), np.float32))))
     observation = np.zeros(2, np.float32)
     assert convert(observation) is observation and observation.dtype is convert.accepted_dtype
+
+
+def test_stacked_frames_are_those_of_gymnasiums_wrapper():
+    ours, theirs = FrameStack(PendulumEnv(), 3), FrameStackObservation(PendulumEnv(), 3, padding_type="reset")
+    assert ours.observation_space == theirs.observation_space
+    np.testing.assert_array_equal(ours.reset(seed=1)[0], theirs.reset(seed=1)[0])
+    for _ in range(5):
+        np.testing.assert_array_equal(ours.step(np.ones(1))[0], theirs.step(np.ones(1))[0])
 
 
 def test_stacked_frames_are_converted_like_single_ones():
