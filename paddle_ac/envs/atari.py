@@ -90,8 +90,10 @@ def _check_mode_and_difficulty(env_id: str, kwargs: dict[str, Any]) -> None:
     from ale_py import ALEInterface, LoggerMode, roms
 
     ALEInterface.setLoggerMode(LoggerMode.Error)
+    rom = roms.get_rom_path(kwargs["game"])
+    assert rom is not None, "a registered game has one"
     ale = ALEInterface()
-    ale.loadROM(roms.get_rom_path(kwargs["game"]))
+    ale.loadROM(rom)
     allowed = {"mode": ale.getAvailableModes(), "difficulty": ale.getAvailableDifficulties()}
     for name, value in asked.items():
         if type(value) is not int or value not in allowed[name]:
