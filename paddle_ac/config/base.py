@@ -37,7 +37,7 @@ ONE_BY_ONE = VectorEnvGroup(num_envs=1, vec="serial")
 # Defaults where the environment is an Atari game: 4 frames as in Mnih et al. 2015, rewards clipped to their sign, which
 # normalised ones would not be, and no shorter evaluation than a game may take.
 ATARI_DEFAULTS = {"frame_stack": 4, "reward_clip": 1.0, "normalize_rewards": False, "eval_max_steps": 27_000}
-MOST_THREADS = 4  # of the network of an Atari game, by default: parts of a few images are no gain
+MOST_THREADS = 4  # default limit for the network of an Atari game; more than 2 were not measured
 
 
 def _is_whole_in_e_notation(value: Any) -> bool:

@@ -217,7 +217,7 @@ def test_a_game_is_cut_after_108000_frames():
     [("serial", {1, 2, 3}), ("native", {0, 1, 2}), pytest.param("envpool", {1, 2, 3}, marks=needs_envpool)],
 )
 def test_games_start_with_a_random_number_of_frames_without_action(monkeypatch, vec, expected):
-    """The first screen tells the number: in Freeway the cars move in every frame."""
+    """The number is read from the first screen: the cars of Freeway move in every frame."""
     import cv2
 
     game = gymnasium.make("ALE/Freeway-v5", frameskip=1, repeat_action_probability=0.0, obs_type="grayscale")
