@@ -43,21 +43,14 @@ NUM_POINTS = 100  # of a run's curves
 RETURNS = ("mean_return", "at_steps", "at_seconds")
 SMOOTH = 5  # points that a return is the mean of: 5 % of a run
 
-# Common numbers: n-step returns of 5 steps and RMSProp (A3C's and PAAC's papers), no normalisation.
 COMMON = {
-    "num_steps": 5,
-    "gae_lambda": 1.0,
     "gamma": 0.99,
     "normalize_observations": False,
     "normalize_rewards": False,
-    "rmsprop_decay": 0.99,
-    "lr_schedule": "linear",
+    "max_grad_norm": 0.5,
     "eval_episodes": 10,
     "eval_sampled": True,
 }
-# For each environment that an update learns from (PAAC, section 5.1; with one environment it is A3C's): an update of
-# more environments is one of fewer.
-LEARNING_RATE = 7e-4
 
 
 @dataclass(frozen=True)
@@ -66,26 +59,37 @@ class Task:
 
     Attributes:
         total_steps: of a run.
+        learning_rate: of an update that learns from one environment. Where all have the same steps, a topology whose
+            updates learn from more environments makes fewer of them, and its learning rate is larger.
+        learning_rate_power: the learning rate is ``learning_rate * environments ** learning_rate_power``.
         common: numbers that all topologies have on this environment.
         own: numbers that belong to a topology, by algorithm.
     """
 
     total_steps: int
+    learning_rate: float
+    learning_rate_power: float
     common: dict[str, Any]
     own: dict[str, dict[str, Any]]
 
 
 TASKS = {
-    # Entropy, epsilon and gradient norm: configs/paac_cartpole.yaml, and those of A3C and GA3C.
-    # Environments, workers and agents: the defaults of each algorithm.
+    # N-step returns of 5 steps, RMSProp and the rule of the learning rate: A3C's and PAAC's papers (section 5.1 there;
+    # with one environment it is A3C's learning rate). Entropy and epsilon: configs/paac_cartpole.yaml, and those of A3C
+    # and GA3C. Environments, workers and agents: the defaults of each algorithm.
     "CartPole-v1": Task(
         total_steps=300_000,
+        learning_rate=7e-4,
+        learning_rate_power=1.0,
         common={
             "hidden_sizes": (64, 64),
+            "num_steps": 5,
+            "gae_lambda": 1.0,
             "value_coef": 0.5,
             "entropy_coef": 0.001,
+            "rmsprop_decay": 0.99,
             "optimizer_epsilon": 1e-5,
-            "max_grad_norm": 0.5,
+            "lr_schedule": "linear",
         },
         own={
             "a2c": {"num_envs": 8, "vec": "native", "optimizer": "rmsprop"},
@@ -94,28 +98,33 @@ TASKS = {
             "ga3c": {"num_agents": 4, "num_envs": 4, "optimizer": "rmsprop"},
         },
     ),
-    # Value, entropy, epsilon and encoder: configs/a3c_atari.yaml. Gradient norm: configs/paac_atari.yaml.
-    # Environments, workers, agents, threads and GA3C's minimum training batch: configs/*_atari.yaml.
+    # The numbers of configs/a2c_atari.yaml, a3c_atari_fast.yaml and ga3c_atari_fast.yaml; PAAC has the environments of
+    # configs/paac_atari.yaml. The learning rate is constant, because a run is the beginning of a longer one; Adam's
+    # grows with the root of the batch (Malladi et al. 2022, arXiv:2205.10287), as it does in those files.
     "ALE/Pong-v5": Task(
-        total_steps=10_000_000,
+        total_steps=3_000_000,
+        learning_rate=7e-4 / 4,  # 7e-4 for 16 environments
+        learning_rate_power=0.5,
         common={
             "encoder": "a3c",
+            "num_steps": 8,
+            "gae_lambda": 0.95,
             "value_coef": 0.25,
-            "entropy_coef": 0.01,
-            "optimizer_epsilon": 4e-3,
-            "max_grad_norm": 0.6,
+            "entropy_coef": 0.002,
+            "optimizer_epsilon": 1e-5,
+            "lr_schedule": "constant",
         },
         own={
-            "a2c": {"num_envs": 16, "vec": "native", "num_threads": 2, "optimizer": "rmsprop"},
-            "paac": {"num_envs": 32, "vec": "native", "num_threads": 2, "optimizer": "rmsprop"},
-            "a3c": {"num_workers": 2, "num_envs": 1, "optimizer": "shared_rmsprop"},
+            "a2c": {"num_envs": 16, "vec": "native", "optimizer": "adam"},
+            "paac": {"num_envs": 32, "vec": "native", "optimizer": "adam"},
+            "a3c": {"num_workers": 2, "num_envs": 8, "optimizer": "shared_adam"},
             "ga3c": {
-                "num_agents": 32,
-                "num_envs": 1,
-                "num_predictors": 2,
-                "num_trainers": 2,
-                "min_training_batch": 20,
-                "optimizer": "rmsprop",
+                "num_agents": 4,
+                "num_envs": 4,
+                "num_predictors": 1,
+                "num_trainers": 1,
+                "min_training_batch": 128,
+                "optimizer": "adam",
             },
         },
     ),
@@ -173,9 +182,7 @@ def parse(arguments: Sequence[str]) -> dict[str, Any]:
     parser = ArgumentParser("topologies", description=__doc__)
     parser.add_argument("--env", choices=list(TASKS), default="CartPole-v1", help="environment [CartPole-v1]")
     parser.add_argument("--seeds", type=seed_list, default=[0, 1, 2, 3, 4], help="[0,1,2,3,4]")
-    parser.add_argument(
-        "--total-steps", type=whole_number(1), help="steps of a run [CartPole 300,000, Pong 10,000,000]"
-    )
+    parser.add_argument("--total-steps", type=whole_number(1), help="steps of a run [CartPole 300,000, Pong 3,000,000]")
     parser.add_argument("--folder", default="runs/topologies", help="folder of the runs [runs/topologies]")
     return parser.parse(list(arguments))
 
@@ -194,7 +201,8 @@ def configure(algo: str, env: str, seed: int, total_steps: int) -> RunConfig:
     }
     config = make_config({**COMMON, **task.common, **task.own[algo], **intervals, **run})
     envs_of_update = getattr(config, "rollouts_per_update", 1) * config.num_envs
-    return config.model_copy(update={"learning_rate": LEARNING_RATE * envs_of_update})
+    learning_rate = task.learning_rate * envs_of_update**task.learning_rate_power
+    return config.model_copy(update={"learning_rate": learning_rate})
 
 
 def run_path(root: Path, env: str, algo: str, seed: int) -> Path:

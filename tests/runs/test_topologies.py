@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 
 from benchmarks import topologies
-from paddle_ac.config import make_config, write_yaml
+from paddle_ac.config import make_config, read_config, write_yaml
 from paddle_ac.errors import ConfigError
 from paddle_ac.training.curves import Run, read_runs
 from paddle_ac.training.side_by_side import Ending
+from tests.paths import CONFIGS
 
 RETURN = "charts/episode_return"
 TPS = "charts/updates_per_second"
@@ -75,13 +76,28 @@ def test_topologies_differ_in_their_own_numbers_alone(env):
     assert {"num_steps", "gamma", "gae_lambda", "value_coef", "entropy_coef", "hidden_sizes", "encoder"} <= shared
     for name in shared:
         assert all(getattr(config, name) == getattr(configs[0], name) for config in configs), name
-    assert {config.optimizer for config in configs} == {"rmsprop", "shared_rmsprop"}
+    shared_optimizer, own_optimizer = configs[2].optimizer, configs[0].optimizer
+    assert [config.optimizer for config in configs] == [own_optimizer, own_optimizer, shared_optimizer, own_optimizer]
+    assert shared_optimizer == f"shared_{own_optimizer}"
 
 
-@pytest.mark.parametrize(("env", "num_envs"), [("CartPole-v1", (8, 32, 1, 4)), ("ALE/Pong-v5", (16, 32, 1, 4))])
-def test_learning_rate_is_proportional_to_the_environments_of_an_update(env, num_envs):
+@pytest.mark.parametrize(
+    ("env", "num_envs", "of_one", "power"),
+    [("CartPole-v1", (8, 32, 1, 4), 7e-4, 1), ("ALE/Pong-v5", (16, 32, 8, 16), 1.75e-4, 1 / 2)],
+)
+def test_learning_rate_grows_with_the_environments_of_an_update(env, num_envs, of_one, power):
     rates = [topologies.configure(algo, env, 0, 1000).learning_rate for algo in topologies.ALGORITHMS]
-    np.testing.assert_allclose(rates, 7e-4 * np.array(num_envs))
+    np.testing.assert_allclose(rates, of_one * np.array(num_envs) ** power)
+
+
+@pytest.mark.parametrize("algo", ["a2c", "a3c", "ga3c"])
+def test_comparison_on_pong_has_the_numbers_of_the_configuration_file(algo):
+    ours = topologies.configure(algo, "ALE/Pong-v5", 0, 10**7)
+    file = read_config(CONFIGS / f"{algo}_atari{'_fast' * (algo != 'a2c')}.yaml")
+    other = {"lr_schedule", "num_threads", "vec", "learning_rate", "seed"}
+    other |= {name for name in type(file).model_fields if name.endswith("_interval")}
+    assert ours.model_dump(exclude=other) == file.model_dump(exclude=other)
+    assert ours.learning_rate == pytest.approx(file.learning_rate, rel=0.011)  # 5e-4 in A3C's file is 4.95e-4 here
 
 
 @pytest.mark.parametrize("x_column", ["env_steps", "train_seconds"])
