@@ -37,14 +37,14 @@ def main() -> None:
     parser.add_argument("--env", default="CartPole-v1")
     parser.add_argument("--encoder", default="auto")
     parser.add_argument("--num-steps", type=int, default=5)
-    parser.add_argument("--num-envs", type=int, default=1, help="environments of each agent")
+    parser.add_argument("--num-envs", type=int, default=1, help="environments of each agent and of each worker")
     parser.add_argument("--min-training-batch", type=int, default=0)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=5.0)
     parser.add_argument("--picture", metavar="FILE", type=Path, help="where to draw TPS and PPS over the agents")
     arguments = parser.parse_args()
-    shared = {name: getattr(arguments, name) for name in ("env", "encoder", "num_steps")}
-    own = {name: getattr(arguments, name) for name in ("num_envs", "min_training_batch")}
+    shared = {name: getattr(arguments, name) for name in ("env", "encoder", "num_steps", "num_envs")}
+    own = {"min_training_batch": arguments.min_training_batch}
     print(f"BLAS kernel: {blas_kernel()}")
     of_a3c: list[float] = []
     of_agents: dict[int, list[Figures]] = {number: [] for number in AGENTS}
