@@ -78,6 +78,7 @@ class RandomWalk(gymnasium.Env):
             "box": Discrete(4),
             "multi": MultiDiscrete([3, 4]),
             "continuous": Box(-1, 1, (2,)),
+            "binary": MultiBinary(40),
             "from one": Discrete(4, start=1),
             "dict": Dict({"move": Discrete(2)}),
         }
@@ -563,6 +564,7 @@ gymnasium.register("test/StructuredContinuous-v0", Structured, kwargs={"spaces":
 gymnasium.register("test/StructuredFilmed-v0", StructuredFilmed)
 gymnasium.register("test/Restructuring-v0", Restructuring)
 gymnasium.register("test/Continuous-v0", RandomWalk, kwargs={"spaces": "continuous"})
+gymnasium.register("test/Binary-v0", RandomWalk, kwargs={"spaces": "binary"})
 gymnasium.register("test/FromOne-v0", RandomWalk, kwargs={"spaces": "from one"})
 for fault in FAULTS_OF_A_RUN:
     gymnasium.register(misbehaving_id(fault), Misbehaving, kwargs={"fault": fault, "at_step": 503})

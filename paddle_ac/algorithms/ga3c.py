@@ -6,16 +6,18 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from contextlib import contextmanager
 from typing import Any
 
 import cloudpickle
 import numpy as np
 
-from multiprocessing_env import WorkerTimeoutError
+from multiprocessing_env import WorkerTimeoutError, space_kind
 from paddle_ac.algorithms.algorithm import Panel
 from paddle_ac.algorithms.asynchronous import POLICY_LAG, Asynchronous
+from paddle_ac.algorithms.ga3c_adjustment import RandomWalk, Trial
 from paddle_ac.algorithms.ga3c_agent import run_agent
+from paddle_ac.algorithms.ga3c_metrics import Load, Update, UpdateMetrics
 from paddle_ac.algorithms.learner import Learner, optimizer_part
 from paddle_ac.algorithms.policy import format_part, log_backend, make_network
 from paddle_ac.algorithms.state import (
@@ -28,9 +30,9 @@ from paddle_ac.algorithms.state import (
 from paddle_ac.config.ga3c import GA3CConfig
 from paddle_ac.envs.atari import end_at_life_loss
 from paddle_ac.envs.make import worker_envs_fn
+from paddle_ac.errors import ConfigError
 from paddle_ac.learning.gradient import GradientOfRollout, RolloutGradient
 from paddle_ac.learning.phases import phases_of_update
-from paddle_ac.learning.returns import explained_variance
 from paddle_ac.learning.rewards import RewardNormalizer
 from paddle_ac.learning.rollout import Rollout, RolloutCollector
 from paddle_ac.learning.schedules import scheduled_learning_rate
@@ -59,7 +61,6 @@ class Model:
         network: the policy and critic with the current parameters.
         learner: the current parameters and their optimiser.
         normalize_rewards: scales the rewards of each agent by the same moments; empty without normalisation.
-        lock: held while the model changes, or is copied as a whole.
         env_steps: steps of single environments that were learned from.
         num_updates: gradient steps.
     """
@@ -78,7 +79,8 @@ class Model:
             self.normalize_rewards = [
                 RewardNormalizer(config.num_envs, config.gamma, statistics) for _ in range(config.num_agents)
             ]
-        self.lock = threading.Lock()
+        self._lock = threading.Lock()
+        self._holder = ""  # the thread that held the model last
         self.env_steps = 0
         self.num_updates = 0
 
@@ -86,6 +88,22 @@ class Model:
     def is_done(self) -> bool:
         """Whether the total of steps is reached."""
         return self.env_steps >= self._config.total_steps
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Hold the model while it changes, or is copied as a whole.
+
+        Raises:
+            WorkerTimeoutError: another thread has held it for ``config.step_timeout``.
+        """
+        timeout = self._config.step_timeout
+        if not self._lock.acquire(timeout=timeout):
+            raise WorkerTimeoutError(f"{self._holder} has held the model for more than {timeout:g} s (step_timeout)")
+        self._holder = threading.current_thread().name
+        try:
+            yield
+        finally:
+            self._lock.release()
 
     def make_network(self, shares_memory: bool) -> Network:
         """A network with the current parameters: on the model's memory, or with a copy that ``copy_to`` updates."""
@@ -95,18 +113,18 @@ class Model:
 
     def copy_to(self, network: Network) -> None:
         """Bring a network with a copy up to date."""
-        with self.lock:
+        with self.held():
             np.copyto(network.parameters.vector, self.network.parameters.vector)
         self.refresh(network)
 
     def refresh(self, network: Network) -> None:
         """Bring up to date what a network on the model's memory copies: normalisation, and parameters on a device."""
         if network.encode.moments is not None:
-            with self.lock:
+            with self.held():
                 network.encode.load_state_dict(self.network.encode.state_dict())
         network.refresh()
 
-    def update(self, learned: RolloutGradient, observations: np.ndarray, versions: np.ndarray) -> _Update | None:
+    def update(self, learned: RolloutGradient, observations: np.ndarray, versions: np.ndarray) -> Update | None:
         """Take a step of the optimiser.
 
         Args:
@@ -118,7 +136,7 @@ class Model:
             figures of the update; ``None`` if the total of steps was reached before, and nothing was learned.
         """
         config = self._config
-        with self.lock:
+        with self.held():
             if self.is_done:
                 return None
             learning_rate = scheduled_learning_rate(
@@ -131,47 +149,7 @@ class Model:
             self.env_steps += len(learned.returns)
         losses = learned.actor, learned.critic, learned.entropy, learned.total, learned.norm
         lag = float(lags.mean()), float(lags.max())
-        return _Update((learning_rate, *losses), lag, learned.values, learned.returns)
-
-
-@dataclass(frozen=True)
-class _Update:
-    """Figures of an update: learning rate, losses and gradient norm; mean and largest policy lag; predictions."""
-
-    scalars: tuple[float, ...]
-    lag: tuple[float, float]
-    values: np.ndarray
-    returns: np.ndarray
-
-
-@dataclass
-class Load:
-    """What the predictors or the trainers have done, and the queue that they found.
-
-    Attributes:
-        batches: number of batches.
-        rows: number of steps of single environments in them.
-        queued: lengths of the queue after each batch was taken from it, summed.
-    """
-
-    batches: int = 0
-    rows: int = 0
-    queued: int = 0
-    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
-
-    def add(self, rows: int, queued: int) -> None:
-        """Count a batch."""
-        with self._lock:
-            self.batches += 1
-            self.rows += rows
-            self.queued += queued
-
-    def take(self) -> tuple[int, int, int]:
-        """Return batches, rows and queued since the last call."""
-        with self._lock:
-            taken = self.batches, self.rows, self.queued
-            self.batches = self.rows = self.queued = 0
-        return taken
+        return Update((learning_rate, *losses), lag, learned.values, learned.returns)
 
 
 class GA3CPredictor:
@@ -200,9 +178,10 @@ class GA3CPredictor:
 
     def predict(self) -> bool:
         """Wait for requests and answer them; return whether to go on."""
-        agents = self._queues.get_requests(self._max_requests)
-        if agents is None:
+        taken = self._queues.get_requests(self._max_requests)
+        if taken is None:
             return False
+        agents, numbers = taken
         if not len(agents):
             return True
         self.busy_since = time.monotonic()
@@ -217,13 +196,8 @@ class GA3CPredictor:
         state = slots.agent_states[agents].reshape(len(observations), -1)
         outputs = network.policy_outputs(observations, state)
         actions = network.distribution.sample(outputs, self._generator)
-        by_agent = len(agents), slots.num_envs
-        slots.actions[slot, step] = actions.reshape(*by_agent, *actions.shape[1:])
-        if self._needs_log_probs:
-            slots.log_probs[slot, step] = network.distribution(outputs).log_prob(actions).reshape(by_agent)
-        slots.agent_states[agents] = state.reshape(*by_agent, -1)
-        slots.versions[slot, step] = version
-        self._queues.answer(agents)
+        log_probs = network.distribution(outputs).log_prob(actions) if self._needs_log_probs else None
+        self._queues.answer(agents, numbers, actions, log_probs, state, version)
         self._load.add(len(observations), queued)
         self.busy_since = None
         return True
@@ -253,7 +227,7 @@ class GA3CTrainer:
         queues: SlotQueues,
         load: Load,
         assembling: threading.Lock,
-        record: Callable[[_Update], None],
+        record: Callable[[Update], None],
     ):
         self._config, self._model, self._queues, self._load = config, model, queues, load
         self._assembling, self._record = assembling, record
@@ -293,47 +267,13 @@ class GA3CTrainer:
             rollout = slots.gather(full, with_log_probs=self._config.lag_correction == "vtrace")
             versions = slots.versions[full]
             if normalizers := self._model.normalize_rewards:
-                for slot in full:
-                    done = slots.terminated[slot] | slots.truncated[slot]
-                    normalizers[slot // SLOTS_PER_AGENT].update(slots.rewards[slot], done)
-                rollout.rewards = normalizers[0](rollout.rewards)
+                with self._model.held():  # for a checkpoint has their moments
+                    for slot in full:
+                        done = slots.terminated[slot] | slots.truncated[slot]
+                        normalizers[slot // SLOTS_PER_AGENT].update(slots.rewards[slot], done)
+                    rollout.rewards = normalizers[0](rollout.rewards)
         queues.free(full)
         return rollout, versions, queued
-
-
-class RandomWalk:
-    """The paper's search for the numbers of agents, predictors and trainers (section 4.3).
-
-    Each of the three numbers goes up or down by 1 or stays, at random. A change is kept if training per second does
-    not fall. After one that is not kept, the numbers of before are measured again, so that one lucky measurement does
-    not stand for ever.
-
-    Args:
-        smallest: of each number.
-        largest: of each number, with which the walk starts.
-        generator: draws the changes.
-
-    Attributes:
-        counts: the three numbers to measure now.
-    """
-
-    def __init__(self, smallest: tuple[int, int, int], largest: tuple[int, int, int], generator: np.random.Generator):
-        self._smallest, self._largest = np.array(smallest), np.array(largest)
-        self._generator = generator
-        self.counts = largest
-        self._kept = largest
-        self._kept_rate = 0.0  # steps/s
-
-    def measured(self, rate: float) -> tuple[int, int, int]:
-        """Take in the steps/s learned with ``counts``, and return the next ``counts``."""
-        if self.counts != self._kept and rate < self._kept_rate:
-            self.counts = self._kept
-            return self.counts
-        self._kept, self._kept_rate = self.counts, rate
-        change = self._generator.integers(-1, 2, 3)
-        agents, predictors, trainers = np.clip(np.array(self._kept) + change, self._smallest, self._largest).tolist()
-        self.counts = agents, predictors, trainers
-        return self.counts
 
 
 class GA3C(Asynchronous):
@@ -353,13 +293,21 @@ class GA3C(Asynchronous):
         pool: the agents' processes, from the first ``update`` on.
 
     Raises:
-        ConfigError: an action space that there is no distribution for, or rollouts that do not fit into memory.
+        ConfigError: an action space that there is no distribution for, or other than Discrete with an epsilon in the
+            logarithm; or rollouts that do not fit into memory.
     """
 
     processes = "num_agents"
     num_learners = 1
 
     def __init__(self, config: GA3CConfig, observation_space: Any, action_space: Any):
+        if space_kind(action_space) != "Discrete":  # the probability of a joint action may be below any epsilon
+            if config.log_epsilon:
+                raise ConfigError(
+                    f"log_epsilon={config.log_epsilon:g} is for Discrete actions, and those of {config.env} are "
+                    f"{action_space}; leave it out"
+                )
+            config = config.model_copy(update={"log_epsilon": 0.0})
         super().__init__(config, observation_space, action_space)
         self.model = Model(config, observation_space, action_space)
         log_backend(config)
@@ -381,17 +329,15 @@ class GA3C(Asynchronous):
         self._gate = threading.Condition()  # threads beyond the numbers of ``_working`` wait behind it
         self._working = {"predictor": config.num_predictors, "trainer": config.num_trainers}
         self._predictions, self._trainings = Load(), Load()
-        self._updates: list[_Update] = []  # since the last update()
-        self._record_lock = threading.Lock()
-        self._measured_at = self._tried_at = self._called_at = 0.0  # time.monotonic()
-        self._steps_at_try = 0
+        self._updates = UpdateMetrics()
+        self._measured_at = 0.0  # time.monotonic()
+        self._trial = Trial(0.0, 0)
         self._restart_measurements()
         self._walk: RandomWalk | None = None
         if config.dynamic_adjustment:
             largest = config.num_agents, config.num_predictors, config.num_trainers
-            fewest_agents = -(-config.rollouts_per_update // SLOTS_PER_AGENT)  # that can fill a batch
             generator = np.random.default_rng((config.seed, 2))
-            self._walk = RandomWalk((fewest_agents, 1, 1), largest, generator)
+            self._walk = RandomWalk((config.fewest_agents, 1, 1), largest, generator)
         self.metric_tags = (
             "diagnostics/policy_lag",
             "diagnostics/policy_lag_max",
@@ -469,6 +415,7 @@ class GA3C(Asynchronous):
 
     def check(self) -> None:
         """Raise if an agent, a predictor or a trainer has failed; replace an agent that is stuck."""
+        self._trial.pause()
         self._raise_failure()
         self.pool.check()
 
@@ -517,7 +464,7 @@ class GA3C(Asynchronous):
             predictor = GA3CPredictor(config, model, queues, self._predictions, index)
             self._start_thread("predictor", index, predictor, predictor.predict)
         for index in range(config.num_trainers):
-            trainer = GA3CTrainer(config, model, queues, self._trainings, assembling, self._record)
+            trainer = GA3CTrainer(config, model, queues, self._trainings, assembling, self._updates.add)
             self._start_thread("trainer", index, trainer, trainer.train)
 
     def _start_thread(
@@ -529,7 +476,7 @@ class GA3C(Asynchronous):
         thread.start()
 
     def _run(self, kind: str, index: int, work: Callable[[], bool]) -> None:
-        """What a thread does: work until there is no more, while it is one of those that may."""
+        """Work until there is no more, in a thread; wait while fewer threads than this one's index may work."""
         try:
             while not self._stopping:
                 if index >= self._working[kind]:
@@ -566,44 +513,21 @@ class GA3C(Asynchronous):
 
     def _adjust(self) -> None:
         """Try other numbers of agents and threads once in a while, where they are to be adjusted."""
-        now = time.monotonic()
-        was_away = now > self._called_at + THROUGHPUT_SECONDS  # for an evaluation, which slows training down
-        self._called_at = now
         if self._walk is None:
             return
-        if was_away:
-            self._tried_at, self._steps_at_try = now, self.env_steps
-        elif now > self._tried_at + ADJUSTMENT_SECONDS:
-            rate = (self.env_steps - self._steps_at_try) / (now - self._tried_at)
-            agents, self._working["predictor"], self._working["trainer"] = self._walk.measured(rate)
+        self._trial.go_on(time.monotonic(), self.env_steps)
+        if self._trial.seconds > ADJUSTMENT_SECONDS:
+            agents, self._working["predictor"], self._working["trainer"] = self._walk.measured(self._trial.rate)
             self.queues.slots.active[0] = agents
             with self._gate:
                 self._gate.notify_all()
-            self._tried_at, self._steps_at_try = now, self.env_steps
+            self._trial.restart(time.monotonic(), self.env_steps)
 
     # ------------------------------------------------------------------------------------------------------- metrics
 
-    def _record(self, update: _Update) -> None:
-        with self._record_lock:
-            self._updates.append(update)
-
     def _take_metrics(self, min_seconds: float = THROUGHPUT_SECONDS) -> dict[str, Any]:
         """Metrics of training since the last call, and those of throughput if they are of so many seconds."""
-        with self._record_lock:
-            updates, self._updates = self._updates, []
-        metrics: dict[str, Any] = {}
-        if updates:
-            means = np.mean([update.scalars for update in updates], axis=0).tolist()
-            names = ("actor", "critic", "entropy", "total")
-            metrics["charts/learning_rate"] = means[0]
-            metrics.update({f"losses/{name}": mean for name, mean in zip(names, means[1:5], strict=True)})
-            metrics["diagnostics/grad_norm"] = means[5]
-            metrics["diagnostics/explained_variance"] = explained_variance(
-                np.concatenate([update.values for update in updates]),
-                np.concatenate([update.returns for update in updates]),
-            )
-            metrics["diagnostics/policy_lag"] = float(np.mean([update.lag[0] for update in updates]))
-            metrics["diagnostics/policy_lag_max"] = max(update.lag[1] for update in updates)
+        metrics: dict[str, Any] = self._updates.take()
         if time.monotonic() > self._measured_at + min_seconds:
             metrics.update(self._take_throughput())
         return metrics
@@ -612,8 +536,8 @@ class GA3C(Asynchronous):
         """Measure rates from now on, for example without the start of the agents."""
         self._predictions.take()
         self._trainings.take()
-        self._measured_at = self._tried_at = self._called_at = time.monotonic()
-        self._steps_at_try = self.env_steps
+        self._measured_at = time.monotonic()
+        self._trial.restart(self._measured_at, self.env_steps)
 
     def _take_throughput(self) -> dict[str, float]:
         now = time.monotonic()
@@ -638,12 +562,12 @@ class GA3C(Asynchronous):
 
     def state_dict(self) -> dict[str, Any]:
         """Return all that resuming needs; see ``Algorithm.state_dict``."""
-        with self.model.lock:  # between two updates
+        with self.model.held():  # between two updates
             return super().state_dict()
 
     def learned_state(self) -> dict[str, Any]:
         """Return what another training can start from; see ``Algorithm.learned_state``."""
-        with self.model.lock:
+        with self.model.held():
             return super().learned_state()
 
     def saved_parts(self) -> dict[str, Part]:

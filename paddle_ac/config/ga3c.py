@@ -64,14 +64,15 @@ class GA3CConfig(MemoryGroup, RolloutGroup, SynchronousOptimizerGroup, OnPolicyC
     dynamic_adjustment: bool = field(
         "run",
         False,
-        "a random walk over the numbers of agents, predictors and trainers, up to those given, that keeps what does "
-        "not slow training down (the paper, section 4.3)",
+        "a random walk over the numbers of agents, predictors and trainers, up to those given, that keeps changes "
+        "after which training is not slower (the paper, section 4.3)",
         changeable=True,
     )
-    log_epsilon: float = field(
+    log_epsilon: float | None = field(
         "algorithm",
-        1e-6,
-        "added to the probability in the logarithm of the policy's loss, against policy lag (GA3C: 1e-6); 0: none",
+        None,
+        "added to the probability in the logarithm of the policy's loss, against policy lag, for Discrete actions "
+        "[1e-6 (GA3C); for other actions none]",
         ge=0,
         lt=1,
     )
@@ -94,7 +95,21 @@ class GA3CConfig(MemoryGroup, RolloutGroup, SynchronousOptimizerGroup, OnPolicyC
         if self.min_training_batch > possible:
             raise ValueError(
                 f"min_training_batch={self.min_training_batch}: no more than {possible} steps can wait, two rollouts "
-                f"of each of num_agents={self.num_agents} (num_steps={self.num_steps}, num_envs={self.num_envs})"
+                f"of each of num_agents={self.num_agents} (num_steps={self.num_steps}, num_envs={self.num_envs}); "
+                "give more agents or a smaller batch"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _there_is_something_to_adjust(self) -> GA3CConfig:
+        if self.dynamic_adjustment and (self.num_agents, self.num_predictors, self.num_trainers) == (
+            self.fewest_agents,
+            1,
+            1,
+        ):
+            raise ValueError(
+                f"dynamic_adjustment: no numbers to try below num_agents={self.num_agents}, num_predictors=1 and "
+                "num_trainers=1; give larger ones, up to which it is to search"
             )
         return self
 
@@ -104,9 +119,14 @@ class GA3CConfig(MemoryGroup, RolloutGroup, SynchronousOptimizerGroup, OnPolicyC
         return max(math.ceil(self.min_training_batch / (self.num_steps * self.num_envs)), 1)
 
     @property
+    def fewest_agents(self) -> int:
+        """Agents whose rollouts can be a batch of a trainer."""
+        return math.ceil(self.rollouts_per_update / 2)
+
+    @property
     def policy_log_epsilon(self) -> float:
-        """``log_epsilon``."""
-        return self.log_epsilon
+        """``log_epsilon``, or its default for Discrete actions."""
+        return 1e-6 if self.log_epsilon is None else self.log_epsilon
 
     @property
     def num_other_workers(self) -> int:

@@ -162,6 +162,11 @@ class RolloutSlots:
         return np.concatenate([array[slot] for slot in slots], axis=1)
 
 
+def next_number(number: int) -> int:
+    """The number of the request after the one with this number."""
+    return (int(number) + 1) % 2**30
+
+
 class AgentSlots:
     """An agent's view of its slots: it asks for actions, and hands over the rollouts that it has filled.
 
@@ -203,7 +208,7 @@ class AgentSlots:
         """Ask for the actions of a step whose observations are in a slot; return the number of the request."""
         slots, agent = self.slots, self.agent
         slots.places[agent] = slot, step
-        number = (int(slots.requests[agent]) + 1) % 2**30
+        number = next_number(slots.requests[agent])
         slots.requests[agent] = number
         self._prediction_queue.put(agent)
         return number
@@ -244,6 +249,8 @@ class SlotQueues:
             for slot in self.slots.of_agent(agent):
                 if self.slots.states[slot] != TAKEN:
                     self.slots.states[slot] = FREE
+            self.slots.requests[agent] = next_number(self.slots.requests[agent])  # no request of before is answered now
+            self._answered[agent] = self.slots.requests[agent]
         ends = self._answers[agent].reader, self._prediction_queue.writer, self._training_queue.writer
         return AgentSlots(self.slots, agent, *ends)
 
@@ -257,10 +264,12 @@ class SlotQueues:
         """Rollouts that no trainer has taken."""
         return int(np.count_nonzero(self.slots.states == QUEUED))
 
-    def get_requests(self, max_count: int) -> np.ndarray | None:
-        """Wait for agents that want actions and return their indices; ``None`` if the queue is stopped.
+    def get_requests(self, max_count: int) -> tuple[np.ndarray, np.ndarray] | None:
+        """Wait for agents that want actions.
 
-        There may be none, if they have been served already.
+        Returns:
+            indices of agents and numbers of their requests, ``[K]`` each, none if they have been served already;
+            ``None`` if the queue is stopped.
         """
         agents = self._prediction_queue.get(max_count)
         if agents is None:
@@ -269,13 +278,42 @@ class SlotQueues:
             agents = agents[self.slots.requests[agents] != self._answered[agents]]
             if len(agents) > 1:
                 agents = np.unique(agents)
-            self._answered[agents] = self.slots.requests[agents]
-        return agents
+            numbers = self.slots.requests[agents]
+            self._answered[agents] = numbers
+        return agents, numbers
 
-    def answer(self, agents: np.ndarray) -> None:
-        """Wake agents whose actions are in their slots."""
-        for agent in agents.tolist():
-            self._answers[agent].writer.put(int(self._answered[agent]))
+    def answer(
+        self,
+        agents: np.ndarray,
+        numbers: np.ndarray,
+        actions: np.ndarray,
+        log_probs: np.ndarray | None,
+        states: np.ndarray,
+        version: int,
+    ) -> None:
+        """Write actions into the slots of the agents that asked for them, and wake these.
+
+        An agent that has been replaced since it asked gets none, and its successor's slots are left alone.
+
+        Args:
+            agents, numbers: ``[K]``, as of ``get_requests``.
+            actions: ``[K * E, *action_space.shape]``.
+            log_probs: ``[K * E]`` float32, of the actions, if trainers need them.
+            states: ``[K * E, S]`` float32, of the policy after the actions.
+            version: updates of the policy.
+        """
+        slots, by_agent = self.slots, (len(agents), self.slots.num_envs)
+        with self._lock:
+            wanted = slots.requests[agents] == numbers
+            agents = agents[wanted]
+            slot, step = slots.places[agents].T
+            slots.actions[slot, step] = actions.reshape(*by_agent, *actions.shape[1:])[wanted]
+            if log_probs is not None:
+                slots.log_probs[slot, step] = log_probs.reshape(by_agent)[wanted]
+            slots.agent_states[agents] = states.reshape(*by_agent, -1)[wanted]
+            slots.versions[slot, step] = version
+        for agent, number in zip(agents.tolist(), numbers[wanted].tolist(), strict=True):
+            self._answers[agent].writer.put(number)
 
     def get_rollouts(self, count: int) -> np.ndarray | None:
         """Wait for so many full slots, take and return them; ``None`` if the queue is stopped.

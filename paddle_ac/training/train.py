@@ -16,6 +16,7 @@ import gymnasium
 import numpy as np
 import paddle
 
+from multiprocessing_env import WorkerTimeoutError
 from paddle_ac import __version__
 from paddle_ac.algorithms.agent import warn_about_images
 from paddle_ac.algorithms.algorithm import Algorithm, Policy
@@ -285,7 +286,8 @@ class _Loop:
         """Save what the workers have learned; a synchronous algorithm may be in the middle of an update."""
         if self.algorithm.asynchronous:
             self._settle()
-            with suppress(NonFiniteError, OSError):  # the error at hand is the one to tell
+            # The error at hand is the one to report; a thread that hangs may hold the parameters.
+            with suppress(NonFiniteError, OSError, WorkerTimeoutError):
                 self.save()
 
     def _settle(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import re
 import signal
 import threading
@@ -16,12 +17,16 @@ import pytest
 from multiprocessing_env import DummyVecEnv, WorkerDiedError, WorkerFailedError, WorkerTimeoutError
 from paddle_ac.algorithms import ga3c
 from paddle_ac.algorithms.a2c import A2C
-from paddle_ac.algorithms.ga3c import GA3C, GA3CPredictor, GA3CTrainer, Load, Model, RandomWalk
+from paddle_ac.algorithms.ga3c import GA3C, GA3CPredictor, GA3CTrainer, Model
+from paddle_ac.algorithms.ga3c_adjustment import RandomWalk, Trial
+from paddle_ac.algorithms.ga3c_metrics import SCALARS, Load, Update, UpdateMetrics
+from paddle_ac.algorithms.learner import Learner
 from paddle_ac.checkpoint import load_checkpoint
 from paddle_ac.config import make_config
 from paddle_ac.envs.make import training_env_fns
 from paddle_ac.errors import ConfigError, NonFiniteError
 from paddle_ac.learning.gradient import GradientOfRollout
+from paddle_ac.learning.returns import explained_variance
 from paddle_ac.learning.rollout import Rollout, RolloutCollector
 from paddle_ac.processes.rollout_slots import QUEUED, SLOTS_PER_AGENT
 from paddle_ac.training.evaluate import evaluate
@@ -233,7 +238,7 @@ def test_rates_leave_out_the_start_of_the_agents(make_agent):
     while not agent.has_started:
         before = time.monotonic()
         agent.update()
-    assert agent._measured_at > before and agent._tried_at > before
+    assert agent._measured_at > before and agent._trial._seen[0] > before
 
 
 @pytest.mark.slow
@@ -267,6 +272,72 @@ def test_networks_and_environments_of_all_kinds_are_trained(tmp_path, changes):
 def test_agents_import_no_paddle(make_agent):
     agent = make_agent(env="tests.environments:test/NoPaddle-v0")
     play(agent, 500)
+
+
+def test_metrics_of_many_updates_are_those_of_all_their_steps():
+    generator, metrics = np.random.default_rng(0), UpdateMetrics()
+    assert metrics.take() == {}
+    updates = []
+    for number in range(7):
+        returns = generator.normal(5.0, 2.0, 3 + number).astype(np.float32)
+        values = (returns + generator.normal(1.0, 0.5, len(returns))).astype(np.float32)
+        lag = (generator.uniform(), float(generator.integers(9)))
+        updates.append(Update(tuple(generator.normal(size=len(SCALARS))), lag, values, returns))
+        metrics.add(updates[-1])
+    found = metrics.take()
+    expected = dict(zip(SCALARS, np.mean([update.scalars for update in updates], axis=0), strict=True))
+    expected["diagnostics/policy_lag"] = np.mean([update.lag[0] for update in updates])
+    expected["diagnostics/policy_lag_max"] = max(update.lag[1] for update in updates)
+    arrays = (np.concatenate([getattr(update, name) for update in updates]) for name in ("values", "returns"))
+    expected["diagnostics/explained_variance"] = explained_variance(*arrays)
+    assert found == pytest.approx(expected, rel=1e-5) and metrics.take() == {}
+
+
+def test_critic_explains_nothing_of_returns_that_are_all_the_same():
+    metrics = UpdateMetrics()
+    for values in ([0.5, 0.7], [0.1, 0.1, 0.2]):
+        returns = np.full(len(values), 0.1, np.float32)
+        metrics.add(Update((0.0,) * len(SCALARS), (0.0, 0.0), np.array(values, np.float32), returns))
+    assert metrics.take()["diagnostics/explained_variance"] == 0.0
+
+
+def test_steps_that_nobody_asks_the_metrics_of_take_no_memory(make_agent):
+    """During an evaluation trainers go on, and ``check`` alone is called."""
+    agent = make_agent(total_steps=10**9)
+    play(agent, 200)
+    sizes = []
+    for _ in range(2):
+        steps = agent.env_steps
+        while agent.env_steps < steps + 1000:
+            agent.check()
+        sizes.append(len(pickle.dumps({k: v for k, v in vars(agent._updates).items() if k != "_lock"})))
+    assert abs(sizes[1] - sizes[0]) < 100
+
+
+def test_reward_moments_change_only_while_the_model_is_held(make_agent):
+    """A checkpoint, which holds the model, has their mean, variance and count of the same moment."""
+    agent = make_agent(normalize_rewards=True, total_steps=10**6)
+    fill_slots(agent, 0)
+    trainer = GA3CTrainer(agent.config, agent.model, agent.queues, Load(), threading.Lock(), lambda update: None)
+    moments = agent.model.normalize_rewards[0].moments
+    taking = threading.Thread(target=trainer._take)
+    with agent.model.held():
+        taking.start()
+        wait_until(lambda: not agent.queues.training_queue_length)
+        taking.join(0.2)
+        assert taking.is_alive() and moments.statistics["count"] == 0
+    taking.join(10)
+    assert moments.statistics["count"] == 5
+
+
+@pytest.mark.parametrize("env", ["test/Continuous-v0", "test/Binary-v0"])
+def test_epsilon_in_the_logarithm_is_for_discrete_actions(make_agent, env):
+    """The probability of a joint action, or a density, may be far below it where nothing is wrong."""
+    assert make_agent().config.policy_log_epsilon == 1e-6
+    assert make_agent(log_epsilon=0.1).config.policy_log_epsilon == 0.1
+    assert make_agent(env=env).config.policy_log_epsilon == make_agent(env=env, log_epsilon=0.0).config.log_epsilon == 0
+    with pytest.raises(ConfigError, match=f"log_epsilon=1e-06 is for Discrete actions, and those of {env} are "):
+        make_agent(env=env, log_epsilon=1e-6)
 
 
 def test_a_training_batch_that_could_never_wait_in_the_slots_is_rejected():
@@ -309,15 +380,53 @@ def test_the_random_walk_measures_again_where_a_change_is_not_kept():
     assert walk._kept == better
 
 
+def test_trial_counts_time_and_steps_of_training_alone():
+    trial = Trial(100.0, 5000)
+    trial.go_on(103.0, 5600)
+    trial.pause()  # an evaluation, through which agents and trainers work on
+    trial.pause()
+    trial.go_on(200.0, 9000)
+    trial.go_on(201.0, 9100)
+    assert (trial.seconds, trial.rate) == (4.0, 175.0)
+    trial.pause()
+    trial.restart(300.0, 20_000)
+    trial.go_on(302.0, 20_100)
+    assert (trial.seconds, trial.rate) == (2.0, 50.0)
+
+
+def test_evaluation_is_no_part_of_a_trial(make_agent):
+    agent = make_agent(dynamic_adjustment=True, total_steps=10**9)
+    play(agent, 200)
+    agent._trial.restart(time.monotonic(), agent.env_steps)
+    steps = agent.env_steps
+    while agent.env_steps < steps + 500:
+        agent.check()
+    assert agent._trial.seconds == 0
+    agent.update()
+    assert agent._trial.seconds == 0, "what has passed before the first update after it"
+    agent.update()
+    assert agent._trial.seconds > 0
+
+
 @pytest.mark.slow
 def test_numbers_of_agents_and_threads_are_adjusted_while_they_work(tmp_path, monkeypatch):
-    monkeypatch.setattr(ga3c, "ADJUSTMENT_SECONDS", 0.05)
+    """With evaluations that are closer together than two adjustments."""
+    monkeypatch.setattr(ga3c, "ADJUSTMENT_SECONDS", 0.5)
     most = {"num_agents": 3, "num_predictors": 2, "num_trainers": 2}
-    summary = train(quick_config(**most, dynamic_adjustment=True, total_steps=20_000), str(tmp_path / "run"))
+    own = {"dynamic_adjustment": True, "total_steps": 30_000, "eval_interval": 500, "log_interval": 500}
+    summary = train(quick_config(**most, **own), str(tmp_path / "run"))
     assert summary["stopped_by"] == "total_steps"
     curves = visualdl_curves(tmp_path / "run")
-    for name, number in most.items():
-        assert all(1 <= value <= number for _, value in curves[name.replace("num_", "ga3c/")])
+    numbers = {tuple(value for _, value in curves[name.replace("num_", "ga3c/")]) for name in most}
+    assert {value for values in numbers for value in values} <= {1, 2, 3}
+    assert any(len(set(values)) > 1 for values in numbers), "they change"
+
+
+@pytest.mark.parametrize("own", [{"num_agents": 1}, {"num_agents": 2, "min_training_batch": 20}], ids=str)
+def test_adjustment_of_nothing_is_rejected(own):
+    with pytest.raises(ConfigError, match=f"no numbers to try below num_agents={own['num_agents']}, num_predictors=1"):
+        quick_config(dynamic_adjustment=True, **own)
+    assert quick_config(dynamic_adjustment=True, num_trainers=2, **own).dynamic_adjustment
 
 
 # ------------------------------------------------------------------------------------------------------------- faults
@@ -439,6 +548,32 @@ def test_a_thread_that_hangs_is_named_and_the_run_has_a_checkpoint_that_resumes(
     steps = load_checkpoint(RunFolder(tmp_path / "run").latest)["algorithm"]["env_steps"]
     assert steps > 0
     assert resume(str(tmp_path / "run"), {"total_steps": steps + 1000})["env_steps"] == steps + 1000
+
+
+def test_a_trainer_that_hangs_in_an_update_ends_the_run_and_leaves_the_last_checkpoint(tmp_path, monkeypatch):
+    """It holds the model, so that there cannot be a checkpoint of now."""
+    released, calls, step = threading.Event(), [], Learner.step
+
+    def step_and_hang(learner, *arguments):
+        calls.append(learner)
+        if len(calls) == 300:
+            released.wait()
+        step(learner, *arguments)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Learner, "step", step_and_hang)
+        patched.setattr(ga3c, "THREAD_TIMEOUT", 0.1)
+        try:
+            with pytest.raises(
+                WorkerTimeoutError, match="trainer 0 has (computed a batch|held the model) for more than 1 s"
+            ):
+                train(quick_config(total_steps=10**9, step_timeout=1.0), str(tmp_path / "run"))
+        finally:
+            released.set()
+    assert "trainer 0" in json.loads((tmp_path / "run" / "summary.json").read_text())["error"]
+    steps = load_checkpoint(RunFolder(tmp_path / "run").latest)["algorithm"]["env_steps"]
+    assert 1000 <= steps < 1500
+    assert resume(str(tmp_path / "run"), {"total_steps": 2000})["env_steps"] == 2000
 
 
 def test_an_exception_in_a_thread_is_raised_during_an_evaluation(make_agent, monkeypatch):

@@ -177,15 +177,22 @@ def test_packed_observations_and_policies_without_a_state_fit():
 # ----------------------------------------------------------------------------------------------------------- requests
 
 
+def answer(queues, agents, numbers, action=1):
+    """Answer requests as a predictor does; the state after the action is as large as the action."""
+    rows = len(agents) * NUM_ENVS
+    states = np.full((rows, STATE_SIZE), action, np.float32)
+    queues.answer(agents, numbers, np.full(rows, action), np.full(rows, -1.0, np.float32), states, version=action)
+
+
 def test_an_agent_gets_the_answer_to_its_own_request(queues):
     own, other = queues.of_agent(0), queues.of_agent(1)
     number = own.request(0, 3)
     assert queues.prediction_queue_length == 1
     assert not own.is_answered(number, 0.0)
-    agents = queues.get_requests(8)
+    agents, numbers = queues.get_requests(8)
     assert agents.tolist() == [0] and queues.slots.places[0].tolist() == [0, 3]
-    assert queues.prediction_queue_length == 0
-    queues.answer(agents)
+    assert numbers.tolist() == [number] and queues.prediction_queue_length == 0
+    answer(queues, agents, numbers)
     assert own.is_answered(number, 1.0)
     assert not other.is_answered(number, 0.0)
 
@@ -209,10 +216,36 @@ def test_requests_and_rollouts_of_a_lost_agent_are_served_once_at_most(queues):
     successor = queues.of_agent(0)
     assert queues.slots.states[:SLOTS_PER_AGENT].tolist() == [TAKEN, FREE]
     number = successor.request(1, 0)
-    agents = queues.get_requests(8)
-    queues.answer(agents)
+    agents, numbers = queues.get_requests(8)
+    answer(queues, agents, numbers)
     assert agents.tolist() == [0] and queues.slots.places[0].tolist() == [1, 0]
     assert successor.is_answered(number, 1.0) and queues.prediction_queue_length == 0
+
+
+@pytest.mark.parametrize("has_asked", [False, True])
+def test_answer_to_a_lost_agent_changes_nothing_of_its_successor(queues, has_asked):
+    """One of two predictors computes for an agent that is lost while the other one serves its successor."""
+    lost, other = queues.of_agent(0), queues.of_agent(1)
+    lost.request(0, 2)
+    other_number = other.request(2, 1)
+    held = queues.get_requests(8)
+    successor = queues.of_agent(0)
+    assert queues.prediction_queue_length == 0
+    if has_asked:
+        number = successor.request(0, 0)
+        agents, numbers = queues.get_requests(8)
+        answer(queues, *held, action=3)
+        assert not successor.is_answered(number, 0.0)
+        answer(queues, agents, numbers, action=4)
+        assert successor.is_answered(number, 1.0)
+    else:
+        answer(queues, *held, action=3)
+    slots, expected = queues.slots, 4 if has_asked else 0
+    assert (slots.actions[0, 0] == expected).all() and (slots.actions[0, 1:] == 0).all()
+    assert (slots.agent_states[0] == expected).all() and slots.versions[0, 0] == expected
+    assert other.is_answered(other_number, 1.0), "of the same batch"
+    assert (slots.actions[2, 1] == 3).all() and (slots.agent_states[1] == 3).all()
+    assert (slots.log_probs[2, 1] == -1).all() and slots.versions[2, 1] == 3
 
 
 def test_a_rollout_that_a_lost_agent_handed_over_is_not_learned_from_twice(queues):
