@@ -565,7 +565,7 @@ def test_a_trainer_that_hangs_in_an_update_ends_the_run_and_leaves_the_last_chec
         patched.setattr(ga3c, "THREAD_TIMEOUT", 0.1)
         try:
             with pytest.raises(
-                WorkerTimeoutError, match="trainer 0 has (computed a batch|held the model) for more than 1 s"
+                WorkerTimeoutError, match=r"trainer 0 has (computed a batch|held the model) for more than 1 s"
             ):
                 train(quick_config(total_steps=10**9, step_timeout=1.0), str(tmp_path / "run"))
         finally:
