@@ -4,7 +4,8 @@
 
 The programs are run in turn, `--rounds` times each, and the ratios are taken within a round, for a machine's speed
 drifts. TPS are training steps (updates), PPS predictions (observations) per second. Forward is the time of a forward
-pass of the mean prediction batch, alone; wait is the time from an agent's request to its actions. `--picture` draws TPS
+pass of the mean prediction batch, alone, on a machine that does nothing else; wait is the time from an agent's request
+to its actions. Copies are those of a frame after the agent's write, besides that into the batch. `--picture` draws TPS
 and PPS over the number of agents.
 """
 
@@ -13,6 +14,8 @@ from __future__ import annotations
 import argparse
 import os
 import time
+import tracemalloc
+from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -46,7 +49,7 @@ def main() -> None:
     shared = {name: getattr(arguments, name) for name in ("env", "encoder", "num_steps", "num_envs")}
     own = {"min_training_batch": arguments.min_training_batch}
     print(f"BLAS kernel: {blas_kernel()}")
-    of_a3c: list[float] = []
+    of_a3c: list[Figures] = []
     of_agents: dict[int, list[Figures]] = {number: [] for number in AGENTS}
     for _ in range(arguments.rounds):
         of_a3c.append(measure_a3c(shared, arguments.seconds))
@@ -54,32 +57,39 @@ def main() -> None:
             needed = -(-arguments.min_training_batch // (2 * arguments.num_steps * arguments.num_envs))
             if number >= needed:
                 found.append(measure_ga3c({**shared, **own, "num_agents": number}, arguments.seconds))
-    tell(f"A3C, {usable_cores()} workers", of_a3c, "steps/s")
+    tell(f"A3C, {usable_cores()} workers", [figures["steps"] for figures in of_a3c], "steps/s")
     of_agents = {number: found for number, found in of_agents.items() if found}
     for number, found in of_agents.items():
         tell(f"GA3C, {number} agents", [figures["steps"] for figures in found], "steps/s")
-        tell(f"GA3C, {number} agents / A3C", [f["steps"] / a3c for f, a3c in zip(found, of_a3c, strict=True)])
-    print(f"\n{'agents':>8}{'TPS':>10}{'PPS':>10}{'batch':>8}{'lag':>8}{'wait ms':>10}{'forward ms':>12}")
+        for name, label in (("steps", "steps/s"), ("tps", "TPS")):
+            ratios = [ours[name] / a3c[name] for ours, a3c in zip(found, of_a3c, strict=True)]
+            tell(f"GA3C, {number} agents / A3C, {label}", ratios)
+    print(
+        f"\n{'agents':>6}{'TPS':>9}{'PPS':>9}{'batch':>7}{'lag':>7}{'wait ms':>9}{'forward ms':>12}{'wait/forward':>14}"
+    )
     for number, found in of_agents.items():
-        tps, pps, batch, lag, wait, forward = (
-            median(figures[name] for figures in found) for name in ("tps", "pps", "batch", "lag", "wait", "forward")
+        tps, pps, batch, lag, wait, forward, ratio = (
+            median(figures[name] for figures in found)
+            for name in ("tps", "pps", "batch", "lag", "wait", "forward", "ratio")
         )
-        print(f"{number:8}{tps:10.1f}{pps:10.1f}{batch:8.1f}{lag:8.2f}{wait:10.3f}{forward:12.3f}")
-    copies = max(figures["copies"] for found in of_agents.values() for figures in found)
-    print(f"copies of an observation between an agent's write and a predictor's gather: {copies:.0f}")
+        print(f"{number:6}{tps:9.1f}{pps:9.1f}{batch:7.1f}{lag:7.2f}{wait:9.3f}{forward:12.3f}{ratio:14.2f}")
+    for number, found in of_agents.items():
+        predicted, trained = (max(figures[name] for figures in found) for name in ("predicted", "trained"))
+        print(f"copies of a frame, {number} agents: {predicted:.0f} to a predictor, {trained:.0f} to a trainer")
     if arguments.picture:
         draw(of_agents, arguments.env, arguments.picture)
 
 
-def measure_a3c(values: dict[str, Any], seconds: float) -> float:
-    """Steps per second of A3C with a worker for each core."""
+def measure_a3c(values: dict[str, Any], seconds: float) -> Figures:
+    """Steps per second and TPS of A3C with a worker for each core."""
     config = make_config({"algo": "a3c", "total_steps": 10**12, "num_workers": usable_cores(), **values})
     with A3C.from_config(config) as agent:
-        return steps_per_second(agent, 200, seconds)
+        speed = steps_per_second(agent, 200, seconds)
+        return {"steps": speed, "tps": speed * agent.num_updates / agent.env_steps}
 
 
 def measure_ga3c(values: dict[str, Any], seconds: float) -> Figures:
-    """Steps per second, TPS, PPS, mean prediction batch, policy lag, and times in ms of GA3C."""
+    """Steps per second, TPS, PPS, mean prediction batch, policy lag, copies, and times in ms of GA3C."""
     config = make_config({"algo": "ga3c", "total_steps": 10**12, **values})
     with GA3C.from_config(config) as agent:
         while agent.env_steps < 200:
@@ -90,29 +100,48 @@ def measure_ga3c(values: dict[str, Any], seconds: float) -> Figures:
             for tag, numbers in agent.update().items():
                 found.setdefault(tag, []).extend(numbers)
         speed = (agent.env_steps - steps) / passed
-        copies = copies_on_the_way(agent)
+        is_shared = frames_are_shared(agent)
         list(agent.finish())
         batch = float(np.mean(found["ga3c/prediction_batch"]))
+        wait, forward = float(np.mean(found["ga3c/agent_wait_ms"])), forward_ms(agent, max(round(batch), 1))
+        slots = agent.queues.slots
+        agents, filled = np.arange(slots.num_agents), np.arange(config.rollouts_per_update)
         return {
             "steps": speed,
             "tps": float(np.mean(found["ga3c/trainings_per_second"])),
             "pps": float(np.mean(found["ga3c/predictions_per_second"])),
             "batch": batch,
             "lag": float(np.mean(found["diagnostics/policy_lag"])),
-            "wait": float(np.mean(found["ga3c/agent_wait_ms"])),
-            "forward": forward_ms(agent, max(round(batch), 1)),
-            "copies": copies,
+            "wait": wait,
+            "forward": forward,
+            "ratio": wait / forward,
+            "predicted": extra_copies(lambda: slots.requested(agents)) + (not is_shared),
+            "trained": extra_copies(lambda: slots.gather(filled, False).observations) + (not is_shared),
         }
 
 
-def copies_on_the_way(agent: GA3C) -> int:
-    """Copies of an observation between an agent's write and a predictor's gather: 0 where both map the same memory."""
+def frames_are_shared(agent: GA3C) -> bool:
+    """Whether every agent writes into the memory that predictors and trainers read."""
     file = os.fstat(agent.queues.slots._shared["observations"]._file.fileno())
     for worker in agent.pool._workers:
         maps = Path(f"/proc/{worker.process.pid}/maps").read_text().splitlines()
         if str(file.st_ino) not in {line.split()[4] for line in maps if " rw-s " in line}:
-            return 1
-    return 0
+            return False
+    return True
+
+
+def extra_copies(gather: Callable[[], np.ndarray]) -> int:
+    """Copies of a frame that exist at once while a batch is gathered, besides that in the batch.
+
+    NumPy reports its memory to tracemalloc. The last observations of rollouts, which a trainer needs too, are a
+    fraction of a copy.
+    """
+    gather()
+    tracemalloc.start()
+    batch = gather()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return round(peak / batch.nbytes) - 1
 
 
 def forward_ms(agent: GA3C, batch_size: int) -> float:

@@ -190,9 +190,7 @@ class GA3CPredictor:
         if version != self._version:
             self._model.refresh(network)
             self._version = version
-        slot, step = slots.places[agents].T
-        requested = slots.observations[slot, step]
-        observations = requested.reshape(-1, *requested.shape[2:])
+        observations = slots.requested(agents)
         state = slots.agent_states[agents].reshape(len(observations), -1)
         outputs = network.policy_outputs(observations, state)
         actions = network.distribution.sample(outputs, self._generator)

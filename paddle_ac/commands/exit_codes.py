@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import sys
@@ -69,6 +70,8 @@ def _named_errors() -> Iterator[None]:
         _exit(1, error)
     except OSError as error:  # a full disk, no right to write
         reason = error.strerror or error
+        if error.errno == errno.EMFILE:
+            _exit(1, f"{reason}: allow more with `ulimit -n`, or start fewer processes")
         _exit(1, f"{error.filename}: {reason}" if error.filename else reason)
     except MemoryError as error:
         _exit(1, f"out of memory: {error}" if str(error) else "out of memory")

@@ -131,6 +131,12 @@ class RolloutSlots:
             self.truncation_observations[slot][place] = observation
             self.truncation_policy_states[slot][place] = state
 
+    def requested(self, agents: np.ndarray) -> np.ndarray:
+        """Copy the observations that K agents ask actions for, ``[K * E, *observation_space.shape]``."""
+        slot, step = self.places[agents].T
+        observations = self.observations[slot, step]
+        return observations.reshape(-1, *observations.shape[2:])
+
     def gather(self, slots: np.ndarray, with_log_probs: bool) -> Rollout:
         """Copy the rollouts of K slots side by side, into one of ``N = K * E`` environments.
 

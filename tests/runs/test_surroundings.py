@@ -58,6 +58,14 @@ def test_output_that_cannot_be_written_ends_a_command_with_one_line(tmp_path, ar
     assert ended.stderr == "error: No space left on device\n"
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("flags", ["--algo=ga3c --num-agents=40", "--vec=subproc --num-envs=64 --num-workers=64"])
+def test_too_few_open_files_for_the_processes_end_a_command_with_one_line(tmp_path, flags):
+    ended = run_in_shell(f"ulimit -n 100; TOOL/train.py {flags} --run-dir run", tmp_path)
+    assert ended.returncode == 1
+    assert ended.stderr == "error: Too many open files: allow more with `ulimit -n`, or start fewer processes\n"
+
+
 @pytest.mark.parametrize("closed", ["2>&-", pytest.param(">&-", marks=SLOW), "<&- >&- 2>&-"])
 def test_a_command_runs_with_closed_streams_and_keeps_its_files_apart(tmp_path, closed):
     ended = run_in_shell(f"TOOL/train.py {' '.join(QUICK_RUN)} run {closed}", tmp_path)
