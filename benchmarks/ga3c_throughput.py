@@ -1,4 +1,4 @@
-"""Throughput of GA3C: beside A3C with as many workers as cores, and with 1, 2, 4, 8, 16 and 32 agents.
+"""Throughput of GA3C: beside A3C with as many workers as cores, over the number of agents.
 
     python benchmarks/ga3c_throughput.py --env ALE/Pong-v5 --encoder nature
 
@@ -31,7 +31,6 @@ from paddle_ac.config import make_config
 from paddle_ac.cores import usable_cores
 from paddle_ac.training.plotting import prepare_axes
 
-AGENTS = (1, 2, 4, 8, 16, 32)
 Figures = dict[str, float]
 
 
@@ -41,6 +40,9 @@ def main() -> None:
     parser.add_argument("--encoder", default="auto")
     parser.add_argument("--num-steps", type=int, default=5)
     parser.add_argument("--num-envs", type=int, default=1, help="environments of each agent and of each worker")
+    parser.add_argument(
+        "--agents", type=numbers, default=[1, 2, 4, 8, 16, 32], metavar="N,N", help="numbers of agents [1,2,4,8,16,32]"
+    )
     parser.add_argument("--min-training-batch", type=int, default=0)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=5.0)
@@ -50,7 +52,7 @@ def main() -> None:
     own = {"min_training_batch": arguments.min_training_batch}
     print(f"BLAS kernel: {blas_kernel()}")
     of_a3c: list[Figures] = []
-    of_agents: dict[int, list[Figures]] = {number: [] for number in AGENTS}
+    of_agents: dict[int, list[Figures]] = {number: [] for number in arguments.agents}
     for _ in range(arguments.rounds):
         of_a3c.append(measure_a3c(shared, arguments.seconds))
         for number, found in of_agents.items():
@@ -78,6 +80,11 @@ def main() -> None:
         print(f"copies of a frame, {number} agents: {predicted:.0f} to a predictor, {trained:.0f} to a trainer")
     if arguments.picture:
         draw(of_agents, arguments.env, arguments.picture)
+
+
+def numbers(text: str) -> list[int]:
+    """Reads a flag's value as whole numbers with commas between them."""
+    return [int(part) for part in text.split(",")]
 
 
 def measure_a3c(values: dict[str, Any], seconds: float) -> Figures:

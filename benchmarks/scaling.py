@@ -29,6 +29,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=2.0)
+    parser.add_argument("--up-to", type=int, default=1024, metavar="N", help="most environments or workers [1024]")
     parser.add_argument("--picture", metavar="FILE")
     parser.add_argument("--point", metavar="JSON", help=argparse.SUPPRESS)  # what the processes are started with
     arguments = parser.parse_args()
@@ -38,7 +39,7 @@ def main() -> None:
     found: dict[tuple[str, int], list[tuple[float, float]]] = defaultdict(list)
     for _ in range(arguments.rounds):
         for title, (config, changes, grows, sizes) in KINDS.items():
-            for size in sizes:
+            for size in (size for size in sizes if size <= arguments.up_to):
                 point = json.dumps({"config": config, **changes, grows: size})
                 command = [sys.executable, __file__, f"--seconds={arguments.seconds}", f"--point={point}"]
                 answer = subprocess.run(command, check=True, capture_output=True, text=True).stdout
@@ -87,7 +88,8 @@ def plot(rows: dict[tuple[str, int], tuple[float, float]], path: str) -> None:
     for title, (_, _, grows, sizes) in KINDS.items():
         column = 0 if grows == "num_envs" else 1
         for row in (0, 1):
-            axes[row, column].plot(sizes, [rows[title, size][row] for size in sizes], marker="o", label=title)
+            measured = [size for size in sizes if (title, size) in rows]
+            axes[row, column].plot(measured, [rows[title, size][row] for size in measured], marker="o", label=title)
     for column, what in enumerate(("environments", "worker processes")):
         sizes = (1, 8, 64, 256, 1024) if column == 0 else (1, 2, 4, 8)
         for row, unit in enumerate(("steps per second", "memory, MB (all processes)")):
