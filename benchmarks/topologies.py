@@ -98,8 +98,8 @@ TASKS = {
             "ga3c": {"num_agents": 4, "num_envs": 4, "optimizer": "rmsprop"},
         },
     ),
-    # The numbers of configs/a2c_atari.yaml, a3c_atari_fast.yaml and ga3c_atari_fast.yaml; PAAC has the environments of
-    # configs/paac_atari.yaml. The learning rate is constant, because a run is the beginning of a longer one; Adam's
+    # The numbers of configs/a2c_atari.yaml and a3c_atari_fast.yaml; environments, agents and threads of PAAC and GA3C are
+    # those of configs/paac_atari.yaml and ga3c_atari_fast.yaml. The learning rate is constant, because a run is the beginning of a longer one; Adam's
     # grows with the root of the batch (Malladi et al. 2022, arXiv:2205.10287), as it does in those files.
     "ALE/Pong-v5": Task(
         total_steps=3_000_000,
