@@ -98,9 +98,10 @@ TASKS = {
             "ga3c": {"num_agents": 4, "num_envs": 4, "optimizer": "rmsprop"},
         },
     ),
-    # The numbers of configs/a2c_atari.yaml and a3c_atari_fast.yaml; environments, agents and threads of PAAC and GA3C are
-    # those of configs/paac_atari.yaml and ga3c_atari_fast.yaml. The learning rate is constant, because a run is the beginning of a longer one; Adam's
-    # grows with the root of the batch (Malladi et al. 2022, arXiv:2205.10287), as it does in those files.
+    # The numbers of configs/a2c_atari.yaml and a3c_atari_fast.yaml; PAAC and GA3C have the environments, agents and
+    # threads of configs/paac_atari.yaml and ga3c_atari_fast.yaml. The learning rate is constant, because a run is the
+    # beginning of a longer one; Adam's grows with the root of the batch (Malladi et al. 2022, arXiv:2205.10287), as it
+    # does in those files.
     "ALE/Pong-v5": Task(
         total_steps=3_000_000,
         learning_rate=7e-4 / 4,  # 7e-4 for 16 environments
