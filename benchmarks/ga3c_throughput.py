@@ -44,12 +44,14 @@ def main() -> None:
         "--agents", type=numbers, default=[1, 2, 4, 8, 16, 32], metavar="N,N", help="numbers of agents [1,2,4,8,16,32]"
     )
     parser.add_argument("--min-training-batch", type=int, default=0)
+    parser.add_argument("--num-predictors", type=int, default=1)
+    parser.add_argument("--num-trainers", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=5.0)
     parser.add_argument("--picture", metavar="FILE", type=Path, help="where to draw TPS and PPS over the agents")
     arguments = parser.parse_args()
     shared = {name: getattr(arguments, name) for name in ("env", "encoder", "num_steps", "num_envs")}
-    own = {"min_training_batch": arguments.min_training_batch}
+    own = {name: getattr(arguments, name) for name in ("min_training_batch", "num_predictors", "num_trainers")}
     print(f"BLAS kernel: {blas_kernel()}")
     of_a3c: list[Figures] = []
     of_agents: dict[int, list[Figures]] = {number: [] for number in arguments.agents}
