@@ -344,7 +344,7 @@ def draw(env: str, groups: Sequence[Sequence[Run]], figures: Sequence[Sequence[F
     over_time.sharey(over_steps)
     draw_bars(throughput, colors, figures, {"tps": "updates (TPS)", "pps": "predictions (PPS)"})
     throughput.set(title="throughput", ylabel="1/s", yscale="log")
-    throughput.set_ylim(1, 30 * throughput.dataLim.y1)  # room for the legend
+    throughput.set_ylim(1, 200 * throughput.dataLim.y1)  # room for the legend
     draw_bars(lag, colors, figures, {"lag": "mean", "lag_max": "largest"})
     lag.set(title="policy lag", ylabel="updates")
     lag.set_yscale("symlog", linthresh=1)
