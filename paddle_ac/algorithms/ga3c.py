@@ -112,13 +112,13 @@ class Model:
         return make_network(self._config, *self._spaces, parameters.views, vector=vector)
 
     def copy_to(self, network: Network) -> None:
-        """Bring a network with a copy up to date."""
+        """Copy the current parameters and normalisation to a network."""
         with self.held():
             np.copyto(network.parameters.vector, self.network.parameters.vector)
         self.refresh(network)
 
     def refresh(self, network: Network) -> None:
-        """Bring up to date what a network on the model's memory copies: normalisation, and parameters on a device."""
+        """Copy to a network on the model's memory all that it does not share: normalisation, parameters on a device."""
         if network.encode.moments is not None:
             with self.held():
                 network.encode.load_state_dict(self.network.encode.state_dict())
@@ -321,7 +321,7 @@ class GA3C(Asynchronous):
         self.queues = SlotQueues(slots)
         self.pool = WorkerPool(config.num_agents, config.step_timeout, config.restart_workers)
         self._threads: list[threading.Thread] = []
-        self._computing: list[tuple[str, GA3CPredictor | GA3CTrainer]] = []  # by name, what the threads run
+        self._computing: list[tuple[str, GA3CPredictor | GA3CTrainer]] = []  # by name of the thread
         self._stopping = False
         self._failure: BaseException | None = None
         self._gate = threading.Condition()  # threads beyond the numbers of ``_working`` wait behind it
@@ -564,7 +564,7 @@ class GA3C(Asynchronous):
             return super().state_dict()
 
     def learned_state(self) -> dict[str, Any]:
-        """Return what another training can start from; see ``Algorithm.learned_state``."""
+        """Return the state that another training can start from; see ``Algorithm.learned_state``."""
         with self.model.held():
             return super().learned_state()
 

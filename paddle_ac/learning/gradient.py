@@ -20,13 +20,13 @@ from paddle_ac.nn.optimizers import clip_by_norm
 from paddle_ac.nn.unroll import Unroll
 from paddle_ac.processes.ranks import ALONE, Ranks
 
-# Rows of a batch that are differentiated at a time: what lies between the layers then stays in a core's cache.
+# Rows of a batch that are differentiated at a time: activations then stay in the cache of a core.
 BLOCK_SIZE = 256
 
 
 @dataclass(frozen=True)
 class RolloutGradient:
-    """What a rollout teaches.
+    """Gradient of the loss of a rollout, and the terms of the loss.
 
     Attributes:
         gradient: ``[P]`` float32, of a norm of at most ``max_grad_norm``; overwritten by the next rollout.
@@ -34,7 +34,7 @@ class RolloutGradient:
         total: the loss.
         actor, critic, entropy: its terms, means over the transitions of all ranks.
         values: ``[B]`` float32, of the critic.
-        returns: ``[B]`` float32, what the values should have been.
+        returns: ``[B]`` float32, targets of the values.
     """
 
     gradient: np.ndarray
@@ -55,7 +55,7 @@ class GradientOfRollout:
         network: the policy and critic that played.
         gradient: ``[P]`` float32, overwritten with the gradient of each rollout.
         layout: of the network's P parameters.
-        record_rows: transitions of a rollout that ``act`` plays with the parameters that it teaches; 0 if they may be
+        record_rows: transitions of a rollout that ``act`` plays with the parameters that it changes; 0 if they may be
             others by then, or another number.
         ranks: the processes that average their gradients; the gradient is of ``ranks.zeros`` then.
 
@@ -95,7 +95,7 @@ class GradientOfRollout:
             self.record.begin()
 
     def act(self, observations: np.ndarray, generator: np.random.Generator, state: np.ndarray) -> np.ndarray:
-        """Choose actions as ``Network.act``, and keep what their gradient needs."""
+        """Choose actions as ``Network.act``, and record activations for the gradient."""
         return self.network.act(observations, generator, state, self.record)
 
     def __call__(self, rollout: Rollout) -> RolloutGradient:
@@ -104,7 +104,7 @@ class GradientOfRollout:
         Raises:
             NonFiniteError: the loss or its gradient is NaN or infinite.
         """
-        with np.errstate(over="ignore", invalid="ignore"):  # told below, as an error
+        with np.errstate(over="ignore", invalid="ignore"):  # raised below, as an error
             observations, unroll = rollout.transitions(rollout.observations), rollout.unroll
             heads = None
             if len(row_blocks(self.network, len(observations))) == 1:
@@ -135,7 +135,7 @@ class GradientOfRollout:
     def estimate(
         self, rollout: Rollout, values: np.ndarray | None, log_probs: np.ndarray | None = None
     ) -> tuple[np.ndarray, np.ndarray | None]:
-        """What a rollout says of its transitions.
+        """Estimate the returns and the advantages of a rollout.
 
         Args:
             rollout: the rollout.

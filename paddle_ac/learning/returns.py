@@ -1,4 +1,4 @@
-"""What the critic should have said: return estimates of a rollout."""
+"""Estimates of the returns of a rollout: targets of the critic."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-STOP = -1  # what remains in a stopped queue
+STOP = -1  # the index in a stopped queue
 CAPACITY = 16_384  # indices that Linux lets wait in a pipe (64 KiB); a writer to a full one would block
 
 
@@ -106,7 +106,7 @@ class IndexQueue:
         self._is_open = True
 
     def get(self, max_count: int) -> np.ndarray | None:
-        """As ``QueueReader.get``; a stopped queue returns ``None`` to every thread, what is left in it is lost."""
+        """As ``QueueReader.get``; a stopped queue returns ``None`` to every thread, and its indices are lost."""
         indices = self.reader.get(max_count)
         if indices is None:
             self.writer.put(STOP)  # for the next thread

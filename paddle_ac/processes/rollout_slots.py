@@ -114,7 +114,7 @@ class RolloutSlots:
         return range(agent * SLOTS_PER_AGENT, (agent + 1) * SLOTS_PER_AGENT)
 
     def arrays(self, slot: int) -> RolloutArrays:
-        """What an agent collects into a slot, without flags of ended episodes."""
+        """Arrays of a slot for an agent to collect into, without flags of ended episodes."""
         self.terminated[slot] = False
         self.truncated[slot] = False
         return RolloutArrays(
@@ -233,7 +233,7 @@ class SlotQueues:
     """The side of the predictors and trainers, which are threads of one process: queues of requests and of full slots.
 
     An agent that is killed may leave an index in a queue, and be replaced by an agent with the same slots. The index
-    is then ignored, or stands for what the new agent has asked for or handed over.
+    is then ignored, or counts as that of a request or a rollout of the new agent.
 
     Args:
         slots: of all agents.
@@ -247,7 +247,7 @@ class SlotQueues:
         self._lock = threading.Lock()  # between the threads of this process
 
     def of_agent(self, agent: int) -> AgentSlots:
-        """What an agent that starts or is replaced gets; slots that the agent before it had not handed over are free.
+        """View of the slots for an agent that starts or is replaced; those that its predecessor had not filled are free.
 
         Rollouts of the agent before it that no trainer has taken are lost with it.
         """
@@ -324,7 +324,7 @@ class SlotQueues:
     def get_rollouts(self, count: int) -> np.ndarray | None:
         """Wait for so many full slots, take and return them; ``None`` if the queue is stopped.
 
-        One thread at a time may wait: of two that hold a part of what each waits for, none would get the rest.
+        One thread at a time may wait: if two each held a part of a batch, neither would get the rest.
         """
         taken: list[int] = []
         while len(taken) < count:
