@@ -247,7 +247,7 @@ class SlotQueues:
         self._lock = threading.Lock()  # between the threads of this process
 
     def of_agent(self, agent: int) -> AgentSlots:
-        """View of the slots for an agent that starts or is replaced; those that its predecessor had not filled are free.
+        """Return the view of an agent that starts or is replaced, with slots free that its predecessor had not filled.
 
         Rollouts of the agent before it that no trainer has taken are lost with it.
         """
