@@ -247,7 +247,7 @@ class SlotQueues:
         self._lock = threading.Lock()  # between the threads of this process
 
     def of_agent(self, agent: int) -> AgentSlots:
-        """Return the view of an agent that starts or is replaced, with slots free that its predecessor had not filled.
+        """Return the view of an agent that starts or is replaced; slots are free unless a trainer has taken them.
 
         Rollouts of the agent before it that no trainer has taken are lost with it.
         """

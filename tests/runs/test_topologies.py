@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +16,7 @@ from paddle_ac.config import make_config, read_config, write_yaml
 from paddle_ac.errors import ConfigError
 from paddle_ac.training.curves import Run, read_runs
 from paddle_ac.training.side_by_side import Ending
-from tests.paths import CONFIGS
+from tests.paths import CONFIGS, ROOT
 
 RETURN = "charts/episode_return"
 TPS = "charts/updates_per_second"
@@ -221,6 +223,24 @@ def test_failed_run_is_named_and_ends_the_command_with_1(tmp_path, monkeypatch, 
         topologies.main(["--folder", str(tmp_path), "--seeds", "0"])
     assert ended.value.code == "error: 1 of 4 runs failed; the same command resumes them"
     assert "CartPole-v1/a2c/seed-0: failed: its process was killed" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("env", "seeds"), [("CartPole-v1", "0,1,2,3,4"), ("ALE/Pong-v5", "0")])
+def test_tables_of_the_page_are_those_of_the_saved_runs(tmp_path, capsys, env, seeds):
+    shutil.copytree(ROOT / "benchmarks" / "results" / "topologies", tmp_path / "saved")
+    topologies.main(["--env", env, "--seeds", seeds, "--folder", str(tmp_path / "saved")])
+    printed = [line for line in capsys.readouterr().out.splitlines()[3:-1] if "interval" not in line]
+    printed = {line[:20].strip(): [float(cell.replace(",", "")) for cell in line[20:].split()] for line in printed}
+    page = (ROOT / "docs" / "topologies.md").read_text().partition(f"\n## On {env}\n")[2]
+    shown = dict(re.findall(r"^\| ([^|]+?) (?:\(.*\) )?\| (.*) \|$", page.partition("\n## ")[0], re.MULTILINE))
+    names = {"TPS": "TPS [1/s]", "PPS": "PPS [1/s]", "policy lag, mean": "policy lag, mean"}
+    names |= {"policy lag, largest": "policy lag, max", "return over all steps": "return, all steps"}
+    names |= {"return at equal steps": "return, equal steps", "return at equal time": "return, equal time"}
+    assert shown.keys() >= names.keys()
+    for of_page, label in names.items():
+        cells = [cell.partition(" (")[0].replace(",", "") for cell in shown[of_page].split(" | ")]
+        for cell, number in zip(cells, printed[label], strict=True):
+            assert float(cell) == pytest.approx(number, abs=0.5 * 10.0 ** -len(cell.partition(".")[2]) + 1e-9)
 
 
 def test_figures_are_those_of_the_runs_named(finished):
