@@ -93,11 +93,11 @@ def table_of(logits, values):
 def expected_gradient(logits, values, eta):
     """Gradient of PGQL's update ``[S, A]`` and ``[S]``, an expectation: states uniform, actions of the policy.
 
-    The part of A2C has returns Q^pi of the regularised value. Both parts are those of the library for every pair of
+    The part of A2C has returns Q^pi, sums of rewards alone, as the paper has them (section 2). Both parts are those of the library for every pair of
     state and action, which the policy then weighs.
     """
     policy = softmax(logits, 1)
-    returns = q_of(values_of(policy, ALPHA)).ravel().astype(np.float32)
+    returns = q_of(values_of(policy)).ravel().astype(np.float32)
     best = table_of(logits, values).max(axis=1)
     targets = (REWARDS + GAMMA * TRANSITIONS @ best).ravel().astype(np.float32)
     outputs, critic_outputs = logits[STATES].astype(np.float32), values[STATES].astype(np.float32)
@@ -117,7 +117,7 @@ def fixed_point(eta):
     """Q values ``[S, A]`` that solve ``Q = (1 - eta) Q^pi + eta T* Q``, with ``pi = softmax(Q / alpha)``."""
     q_values = np.zeros((NUM_STATES, NUM_ACTIONS))
     for _ in range(300):
-        after = (1 - eta) * q_of(values_of(softmax(q_values, ALPHA), ALPHA)) + eta * q_of(q_values.max(axis=1))
+        after = (1 - eta) * q_of(values_of(softmax(q_values, ALPHA))) + eta * q_of(q_values.max(axis=1))
         q_values = q_values + 0.5 * (after - q_values)
     np.testing.assert_allclose(q_values, after, atol=1e-9)
     return q_values
@@ -147,7 +147,7 @@ def test_gradient_descent_reaches_the_fixed_point(eta):
 def test_fixed_points_are_the_entropy_regularised_policy_and_the_optimal_q_values():
     regularised = fixed_point(0.0)
     policy = softmax(regularised, ALPHA)
-    np.testing.assert_allclose(regularised, q_of(values_of(policy, ALPHA)), atol=1e-8)
+    np.testing.assert_allclose(regularised, q_of(values_of(policy)), atol=1e-8)
     assert (entropy(policy) > 0.01).any()
     optimal = fixed_point(1.0)
     np.testing.assert_allclose(optimal, q_of(optimal.max(axis=1)), atol=1e-8)
