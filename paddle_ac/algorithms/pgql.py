@@ -10,10 +10,10 @@ import numpy as np
 from multiprocessing_env import VecEnv
 from paddle_ac.algorithms.a2c import A2C
 from paddle_ac.algorithms.algorithm import Panel
-from paddle_ac.algorithms.off_policy import make_replay
+from paddle_ac.algorithms.off_policy import check_has_no_state, make_replay
 from paddle_ac.algorithms.state import Part, component_part
 from paddle_ac.config.pgql import PGQLConfig
-from paddle_ac.errors import ConfigError, NonFiniteError
+from paddle_ac.errors import NonFiniteError
 from paddle_ac.learning.phases import phases_of_update
 from paddle_ac.learning.replay import Batch
 from paddle_ac.learning.rewards import normalize_and_scale
@@ -56,8 +56,7 @@ class PGQL(A2C):
 
     def __init__(self, config: PGQLConfig, envs: VecEnv, ranks: Ranks = ALONE):
         super().__init__(config, envs, ranks)
-        if self.policy.state_size:
-            raise ConfigError(f"{config.algo} samples single transitions and takes no network with a recurrent state")
+        check_has_no_state(config, self.policy)
         self.replay = make_replay(config, envs)
         self._critic_loss = CRITIC_LOSSES[config.critic_loss]
         self._unroll = Unroll.of_one_step(self.policy.initial_state(config.batch_size))

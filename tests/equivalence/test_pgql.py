@@ -93,8 +93,8 @@ def table_of(logits, values):
 def expected_gradient(logits, values, eta):
     """Gradient of PGQL's update ``[S, A]`` and ``[S]``, an expectation: states uniform, actions of the policy.
 
-    The part of A2C has returns Q^pi, sums of rewards alone, as the paper has them (section 2). Both parts are those of the library for every pair of
-    state and action, which the policy then weighs.
+    The part of A2C has returns Q^pi of the rewards alone, as the paper has them. Both parts are those of the library
+    for every pair of state and action, which the policy then weighs.
     """
     policy = softmax(logits, 1)
     returns = q_of(values_of(policy)).ravel().astype(np.float32)

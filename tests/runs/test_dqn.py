@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import os
+import signal
 
 import gymnasium
 import numpy as np
@@ -18,6 +20,7 @@ from paddle_ac.config import make_config
 from paddle_ac.envs.make import make_evaluation_envs
 from paddle_ac.errors import CheckpointError, ConfigError, NonFiniteError
 from paddle_ac.nn.paddle_network import BuiltInPaddleNetwork, layer_of
+from paddle_ac.training.callback import Callback
 from paddle_ac.training.evaluate import evaluate, evaluate_run
 from paddle_ac.training.export import export_run
 from paddle_ac.training.runs import resume, train
@@ -327,6 +330,24 @@ def test_resumed_run_is_the_uninterrupted_one(tmp_path, changes):
     train(make_config({**RUN, **changes, "total_steps": 720}), str(tmp_path / "whole"), False)
     train(make_config({**RUN, **changes, "total_steps": 360}), str(tmp_path / "run"), False)
     resume(str(tmp_path / "run"), {"total_steps": 720})
+    assert_same_run(tmp_path / "whole", tmp_path / "run")
+
+
+class InterruptHalfway(Callback):
+    """Presses Ctrl-C after an update."""
+
+    def on_update(self, run, metrics):
+        if run.agent.env_steps == 360:
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_interrupted_run_has_the_epsilon_and_the_weights_of_its_whole_length(tmp_path):
+    """Both depend on the total of steps."""
+    config = make_config({**RUN, "prioritized": True, "exploration_fraction": 0.9, "total_steps": 720})
+    train(config, str(tmp_path / "whole"), False)
+    stopped = train(config, str(tmp_path / "run"), False, [InterruptHalfway()])
+    assert (stopped["stopped_by"], stopped["env_steps"]) == ("interrupt", 360)
+    resume(str(tmp_path / "run"))
     assert_same_run(tmp_path / "whole", tmp_path / "run")
 
 
