@@ -411,9 +411,9 @@ def test_evaluation_is_no_part_of_a_trial(make_agent):
 @pytest.mark.slow
 def test_numbers_of_agents_and_threads_are_adjusted_while_they_work(tmp_path, monkeypatch):
     """With evaluations that are closer together than two adjustments."""
-    monkeypatch.setattr(ga3c, "ADJUSTMENT_SECONDS", 0.5)
+    monkeypatch.setattr(ga3c, "ADJUSTMENT_SECONDS", 0.05)
     most = {"num_agents": 3, "num_predictors": 2, "num_trainers": 2}
-    own = {"dynamic_adjustment": True, "total_steps": 30_000, "eval_interval": 500, "log_interval": 500}
+    own = {"dynamic_adjustment": True, "total_steps": 40_000, "eval_interval": 1000, "log_interval": 500}
     summary = train(quick_config(**most, **own), str(tmp_path / "run"))
     assert summary["stopped_by"] == "total_steps"
     curves = visualdl_curves(tmp_path / "run")

@@ -232,7 +232,7 @@ def test_tables_of_the_page_are_those_of_the_saved_runs(tmp_path, capsys, env, s
     printed = [line for line in capsys.readouterr().out.splitlines()[3:-1] if "interval" not in line]
     printed = {line[:20].strip(): [float(cell.replace(",", "")) for cell in line[20:].split()] for line in printed}
     page = (ROOT / "docs" / "topologies.md").read_text().partition(f"\n## On {env}\n")[2]
-    shown = dict(re.findall(r"^\| ([^|]+?) (?:\(.*\) )?\| (.*) \|$", page.partition("\n## ")[0], re.MULTILINE))
+    shown = dict(re.findall(r"^\| ([^|]+?) (?:\([^|]*\) )?\| (.*) \|$", page.partition("\n## ")[0], re.MULTILINE))
     names = {"TPS": "TPS [1/s]", "PPS": "PPS [1/s]", "policy lag, mean": "policy lag, mean"}
     names |= {"policy lag, largest": "policy lag, max", "return over all steps": "return, all steps"}
     names |= {"return at equal steps": "return, equal steps", "return at equal time": "return, equal time"}
