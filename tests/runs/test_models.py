@@ -16,7 +16,7 @@ pytest.importorskip("cv2")
 MODELS = ROOT / "models"
 ROW = re.compile(r"^\| `(\w+)` \| `([\w/-]+)` \| (\w+)[^|]* \| [\d,]+ \| ([-\d.]+) \| ([-\d.]+) \|$", re.MULTILINE)
 ROWS = {row[0]: row[1:] for row in ROW.findall((MODELS / "README.md").read_text(encoding="utf-8"))}
-GAMES = 3
+GAMES = 5
 SPREAD = 3.0  # standard errors that the mean of a few games may be away
 
 
