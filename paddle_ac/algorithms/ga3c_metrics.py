@@ -1,4 +1,4 @@
-"""Metrics of GA3C that its threads add up between two reports, in bounded memory: nobody may ask for a long time."""
+"""Metrics of GA3C, summed over its threads between two reports, so that they take the same memory however long."""
 
 from __future__ import annotations
 
