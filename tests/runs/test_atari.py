@@ -29,10 +29,13 @@ pytest.importorskip("ale_py")
 pytest.importorskip("cv2")
 
 INVADERS = "ALE/SpaceInvaders-v5"
+EPSILON = {"initial_epsilon": 0.5, "final_epsilon": 0.5}  # whatever the total of steps
 
 
 def quick_game(folder, total_steps, **changes):
     values = {"env": BREAKOUT, "num_envs": 2, "log_interval": 40, "eval_interval": 150, **SMALL, **changes}
+    if values.get("algo") == "dqn":
+        del values["num_steps"]
     if values.get("algo") != "a3c":
         values = {"vec": "serial", **values}
     return quick_run(folder, total_steps, **values)
@@ -124,7 +127,15 @@ def test_reinforce_plays_whole_games():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("changes", [{}, {"recurrent": "lstm", "recurrent_size": 8, "sticky_actions": 0.25, "seed": 1}])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"recurrent": "lstm", "recurrent_size": 8, "sticky_actions": 0.25, "seed": 1},
+        {"algo": "dqn", "buffer_size": 400, "learning_starts": 40, "batch_size": 8, "num_step_returns": 3} | EPSILON,
+    ],
+    ids=["a2c", "lstm", "dqn"],
+)
 def test_a_run_is_resumed_exactly_in_mid_game(tmp_path, changes):
     quick_game(tmp_path / "whole", 600, **changes)
     quick_game(tmp_path / "run", 300, **changes)

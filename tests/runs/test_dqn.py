@@ -169,6 +169,16 @@ def test_priorities_are_the_td_errors_of_the_batch(monkeypatch):
     assert metrics["losses/critic"] == pytest.approx((batch.weights * losses).mean(), rel=1e-5)
 
 
+@pytest.mark.parametrize("steps,exponent", [(0, 0.4), (250, 0.55), (1_000, 1.0), (1_500, 1.0)])
+def test_importance_exponent_grows_linearly_to_one_over_the_run(steps, exponent):
+    agent = learned_agent(prioritized=True, total_steps=1_000)
+    agent.env_steps = steps
+    full = agent.replay.sample(8, np.random.default_rng(0), importance_exponent=1.0).weights
+    agent.generator = np.random.default_rng(0)
+    np.testing.assert_allclose(agent.sample().weights, full**exponent, rtol=1e-5)
+    assert full.min() < 0.9
+
+
 def test_infinite_reward_is_an_error_and_changes_no_parameter():
     agent = learned_agent()
     before = agent.parameters.vector.copy()
