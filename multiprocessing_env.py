@@ -5,8 +5,8 @@ This module stands alone: it needs NumPy and cloudpickle only, so it can be copi
 * Environments may follow Gymnasium (``reset`` gives ``(observation, info)``, ``step`` five results) or classic gym
   (five results in 0.26, four before it).
 * A finished environment is reset at once. ``infos[i]["terminal_observation"]`` then holds the last observation of the
-  finished episode, and ``infos[i]["TimeLimit.truncated"]`` tells whether it was cut by time rather than ended: a value
-  estimate must go on through a truncation and must stop at a termination (Pardo et al. 2018, arXiv:1712.00378).
+  finished episode, and ``infos[i]["TimeLimit.truncated"]`` is true if it was truncated rather than terminated: a value
+  estimate must bootstrap through a truncation and stop at a termination (Pardo et al. 2018, arXiv:1712.00378).
 * The info of every reset is kept: ``reset_infos[i]`` has that of the latest one, and ``infos[i]["reset_info"]`` that of
   the reset at the end of an episode, in the step in which it ends. Action masks and goals travel there.
 * Observations are converted to the dtype of their space without changing a number; ``ObservationConverter`` lists what
@@ -99,7 +99,7 @@ LONGEST_POLL = 1e6  # seconds; poll(2) takes at most 2**31 ms
 LONGEST_MESSAGE = 1_000  # characters of an environment's error in one line
 LONGEST_TRACEBACK = 20_000  # characters
 
-SLOW_START = 30.0  # seconds for making one environment, after which a warning says so
+SLOW_START = 30.0  # seconds for making one environment, after which a warning is logged
 SECONDS_FOR_THREADS = 2.0  # that a process waits for its threads after its last line
 KILL_TIMEOUT = 5.0  # seconds until the system has ended a process that was killed
 
@@ -165,7 +165,7 @@ class WorkerDiedError(VecEnvError):
 
 
 class WorkerFailedError(VecEnvError):
-    """What a worker process was running raised."""
+    """The function that a worker process ran raised an exception."""
 
 
 class WorkerTimeoutError(VecEnvError):
@@ -186,7 +186,7 @@ class UnsentValue:
 
 
 # --------------------------------------------------------------------------------------------------------------------
-# What a user holds
+# Vector environments
 # --------------------------------------------------------------------------------------------------------------------
 
 
@@ -416,7 +416,7 @@ class VecEnv(ABC):
         return observation
 
     def get_state(self) -> dict[str, Any]:
-        """Where every environment stands: by its index, what its own method ``get_state`` gives."""
+        """Return the state of every environment: the result of its own method ``get_state``, by its index as text."""
         return {str(index): state for index, state in enumerate(self.env_method("get_state"))}
 
     def set_state(self, state: dict[str, Any], new_episodes: bool = False) -> Any:
@@ -1418,9 +1418,10 @@ def _replace(module: types.ModuleType, **names: Any) -> types.SimpleNamespace:
     return types.SimpleNamespace(**{**vars(module), **names})
 
 
-# How multiprocessing starts a process, with two changes. The process does not import the parent's __main__, and with it
-# the training code. And it computes on one thread, which must be set before it imports NumPy: workers share the cores.
-# Swapping os.environ and sys.modules["__main__"] in the parent during the start would disturb its other threads.
+# Start a process as multiprocessing does, with two changes. The process does not import the parent's __main__, and with
+# it the training code. And it computes on one thread, because workers share the cores; this must be set before it
+# imports NumPy. Swapping os.environ and sys.modules["__main__"] in the parent during the start would disturb its other
+# threads.
 
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 _PREAMBLE = f"import os; os.environ.update({_ONE_THREAD}); "
@@ -1513,7 +1514,7 @@ def _run_worker(
     try:
         target(channel, *arguments)
     finally:
-        if leads_group:  # what the target has started and left would keep this process from ending
+        if leads_group:  # processes that the target has started and left would keep this one from ending
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
             os.killpg(0, signal.SIGTERM)
         end_child_processes()  # those that left the group
@@ -1831,7 +1832,7 @@ def _end_with_parent(from_main_thread: bool, leads_group: bool) -> None:
             os.killpg(0, signal.SIGKILL)
         os._exit(1)
 
-    with signals_held(signal.SIGINT, signal.SIGTERM):  # what the process holds back would come in by this thread
+    with signals_held(signal.SIGINT, signal.SIGTERM):  # held signals would arrive in the new thread
         threading.Thread(target=watch, name="end-with-parent", daemon=True).start()
 
 
@@ -2434,7 +2435,10 @@ def _has_own_attribute(layer: Any, name: str) -> bool:
 
 
 def space_kind(space: Any) -> str | None:
-    """Which of ``SUPPORTED_SPACES`` a space (Gymnasium's or classic gym's, or a subclass) is, ``None`` if no one."""
+    """Name in ``SUPPORTED_SPACES`` of the class of a space, or of its base class; ``None`` if there is none.
+
+    Spaces of Gymnasium and of classic gym have the same names.
+    """
     return next((kind.__name__ for kind in type(space).__mro__ if kind.__name__ in SUPPORTED_SPACES), None)
 
 
@@ -2526,7 +2530,7 @@ def _check_env_fns(env_fns: Sequence[Callable[[], Any]]) -> list[Callable[[], An
 
 def _make_env(env_fn: Callable[[], Any], index: int) -> Any:
     with EnvironmentCall(index, "__init__"):
-        # A process cannot end a call of its own, as a worker's can be ended after start_timeout; it can tell of it.
+        # A process cannot end a call of its own, as a worker's can be ended after start_timeout; it can log a warning.
         message = f"environment {index} is still being made after {SLOW_START:g} s"
         notice = threading.Timer(SLOW_START, logging.getLogger(__name__).warning, [message])
         notice.daemon = True

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 __version__ = "0.2.0.dev0"
 
-# VisualDL makes the root logger tell everything; the command line asks for more of ours.
+# VisualDL sets the root logger to log everything; the command line asks for more of ours.
 logging.getLogger(__name__).setLevel(logging.WARNING)
 
-# Paddle says at its import that it would compile extensions faster with ccache; nobody here compiles any.
+# Paddle warns at its import that it would compile extensions faster with ccache; nobody here compiles any.
 warnings.filterwarnings("ignore", message="No ccache found")
 
 # Imported when they are asked for: worker processes need neither them nor Paddle, which takes a second.

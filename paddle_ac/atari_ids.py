@@ -1,4 +1,4 @@
-"""Which ids name Atari games: those of ALE, the older ones without frame skip, and those of envpool."""
+"""Ids of Atari games: those of ALE, the older ones without frame skip, and those of envpool."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LIKE_ID = re.compile(r"(?:ale_py:)?(?:ALE/)?(?P<game>\w+?)(?:-ram)?(?:Determinis
 def atari_game(env_id: str) -> str | None:
     """The name of the game as in the id of ALE, such as ``"SpaceInvaders"``; ``None`` for other environments.
 
-    ``ALE/Pong-v5`` and ``PongNoFrameskip-v4`` say that they are Atari games, whether or not there is such a game.
+    ``ALE/Pong-v5`` and ``PongNoFrameskip-v4`` are ids of Atari games, whether or not there is such a game.
     ``Pong-v5``, as envpool has it, is one if an installed package has the game.
     """
     match = ID.fullmatch(env_id)

@@ -238,7 +238,7 @@ class BestModel(BestState):
 
 
 class LoggerState(_Schema):
-    """Of ``Logger.state_dict``: sum and count by tag, and lengths of files in bytes."""
+    """Schema of ``Logger.state_dict``: sum and count by tag, and lengths of files in bytes."""
 
     pending: dict[str, Annotated[list[float], Field(min_length=2, max_length=2)]]
     progress_bytes: Steps
@@ -246,7 +246,7 @@ class LoggerState(_Schema):
 
 
 class PolicyState(_Schema):
-    """What every algorithm's state has; the algorithm checks the rest."""
+    """Schema of the entries that every algorithm's state has; the algorithm checks the rest."""
 
     model_config = ConfigDict(extra="allow", strict=True)
 
@@ -258,7 +258,7 @@ class PolicyState(_Schema):
 
 
 class Learned(BaseModel):
-    """What an agent has learned; the algorithm checks the rest."""
+    """Schema of the learned state of an agent; the algorithm checks the rest."""
 
     model_config = ConfigDict(extra="allow", strict=True)
 

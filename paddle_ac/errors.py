@@ -40,7 +40,7 @@ class CheckpointError(ValueError):
 
 
 class NonFiniteError(ArithmeticError):
-    """A NaN or an infinity that ends a training; the message says where it was found."""
+    """A NaN or an infinity that ends a training; the message names the place where it was found."""
 
 
 class RankError(RuntimeError):
@@ -61,7 +61,10 @@ class ExportError(ArithmeticError):
 
 
 def needs(feature: str, *packages: str) -> str:
-    """What to say where a feature lacks packages. It names them rather than an extra, which only a clone installs."""
+    """Error message for a feature that lacks packages.
+
+    It names the packages rather than an extra, which only a clone installs.
+    """
     return f"{feature} needs {' and '.join(packages)}: pip install {' '.join(packages)}"
 
 
@@ -71,7 +74,7 @@ def with_hint(message: str, hint: str) -> str:
 
 
 def hint_of_main(module_name: str) -> str:
-    """What to do where a class of ``__main__`` is not found; empty for other modules."""
+    """Hint to move a class of ``__main__`` that is not found to a module, to end an error message; else empty."""
     if module_name != "__main__":
         return ""
     return (
@@ -81,7 +84,10 @@ def hint_of_main(module_name: str) -> str:
 
 
 def hint_of_module_here(name: str, error: ImportError) -> str:
-    """What to type where a module lies in the current folder, which is not searched for a run that is read."""
+    """Hint at ``--import-here`` for a module in the current folder, to end an error message; else empty.
+
+    The current folder is not searched for a run that is read.
+    """
     top = name.partition(".")[0]
     if error.name != top or not (Path(f"{top}.py").is_file() or Path(top).is_dir()):
         return ""

@@ -33,7 +33,7 @@ def require_memory(num_bytes: int, name: str) -> None:
 
 
 def available_memory() -> int | None:
-    """Bytes that this process can still allocate without swapping; ``None`` where the system does not say.
+    """Bytes that this process can still allocate without swapping; ``None`` where the system does not report it.
 
     The minimum of what the machine has, what the control groups (containers) of the process leave, and ``ulimit -v``.
     """
@@ -57,7 +57,10 @@ def _of_machine() -> Iterator[int]:
 
 
 def _of_control_groups() -> Iterator[int]:
-    """What each control group above the process leaves, of version 2 or 1; files in its page cache can be dropped."""
+    """Yield the bytes that each control group above the process, of version 2 or 1, leaves to allocate.
+
+    Inactive files in its page cache can be dropped, so they are not counted as used.
+    """
     for line in _read(Path("/proc/self/cgroup")).splitlines():
         _, controllers, path = line.split(":", 2)
         if controllers == "":

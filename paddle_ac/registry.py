@@ -1,4 +1,4 @@
-"""The algorithms by name: where the configuration and the class of each are.
+"""The algorithms by name, with the places of the configuration and the class of each.
 
 A line here makes an algorithm known to the command line, to configurations and to ``paddle_ac.make``. Places are texts,
 so that a mistake in a configuration is reported without the second that importing Paddle takes.
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Places(NamedTuple):
-    """Where the classes of an algorithm are, each as ``module:name``."""
+    """Places of the classes of an algorithm, each as ``module:name``."""
 
     config: str
     algorithm: str

@@ -56,7 +56,7 @@ class Predictor:
 
     @functools.cached_property
     def packing(self: HasPolicy) -> ObservationPacking:
-        """How observations are packed into one array."""
+        """Packing of observations into one array."""
         return packing_of(self.observation_space, self.action_space, getattr(self.policy, "has_mask", False))
 
     def save(self: HasPolicy, path: str | Path) -> Path:
@@ -261,7 +261,7 @@ class Agent(Predictor, ABC):
         load_parts(self.learned_parts(), state)
 
     def find_unrepeatable(self, max_steps: int) -> str | None:
-        """Why running episodes cannot be restored; see ``Algorithm.find_unrepeatable``. Here: none is restored."""
+        """``None``: no running episode is restored. See ``Algorithm.find_unrepeatable``."""
         return None
 
     def __enter__(self: AnyAgent) -> AnyAgent:

@@ -19,11 +19,11 @@ class Panel(NamedTuple):
 
 
 class Policy(Protocol):
-    """What chooses actions."""
+    """A policy: chooses actions for observations."""
 
-    encode: ObservationEncoder  # what it makes of observations; its moments belong to the model
+    encode: ObservationEncoder  # from observations to features; its moments belong to the model
 
-    state_size: int  # S, the numbers that it remembers of an environment's episode
+    state_size: int  # S, numbers of the recurrent state of one environment
 
     def act(
         self,
@@ -105,11 +105,11 @@ class Algorithm(Protocol):
         ...
 
     def inspect(self, observations: np.ndarray, state: np.ndarray) -> dict[str, np.ndarray]:
-        """What ``policy``, as it was last given, and the critic make of observations.
+        """Diagnostics of ``policy``, as last returned, and of the critic for a batch, for the histograms.
 
         Args:
             observations: ``[B, *observation_space.shape]``.
-            state: ``[B, S]``, what the policy remembered when it saw each of them.
+            state: ``[B, S]``, recurrent state of the policy before each of them.
 
         Returns:
             numbers of any shape by tag, ``policy/probabilities``, or ``policy/means`` and ``policy/deviations``, of the
@@ -161,7 +161,7 @@ class Algorithm(Protocol):
         ...
 
     def find_unrepeatable(self, max_steps: int) -> str | None:
-        """Why ``load_state_dict`` could not bring the environments back to where they are now; ``None`` if it could.
+        """Reason why ``load_state_dict`` could not restore the environments as they are now; ``None`` if it could.
 
         Args:
             max_steps: that may be replayed to find out.

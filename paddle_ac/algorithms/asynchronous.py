@@ -25,7 +25,7 @@ class Asynchronous(Agent):
     """An algorithm whose environments play in processes, which a pool supervises.
 
     Attributes:
-        processes: the hyper-parameter that says how many processes there are.
+        processes: name of the hyper-parameter that sets the number of processes.
         pool: the processes, from the first ``update`` on.
     """
 

@@ -171,7 +171,10 @@ class OffPolicy(Synchronous):
         return normalize_and_scale(rewards, self.normalize_rewards, self.config)
 
     def _importance_exponent(self) -> float:
-        """Of prioritised sampling, now: linear to 1 at the end of the run (Schaul et al. 2016, section 3.4)."""
+        """Current importance-sampling exponent, annealed linearly to 1 over the run (Schaul et al. 2016, section 3.4).
+
+        It is 0 without prioritised sampling.
+        """
         if self.config.priorities is None:
             return 0.0
         first = self.config.priorities.importance_exponent

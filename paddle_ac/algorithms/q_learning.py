@@ -94,7 +94,7 @@ class QLearning(OffPolicy):
     @staticmethod
     @abstractmethod
     def make_distribution(config: Any, num_actions: int) -> ActionDistribution:
-        """How sampled evaluations draw actions, given by Q values or advantages."""
+        """Make the distribution that sampled evaluations draw actions from, given by Q values or advantages."""
 
     @abstractmethod
     def next_values(self, observations: np.ndarray) -> np.ndarray:

@@ -16,7 +16,7 @@ from paddle_ac.files import POLICY_SUFFIX, as_path
 
 
 class SavedPolicy(NamedTuple):
-    """What a file holds.
+    """Contents of a file of ``agent.save``.
 
     Attributes:
         config: hyper-parameters of the agent.

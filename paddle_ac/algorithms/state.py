@@ -96,7 +96,7 @@ def policy_identity(config: RunConfig) -> dict[str, Any]:
 
 
 def different_policy(saved: Mapping[str, Any], config: RunConfig, activation: str | None = None) -> str | None:
-    """Why parameters saved with some hyper-parameters would act differently in a configuration; ``None`` if not.
+    """Reason why saved parameters would act differently in a configuration; ``None`` if they would not.
 
     Args:
         saved: the hyper-parameters that the parameters were saved with.

@@ -77,7 +77,7 @@ class ArgumentParser(argparse.ArgumentParser):
         return vars(namespace)
 
     def _hint(self, flag: str, flags: set[str]) -> str:
-        """What to write instead of an unknown flag."""
+        """End of the error message for an unknown flag: the flag to write instead, or the algorithms that have it."""
         hint = hint_of_other_library(flag, flags)
         if hint:
             return hint
@@ -160,7 +160,7 @@ def choose_algo(flag: str | None, config_file: str | Path | None) -> str:
 
 
 def describe_algorithms(algo: str, call: str) -> str:
-    """The part of a help text that says whose flags it shows, with a line for every algorithm."""
+    """Part of a help text that names the algorithm whose flags follow, with a line for every algorithm."""
     width = max(map(len, CONFIGS))
     lines = [f"  {name:<{width}} {_short_description(CONFIGS[name])}" for name in CONFIGS]
     return f"""\
@@ -192,7 +192,7 @@ def whole_number(at_least: int, at_most: int = LARGEST) -> Callable[[str], int]:
 
 
 def one_of(*choices: str) -> dict[str, Any]:
-    """What ``add_argument`` takes for a flag whose value is one of some words."""
+    """Return the arguments of ``add_argument`` for a flag whose value is one of ``choices``."""
 
     def read(text: str) -> str:
         if text not in choices:

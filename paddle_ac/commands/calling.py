@@ -1,4 +1,4 @@
-"""How a command is called: the words that a user types to start it, or another one beside it."""
+"""The words that a user types to start a command, this one or another one beside it."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ def code_of(error: BaseException) -> int:
 
 
 def show_log() -> None:
-    """Print what the package says of a run under way; before Paddle and VisualDL are imported, which have their own."""
+    """Print the log of the package; call it before importing Paddle and VisualDL, which set up logs of their own."""
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(FittedLog())
     logging.basicConfig(level=logging.WARNING, handlers=[handler])

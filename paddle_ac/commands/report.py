@@ -48,7 +48,7 @@ def report_run(summary: dict[str, Any]) -> str:
 
 
 def origin_of(result: dict[str, Any], path: str) -> str:
-    """Which policy was read: of a run the checkpoint and the folder, else the file."""
+    """Origin of the policy that was read: the checkpoint and the folder of a run, else the file."""
     return f"{result['checkpoint']} checkpoint of {result['run_dir']}" if "run_dir" in result else path
 
 

@@ -90,7 +90,7 @@ def main(arguments: list[str]) -> None:
 
 
 def _follow(ranks: LinkedRanks, arguments: list[str]) -> None:
-    """Train as rank 0 says, which has read the same arguments."""
+    """Train as a follower of rank 0, which has read the same arguments."""
     names = [argument.partition("=")[0] for argument in arguments]
     if "--import-here" in names or "--resume" not in names:
         find_modules_here()

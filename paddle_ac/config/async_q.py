@@ -10,7 +10,7 @@ from paddle_ac.config.groups import ActorLearnersGroup, AsyncQGroup, Schedule, S
 
 
 class AsyncQConfig(AsyncQGroup, ActorLearnersGroup, QNetworkConfig):
-    """What the asynchronous methods that learn Q values share; defaults measured on CartPole-v1."""
+    """Hyper-parameters shared by the asynchronous methods that learn Q values; defaults measured on CartPole-v1."""
 
     total_steps: int = field("run", 300_000, "steps to train for", ge=1)
     num_envs: int = field("run", 4, "environments of each worker (the paper: 1, with 16 workers)", ge=1)

@@ -89,7 +89,10 @@ class RunConfig(EvaluationGroup, AtariGroup, RunGroup):
 
     @classmethod
     def _declared(cls, what: str) -> dict[str, Any]:
-        """What fields declare, by name. A field with another default than its group's keeps what the group declares."""
+        """Values of ``what`` (``"changeable"`` or ``"search"``) that fields declare, by name of the field.
+
+        A field that overrides the default of its group keeps the value that the group declares.
+        """
         found: dict[str, Any] = {}
         for name in cls.model_fields:
             for base in cls.__mro__:
@@ -101,12 +104,12 @@ class RunConfig(EvaluationGroup, AtariGroup, RunGroup):
 
     @property
     def vector_envs(self) -> VectorEnvGroup:
-        """How environments are stepped side by side; one by one in this process without flags for it."""
+        """Hyper-parameters of the vector environment; without flags for it, those of a serial one in this process."""
         return ONE_BY_ONE
 
     @property
     def priorities(self) -> PriorityGroup | None:
-        """How a replay buffer is sampled by priority; ``None`` without flags for it, and for uniform sampling."""
+        """Hyper-parameters of prioritised sampling; ``None`` without flags for it, and for uniform sampling."""
         return None
 
     @property
@@ -175,7 +178,7 @@ class RunConfig(EvaluationGroup, AtariGroup, RunGroup):
 
 
 class NetworkConfig(OptimizerGroup, NetworkGroup, EncoderGroup, ValueLossGroup, ScalingGroup, RunConfig):
-    """What the algorithms that learn one network share."""
+    """Hyper-parameters shared by the algorithms that learn one network."""
 
     @model_validator(mode="after")
     def _linear_schedule_covers_the_run(self) -> NetworkConfig:
@@ -193,7 +196,7 @@ class NetworkConfig(OptimizerGroup, NetworkGroup, EncoderGroup, ValueLossGroup, 
 
 
 class OnPolicyConfig(ActorCriticNetworkGroup, LossGroup, NetworkConfig):
-    """What the on-policy algorithms share."""
+    """Hyper-parameters shared by the on-policy algorithms."""
 
     @property
     def has_baseline(self) -> bool:
@@ -222,7 +225,7 @@ class OnPolicyConfig(ActorCriticNetworkGroup, LossGroup, NetworkConfig):
 
 
 class SynchronousConfig(SynchronousOptimizerGroup, VectorEnvGroup, OnPolicyConfig):
-    """What the on-policy algorithms with one learner share."""
+    """Hyper-parameters shared by the on-policy algorithms with one learner."""
 
     @property
     def has_ranks(self) -> bool:
@@ -231,7 +234,7 @@ class SynchronousConfig(SynchronousOptimizerGroup, VectorEnvGroup, OnPolicyConfi
 
 
 class QNetworkConfig(QNetworkGroup, NetworkConfig):
-    """What the algorithms that learn Q values share."""
+    """Hyper-parameters shared by the algorithms that learn Q values."""
 
     networks: ClassVar[str] = "Q values of actions"
 

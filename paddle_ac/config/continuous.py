@@ -23,7 +23,7 @@ class ContinuousConfig(
     VectorEnvGroup,
     RunConfig,
 ):
-    """What SAC, TD3 and DDPG share; defaults for Pendulum-v1."""
+    """Hyper-parameters shared by SAC, TD3 and DDPG; defaults for Pendulum-v1."""
 
     env: str = field(
         "run",

@@ -26,7 +26,7 @@ class DiscreteConfig(
     VectorEnvGroup,
     NetworkConfig,
 ):
-    """What DQN, soft Q-learning and SAC for discrete actions share; defaults for CartPole-v1."""
+    """Hyper-parameters shared by DQN, soft Q-learning and SAC for discrete actions; defaults for CartPole-v1."""
 
     total_steps: int = field("run", 50_000, "steps to train for (rl-baselines3-zoo)", ge=1)
     num_envs: int = field("run", 1, "environments side by side (rl-baselines3-zoo: 1)", ge=1)

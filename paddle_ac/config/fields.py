@@ -1,4 +1,4 @@
-"""What a hyper-parameter is made of: its group, default, range and help, and the types that texts are read into."""
+"""Declaration of a hyper-parameter: its group, default, range and help, and the types that texts are read into."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ class Group(BaseModel):
 
 
 class RunGroup(Group):
-    """What is run, and for how long. Steps are steps of single environments, summed over all of them."""
+    """Algorithm, environment and length of a run. Steps are steps of single environments, summed over all of them."""
 
     algo: str
     env: str = field(
@@ -112,7 +112,7 @@ class RunGroup(Group):
 
 
 class AtariGroup(Group):
-    """What may differ in the protocol of Atari games; the rest is in ``envs/atari.py``."""
+    """Options of the protocol of Atari games; its fixed part is in ``envs/atari.py``."""
 
     sticky_actions: float = field(
         "run",
@@ -240,7 +240,7 @@ class VectorEnvGroup(Group):
 
 
 class ScalingGroup(Group):
-    """How observations and rewards are brought to scale; rewards are normalised, then scaled, then clipped."""
+    """Scaling of observations and rewards; rewards are normalised, then scaled, then clipped."""
 
     reward_scale: float = field("algorithm", 1.0, "what rewards are multiplied by before they are learned from", gt=0)
     reward_clip: float | None = field(
@@ -297,7 +297,7 @@ class LossGroup(Group):
 
 
 class EncoderGroup(Group):
-    """How built-in networks read images."""
+    """Image encoder of the built-in networks."""
 
     encoder: Literal["auto", "mlp", "a3c", "nature", "impala", "small"] = field(
         "network",
@@ -542,7 +542,7 @@ class ReplayGroup(Group):
 
 
 class GradientRoundsGroup(Group):
-    """How many gradient steps are taken, and how often."""
+    """Number of gradient steps in a round, and steps between two rounds."""
 
     train_freq: int = field(
         "algorithm", 1, "steps of each environment between two rounds of gradient steps (SAC: 1)", ge=1

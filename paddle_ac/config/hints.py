@@ -289,7 +289,7 @@ def _is_hyper_parameter(name: str) -> bool:
 
 
 def hint_of_other_library(name: str, known: Iterable[str]) -> str:
-    """What to write instead of a name of another library, as the end of an error message; nothing for other names.
+    """Hint at what to write instead of a name of another library, to end an error message; empty for other names.
 
     Args:
         name: a hyper-parameter, an argument or a flag, such as ``"ent_coef"`` or ``"--ent-coef"``.

@@ -31,5 +31,5 @@ class PAACConfig(MemoryGroup, RolloutGroup, SynchronousConfig):
             return values
         try:
             return {**values, "learning_rate": 7e-4 * int(values["num_envs"])}
-        except (TypeError, ValueError):  # told when the field is checked
+        except (TypeError, ValueError):  # raised when the field is validated
             return values

@@ -8,4 +8,4 @@ from paddle_ac.config.groups import PriorityGroup
 
 
 class QLearningConfig(PriorityGroup, DiscreteConfig, QNetworkConfig):
-    """What DQN and soft Q-learning share."""
+    """Hyper-parameters shared by DQN and soft Q-learning."""

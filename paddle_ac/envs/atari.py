@@ -187,7 +187,7 @@ def envpool_arguments(config: RunConfig) -> dict[str, Any]:
 
 
 def end_at_life_loss(envs: VecEnv, config: RunConfig) -> VecEnv:
-    """Environments to learn in: a ``LifeLossEnvs`` around Atari games if the configuration says so."""
+    """Wrap Atari games in ``LifeLossEnvs`` if ``terminal_on_life_loss`` is set; return other environments unchanged."""
     return LifeLossEnvs(envs) if config.atari_game and config.terminal_on_life_loss else envs
 
 

@@ -1,4 +1,4 @@
-"""CartPole without its velocities, which only a policy that remembers can balance.
+"""CartPole without its velocities, which a policy cannot balance without a memory.
 
 Importing this module registers ``CartPolePositions-v1``: ``--env paddle_ac.envs.cartpole:CartPolePositions-v1``.
 """

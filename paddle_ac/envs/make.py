@@ -70,7 +70,7 @@ from paddle_ac.process_settings import warnings_ignored
 
 AnyConfig = TypeVar("AnyConfig", bound=RunConfig)
 
-# What environments are made for; each has episodes of its own that no other one ever sees.
+# Purposes of environments; each has episodes of its own that no other one ever sees.
 TRAINING, EVALUATION, FINAL_EVALUATION, SHOWING, OTHER_RANKS = 0, 1, 2, 3, 4
 
 # Packages that register environments when they are imported: ids, module, what installs it.
@@ -81,13 +81,13 @@ ENV_PACKAGES = (
     (r"(highway|merge|roundabout|parking|intersection|racetrack)(-[\w-]+)?-v\d", "highway_env", "highway-env"),
 )
 
-# What `resolve_vec` goes by, as measured on 2 cores (docs/performance.md).
+# Figures that `resolve_vec` decides by, as measured on 2 cores (docs/performance.md).
 NATIVE_FROM = 8  # environments: fewer are stepped faster one by one
 SECONDS_OF_A_WORKER = 45e-6  # that a step of all environments takes longer for each worker process
 
 
 def make_training_envs(config: RunConfig, rank: int = 0) -> VecEnv:
-    """The environments to learn in, as the configuration says.
+    """Make the environments to learn in, as the configuration specifies.
 
     Args:
         config: names the environment, their number N and the seed.
@@ -181,7 +181,7 @@ def as_config_error(config: RunConfig) -> Iterator[None]:
 
 
 def _problem_with_arguments(message: str, config: RunConfig) -> str | None:
-    """What is wrong with ``env_kwargs`` or the entry point, by the message of a ``TypeError``; ``None`` if nothing."""
+    """Problem with ``env_kwargs`` or the entry point, from the message of a ``TypeError``; else ``None``."""
     unknown = re.search(r"unexpected keyword argument '(\w+)'", message)
     if unknown and unknown[1] in config.env_kwargs:
         return f"takes no argument {unknown[1]!r}, which --env-kwargs (env_kwargs) names"
@@ -276,7 +276,7 @@ def make_shown_env(config: RunConfig, seed: int) -> VecEnv:
     Raises:
         ConfigError, EnvironmentFailedError: it cannot be made so.
     """
-    with warnings_ignored():  # Gymnasium warns of an environment that says it has no pictures; so do we
+    with warnings_ignored():  # Gymnasium warns of an environment without a render mode for pictures; so do we
         env = make_rendered_env(config, "rgb_array")
     return DummyVecEnv([lambda: SeededEpisodes(env, (seed, SHOWING))])
 
@@ -327,7 +327,7 @@ def _choose_vec(config: RunConfig, is_daemonic: bool) -> tuple[str, str]:
 
 
 def _reason_for_native(config: RunConfig) -> str | None:
-    """Why the vectorised version of an environment is the best choice; ``None`` if it is not, or there is none."""
+    """Reason why the vectorised version of an environment is the best choice; ``None`` if it is not, or is missing."""
     if config.env.startswith("gym:") or _for_single_environments(config):
         return None
     spec = _find_spec(config)
@@ -596,7 +596,7 @@ def _package_hint(env_id: str) -> str:
 
 
 def _newest_version(env_id: str, registry: Mapping[str, Any]) -> str:
-    """Of an id that lacks nothing but its version, the one to suggest; the registries suggest none."""
+    """Hint at the newest version of an id that lacks only a version; else empty. The registries do not suggest any."""
     maker, colon, plain_id = env_id.rpartition(":")
     matches = [re.fullmatch(rf"{re.escape(plain_id)}-v(\d+)", known) for known in registry]
     versions = [int(match[1]) for match in matches if match]

@@ -90,7 +90,7 @@ def defined_in_script(name: str) -> bool:
 
 
 def registration_hint(env_id: str) -> str:
-    """What to do where the id of an object is not registered; empty for other ids."""
+    """Hint to register the object of an id that is not registered, to end an error message; empty for other ids."""
     if not env_id.startswith(f"{NAMESPACE}/"):
         return ""
     return (

@@ -41,14 +41,14 @@ LIVES = "lives"  # of an Atari game: in the infos of every step
 
 
 class SameStepEnvs(Protocol):
-    """What ``NativeVecEnv`` takes: Gymnasium's vector environments with ``AutoresetMode.SAME_STEP`` are so."""
+    """Interface that ``NativeVecEnv`` wraps, as Gymnasium's vector environments with ``AutoresetMode.SAME_STEP``."""
 
     num_envs: int
     single_observation_space: Any
     single_action_space: Any
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict]:
-        """Begin anew, everywhere or where ``options["reset_mask"]`` says; returns all observations."""
+        """Reset all environments, or those that ``options["reset_mask"]`` selects; returns all observations."""
         ...
 
     def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
@@ -168,7 +168,7 @@ class SameStepEnvPool:
 
 
 def _kept(infos: dict[str, Any]) -> dict[str, np.ndarray]:
-    """Of envpool's infos those that are used here."""
+    """Copy the infos of envpool that are used here."""
     return {name: infos[name].copy() for name in (LIVES,) if name in infos}
 
 

@@ -90,7 +90,7 @@ class ClassicEnv(Wrapper, gymnasium.Env):  # type: ignore[override]
         return reset_env(self.env, seed, options)
 
     def step(self, action: Any) -> tuple:
-        """Five results; of four, the info says whether ``done`` is a truncation."""
+        """Return five results; of four, ``info["TimeLimit.truncated"]`` makes ``done`` a truncation."""
         result = self.env.step(action)
         if len(result) == 5:
             return result
@@ -371,8 +371,8 @@ class EpisodeReplay(SeededEpisodes):
     def set_state(self, state: dict[str, Any]) -> Any:
         """Replay an episode up to the call of ``get_state``.
 
-        A call takes ``REPLAY_SECONDS`` and a step at most, so that a caller can tell a long replay from an environment
-        that is stuck.
+        A call takes ``REPLAY_SECONDS`` and a step at most, so that a caller can distinguish a long replay from an
+        environment that is stuck.
 
         Returns:
             the observation there, or ``None`` if a part of the episode is left. Then call again with the same state.

@@ -85,7 +85,7 @@ class FrameStacks:
 
     def frames_at(self, entries: np.ndarray, indices: np.ndarray) -> np.ndarray:
         """The frames ``[B, K, *frame_shape]`` of the entries at indices ``[B, K]``."""
-        # Of fields, which do not lie side by side, take() would copy all first.
+        # take() would first copy all entries of a field, which do not lie side by side.
         return entries[OBSERVATION][indices] if self._has_mask else entries.take(indices, axis=0)
 
     def join(self, frames: np.ndarray, entries: np.ndarray, indices: np.ndarray) -> np.ndarray:

@@ -199,7 +199,7 @@ def evaluate_actions(
         network: the policy and critic.
         observations: ``[B, *observation_space.shape]``.
         actions: ``[B, *action_space.shape]``.
-        unroll: how the rows follow one another, for a network that remembers.
+        unroll: how the rows follow one another, for a recurrent network.
         heads: what ``Network.forward`` returned for all of them at once, if that has been computed.
     """
     if heads is not None:
@@ -229,7 +229,7 @@ def differentiate(
         observations: ``[B, *observation_space.shape]``.
         targets: of the same B transitions.
         gradient: name to array in the parameter's shape; overwritten.
-        unroll: how the rows follow one another, for a network that remembers.
+        unroll: how the rows follow one another, for a recurrent network.
         heads: what ``Network.forward`` returned for all of them at once, if that has been computed.
 
     Returns:

@@ -19,7 +19,7 @@ def phases_of_update(
     learn: Callable[[Rollout], None],
     has_mask: bool = False,
 ) -> dict[str, Callable[[], int]]:
-    """What the update of an algorithm that plays and then learns consists of.
+    """Parts of the update of an algorithm that collects a rollout and then learns from it.
 
     Args:
         collector: with N environments, which are no good for learning afterwards.

@@ -1,4 +1,4 @@
-"""What a replay buffer holds: the latest steps of N environments, each observation and each frame once."""
+"""Storage of a replay buffer: the latest steps of N environments, each observation and each frame once."""
 
 from __future__ import annotations
 
@@ -242,7 +242,7 @@ class ReplayStorage:
         return part
 
     def _part_apart(self, first: int, stop: int) -> dict[str, np.ndarray]:
-        """What is stored apart for the steps from ``first`` to ``stop``, with its keys."""
+        """Arrays that are stored apart for the steps from ``first`` to ``stop``, with their keys."""
         part = {}
         for name, (stored, shape, dtype) in self._apart.items():
             keys = np.fromiter(stored, np.int64, len(stored))

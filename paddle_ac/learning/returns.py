@@ -127,6 +127,6 @@ def explained_variance(predictions: np.ndarray, targets: np.ndarray) -> float:
 
 
 def _sum_of_squares(values: np.ndarray) -> float:
-    """Of the differences from the mean."""
+    """Sum of the squared differences from the mean."""
     centred = values - values.sum() / np.float32(len(values))
     return float(np.dot(centred, centred))

@@ -1,4 +1,4 @@
-"""Rewards as a learner has them: scaled and clipped, while the curves tell what the environment gave."""
+"""Rewards to learn from: normalised, scaled and clipped, while the curves show those of the environment."""
 
 from __future__ import annotations
 

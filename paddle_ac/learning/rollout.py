@@ -36,11 +36,11 @@ class Rollout:
         terminated: ``[T, N]`` bool, the episode ended in this step, or a life of an Atari game.
         truncated: ``[T, N]`` bool, the episode was cut in this step by a time limit.
         last_observations: ``[N, *observation_space.shape]``, after the rollout.
-        policy_state: ``[N, S]`` float32, what the policy remembered before the first step; S is 0 of most.
-        last_policy_state: ``[N, S]`` float32, what it remembered after the rollout.
+        policy_state: ``[N, S]`` float32, recurrent state before the first step; S is 0 of most policies.
+        last_policy_state: ``[N, S]`` float32, recurrent state after the rollout.
         truncation_places: ``(t, n)`` of every truncation, in order.
         truncation_observations: the last observation of each of these episodes.
-        truncation_policy_states: ``[S]`` float32, what the policy remembered of each before that observation.
+        truncation_policy_states: ``[S]`` float32, recurrent state before each of these observations.
         episode_returns: undiscounted return of every episode that finished in the rollout; of an Atari game, its score.
         episode_lengths: their lengths, in steps.
         mask: ``[T, N]`` bool, the steps to learn from; ``None`` for all.
@@ -83,17 +83,17 @@ class Rollout:
 
     @property
     def unroll(self) -> Unroll:
-        """How the steps follow one another, for a network that remembers."""
+        """Recurrent state before the first step, and episode starts, for a recurrent network."""
         # The state before the first step already accounts for its start.
         episode_starts = np.zeros(self.terminated.shape, np.bool_)
         episode_starts[1:] = self.terminated[:-1] | self.truncated[:-1]
         return Unroll(self.policy_state, episode_starts)
 
     def bootstrap_values(self, values: Callable[[np.ndarray, Unroll], np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-        """What a critic says of where the rollout and cut episodes ended.
+        """Compute the values that returns are bootstrapped from at the end of the rollout and of truncated episodes.
 
         Args:
-            values: from observations ``[B, ...]``, each a step after what is remembered, to estimates ``[B]`` float32.
+            values: from observations ``[B, ...]`` and the recurrent states before them to estimates ``[B]`` float32.
 
         Returns:
             ``[T, N]`` float32, of the last observation of an episode where it was truncated, else 0; and ``[N]``
@@ -143,11 +143,11 @@ class RolloutCollector:
     Args:
         envs: N environments; their episodes are begun here.
         num_steps: ``T``.
-        state_size: S, what the policy remembers of each environment.
+        state_size: S, numbers of the recurrent state of one environment.
 
     Attributes:
         observations: ``[N, *observation_space.shape]``, as they are now.
-        policy_state: ``[N, S]`` float32, what the policy remembers now: zeros where an episode begins.
+        policy_state: ``[N, S]`` float32, current recurrent state: zeros where an episode begins.
     """
 
     def __init__(self, envs: VecEnv, num_steps: int, state_size: int = 0):
@@ -241,7 +241,7 @@ class RolloutCollector:
         self.episode_lengths[finished] = 0
 
     def state_dict(self) -> dict[str, Any]:
-        """Where every environment stands, as ``VecEnv.get_state`` tells it."""
+        """Return the state of the environments, with observations, recurrent states, returns and lengths so far."""
         return {
             "observations": self.observations.copy(),
             "policy_state": self.policy_state.copy(),

@@ -14,7 +14,7 @@ from paddle_ac.nn.actions import ActionDistribution, expected_q
 
 @dataclass(frozen=True)
 class Targets:
-    """What a network is to learn from transitions.
+    """Targets of the actor and the critic for a batch of transitions.
 
     Attributes:
         actions: ``[B, *action_space.shape]``, that were taken.

@@ -14,7 +14,7 @@ from paddle_ac.nn.actions import ActionDistribution
 
 @dataclass(frozen=True)
 class PPOTargets:
-    """What a network is to learn from transitions.
+    """Targets of the actor and the critic for a batch of transitions.
 
     Attributes:
         actions: ``[B, *action_space.shape]``, that were taken.

@@ -58,7 +58,7 @@ class ActionDistribution(Protocol):
         ...
 
     def describe(self, outputs: np.ndarray) -> dict[str, np.ndarray]:
-        """What a histogram is made of: ``probabilities``, or ``means`` and ``deviations``, ``[B, any]`` float32."""
+        """Numbers for histograms: ``probabilities``, or ``means`` and ``deviations``, ``[B, any]`` float32."""
         ...
 
 
@@ -313,7 +313,7 @@ def action_distribution(action_space: Any) -> ActionDistribution:
 
 
 def clip_for(action_space: Any) -> Callable[[np.ndarray], np.ndarray]:
-    """What makes actions ``[N, ...]`` fit for the environment: those of a Box are clipped to its bounds."""
+    """Return a function that clips actions ``[N, ...]`` of a Box to its bounds, and returns others unchanged."""
     if space_kind(action_space) != "Box":
         return lambda actions: actions
     return lambda actions: np.clip(actions, action_space.low, action_space.high)

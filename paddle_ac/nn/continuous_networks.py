@@ -90,7 +90,7 @@ class ContinuousActor(ObservingLayer, ABC):
         Args:
             observations: ``[B, *observation_space.shape]``.
             generator: draws the actions from the policy; without one they are the most probable ones.
-            state: of no size, for there is nothing to remember.
+            state: of size 0, for the policy is not recurrent.
 
         Returns:
             actions ``[B, *action_space.shape]`` float32, in the Box.

@@ -154,7 +154,7 @@ def _line_of(error: Exception, network_class: type) -> str:
 
 
 class _NetworkError(Exception):
-    """What is wrong with a network."""
+    """A network violates a requirement; the message names it."""
 
 
 def _check_kind(layer: CustomActorCritic) -> None:

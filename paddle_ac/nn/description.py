@@ -40,7 +40,7 @@ STATE_PARTS = {"lstm": 2, "gru": 1}  # of as many numbers as the layer has units
 
 @dataclass(frozen=True)
 class InputDescription:
-    """How a network reads observations: an encoder for each image, and the features of all other parts.
+    """Input of a network: an encoder for each image in an observation, and the features of all other parts.
 
     The features of the images and the other features of the observation, side by side, are the inputs of the hidden
     layers.
@@ -120,7 +120,7 @@ class NetworkDescription(InputDescription):
 
     @property
     def torsos(self) -> tuple[str, ...]:
-        """Whose stacks of hidden layers there are."""
+        """Names of the stacks of hidden layers: ``"actor"`` alone if it is shared, else also ``"critic"``."""
         return ("actor",) if self.shared_torso else ("actor", "critic")
 
     def layout(self) -> ParameterLayout:

@@ -33,14 +33,14 @@ class ExportedPolicy(nn.Layer, ABC):
     """From observations to greedy actions, the parameters of their distribution, and the new state.
 
     Inputs, by name: ``observation`` ``[B, *observation_space.shape]``, float32 of a Box and int64 of the discrete
-    kinds, as the environment gives it; and, of a policy that remembers, ``state`` ``[B, S]`` float32, zeros where an
-    episode begins. A Dict or Tuple space has an input for each part in place of ``observation``, named by its path,
+    kinds, as the environment gives it; and, of a recurrent policy, ``state`` ``[B, S]`` float32, zeros where an episode
+    begins. A Dict or Tuple space has an input for each part in place of ``observation``, named by its path,
     such as ``observation.robot.joints``.
 
     Outputs, in the order of ``output_names``: ``action`` ``[B, *action_space.shape]``, float32 within a Box and int64
     of the discrete kinds; ``logits`` ``[B, K]`` float32, those of each choice side by side, or ``mean`` and ``log_std``
     ``[B, A]`` float32 of a Gaussian in the units of ``ActionScale``, before the action is squashed, scaled or clipped;
-    and, of a policy that remembers, the ``new_state`` ``[B, S]``. A deterministic policy has the ``action`` alone.
+    and, of a recurrent policy, the ``new_state`` ``[B, S]``. A deterministic policy has the ``action`` alone.
 
     Args:
         policy: its layers are shared, not copied.
@@ -48,8 +48,8 @@ class ExportedPolicy(nn.Layer, ABC):
         action_space: of the policy.
 
     Attributes:
-        state_size: S, 0 of a policy that does not remember; where the critic remembers for itself, it is the first half
-            of the policy's state.
+        state_size: S, 0 without a recurrent layer; where the critic has a recurrent layer of its own, the first half of
+            the policy's state.
     """
 
     state_size = 0
@@ -77,13 +77,13 @@ class ExportedPolicy(nn.Layer, ABC):
 
     @property
     def output_names(self) -> list[str]:
-        """Of what a call returns."""
+        """Names of the outputs of a call, in order."""
         distribution = ["mean", "log_std"] if hasattr(self, "low") else ["logits"]
         return ["action", *distribution] + ["new_state"] * (self.state_size > 0)
 
     @property
     def input_names(self) -> list[str]:
-        """Of what a call takes."""
+        """Names of the inputs of a call, in order."""
         return self.observation_names + ["state"] * (self.state_size > 0)
 
     @property
@@ -248,7 +248,7 @@ class ExportedDeterministicActor(ExportedContinuousActor):
 
 
 class ExportedFeatures(nn.Layer):
-    """What ``ObservingLayer.features`` computes, from the inputs of an exported policy.
+    """Layer that computes ``ObservingLayer.features`` from the inputs of an exported policy.
 
     Args:
         layer: its image encoders are shared, not copied.
@@ -277,7 +277,7 @@ class ExportedFeatures(nn.Layer):
 
 
 class ExportedEncoder(nn.Layer):
-    """What an ``ObservationEncoder`` computes, by its moments as they are now.
+    """Layer that computes the features of an ``ObservationEncoder``, with its moments as they are now.
 
     Args:
         encode: the encoder.

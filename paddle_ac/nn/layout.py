@@ -1,4 +1,4 @@
-"""Where each parameter of a network lies in one vector."""
+"""Layout of the parameters of a network in one vector."""
 
 from __future__ import annotations
 

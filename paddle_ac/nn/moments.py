@@ -29,7 +29,7 @@ class RunningMoments:
 
     @staticmethod
     def initial_statistics(shape: tuple[int, ...]) -> dict[str, np.ndarray]:
-        """What is known before the first row."""
+        """Statistics before the first row."""
         return {"count": np.zeros(()), "mean": np.zeros(shape), "variance": np.ones(shape)}
 
     @property
@@ -61,7 +61,7 @@ class RunningMoments:
         self.statistics["count"][...] = total
 
     def state_dict(self) -> dict[str, Any]:
-        """What it knows."""
+        """Return a copy of the statistics."""
         return {name: value.copy() for name, value in self.statistics.items()}
 
     def check_state_dict(self, state: dict[str, Any]) -> None:

@@ -86,7 +86,7 @@ class Network(ABC):
         """Compute the heads as ``forward`` of a network without memory, where no gradient is needed."""
 
     def make_record(self, max_rows: int) -> Any:
-        """Where ``act`` keeps what ``forward`` would compute again, for ``max_rows`` observations.
+        """Make a record in which ``act`` keeps what ``forward`` would compute again, for ``max_rows`` observations.
 
         Returns:
             a record, which is empty after its ``begin``; ``None`` of a network that computes all again.

@@ -67,7 +67,7 @@ class Tape:
         self._num_left = len(self._results)
 
     def pop(self) -> Any:
-        """What the last layer kept that has not gone backward yet."""
+        """Return the results that ``push`` kept for the last layer that has not gone backward yet."""
         self._num_left -= 1
         return self._results[self._num_left]
 

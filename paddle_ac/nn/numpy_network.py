@@ -40,7 +40,7 @@ class Tape:
 
 
 class Record:
-    """What acting computes of the images of a rollout, so that learning from it need not.
+    """Features and tapes of the images of a rollout, kept while acting so that learning need not compute them again.
 
     Args:
         max_rows: observations; what comes after them is not kept.

@@ -161,8 +161,8 @@ class LSTM(RecurrentLayer):
         h *= o
 
     def _grad_products(self, tape: Tape, grad_outputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        # What does not depend on later steps is computed for all steps at once: the slopes of c' and h' at each a, and
-        # of h' at c'.
+        # Terms that do not depend on later steps are computed for all steps at once: the derivatives of c' and h' with
+        # respect to each a, and of h' with respect to c'.
         i, f, g, o = _parts(tape.gates, 4)
         c = _parts(tape.states[:-1], 2)[1]
         tanh_c = np.tanh(f * c + i * g)
@@ -214,7 +214,8 @@ class GRU(RecurrentLayer):
         new_state += n
 
     def _grad_products(self, tape: Tape, grad_outputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        # What does not depend on later steps is computed for all steps at once: the slopes of h' at each a and b.
+        # Terms that do not depend on later steps are computed for all steps at once: the derivatives of h' with respect
+        # to each a and b.
         r, z, n = _parts(tape.gates, 3)
         dh_da_n = (1 - z) * (1 - n * n)
         dh_dz = (tape.states[:-1] - n) * z * (1 - z)

@@ -1,4 +1,4 @@
-"""What lies between the features and a head: hidden layers, and a recurrent layer on them where there is one."""
+"""Layers between the features and a head: hidden layers and, optionally, a recurrent layer after them."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ class Optimizer(Protocol):
     """Takes steps along gradients.
 
     Attributes:
-        statistics: all that it remembers, arrays by name; a checkpoint keeps them, and processes may share them.
+        statistics: all of its state, arrays by name; a checkpoint keeps them, and processes may share them.
     """
 
     statistics: dict[str, np.ndarray]

@@ -45,7 +45,7 @@ class ObservingLayer(nn.Layer):
 
 
 class ActorCritic(ObservingLayer):
-    """A policy (the actor) and a value estimate (the critic), as a description says.
+    """A policy (the actor) and a value estimate (the critic), built from a description.
 
     Args:
         description: the layers; parameters start at 0.

@@ -1,4 +1,4 @@
-"""How the rows of a batch follow one another in time, for networks that remember."""
+"""Order in time of the rows of a batch, for recurrent networks."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ class Unroll:
     """T steps of N environments, whose ``B = T * N`` rows lie in a batch time-major.
 
     Attributes:
-        state: ``[N, S]`` float32, what the network remembers before the first step; S is 0 of one that does not.
-        episode_starts: ``[T, N]`` bool, this step is the first of an episode: nothing from before is remembered.
+        state: ``[N, S]`` float32, recurrent state before the first step; S is 0 of a network that is not recurrent.
+        episode_starts: ``[T, N]`` bool, this step is the first of an episode: the recurrent state before it is zeros.
     """
 
     state: np.ndarray

@@ -30,7 +30,7 @@ FAILED, LOST, ALIVE = "failed", "lost", "alive"
 
 
 class Place(NamedTuple):
-    """Where a process stands in a launch.
+    """Position of a process in a launch.
 
     Attributes:
         rank: from 0 to ``num_ranks - 1``.
@@ -49,7 +49,7 @@ def place_of_launch(environment: Mapping[str, str]) -> Place | None:
     """The place that ``paddle.distributed.launch`` gave to this process; ``None`` without a launch of several.
 
     Raises:
-        ConfigError: the environment variables say that there are several processes, but not where they are.
+        ConfigError: the environment variables announce several processes, but do not give their addresses.
     """
     number = environment.get("PADDLE_TRAINERS_NUM") or "1"
     if number in ("0", "1"):

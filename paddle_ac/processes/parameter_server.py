@@ -22,8 +22,8 @@ from paddle_ac.nn.moments import merged_moments, remaining_moments
 Moments = dict[str, dict[str, np.ndarray]]  # group (``"encoder"``, ``"rewards"``) to RunningMoments.statistics
 
 MAX_FLOAT16 = float(np.finfo(np.float16).max)
-RECENT_PUSHES = 100  # whose sizes are remembered
-OWN_PUSHES = 10  # of a bundle, whose staleness is remembered
+RECENT_PUSHES = 100  # whose sizes are kept
+OWN_PUSHES = 10  # of a bundle, whose staleness is kept
 
 
 class RetiredError(RuntimeError):
@@ -32,7 +32,7 @@ class RetiredError(RuntimeError):
 
 @dataclass(frozen=True)
 class Push:
-    """What a bundle sends to a shard.
+    """Message of a bundle to a shard.
 
     Attributes:
         bundle: index of the bundle, 0 to M - 1.
@@ -56,7 +56,7 @@ class Push:
 
 @dataclass(frozen=True)
 class Pull:
-    """What a shard returns.
+    """Answer of a shard: its current parameters and the counters.
 
     Attributes:
         vector: ``[p]`` float32.
@@ -324,7 +324,9 @@ class Exchange:
         self.take_over(self._shards.push(self.collect()))
 
     def collect(self) -> list[Push]:
-        """What is new since the last exchange, for each shard. ``take_over`` their answers before the next call.
+        """Collect a push for each shard of all that is new since the last exchange.
+
+        Pass the answers of the shards to ``take_over`` before the next call.
 
         Raises:
             NonFiniteError: a parameter is not finite.
@@ -366,7 +368,7 @@ class Exchange:
         self._accept(pulls)
 
     def _accept(self, pulls: list[Pull]) -> None:
-        """Remember the parameters, versions, counters and moments of an exchange."""
+        """Store the parameters, versions, counters and moments of an exchange."""
         self.vector = np.concatenate([pull.vector for pull in pulls])
         self.num_updates = pulls[0].num_updates
         self._versions = [pull.num_updates for pull in pulls]

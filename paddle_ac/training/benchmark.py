@@ -1,4 +1,4 @@
-"""How fast a configuration is here, part by part, and how near the whole comes to what its parts allow."""
+"""Speed of a configuration on this machine, part by part and as a whole, and the ratio of the whole to its bound."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def benchmark(config: RunConfig, rounds: int = 5, seconds: float = 1.0) -> dict[
     """Time the parts of an update alone, and whole updates, in turn.
 
     Args:
-        config: hyper-parameters; ``total_steps`` has no say.
+        config: hyper-parameters; ``total_steps`` is ignored.
         rounds: how often each is timed; figures are ``[minimum, median, maximum]`` over them.
         seconds: for each in a round.
 
@@ -102,7 +102,7 @@ def _spread(values: list[float]) -> list[float]:
 
 
 def _processor() -> str:
-    """The processor's name, where the system tells it."""
+    """Name of the processor, as far as the system reports it."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:

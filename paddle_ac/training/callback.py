@@ -121,7 +121,7 @@ class Callback:
 
     Callbacks are called in the process that trains, in the order in which they are passed.
 
-    An exception in a callback ends the run: the summary says ``"error"``, ``on_end`` is called, and ``train`` raises
+    An exception in a callback ends the run: ``stopped_by`` is ``"error"``, ``on_end`` is called, and ``train`` raises
     the exception. The last checkpoint stays as it is, so that ``resume`` continues from there. A callback has no state
     in the checkpoint: on resume, pass the callbacks again.
 

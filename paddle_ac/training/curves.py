@@ -1,4 +1,4 @@
-"""The curves of several runs: which of them belong together, what tells them apart, their mean and its band."""
+"""Curves of several runs: grouping, titles and legends, and the mean of each group with its band."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Run:
     is_over: bool  # it came to its end
 
     def steps(self, metric: str) -> np.ndarray:
-        """Where it has points of a metric, ``[points]`` float64."""
+        """Environment steps of the points of a metric, ``[points]`` float64."""
         return self.columns["env_steps"][~np.isnan(self.columns[metric])]
 
 
@@ -116,12 +116,12 @@ def group_runs(runs: Sequence[Run]) -> list[list[Run]]:
 
 
 def describe(groups: Sequence[Sequence[Run]]) -> tuple[str, list[str]]:
-    """What all groups have in common, as a title, and what tells each from the others, as a legend.
+    """Title that names what all groups have in common, and a legend for each that distinguishes it from the others.
 
     A legend names the algorithm and the environment where they are not the same everywhere, and hyper-parameters in
     which groups of one algorithm differ. Between algorithms it names those alone that are not at their defaults and
     bear on what is learned, for every algorithm has defaults of its own. Where that would be too much to read, as
-    between the trials of a search, it names folders, and the log tells what is behind each.
+    between the trials of a search, it names folders, and the hyper-parameters of each are logged.
     """
     configs = [group[0].config for group in groups]
     same_algo, same_env = (len({getattr(config, name) for config in configs}) == 1 for name in ("algo", "env"))

@@ -21,7 +21,7 @@ from paddle_ac.training.interrupt import interrupts
 
 HOST = "127.0.0.1"
 MAX_RECORD_BYTES = 2**30  # of a log; an image has some hundred thousand
-SECONDS_CACHED = 2.0  # what was read of the runs, so that curves grow as they are looked at
+SECONDS_CACHED = 2.0  # for which data of the runs are kept, so that curves grow as they are looked at
 
 # VisualDL 2.5.3 shortens a name that is too wide for its axis of the parallel coordinates by taking a letter away and
 # adding three dots, for ever: the browser hangs. Here the dots go too, and axes are far enough apart for our names.
@@ -136,7 +136,7 @@ def _make_server(folder: str, host: str, listener: socket.socket) -> Any:
     find_indicators = lib.get_hparam_indicator
 
     def find_what_differs(reader: Any) -> dict[str, Any]:
-        """Of the hyper-parameters, forty and more, those that runs can be compared by."""
+        """Indicators without the hyper-parameters, of over forty, that are the same in all runs (unless all are)."""
         indicators = find_indicators(reader)
         differing = [indicator for indicator in indicators["hparams"] if len(indicator["values"]) > 1]
         return {**indicators, "hparams": differing or indicators["hparams"]}
@@ -144,7 +144,7 @@ def _make_server(folder: str, host: str, listener: socket.socket) -> Any:
     read_items = Reservoir.get_items
 
     def read_latest_hyper_parameters(reservoir: Any, run: str, tag: str) -> list[Any]:
-        """Of the hyper-parameters, which VisualDL reads from the first record, those since the last resume."""
+        """Items of a tag; of hyper-parameters only those since the last resume, where VisualDL would read the first."""
         items = read_items(reservoir, run, tag)
         return items[-1:] if tag == "hparam" else items
 

@@ -1,4 +1,4 @@
-"""How good a policy is: whole episodes in environments of their own."""
+"""Evaluation of a policy over whole episodes, in environments of their own."""
 
 from __future__ import annotations
 
@@ -226,8 +226,8 @@ def evaluate(
             a time limit.
         generator: draws the actions; without one the most probable are taken.
         check: called about once a second, to raise what goes wrong elsewhere meanwhile.
-        watch: called before each step with the observations ``[N, ...]`` and what the policy remembers ``[N, S]``; both
-            may change afterwards.
+        watch: called before each step with the observations ``[N, ...]`` and the recurrent state ``[N, S]``; both may
+            change afterwards.
 
     Returns:
         undiscounted returns ``[episodes]`` float64.

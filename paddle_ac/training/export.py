@@ -135,17 +135,17 @@ def export_run(
 def largest_difference(
     model: TrainedModel, outputs: list[np.ndarray], observations: np.ndarray, states: np.ndarray
 ) -> float:
-    """How far outputs of a model are from its policy's.
+    """Largest difference between outputs of a model and those of its policy.
 
-    Between numbers it is that of the two, in parts of the number where that is above 1, and for actions of a Box in
-    parts of half its range where that is. Of an action that is one of several it is by how much less probable it is, in
-    nats, than the policy's: to choose the other of two that are as good as equal is no mistake.
+    The difference of two numbers is relative to the policy's number if its magnitude is above 1, and for actions of a
+    Box relative to half the range of the Box if that is larger. For a discrete action, it is how much less probable the
+    action is than the policy's, in nats: to choose the other of two that are as good as equal is no mistake.
 
     Args:
         model: the policy.
         outputs: in the order of ``model.exported.output_names``.
         observations: ``[B, *observation_space.shape]``.
-        states: ``[B, S]`` float32, what the policy remembers before each.
+        states: ``[B, S]`` float32, recurrent state of the policy before each.
     """
     wanted = _outputs_of_policy(model, observations, states)
     differences = []
@@ -169,7 +169,7 @@ def _describe(name: str, array: np.ndarray) -> str:
 
 
 def _outputs_of_policy(model: TrainedModel, observations: np.ndarray, states: np.ndarray) -> list[np.ndarray]:
-    """What the exported policy should put out, from the policy itself."""
+    """Expected outputs of the exported policy, computed by the policy itself."""
     policy, new_states = model.policy, states.copy()
     actions = clip_for(model.action_space)(policy.act(observations, None, new_states))
     if isinstance(policy, DeterministicActor):
@@ -186,7 +186,7 @@ def _outputs_of_policy(model: TrainedModel, observations: np.ndarray, states: np
 
 
 def _play(policy: Policy, envs: VecEnv, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """``NUM_OBSERVATIONS`` observations ``[B, ...]`` and what the policy remembers before each, ``[B, S]``."""
+    """``NUM_OBSERVATIONS`` observations ``[B, ...]`` and the recurrent state before each, ``[B, S]``."""
     envs, clip = packed(envs), clip_for(envs.action_space)
     observations = envs.reset()
     state = np.zeros((envs.num_envs, policy.state_size), np.float32)
@@ -270,7 +270,7 @@ def _write_pdparams(model: TrainedModel, path: Path) -> RunModel:
 
 @contextmanager
 def _without_notices() -> Iterator[None]:
-    """Keep off the terminal what Paddle and paddle2onnx say of their own work; what fails is raised."""
+    """Keep the output of Paddle and paddle2onnx off the terminal; errors are raised."""
     sys.stdout.flush()
     sys.stderr.flush()
     kept = [os.dup(stream) for stream in (1, 2)]

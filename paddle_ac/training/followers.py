@@ -1,4 +1,4 @@
-"""What the ranks other than 0 do in a synchronous training, and what rank 0 keeps of them in a checkpoint."""
+"""Training in the ranks other than 0 of a synchronous algorithm, and their states in the checkpoints of rank 0."""
 
 from __future__ import annotations
 

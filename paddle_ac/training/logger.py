@@ -1,4 +1,4 @@
-"""What a run writes down as it goes: curves for VisualDL, and the same as a table."""
+"""Logs of a run: curves for VisualDL, and the same as a table."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ COMMON_TAGS = (
     "eval/best_mean_return",
 )
 
-# What runs are compared by on VisualDL's page of hyper-parameters: the last point of each of these curves.
+# VisualDL's page of hyper-parameters compares runs by the last point of each of these curves.
 FIGURES = ["eval/mean_return", "eval/best_mean_return", "charts/episode_return", "charts/steps_per_second"]
 NUM_BUCKETS = 30  # of a histogram
 _WITHOUT = "delete it to resume without the curves so far"
@@ -136,7 +136,7 @@ class Logger:
         self._visualdl.add_image(tag, image, env_steps)
 
     def state_dict(self) -> dict[str, Any]:
-        """What is still to be averaged, and how long the files are at this moment."""
+        """Return the metrics that are still to be averaged, and the current lengths of the files in bytes."""
         self._table.flush()
         self._visualdl.flush()
         return {

@@ -99,7 +99,7 @@ class _Program:
             return set()
         if node.node_ptr() in self._made_by:
             return {self._made_by[node.node_ptr()]}
-        if node.name() == "GradNodeAccumulation":  # what may be differentiated by and is no layer's: an input
+        if node.name() == "GradNodeAccumulation":  # a leaf that belongs to no layer: an input
             return {OBSERVATIONS}
         return {source for before in node.next_functions for source in self._sources_of(before)}
 

@@ -37,7 +37,7 @@ COMMON_PANELS = (
 
 X_AXES = {"steps": ("env_steps", "steps"), "seconds": ("train_seconds", "seconds of training")}
 
-# Words for the tags whose second part alone does not say what is drawn.
+# Words for the tags whose second part alone does not describe the curve.
 IN_WORDS = {
     "charts/episode_return": "mean return of training episodes",
     "charts/episode_length": "mean length of training episodes [steps]",
@@ -56,7 +56,7 @@ IN_WORDS = {
 MAX_NAMES = 5  # of environments in an error message
 SMALLEST_SPAN = 1e-3  # of a y axis, as a part of its numbers
 
-# Those of Okabe and Ito (2008) that show on white, told apart by the colour-blind as well; then with other dashes.
+# Those of Okabe and Ito (2008) that show on white, which colour-blind readers can distinguish; then with other dashes.
 STYLES = cycler(linestyle=["-", "--", "-.", ":"]) * cycler(
     color=["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"]
 )

@@ -1,4 +1,4 @@
-"""How far a run is: a bar in a terminal, elsewhere a line for each evaluation."""
+"""Progress of a run: a bar in a terminal, elsewhere a line for each evaluation."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tqdm.utils import disp_len
 
 from paddle_ac.training.wording import as_duration, as_return
 
-MIN_BAR = 5  # characters: a shorter one tells nothing
+MIN_BAR = 5  # characters: a shorter one shows nothing
 MAX_NAME = 20  # characters of an environment's name
 
 

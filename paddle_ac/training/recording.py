@@ -75,7 +75,7 @@ def watch_run(
 
 
 def _check_screen() -> None:
-    """Without one SDL would draw a window nowhere and say nothing."""
+    """Raise ``ConfigError`` without a screen, where SDL would draw a window nowhere without an error."""
     if sys.platform == "linux" and not {"DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER"} & os.environ.keys():
         raise ConfigError("there is no screen for a window (DISPLAY is not set): use --record FILE.gif")
 

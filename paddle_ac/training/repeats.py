@@ -38,7 +38,7 @@ def train_repeats(
     """Train once with each seed, from the beginning.
 
     Args:
-        config: hyper-parameters; its own seed has no say.
+        config: hyper-parameters; its own seed is ignored.
         seeds: one for each run, which lies in ``seed-<seed>``.
         run_dir: a new or empty folder; named after the runs under ``runs/`` by default.
         num_jobs: runs at a time; as many as the cores allow by default.
@@ -47,7 +47,7 @@ def train_repeats(
 
     Returns:
         the summary, as in ``summary.json``, with ``runs``, the seed, folder, returns, speed and ``stopped_by`` of each
-        (``stopped_by`` is ``"error"``, and ``error`` says why, for one that failed, and ``None`` for one that was not
+        (``stopped_by`` is ``"error"``, and ``error`` the reason, for one that failed, and ``None`` for one that was not
         started, or not resumed); ``aggregate``, with ``mean``, ``std`` (over the population), ``min`` and ``max``
         over the runs that came to their end; and ``stopped_by``, ``"total_steps"``, ``"error"`` where a run failed, or
         ``"interrupt"``.
@@ -217,14 +217,17 @@ def _seed_folder(folder: RunFolder, seed: int) -> RunFolder:
 
 
 def _steps_in_checkpoint(run: RunFolder, algo: str) -> int:
-    """What a run resumes from: the summary lacks them, or has those of an earlier call, where a run was killed."""
+    """Steps that a run resumes from; 0 without a checkpoint.
+
+    Where a run was killed, the summary lacks them, or has those of an earlier call.
+    """
     if not run.latest.is_file():
         return 0
     return load_run_state(run.latest, algo)["algorithm"]["env_steps"]
 
 
 def _read_config(folder: RunFolder) -> tuple[RunConfig, list[int]]:
-    """What ``_write_config`` wrote; ``ConfigError`` if it is something else."""
+    """Read the configuration and the seeds that ``_write_config`` wrote; ``ConfigError`` if it is another file."""
     path = repeats_file(folder.root)
     values = read_yaml(path)
     seeds = values.pop("seeds", None)

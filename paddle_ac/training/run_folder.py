@@ -1,4 +1,4 @@
-"""Where everything of a run lies."""
+"""The folder of a run and the paths of its files."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from paddle_ac.errors import ConfigError, quoted, shortened
 from paddle_ac.files import POLICY_SUFFIX, as_path, find_policy_file
 
 MAX_SUMMARY_BYTES = 1_000_000
-COMPLETE = ("total_steps", "target_return")  # what stops a run that needs no resuming
+COMPLETE = ("total_steps", "target_return")  # values of stopped_by of a run that needs no resuming
 
 
 class Summary(BaseModel):
-    """What is read of ``summary.json``, which holds more."""
+    """Schema of the entries of ``summary.json`` that are read; the file holds more."""
 
     model_config = ConfigDict(strict=True, allow_inf_nan=False)
 
@@ -211,7 +211,7 @@ class RunFolder:
 
     @property
     def summary(self) -> Path:
-        """What came of the run, as JSON."""
+        """The results of the run, as JSON."""
         return self.root / "summary.json"
 
 
@@ -233,7 +233,7 @@ def check_path(path: str | Path) -> Path:
 
 
 def _use_of(file: Path) -> str:
-    """What reads a file that is no run folder."""
+    """Hint at the commands that read a policy file, to end an error message; empty for other files."""
     if file.suffix != POLICY_SUFFIX:
         return ""
     return (
@@ -253,7 +253,7 @@ def base_file(study_dir: str | Path) -> Path:
 
 
 def space_file(study_dir: str | Path) -> Path:
-    """What a study searches."""
+    """The search space of a study."""
     return check_path(study_dir) / "space.yaml"
 
 

@@ -1,4 +1,4 @@
-"""What is seen of a policy beside its returns: what it is made of an evaluation's observations, and pictures."""
+"""Views of a policy beside its returns: an evenly spread sample of an evaluation's steps, and pictures."""
 
 from __future__ import annotations
 

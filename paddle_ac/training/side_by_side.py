@@ -23,7 +23,7 @@ from paddle_ac.process import escape_output, imports_contained
 from paddle_ac.training.callback import Callback, Point, Run
 from paddle_ac.training.interrupt import interrupts
 
-SECONDS_BETWEEN_LOOKS = 0.2  # for Ctrl-C, where no run has anything to tell
+SECONDS_BETWEEN_LOOKS = 0.2  # for Ctrl-C, where no run has anything to report
 
 
 @dataclass(frozen=True)
@@ -43,12 +43,12 @@ class Job:
 
 @dataclass(frozen=True)
 class Ending:
-    """How a run ended.
+    """Outcome of a run.
 
     Attributes:
-        summary: what came of it; ``None`` where it never came so far as to have one.
+        summary: as ``train`` returns it; ``None`` if the run ended before it had one.
         error: what went wrong, in words; ``None`` if nothing did.
-        is_bad_input: whether it could not begin, for what is wrong with its configuration or its folder.
+        is_bad_input: whether it could not begin because of its configuration or its folder.
     """
 
     summary: dict[str, Any] | None = None
@@ -57,7 +57,7 @@ class Ending:
 
 
 def runs_that_fit(config: RunConfig) -> int:
-    """How many runs of a configuration, ``vec`` settled, the cores here train at a time; one at least."""
+    """Number of runs of a configuration, ``vec`` resolved, that the cores here train at a time; at least 1."""
     return max(usable_cores() // max(config.num_threads, config.num_other_workers), 1)
 
 
@@ -74,9 +74,9 @@ def run_side_by_side(
     Args:
         jobs: asked for the next one whenever a run can be begun.
         num_jobs: runs at a time.
-        on_point: told a run's steps at every point of its curves, and the mean return where there was an evaluation;
-            returns whether it continues, which counts after an evaluation.
-        on_end: told how a run ended, unless it was stopped before it had a summary.
+        on_point: called at every point of a run's curves with its steps, and the mean return where there was an
+            evaluation; returns whether the run continues, which counts after an evaluation.
+        on_end: called with the outcome of a run, unless it was stopped before it had a summary.
 
     Returns:
         whether all of it came to its end: ``False`` after Ctrl-C.
@@ -135,7 +135,7 @@ class Reporter(Callback):
         self._channel = channel
 
     def on_log(self, run: Run, point: Point) -> None:
-        """Report the steps and, after an evaluation, the mean return; stop the run if the parent says so."""
+        """Report the steps and, after an evaluation, the mean return; stop the run if the parent requests it."""
         if point.is_last:  # the parent gets the summary instead
             return
         mean_return = point.metrics.get("eval/mean_return")
@@ -145,7 +145,7 @@ class Reporter(Callback):
 
 
 def _train(channel: Channel, job: Job) -> None:
-    """What the process of a run does."""
+    """Train or resume a run in its own process, and send its ``Ending`` to the parent."""
     escape_output()
     # Before Paddle and VisualDL are imported, which have handlers of their own: warnings with the run's name.
     logging.basicConfig(level=logging.WARNING, format=f"{Path(job.run_dir).name}: %(message)s", stream=sys.stdout)

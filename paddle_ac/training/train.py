@@ -76,7 +76,7 @@ def train(
     with interrupts() as interrupt:
         settled = resolve_vec(config)
         algorithm = make_algorithm(settled, ranks)
-        with closing(algorithm), interrupt.deferred():  # what has a folder has a checkpoint to resume from
+        with closing(algorithm), interrupt.deferred():  # a run that has a folder has a checkpoint to resume from
             start_from(algorithm, settled, source)
             ranks.share(lambda _: {} if source is None else {"learned": algorithm.learned_state()})
             check_new_tags(callbacks.metric_tags, algorithm.metric_tags)
@@ -200,7 +200,7 @@ class _Loop:
         self.logger.write_configuration(self.config, self.algorithm.env_steps)
 
     def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint holds, as ``checkpoint.RunState`` describes it."""
+        """Return the contents of a checkpoint, as ``checkpoint.RunState`` describes them."""
         other_ranks = self.ranks.collect()
         return {
             "algo": self.config.algo,
@@ -373,7 +373,7 @@ class _Loop:
         return evaluation.mean_return
 
     def _evaluate_the_end(self, steps: int) -> None:
-        """Where no evaluation was due: nothing that a resumed run reads changes, the best model included."""
+        """Evaluate at the end where none was due; change nothing that a resumed run reads, the best model included."""
         evaluation = self._evaluate_on_the_way(steps)
         if self.best is None:
             self._keep_as_best(evaluation)

@@ -20,11 +20,11 @@ LEARNED = ("format", "parameters", "encoder", "critic", "target", "actor_target"
 
 
 class Source(NamedTuple):
-    """What a run starts from.
+    """Learned state of another agent that a run starts from.
 
     Attributes:
         path: as the user named it.
-        config: hyper-parameters of what was learned.
+        config: hyper-parameters of that agent.
         learned: as ``Agent.learned_state`` returns it.
         spaces: as ``spaces_in_words`` returns them; empty of a run of an earlier version.
     """

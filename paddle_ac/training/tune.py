@@ -222,7 +222,7 @@ def plan(
 
 
 def choose_space(config: RunConfig, fixed: set[str], custom: dict[str, Any] | None = None) -> dict[str, Any]:
-    """What is searched for a configuration.
+    """Choose the search space for a configuration.
 
     Args:
         config: of the algorithm.
@@ -249,7 +249,7 @@ def choose_space(config: RunConfig, fixed: set[str], custom: dict[str, Any] | No
 
 
 def _distribution(config: RunConfig, name: str, choices: Any) -> BaseDistribution:
-    """What Optuna searches a hyper-parameter in; ``ConfigError`` where the configuration would refuse it."""
+    """Optuna's distribution of a hyper-parameter; ``ConfigError`` if the configuration would reject a value of it."""
 
     def read(value: Any) -> Any:
         """As the field has it: YAML takes 1e-3 for a text."""

@@ -21,6 +21,6 @@ def as_return(value: float, decimals: int = 1) -> str:
 
 
 def first_and_last_line(error: str) -> str:
-    """Of an error that comes with a traceback, what failed and, from the last line, why."""
+    """First line of an error, with the failure, and last line of its traceback, if it has one, with the reason."""
     lines = error.strip().splitlines()
     return lines[0] if len(lines) == 1 else f"{lines[0]} {lines[-1]}"
