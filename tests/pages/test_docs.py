@@ -100,7 +100,7 @@ def test_docstrings_are_read_as_they_are_meant(site):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("algo", CONFIGS)
-def test_every_hyper_parameter_is_told_with_its_default_and_meaning(site, algo):
+def test_every_hyper_parameter_is_listed_with_its_default_and_meaning(site, algo):
     rows = rows_of_tables((site / "api" / "configuration.html").read_text(encoding="utf-8"))
     for name, field in CONFIGS[algo].model_fields.items():
         if name != "algo":
@@ -185,7 +185,7 @@ def rows_of_tables(page: str) -> list[list[str]]:
 
 
 @pytest.mark.slow
-def test_ranges_and_choices_are_told(site):
+def test_ranges_and_choices_are_listed(site):
     rows = {row[0]: row[2] for row in rows_of_tables((site / "api" / "configuration.html").read_text(encoding="utf-8"))}
     assert rows["gamma"] == "float, >= 0, <= 1"
     assert rows["seed"] == "int, >= 0, <= 2147483647"

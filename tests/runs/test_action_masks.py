@@ -195,7 +195,7 @@ def test_a_mask_without_actions_names_the_environment():
             envs.step(np.array([0, 0]))
 
 
-def test_an_environment_without_masks_is_told_apart():
+def test_an_environment_without_masks_is_reported():
     envs = DummyVecEnv([lambda: ActionMasks(Corridor(masks="none"))])
     with pytest.raises(ObservationError, match=r"has no action masks, neither info\['action_mask'\] nor a method"):
         envs.reset()

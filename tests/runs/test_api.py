@@ -126,7 +126,7 @@ def test_environments_registered_in_this_process_are_known():
         assert agent.env_steps == 10
 
 
-def test_mistakes_are_told_in_one_line():
+def test_mistakes_are_reported_in_one_line():
     for arguments, message in (
         (("a2", "CartPole-v1"), "did you mean 'a2c'"),
         (("a2c", "CartPol-v1"), "CartPol-v1"),

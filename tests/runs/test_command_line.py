@@ -397,7 +397,7 @@ def test_the_end_of_a_run_tells_what_to_type_next(summary):
     assert "--checkpoint latest --episodes 100\n" in report_run(early)
 
 
-def test_the_time_of_a_run_is_told_with_what_it_lacks(summary):
+def test_the_time_of_a_run_is_reported_with_the_parts_it_leaves_out(summary):
     def first_line(**changes) -> str:
         return report_run({**summary, **changes}).splitlines()[0]
 
@@ -618,7 +618,7 @@ def test_a_folder_to_be_looked_at_is_there(capsys, tmp_path, monkeypatch, argume
     assert code == 2 and said in errors and errors.count("\n") == 1
 
 
-def test_a_mistake_is_told_without_waiting_for_paddle():
+def test_a_mistake_is_reported_without_importing_paddle():
     script = "import sys, paddle_ac.commands.train; print('paddle' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True).stdout == "False\n"
 

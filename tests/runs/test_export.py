@@ -347,7 +347,7 @@ def test_a_package_that_onnx_lacks_is_named_with_the_extra_that_has_it(capsys, t
     assert errors == "error: format onnx needs onyx and onnix: pip install onyx onnix (on Python below 3.13)\n"
 
 
-def test_an_unknown_format_is_told_from_python_too(tmp_path):
+def test_an_unknown_format_is_reported_from_python_too(tmp_path):
     with pytest.raises(ConfigError, match="unknown format 'tflite': must be one of paddle, onnx, pdparams"):
         export_run(str(tmp_path), "tflite")
 

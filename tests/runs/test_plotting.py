@@ -404,7 +404,7 @@ def test_nearly_constant_values_are_a_level_line_with_plain_numbers(tmp_path):
         assert high - low > 0.001 and axes.yaxis.get_offset_text().get_text() == ""
 
 
-def test_many_curves_are_told_apart(tmp_path):
+def test_many_curves_are_distinguishable(tmp_path):
     for index in range(10):
         write_run(tmp_path / str(index), gamma=0.9 + index / 1000)
     lines = plot_runs([tmp_path], tmp_path / "curves.png", ("steps",), "eval/mean_return").axes[0].lines
@@ -423,7 +423,7 @@ def test_a_legend_stays_inside_the_picture(tmp_path, x_axes, extra):
     assert box.y1 < min(axes.get_tightbbox().y0 for axes in figure.axes)
 
 
-def test_the_command_draws_what_it_is_told(tmp_path, monkeypatch, capsys):
+def test_the_command_draws_as_its_flags_ask(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     write_run(tmp_path / "run")
     plot.main(["run", "--x", "seconds", "--smooth", "3"])
@@ -475,7 +475,7 @@ def test_labels_of_axes_are_words(tmp_path):
         (["strange"], "strange/config.yaml: unknown algorithm 'trpo'"),
     ],
 )
-def test_what_cannot_be_drawn_is_told_in_one_line(capsys, tmp_path, monkeypatch, arguments, said):
+def test_a_picture_that_cannot_be_drawn_is_reported_in_one_line(capsys, tmp_path, monkeypatch, arguments, said):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "empty").mkdir()
     (tmp_path / "notes.txt").touch()

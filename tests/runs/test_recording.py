@@ -156,7 +156,7 @@ def test_a_recording_that_fails_leaves_what_was_there(tmp_path, name):
         (["--render"], "there is no screen for a window (DISPLAY is not set): use --record FILE.gif"),
     ],
 )
-def test_what_cannot_be_watched_is_told_in_one_line(capsys, tmp_path, monkeypatch, arguments, said):
+def test_an_episode_that_cannot_be_watched_is_reported_in_one_line(capsys, tmp_path, monkeypatch, arguments, said):
     """Where neither pygame nor imageio-ffmpeg is installed, and there is no screen."""
     monkeypatch.chdir(tmp_path)
     for module in ("pygame", "imageio_ffmpeg"):

@@ -142,7 +142,7 @@ def unwrapped(test, **arguments):
         unwrapped(of_envs.test_an_observation_of_the_wrong_shape_is_an_error_not_a_broadcast),
         *(
             unwrapped(
-                of_envs.test_an_environment_that_raises_is_told_with_its_traceback_index_and_action,
+                of_envs.test_an_environment_that_raises_is_reported_with_its_traceback_index_and_action,
                 operation=operation,
                 said=said,
             )

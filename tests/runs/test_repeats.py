@@ -231,7 +231,7 @@ def test_ctrl_c_before_anything_has_begun_is_no_fault(tmp_path, how):
         ({"algo": "q_ac", "env": "Pendulum-v1"}, "q_ac takes Discrete action spaces"),
     ],
 )
-def test_what_cannot_be_begun_is_told_once_and_leaves_nothing(tmp_path, changes, said):
+def test_repeats_that_cannot_begin_are_reported_once_and_leave_nothing(tmp_path, changes, said):
     with pytest.raises(ConfigError, match=said):
         quick_repeats(tmp_path / "new" / "run", [0, 1], **changes)
     assert not (tmp_path / "new").exists()

@@ -432,7 +432,7 @@ def test_the_learning_rate_falls_as_the_schedule_says(tmp_path):
 # --------------------------------------------------------------------------------------------------------- accidents
 
 
-def test_a_nan_in_an_evaluation_is_told():
+def test_a_nan_in_an_evaluation_is_reported():
     envs = DummyVecEnv([lambda: EpisodeReplay(Misbehaving("nan reward"), (0,))] * 2)
     with envs, pytest.raises(NonFiniteError, match="reward of evaluation environment 0"):
         evaluate(AlwaysFirst(), envs, 2, max_steps=100)

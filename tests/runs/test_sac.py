@@ -79,7 +79,7 @@ def test_log_probabilities_are_right_where_tanh_is_one(unsquashed):
     assert policy.sample(paddle.zeros([1, 1]))[1].item() == pytest.approx(expected, rel=1e-6)
 
 
-def test_actions_have_the_distribution_that_is_told():
+def test_actions_have_the_distribution_that_the_policy_returns():
     agent = make_agent(action_space=Box(-3, 1, (1,)))
     observations = np.zeros((40_000, 3), np.float32)
     (mean,), (log_std,) = (tensor.numpy()[0] for tensor in agent.policy(observations[:1]))
@@ -558,7 +558,7 @@ def test_observations_of_every_kind_are_taken(space, normalize):
 
 
 @pytest.mark.parametrize("broken", ["critic_target", "critic_parameters"])
-def test_a_loss_that_is_not_finite_is_told_and_not_learned_from(broken):
+def test_a_loss_that_is_not_finite_is_reported_and_not_learned_from(broken):
     agent = make_agent()
     getattr(agent, broken).vector[:] = np.nan
     before = agent.parameters.vector.copy(), agent.critic_parameters.vector.copy()

@@ -525,7 +525,7 @@ def test_arguments_that_the_protocol_sets_are_rejected(vec, name):
         ({"full_action_space": "no"}, "env_kwargs: full_action_space must be true or false, got 'no'"),
     ],
 )
-def test_arguments_that_the_game_does_not_have_are_told_with_those_it_has(vec, kwargs, message):
+def test_arguments_that_the_game_does_not_have_are_reported_with_those_it_has(vec, kwargs, message):
     with pytest.raises(ConfigError) as error:
         make_training_envs(atari_config(env=PONG, env_kwargs=kwargs, vec=vec))
     of_envpool = "envpool's Atari games take no" if vec == "envpool" and "full" not in message else None

@@ -205,7 +205,7 @@ def test_every_wrong_value_for_sac_is_refused_too(name, wrong_values):
         assert message_of(make_config, {"algo": "sac", name: value}).startswith(name)
 
 
-def test_the_value_refused_and_its_limit_are_told():
+def test_the_rejected_value_and_its_limit_are_named():
     message = message_of(make_config, {"algo": "a2c", "gamma": 1.5})
     assert "1.5" in message and "less than or equal to 1" in message
 
@@ -221,11 +221,11 @@ def test_the_value_refused_and_its_limit_are_told():
         ),
     ],
 )
-def test_mistakes_are_told_in_words_of_our_own(values, message):
+def test_mistakes_are_reported_in_words_of_our_own(values, message):
     assert message_of(make_config, {"algo": "a2c", **values}) == message
 
 
-def test_several_mistakes_are_told_together():
+def test_several_mistakes_are_reported_together():
     message = message_of(make_config, {"algo": "a2c", "gamma": 1.5, "num_envs": 0})
     assert "gamma" in message and "num_envs" in message
 
@@ -246,7 +246,7 @@ def test_a_linear_schedule_that_ends_before_the_run_is_refused():
     "wrong,right",
     [("gama", "gamma"), ("num-envs", "num_envs"), ("lr_shedule", "lr_schedule"), ("Hidden_Sizes", "hidden_sizes")],
 )
-def test_an_unknown_name_is_told_with_the_nearest_right_one(wrong, right):
+def test_an_unknown_name_is_reported_with_the_nearest_right_one(wrong, right):
     message = message_of(make_config, {"algo": "a2c", wrong: 1})
     assert repr(wrong) in message and f"did you mean {right!r}?" in message
 
@@ -257,7 +257,7 @@ def test_an_unknown_name_that_is_near_to_none_is_refused_too(name):
 
 
 @pytest.mark.parametrize("algo", ["trpo", "", None, 3, ["trpo"], {"name": "trpo"}], ids=repr)
-def test_an_unknown_algorithm_is_told_with_the_known_ones(algo):
+def test_an_unknown_algorithm_is_reported_with_the_known_ones(algo):
     message = message_of(make_config, {"algo": algo})
     assert repr(algo) in message and "known: a2c" in message
 
@@ -266,7 +266,7 @@ def test_a_configuration_without_an_algorithm_is_refused():
     assert "known: a2c" in message_of(make_config, {"num_envs": 8})
 
 
-def test_a_misspelt_algorithm_is_told_with_the_nearest_one():
+def test_a_misspelt_algorithm_is_reported_with_the_nearest_one():
     assert "did you mean 'a2c'?" in message_of(make_config, {"algo": "a2d"})
 
 
@@ -538,7 +538,7 @@ def test_the_learning_rate_of_paac_grows_with_the_environments_unless_it_is_give
     assert make_config({"algo": "paac", **values}).learning_rate == pytest.approx(expected)
 
 
-def test_a_wrong_number_of_environments_for_paac_is_told_as_such():
+def test_a_wrong_number_of_environments_for_paac_is_named():
     assert message_of(make_config, {"algo": "paac", "num_envs": "many"}).startswith("num_envs")
 
 

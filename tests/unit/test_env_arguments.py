@@ -101,7 +101,7 @@ def test_flags_are_read_as_yaml_values():
         ({"max_episode_steps": True}, "max_episode_steps must be a whole number of at least 1, got True"),
     ],
 )
-def test_mistakes_in_arguments_are_told_in_one_line(value, message):
+def test_mistakes_in_arguments_are_reported_in_one_line(value, message):
     with pytest.raises(ConfigError, match=message) as failure:
         make_training_envs(make_config({"algo": "a2c", "env_kwargs": value, "vec": "serial"}))
     assert "\n" not in str(failure.value)

@@ -212,7 +212,7 @@ def test_too_few_actions_are_refused(make_vec_env):
 @pytest.mark.parametrize(
     "operation,said", [("__init__", "no display"), ("reset", "level file"), ("step", "wheel came off")]
 )
-def test_an_environment_that_raises_is_told_with_its_traceback_index_and_action(make_vec_env, operation, said):
+def test_an_environment_that_raises_is_reported_with_its_traceback_index_and_action(make_vec_env, operation, said):
     env_fns = [Counting, functools.partial(Misbehaving, f"raise in {operation}")]
     with pytest.raises(EnvironmentFailedError, match=f"environment 1 failed in {operation}") as raised:
         envs = make_vec_env(env_fns)

@@ -198,7 +198,7 @@ def test_single_and_vectorised_environments_are_not_resumed_as_each_other():
         ({"vec": "envpool", "env": "CartPol-v1"}, "envpool has no environment 'CartPol-v1'"),
     ],
 )
-def test_what_is_not_there_is_told_in_one_line(values, said):
+def test_a_missing_environment_or_vectorised_version_is_reported_in_one_line(values, said):
     if values["vec"] == "envpool":
         pytest.importorskip("envpool")
     with pytest.raises(ConfigError, match=said) as error:
@@ -240,7 +240,7 @@ def test_a_seed_and_the_number_of_resets_decide_the_episodes():
             raise AssertionError("no episodes ended together")
 
 
-def test_a_fault_of_the_environments_is_told(monkeypatch):
+def test_an_error_in_the_environments_is_reported(monkeypatch):
     envs = make_training_envs(config_of(vec="native"))
     envs.reset()
     monkeypatch.setattr(SameStepCartPole, "step", lambda *_: 1 / 0)
@@ -248,7 +248,7 @@ def test_a_fault_of_the_environments_is_told(monkeypatch):
         envs.step([0, 1, 1, 0])
 
 
-def test_misuse_is_told():
+def test_misuse_is_reported():
     envs = make_training_envs(config_of(vec="native"))
     envs.reset()
     with pytest.raises(VecEnvError, match="step_async"):

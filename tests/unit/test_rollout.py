@@ -91,7 +91,7 @@ def test_each_action_goes_to_its_environment():
     assert collector.collect(lambda *_: next(actions)).rewards.tolist() == [[1, 2, 3], [4, 5, 6]]
 
 
-def test_a_termination_wins_over_a_truncation_and_each_is_told_in_its_place():
+def test_a_termination_wins_over_a_truncation_and_each_is_recorded_in_its_place():
     rollout = collector_of(".T..", "L..L", ".B..", "....", num_steps=4).collect(zeros)
     assert np.argwhere(rollout.terminated).tolist() == [[1, 0], [1, 2]]
     assert np.argwhere(rollout.truncated).tolist() == [[0, 1], [3, 1]]
@@ -99,7 +99,7 @@ def test_a_termination_wins_over_a_truncation_and_each_is_told_in_its_place():
     assert np.array(rollout.truncation_observations).tolist() == [[1, 0, 1], [1, 1, 3]]
 
 
-def test_truncations_of_one_step_are_told_in_the_order_of_environments():
+def test_truncations_of_one_step_are_recorded_in_the_order_of_environments():
     rollout = collector_of("L", "L", "T", "L", num_steps=1).collect(zeros)
     assert rollout.truncation_places == [(0, 0), (0, 1), (0, 3)]
     assert [observation[0] for observation in rollout.truncation_observations] == [0, 1, 3]
@@ -165,14 +165,14 @@ class Broken(Scripted):
     ],
     ids=["reward", "last reward", "observation", "observation after", "cut off", "cut off at the end"],
 )
-def test_what_is_not_finite_is_told_with_its_environment(where, scripts, at_step, told, value):
+def test_a_value_that_is_not_finite_is_reported_with_its_environment(where, scripts, at_step, told, value):
     env_fns = [functools.partial(Broken, name, script, where, value, at_step) for name, script in enumerate(scripts)]
     collector = RolloutCollector(DummyVecEnv(env_fns), 3)
     with pytest.raises(NonFiniteError, match=f"^{told} .*{value}"):
         collector.collect(zeros)
 
 
-def test_an_observation_of_many_rows_that_is_not_finite_is_told_in_one_line():
+def test_an_observation_of_many_rows_that_is_not_finite_is_reported_in_one_line():
     class Image(RandomWalk):
         def step(self, action):
             return np.full((40, 40), np.nan, np.float32), 0.0, False, False, {}
