@@ -29,7 +29,17 @@ pytest.importorskip("ale_py")
 pytest.importorskip("cv2")
 
 INVADERS = "ALE/SpaceInvaders-v5"
-EPSILON = {"initial_epsilon": 0.5, "final_epsilon": 0.5}  # whatever the total of steps
+DQN = {
+    "algo": "dqn",
+    "buffer_size": 400,
+    "learning_starts": 40,
+    "train_freq": 20,
+    "gradient_steps": 2,
+    "batch_size": 8,
+    "num_step_returns": 3,
+    "initial_epsilon": 0.5,  # the same at the end, so that the total of steps does not matter
+    "final_epsilon": 0.5,
+}
 
 
 def quick_game(folder, total_steps, **changes):
@@ -132,7 +142,7 @@ def test_reinforce_plays_whole_games():
     [
         {},
         {"recurrent": "lstm", "recurrent_size": 8, "sticky_actions": 0.25, "seed": 1},
-        {"algo": "dqn", "buffer_size": 400, "learning_starts": 40, "batch_size": 8, "num_step_returns": 3} | EPSILON,
+        DQN,
     ],
     ids=["a2c", "lstm", "dqn"],
 )
