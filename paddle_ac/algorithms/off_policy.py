@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from abc import abstractmethod
 from collections import defaultdict
 from collections.abc import Callable
@@ -78,6 +79,12 @@ class OffPolicy(Synchronous):
         self.collector = RolloutCollector(envs, config.train_freq)
         self.replay = make_replay(config, envs)
         self.normalize_rewards = RewardNormalizer(envs.num_envs, config.gamma) if config.normalize_rewards else None
+        if config.total_steps <= config.learning_starts:
+            logging.getLogger(__name__).warning(
+                "nothing is learned: total_steps=%d is not above learning_starts=%d",
+                config.total_steps,
+                config.learning_starts,
+            )
 
     @staticmethod
     @abstractmethod

@@ -265,4 +265,5 @@ def log_backend(config: NetworkConfig) -> None:
 
 
 def _unsuitable_spaces(config: NetworkConfig, action_space: Any, error: TypeError) -> ConfigError:
-    return ConfigError(f"{config.algo} {error}; the action space of {config.env} is {action_space}")
+    space = " ".join(str(action_space).split())  # arrays are printed in several lines
+    return ConfigError(f"{config.algo} {error}; the action space of {config.env} is {space}")

@@ -453,6 +453,14 @@ class EpsilonGroup(Group):
         search={"low": 0.05, "high": 0.5},
     )
 
+    @model_validator(mode="after")
+    def _epsilon_falls(self) -> EpsilonGroup:
+        if self.final_epsilon > self.initial_epsilon:
+            raise ValueError(
+                f"final_epsilon={self.final_epsilon} must be at most initial_epsilon={self.initial_epsilon}"
+            )
+        return self
+
 
 class OptimizerGroup(Group):
     """Gradient steps and the schedule of their learning rate."""

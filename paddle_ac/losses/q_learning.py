@@ -102,7 +102,7 @@ def action_values(q_values: np.ndarray, actions: np.ndarray) -> np.ndarray:
 
 
 def soft_values(q_values: np.ndarray, alpha: float) -> np.ndarray:
-    """``alpha * log sum_a exp(Q(s, a) / alpha)``, ``[B]`` (Haarnoja et al. 2017, arXiv:1702.08165, equation 10).
+    """``alpha * log sum_a exp(Q(s, a) / alpha)``, ``[B]`` (Haarnoja et al. 2017, arXiv:1702.08165, equation 5).
 
     Args:
         q_values: ``[B, A]`` float32.

@@ -14,8 +14,9 @@ class SharedTarget:
     """Parameters of a target network, replaced as a whole every so many steps by whichever worker passes them.
 
     A version is complete before it becomes the current one, so that a worker that is killed halfway leaves the one
-    before. Writers hold no lock. Two of them may replace the same version at once; both copy the parameters as they
-    are at that moment, and so the result is what a single writer could have copied while other workers learn.
+    before, until the next replacement. Writers hold no lock. A worker claims a replacement before it copies the
+    parameters. Should two of them claim it in the same instant, both copy the parameters as they are then, and so the
+    result is what a single writer could have copied while other workers learn.
 
     It is pickled only to start a worker.
 
@@ -48,7 +49,7 @@ class SharedTarget:
 
     @property
     def env_steps(self) -> int:
-        """Steps of all workers together when the current version was made."""
+        """Steps of all workers together when the latest replacement was due."""
         return int(self._steps[0])
 
     def read(self) -> np.ndarray:
@@ -57,8 +58,8 @@ class SharedTarget:
 
     def replace(self, vector: np.ndarray, env_steps: int) -> None:
         """Make a copy of parameters ``[P]`` the current version, after so many steps of all workers together."""
+        self._steps[0] = env_steps  # first: no other worker replaces this version too
         self._versions.write({"vector": vector})
-        self._steps[0] = env_steps
 
     def replace_if_due(self, vector: np.ndarray, env_steps: int) -> None:
         """``replace``, if a multiple of the interval has been passed since the current version was made."""

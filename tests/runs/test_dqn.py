@@ -192,6 +192,17 @@ def test_infinite_reward_is_an_error_and_changes_no_parameter():
 # ------------------------------------------------------------------------------------------------------ exploration
 
 
+def test_epsilon_that_would_rise_is_rejected():
+    with pytest.raises(ConfigError, match=r"final_epsilon=0.5 must be at most initial_epsilon=0.1$"):
+        make_config({"algo": "dqn", "initial_epsilon": 0.1, "final_epsilon": 0.5})
+
+
+@pytest.mark.parametrize("total_steps,warned", [(500, True), (501, False)])
+def test_run_that_ends_before_it_learns_is_warned_of(caplog, total_steps, warned):
+    paddle_ac.make("dqn", "test/Walk-v0", **{**QUICK, "learning_starts": 500, "total_steps": total_steps}).close()
+    assert ("nothing is learned: total_steps=500 is not above learning_starts=500" in caplog.text) == warned
+
+
 def test_epsilon_falls_over_its_part_of_the_run():
     agent = make_agent(total_steps=1000, exploration_fraction=0.5, initial_epsilon=0.9, final_epsilon=0.1)
     for steps, epsilon in ((0, 0.9), (250, 0.5), (500, 0.1), (1000, 0.1)):

@@ -87,6 +87,20 @@ def test_a_reader_never_sees_a_version_half_written():
     worker.end(patience=5)
 
 
+def test_target_is_not_replaced_by_another_worker_while_one_replaces_it(monkeypatch):
+    target, write, writers = SharedTarget(np.zeros(3, np.float32), interval=10), SharedVersions.write, []
+
+    def write_beside_another(versions, arrays):
+        writers.append(float(arrays["vector"][0]))
+        if len(writers) == 1:
+            target.replace_if_due(np.full(3, 2, np.float32), 12)
+        write(versions, arrays)
+
+    monkeypatch.setattr(SharedVersions, "write", write_beside_another)
+    target.replace_if_due(np.full(3, 1, np.float32), 11)
+    assert writers == [1] and target.read().tolist() == [1, 1, 1] and target.version == 2
+
+
 @pytest.mark.parametrize(
     "steps,replaced",
     [
