@@ -41,12 +41,14 @@ from paddle_ac.nn.network import Network
 from paddle_ac.nn.optimizers import make_optimizer
 from paddle_ac.processes.pool import WorkerPool
 from paddle_ac.processes.rollout_slots import SLOTS_PER_AGENT, RolloutSlots, SlotQueues
+from paddle_ac.processes.watchdog import Watchdog
 
 READY_TIMEOUT = 5.0  # seconds that the first update() waits for all agents to be ready
 REPORT_TIMEOUT = 0.1  # seconds after which update() returns without a report, so that Ctrl-C takes effect soon
 THROUGHPUT_SECONDS = 1.0  # over which rates are measured, at least
 ADJUSTMENT_SECONDS = 10.0  # that numbers of agents and threads are tried for
 THREAD_TIMEOUT = 30.0  # seconds for threads to finish the batch that they compute
+WAITS = 3  # that a timeout is divided into: a wait in which the process is suspended (Ctrl-Z) ends when it continues
 
 
 class Model:
@@ -97,7 +99,7 @@ class Model:
             WorkerTimeoutError: another thread has held it for ``config.step_timeout``.
         """
         timeout = self._config.step_timeout
-        if not self._lock.acquire(timeout=timeout):
+        if not any(self._lock.acquire(timeout=timeout / WAITS) for _ in range(WAITS)):
             raise WorkerTimeoutError(f"{self._holder} has held the model for more than {timeout:g} s (step_timeout)")
         self._holder = threading.current_thread().name
         try:
@@ -163,10 +165,12 @@ class GA3CPredictor:
         index: of this predictor, for its random numbers.
 
     Attributes:
-        busy_since: when it took the batch that it computes (``time.monotonic``); ``None`` while it waits for one.
+        batches: number of batches that it has taken.
+        is_busy: whether it computes the last of them, rather than wait for another.
     """
 
-    busy_since: float | None = None
+    batches = 0
+    is_busy = False
 
     def __init__(self, config: GA3CConfig, model: Model, queues: SlotQueues, load: Load, index: int):
         self._model, self._queues, self._load = model, queues, load
@@ -184,7 +188,8 @@ class GA3CPredictor:
         agents, numbers = taken
         if not len(agents):
             return True
-        self.busy_since = time.monotonic()
+        self.batches += 1
+        self.is_busy = True
         slots, network = self._queues.slots, self._network
         queued, version = self._queues.prediction_queue_length, self._model.num_updates
         if version != self._version:
@@ -197,7 +202,7 @@ class GA3CPredictor:
         log_probs = network.distribution(outputs).log_prob(actions) if self._needs_log_probs else None
         self._queues.answer(agents, numbers, actions, log_probs, state, version)
         self._load.add(len(observations), queued)
-        self.busy_since = None
+        self.is_busy = False
         return True
 
 
@@ -213,10 +218,11 @@ class GA3CTrainer:
         record: called with the figures of each update.
 
     Attributes:
-        busy_since: as of ``GA3CPredictor``.
+        batches, is_busy: as of ``GA3CPredictor``.
     """
 
-    busy_since: float | None = None
+    batches = 0
+    is_busy = False
 
     def __init__(
         self,
@@ -242,16 +248,17 @@ class GA3CTrainer:
         if taken is None:
             return False
         rollout, versions, queued = taken
-        self.busy_since = time.monotonic()
+        self.batches += 1
+        self.is_busy = True
         self._refresh(self._network)
         learned = self._gradient_of(rollout)
         update = self._model.update(learned, rollout.transitions(rollout.observations), versions)
         if update is None:
-            self.busy_since = None
+            self.is_busy = False
             return False
         self._load.add(rollout.rewards.size, queued)
         self._record(update)
-        self.busy_since = None
+        self.is_busy = False
         return True
 
     def _take(self) -> tuple[Rollout, np.ndarray, int] | None:
@@ -322,6 +329,8 @@ class GA3C(Asynchronous):
         self.pool = WorkerPool(config.num_agents, config.step_timeout, config.restart_workers)
         self._threads: list[threading.Thread] = []
         self._computing: list[tuple[str, GA3CPredictor | GA3CTrainer]] = []  # by name of the thread
+        self._batches = np.zeros(config.num_predictors + config.num_trainers, np.int64)  # of each in ``_computing``
+        self._watchdog = Watchdog(self._batches)
         self._stopping = False
         self._failure: BaseException | None = None
         self._gate = threading.Condition()  # threads beyond the numbers of ``_working`` wait behind it
@@ -470,6 +479,7 @@ class GA3C(Asynchronous):
     ) -> None:
         thread = threading.Thread(target=self._run, args=(kind, index, work), name=f"{kind} {index}", daemon=True)
         self._threads.append(thread)
+        self._watchdog.restart(len(self._computing), self.config.step_timeout)
         self._computing.append((thread.name, worker))
         thread.start()
 
@@ -488,11 +498,13 @@ class GA3C(Asynchronous):
     def _raise_failure(self) -> None:
         if self._failure is not None:
             raise self._failure
-        timeout = self.config.step_timeout
-        for name, worker in self._computing:
-            busy_since = worker.busy_since
-            if busy_since is not None and time.monotonic() > busy_since + timeout:
-                raise WorkerTimeoutError(f"{name} has computed a batch for more than {timeout:g} s (step_timeout)")
+        for index, (_, worker) in enumerate(self._computing):
+            if not worker.is_busy:
+                self._watchdog.restart(index)
+            self._batches[index] = worker.batches
+        for index in self._watchdog.find_stuck():
+            name, timeout = self._computing[index][0], self.config.step_timeout
+            raise WorkerTimeoutError(f"{name} has computed a batch for more than {timeout:g} s (step_timeout)")
 
     def _stop_threads(self) -> bool:
         """Stop the threads; return whether all have ended."""
@@ -501,9 +513,10 @@ class GA3C(Asynchronous):
             self._gate.notify_all()
         if self._threads:
             self.queues.stop()
-        deadline = time.monotonic() + THREAD_TIMEOUT
-        for thread in self._threads:
-            thread.join(max(deadline - time.monotonic(), 0))
+        for _ in range(WAITS):
+            deadline = time.monotonic() + THREAD_TIMEOUT / WAITS
+            for thread in self._threads:
+                thread.join(max(deadline - time.monotonic(), 0))
         self._threads = [thread for thread in self._threads if thread.is_alive()]
         for thread in self._threads:
             logging.getLogger(__name__).warning("%s did not stop within %g s", thread.name, THREAD_TIMEOUT)

@@ -9,6 +9,7 @@ import re
 import signal
 import threading
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import psutil
@@ -549,6 +550,39 @@ def test_a_thread_that_hangs_is_named_and_the_run_has_a_checkpoint_that_resumes(
     steps = load_checkpoint(RunFolder(tmp_path / "run").latest)["algorithm"]["env_steps"]
     assert steps > 0
     assert resume(str(tmp_path / "run"), {"total_steps": steps + 1000})["env_steps"] == steps + 1000
+
+
+def test_threads_of_a_suspended_process_do_not_count_as_hanging(make_agent, monkeypatch):
+    """While a process is suspended (Ctrl-Z), its clock runs and its threads do not."""
+    agent, now = make_agent(step_timeout=10.0), time.monotonic()
+    computing, released = threading.Event(), threading.Event()
+    monkeypatch.setattr(Model, "refresh", lambda *_: computing.set() or released.wait())
+    fill_slots(agent, 0)
+    agent._start_threads()  # the trainer hangs, and the predictor waits for agents
+    assert computing.wait(60)
+    with monkeypatch.context() as patched:
+        patched.setattr(time, "monotonic", lambda: now)
+        agent.check()
+        now += 1000
+        agent.check()
+        now += 5
+        agent.check()
+        now += 1
+        with pytest.raises(WorkerTimeoutError, match="trainer 0 has computed a batch for more than 10 s"):
+            agent.check()
+    released.set()
+
+
+def test_a_wait_for_the_model_does_not_fail_after_one_suspension(make_agent, monkeypatch):
+    """A wait in which the process is suspended ends without the lock when it continues."""
+    model, waits = make_agent(step_timeout=9.0).model, []
+    lock = SimpleNamespace(acquire=lambda timeout: waits.append(timeout) or len(waits) == 2, release=lambda: None)
+    monkeypatch.setattr(model, "_lock", lock)
+    with model.held():
+        assert waits == [3.0, 3.0]
+    with pytest.raises(WorkerTimeoutError, match="MainThread has held the model for more than 9 s"), model.held():
+        pass
+    assert waits[2:] == [3.0, 3.0, 3.0]
 
 
 def test_a_trainer_that_hangs_in_an_update_ends_the_run_and_leaves_the_last_checkpoint(tmp_path, monkeypatch):
