@@ -7,6 +7,7 @@ import logging
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -225,6 +226,10 @@ class Agent(Predictor, ABC):
         self.config = config
         self.should_stop: Callable[[], bool] = lambda: False
         self._thread_limit = BlasThreadLimit(config.num_threads)
+
+    def evaluating(self) -> AbstractContextManager[None]:
+        """A context that does nothing; see ``Algorithm.evaluating``."""
+        return nullcontext()
 
     @abstractmethod
     def close(self) -> None:

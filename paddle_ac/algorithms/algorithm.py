@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -134,6 +135,10 @@ class Algorithm(Protocol):
 
     def check(self) -> None:
         """Raise what has gone wrong since the last update; called now and then while no update is."""
+        ...
+
+    def evaluating(self) -> AbstractContextManager[None]:
+        """A context that the training loop evaluates the policy in."""
         ...
 
     def finish(self) -> Iterator[dict[str, Any]]:

@@ -422,9 +422,15 @@ class GA3C(Asynchronous):
 
     def check(self) -> None:
         """Raise if an agent, a predictor or a trainer has failed; replace an agent that is stuck."""
-        self._trial.pause()
         self._raise_failure()
         self.pool.check()
+
+    @contextmanager
+    def evaluating(self) -> Iterator[None]:
+        """Leave an evaluation, through which agents and trainers work on, out of the trial of their numbers."""
+        self._trial.count(time.monotonic(), self.env_steps)
+        yield
+        self._trial.leave_out(time.monotonic(), self.env_steps)
 
     def finish(self) -> Iterator[dict[str, Any]]:
         """Stop agents and threads and yield their remaining metrics; an agent that does not stop in time is killed."""
@@ -526,7 +532,7 @@ class GA3C(Asynchronous):
         """Try other numbers of agents and threads once in a while, where they are to be adjusted."""
         if self._walk is None:
             return
-        self._trial.go_on(time.monotonic(), self.env_steps)
+        self._trial.count(time.monotonic(), self.env_steps)
         if self._trial.seconds > ADJUSTMENT_SECONDS:
             agents, self._working["predictor"], self._working["trainer"] = self._walk.measured(self._trial.rate)
             self.queues.slots.active[0] = agents

@@ -54,19 +54,16 @@ class Trial:
         """Measure from now on: ``now`` in seconds, ``steps`` of training so far."""
         self.seconds, self._steps = 0.0, 0
         self._seen = now, steps
-        self._is_paused = False
 
-    def pause(self) -> None:
-        """Leave out what passes until the next ``go_on``."""
-        self._is_paused = True
-
-    def go_on(self, now: float, steps: int) -> None:
-        """Count what has passed since the last call."""
-        if not self._is_paused:
-            self.seconds += now - self._seen[0]
-            self._steps += steps - self._seen[1]
+    def count(self, now: float, steps: int) -> None:
+        """Count what has passed since the last call of any method."""
+        self.seconds += now - self._seen[0]
+        self._steps += steps - self._seen[1]
         self._seen = now, steps
-        self._is_paused = False
+
+    def leave_out(self, now: float, steps: int) -> None:
+        """Leave out what has passed since the last call of any method."""
+        self._seen = now, steps
 
     @property
     def rate(self) -> float:

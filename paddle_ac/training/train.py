@@ -359,7 +359,7 @@ class _Loop:
         config, episodes = self.config, self.config.eval_episodes
         num_envs = num_evaluation_envs(episodes)
         generator = np.random.default_rng(config.seed) if config.eval_sampled else None
-        with make_evaluation_envs(config, config.seed, num_envs, *purpose) as envs:
+        with self.algorithm.evaluating(), make_evaluation_envs(config, config.seed, num_envs, *purpose) as envs:
             return evaluate(
                 policy, envs, episodes, config.eval_max_steps, generator, check=self.algorithm.check, watch=watch
             )

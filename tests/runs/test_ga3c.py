@@ -9,6 +9,7 @@ import re
 import signal
 import threading
 import time
+from contextlib import contextmanager
 from types import SimpleNamespace
 
 import numpy as np
@@ -30,6 +31,7 @@ from paddle_ac.learning.gradient import GradientOfRollout
 from paddle_ac.learning.returns import explained_variance
 from paddle_ac.learning.rollout import Rollout, RolloutCollector
 from paddle_ac.processes.rollout_slots import QUEUED, SLOTS_PER_AGENT
+from paddle_ac.training import train as train_module
 from paddle_ac.training.callback import Callback
 from paddle_ac.training.evaluate import evaluate
 from paddle_ac.training.run_folder import RunFolder
@@ -384,30 +386,50 @@ def test_the_random_walk_measures_again_where_a_change_is_not_kept():
 
 def test_trial_counts_time_and_steps_of_training_alone():
     trial = Trial(100.0, 5000)
-    trial.go_on(103.0, 5600)
-    trial.pause()  # an evaluation, through which agents and trainers work on
-    trial.pause()
-    trial.go_on(200.0, 9000)
-    trial.go_on(201.0, 9100)
+    trial.count(103.0, 5600)
+    trial.leave_out(200.0, 9000)  # an evaluation, through which agents and trainers work on
+    trial.count(201.0, 9100)
     assert (trial.seconds, trial.rate) == (4.0, 175.0)
-    trial.pause()
+    trial.leave_out(250.0, 15_000)
     trial.restart(300.0, 20_000)
-    trial.go_on(302.0, 20_100)
+    trial.count(302.0, 20_100)
     assert (trial.seconds, trial.rate) == (2.0, 50.0)
 
 
-def test_evaluation_is_no_part_of_a_trial(make_agent):
-    agent = make_agent(dynamic_adjustment=True, total_steps=10**9)
-    play(agent, 200)
-    agent._trial.restart(time.monotonic(), agent.env_steps)
-    steps = agent.env_steps
-    while agent.env_steps < steps + 500:
-        agent.check()
-    assert agent._trial.seconds == 0
-    agent.update()
-    assert agent._trial.seconds == 0, "what has passed before the first update after it"
-    agent.update()
-    assert agent._trial.seconds > 0
+@pytest.mark.parametrize("seconds", [0.5, 200.0])
+def test_trial_leaves_out_evaluations_however_long_or_frequent(make_agent, monkeypatch, seconds):
+    agent, now = make_agent(dynamic_adjustment=True), 1000.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    agent._restart_measurements()
+    for trained in range(1, 4):
+        now += 2.0
+        agent.model.env_steps += 100
+        with agent.evaluating():
+            now += seconds
+            agent.model.env_steps += 5000
+            agent.check()
+        now += 1.0
+        agent.model.env_steps += 50
+        agent._adjust()
+        assert (agent._trial.seconds, agent._trial.rate) == (3.0 * trained, 50.0)
+
+
+def test_every_evaluation_of_a_run_is_left_out_of_trials(tmp_path, monkeypatch):
+    evaluated, evaluating, evaluate_in_run = [], GA3C.evaluating, train_module.evaluate
+
+    @contextmanager
+    def recorded(agent):
+        evaluated.append("begin")
+        with evaluating(agent):
+            yield
+        evaluated.append("end")
+
+    monkeypatch.setattr(GA3C, "evaluating", recorded)
+    monkeypatch.setattr(
+        train_module, "evaluate", lambda *args, **kwargs: evaluated.append("play") or evaluate_in_run(*args, **kwargs)
+    )
+    train(quick_config(eval_interval=1000), str(tmp_path / "run"))
+    assert evaluated == ["begin", "play", "end"] * (len(evaluated) // 3) and len(evaluated) >= 6
 
 
 @pytest.mark.slow
