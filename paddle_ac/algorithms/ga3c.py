@@ -65,6 +65,7 @@ class Model:
         normalize_rewards: scales the rewards of each agent by the same moments; empty without normalisation.
         env_steps: steps of single environments that were learned from.
         num_updates: gradient steps.
+        lost_threads: threads that did not stop in time; a model that one of them holds is not waited for.
     """
 
     def __init__(self, config: GA3CConfig, observation_space: Any, action_space: Any):
@@ -82,7 +83,8 @@ class Model:
                 RewardNormalizer(config.num_envs, config.gamma, statistics) for _ in range(config.num_agents)
             ]
         self._lock = threading.Lock()
-        self._holder = ""  # the thread that held the model last
+        self._holder: threading.Thread | None = None  # held the model last
+        self.lost_threads: list[threading.Thread] = []
         self.env_steps = 0
         self.num_updates = 0
 
@@ -96,12 +98,14 @@ class Model:
         """Hold the model while it changes, or is copied as a whole.
 
         Raises:
-            WorkerTimeoutError: another thread has held it for ``config.step_timeout``.
+            WorkerTimeoutError: another thread has held it for ``config.step_timeout``, or is one of ``lost_threads``.
         """
-        timeout = self._config.step_timeout
+        timeout = 0.0 if self._holder in self.lost_threads else self._config.step_timeout
         if not any(self._lock.acquire(timeout=timeout / WAITS) for _ in range(WAITS)):
-            raise WorkerTimeoutError(f"{self._holder} has held the model for more than {timeout:g} s (step_timeout)")
-        self._holder = threading.current_thread().name
+            assert self._holder is not None
+            reason = f"has held the model for more than {timeout:g} s (step_timeout)" if timeout else "holds the model"
+            raise WorkerTimeoutError(f"{self._holder.name} {reason}")
+        self._holder = threading.current_thread()
         try:
             yield
         finally:
@@ -513,7 +517,7 @@ class GA3C(Asynchronous):
             raise WorkerTimeoutError(f"{name} has computed a batch for more than {timeout:g} s (step_timeout)")
 
     def _stop_threads(self) -> bool:
-        """Stop the threads; return whether all have ended."""
+        """Stop the threads, and wait for each of them once; return whether all have ended."""
         self._stopping = True
         with self._gate:
             self._gate.notify_all()
@@ -523,10 +527,12 @@ class GA3C(Asynchronous):
             deadline = time.monotonic() + THREAD_TIMEOUT / WAITS
             for thread in self._threads:
                 thread.join(max(deadline - time.monotonic(), 0))
-        self._threads = [thread for thread in self._threads if thread.is_alive()]
-        for thread in self._threads:
+        lost = [thread for thread in self._threads if thread.is_alive()]
+        for thread in lost:
             logging.getLogger(__name__).warning("%s did not stop within %g s", thread.name, THREAD_TIMEOUT)
-        return not self._threads
+        self.model.lost_threads += lost
+        self._threads = []
+        return not any(thread.is_alive() for thread in self.model.lost_threads)
 
     def _adjust(self) -> None:
         """Try other numbers of agents and threads once in a while, where they are to be adjusted."""

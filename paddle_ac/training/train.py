@@ -300,7 +300,14 @@ class _Loop:
         self.recent_returns.extend(metrics["charts/episode_return"])
 
     def _checkpoint(self) -> None:
-        self.save()
+        """Save; keep the last checkpoint if a worker that hangs has the state, and the run was interrupted."""
+        try:
+            self.save()
+        except WorkerTimeoutError as error:
+            if not self.interrupt.is_set():
+                raise
+            logging.getLogger(__name__).warning("%s: the last checkpoint is kept", error)
+            return
         self.callbacks.checkpoint(self.run, self.folder.latest)
 
     def _train(self) -> tuple[str, bool]:

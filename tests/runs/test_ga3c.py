@@ -24,6 +24,7 @@ from paddle_ac.algorithms.ga3c_adjustment import RandomWalk, Trial
 from paddle_ac.algorithms.ga3c_metrics import SCALARS, Load, Update, UpdateMetrics
 from paddle_ac.algorithms.learner import Learner
 from paddle_ac.checkpoint import load_checkpoint
+from paddle_ac.commands.exit_codes import exit_codes
 from paddle_ac.config import make_config
 from paddle_ac.envs.make import training_env_fns
 from paddle_ac.errors import ConfigError, NonFiniteError
@@ -635,6 +636,54 @@ def test_a_trainer_that_hangs_in_an_update_ends_the_run_and_leaves_the_last_chec
     steps = load_checkpoint(RunFolder(tmp_path / "run").latest)["algorithm"]["env_steps"]
     assert steps >= 1000
     assert resume(str(tmp_path / "run"), {"total_steps": steps + 1000})["env_steps"] == steps + 1000
+
+
+def test_ctrl_c_while_a_trainer_hangs_waits_for_it_once_and_keeps_the_last_checkpoint(tmp_path, monkeypatch, caplog):
+    released, hanging, calls, step = threading.Event(), threading.Event(), [], Learner.step
+
+    def step_and_hang(learner, *arguments):
+        calls.append(learner)
+        if len(calls) > 20:
+            hanging.set()
+            released.wait()
+        step(learner, *arguments)
+
+    class Interrupted(Callback):
+        def on_update(self, run, metrics):
+            if hanging.is_set():
+                os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(Learner, "step", step_and_hang)
+    monkeypatch.setattr(ga3c, "THREAD_TIMEOUT", 0.1)
+    config = quick_config(total_steps=10**9)
+    try:
+        with pytest.raises(SystemExit) as ended, exit_codes():
+            train(config, str(tmp_path / "run"), False, [Interrupted()])
+    finally:
+        released.set()
+    assert ended.value.code == 130
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert (summary["stopped_by"], summary["error"], summary["env_steps"]) == ("interrupt", None, 100)
+    assert [record.message for record in caplog.records] == [
+        "trainer 0 did not stop within 0.1 s",
+        "trainer 0 holds the model: the last checkpoint is kept",
+    ]
+    assert load_checkpoint(RunFolder(tmp_path / "run").latest)["algorithm"]["env_steps"] == 0
+
+
+def test_a_model_is_waited_for_unless_a_lost_thread_holds_it(make_agent, monkeypatch):
+    model, waits = make_agent(step_timeout=9.0).model, []
+    lock = SimpleNamespace(acquire=lambda timeout: waits.append(timeout) or len(waits) > 3, release=lambda: None)
+    monkeypatch.setattr(model, "_lock", lock)
+    model._holder = threading.Thread(name="trainer 0")
+    model.lost_threads.append(model._holder)
+    with pytest.raises(WorkerTimeoutError, match="trainer 0 holds the model"), model.held():
+        pass
+    assert waits == [0.0] * 3
+    with model.held():
+        assert model._holder is threading.current_thread(), "it had released the model"
+    with model.held():
+        assert waits[-1] == 3.0
 
 
 def test_an_exception_in_a_thread_is_raised_during_an_evaluation(make_agent, monkeypatch):
