@@ -118,10 +118,11 @@ class Model:
         return make_network(self._config, *self._spaces, parameters.views, vector=vector)
 
     def copy_to(self, network: Network) -> None:
-        """Copy the current parameters and normalisation to a network."""
+        """Copy the parameters and normalisation of one moment to a network."""
         with self.held():
             np.copyto(network.parameters.vector, self.network.parameters.vector)
-        self.refresh(network)
+            network.encode.load_state_dict(self.network.encode.state_dict())
+        network.refresh()
 
     def refresh(self, network: Network) -> None:
         """Copy to a network on the model's memory all that it does not share: normalisation, parameters on a device."""
@@ -471,7 +472,8 @@ class GA3C(Asynchronous):
     def _agent_arguments(self, index: int, start: int) -> tuple:
         """The arguments of ``run_agent`` after the context; environments have other episodes at every start."""
         if self.model.normalize_rewards:
-            self.model.normalize_rewards[index].returns[:] = 0
+            with self.model.held():  # trainers add the rewards of the agent's rollouts
+                self.model.normalize_rewards[index].returns[:] = 0
         make_envs = cloudpickle.dumps(worker_envs_fn(self.config, index, start))
         return self.config, make_envs, self.queues.of_agent(index)
 

@@ -335,6 +335,41 @@ def test_reward_moments_change_only_while_the_model_is_held(make_agent):
     assert moments.statistics["count"] == 5
 
 
+def test_copy_of_the_model_is_of_one_moment(make_agent, monkeypatch):
+    model = make_agent(normalize_observations=True).model
+    held, statistics = model.held, model.network.encode.moments.statistics
+
+    @contextmanager
+    def held_before_an_update():
+        with held():
+            yield
+        model.network.parameters.vector += 1
+        statistics["count"] += 1
+
+    model.network.parameters.vector[...] = 0
+    copy = model.make_network(shares_memory=False)
+    monkeypatch.setattr(model, "held", held_before_an_update)
+    model.copy_to(copy)
+    np.testing.assert_array_equal(copy.parameters.vector, copy.encode.moments.statistics["count"])
+
+
+def test_returns_of_a_replaced_agent_are_reset_while_the_model_is_held(make_agent, monkeypatch):
+    agent = make_agent(normalize_rewards=True)
+    normalizer, seen, held = agent.model.normalize_rewards[1], [], agent.model.held
+
+    @contextmanager
+    def observed():
+        with held():
+            seen.append(float(normalizer.returns[0]))
+            yield
+            seen.append(float(normalizer.returns[0]))
+
+    normalizer.returns[:] = 5.0
+    monkeypatch.setattr(agent.model, "held", observed)
+    agent._agent_arguments(1, 1)
+    assert seen == [5.0, 0.0]
+
+
 @pytest.mark.parametrize("env", ["test/Continuous-v0", "test/Binary-v0"])
 def test_epsilon_in_the_logarithm_is_for_discrete_actions(make_agent, env):
     """The probability of a joint action, or a density, may be far below it where nothing is wrong."""
