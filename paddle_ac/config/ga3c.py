@@ -49,7 +49,8 @@ class GA3CConfig(MemoryGroup, RolloutGroup, SynchronousOptimizerGroup, OnPolicyC
     prediction_batch: int = field(
         "run",
         128,
-        "most observations that a predictor takes at once; it never waits for more (GA3C: 128)",
+        "most observations that a predictor takes at once, but at least those of one agent; it never waits for more "
+        "(GA3C: 128)",
         ge=1,
         changeable=True,
     )
@@ -85,7 +86,13 @@ class GA3CConfig(MemoryGroup, RolloutGroup, SynchronousOptimizerGroup, OnPolicyC
         "run", False, "replace an agent that was killed or is stuck, rather than stop", changeable=True
     )
     step_timeout: float = field(
-        "run", 60.0, "seconds without a step after which an agent is stuck", gt=0, le=1e6, changeable=True
+        "run",
+        60.0,
+        "seconds without a step after which an agent is stuck; also the longest time for a predictor or a trainer to "
+        "compute a batch, and to wait for the model",
+        gt=0,
+        le=1e6,
+        changeable=True,
     )
     learning_rate: float = field("optimizer", 2e-3, "initial learning rate (measured on CartPole-v1)", gt=0, le=100)
 

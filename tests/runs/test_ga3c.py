@@ -163,14 +163,15 @@ def test_a_predictor_answers_all_waiting_agents_in_one_batch(make_agent, recurre
     np.testing.assert_array_equal(slots.agent_states[1], before[1])
 
 
-def test_a_prediction_batch_is_limited(make_agent):
-    agent = make_agent(num_agents=4, num_envs=2, prediction_batch=5)
+@pytest.mark.parametrize("prediction_batch,agents_at_once", [(5, 2), (1, 1)])
+def test_a_prediction_batch_is_limited_to_whole_agents(make_agent, prediction_batch, agents_at_once):
+    agent = make_agent(num_agents=4, num_envs=2, prediction_batch=prediction_batch)
     for index in range(4):
         agent.queues.of_agent(index).request(2 * index, 0)
     load = Load()
     predictor = GA3CPredictor(agent.config, agent.model, agent.queues, load, index=0)
     predictor.predict()
-    assert load.take() == (1, 4, 2), "two agents of two environments, and two more wait"
+    assert load.take() == (1, 2 * agents_at_once, 4 - agents_at_once), "steps of a batch, and agents that wait"
 
 
 def test_an_update_learns_from_the_rollouts_of_several_agents(make_agent):
