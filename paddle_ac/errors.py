@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import reprlib
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,14 @@ class RankError(RuntimeError):
 
 class ExportError(ArithmeticError):
     """An exported model that does not compute what its policy does."""
+
+
+def reason_of(error: OSError) -> str:
+    """The reason of an error of the operating system, with the remedy where there is one."""
+    reason = error.strerror or str(error)
+    if error.errno == errno.EMFILE:
+        return f"{reason}: allow more with `ulimit -n`, or start fewer processes"
+    return reason
 
 
 def needs(feature: str, *packages: str) -> str:

@@ -11,7 +11,7 @@ from gymnasium import spaces
 from multiprocessing_env import container_kind, space_kind
 from paddle_ac.checkpoint import load_saved_policy, save_checkpoint
 from paddle_ac.config import RunConfig, make_config
-from paddle_ac.errors import CheckpointError, ConfigError
+from paddle_ac.errors import CheckpointError, ConfigError, reason_of
 from paddle_ac.files import POLICY_SUFFIX, as_path
 
 
@@ -56,7 +56,7 @@ def write_policy(path: str | Path, saved: SavedPolicy) -> Path:
     try:
         save_checkpoint(path, state)
     except OSError as error:
-        raise ConfigError(f"cannot save the policy in {path}: {error.strerror}") from None
+        raise ConfigError(f"cannot save the policy in {path}: {reason_of(error)}") from None
     return path
 
 

@@ -18,7 +18,7 @@ from paddle_ac.commands.arguments import (
 )
 from paddle_ac.commands.exit_codes import exit_codes, show_log
 from paddle_ac.config import make_config, read_yaml
-from paddle_ac.errors import ConfigError
+from paddle_ac.errors import ConfigError, reason_of
 from paddle_ac.process import imports_contained
 
 
@@ -49,7 +49,7 @@ def _check_can_be_written(path: Path) -> None:
         with path.open("a"):
             pass
     except OSError as error:
-        raise ConfigError(f"--json {path}: {error.strerror}") from None
+        raise ConfigError(f"--json {path}: {reason_of(error)}") from None
 
 
 def _parse(arguments: list[str]) -> dict[str, Any]:

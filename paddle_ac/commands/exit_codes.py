@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 
 from multiprocessing_env import ObservationError, VecEnvError
 from paddle_ac.commands.terminal import FittedLog, fit
-from paddle_ac.errors import CheckpointError, ConfigError, ExportError, NonFiniteError, RankError, shortened
+from paddle_ac.errors import CheckpointError, ConfigError, ExportError, NonFiniteError, RankError, reason_of, shortened
 from paddle_ac.process import escape_output, nothing_left_running
 from paddle_ac.training.interrupt import Interrupt, interrupts
 
@@ -69,10 +69,8 @@ def _named_errors() -> Iterator[None]:
     except (VecEnvError, NonFiniteError, ExportError) as error:
         _exit(1, error)
     except OSError as error:  # a full disk, no right to write
-        reason = error.strerror or error
-        if error.errno == errno.EMFILE:
-            _exit(1, f"{reason}: allow more with `ulimit -n`, or start fewer processes")
-        _exit(1, f"{error.filename}: {reason}" if error.filename else reason)
+        has_file = error.filename and error.errno != errno.EMFILE  # any file would do
+        _exit(1, f"{error.filename}: {reason_of(error)}" if has_file else reason_of(error))
     except MemoryError as error:
         _exit(1, f"out of memory: {error}" if str(error) else "out of memory")
     except (ImportError, RuntimeError) as error:
@@ -100,7 +98,7 @@ def _output_written() -> Iterator[None]:
             if not code:
                 if isinstance(error, BrokenPipeError):
                     sys.exit(141)
-                _exit(1, error.strerror or error)
+                _exit(1, reason_of(error))
         except KeyboardInterrupt:  # nobody reads it, and the interpreter would wait for that again
             _discard_output(sys.stdout)
             raise

@@ -10,7 +10,7 @@ import yaml
 
 from paddle_ac.config.base import RunConfig
 from paddle_ac.config.messages import check_names, nearest
-from paddle_ac.errors import ConfigError, quoted, shortened
+from paddle_ac.errors import ConfigError, quoted, reason_of, shortened
 from paddle_ac.files import write_atomically
 from paddle_ac.plain_yaml import read_plain_yaml
 from paddle_ac.registry import CONFIGS
@@ -82,7 +82,7 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     except OSError as error:
         others = [str(path.parent / other.name) for folder in folders for other in folder.glob(f"*{path.suffix}")]
         hint = nearest(str(path), others) if isinstance(error, FileNotFoundError) else ""
-        raise ConfigError(f"cannot read configuration {shortened(str(path))}: {error.strerror}{hint}") from None
+        raise ConfigError(f"cannot read configuration {shortened(str(path))}: {reason_of(error)}{hint}") from None
     except UnicodeEncodeError:
         raise ConfigError(f"cannot read configuration {quoted(str(path))}: no file has such a name") from None
     if not isinstance(values, dict):

@@ -17,7 +17,7 @@ import portalocker
 import yaml
 
 from paddle_ac.config import RunConfig
-from paddle_ac.errors import CheckpointError, ConfigError, shortened
+from paddle_ac.errors import CheckpointError, ConfigError, reason_of, shortened
 from paddle_ac.process import imports_contained
 from paddle_ac.training.run_folder import RunFolder
 
@@ -195,7 +195,7 @@ def read_progress(path: Path, num_bytes: int | None = None) -> dict[str, np.ndar
         text = content[: content.rfind(b"\n") + 1 if num_bytes is None else num_bytes].decode("utf-8")
         lines = list(csv.reader(io.StringIO(text, newline=""), strict=True))
     except OSError as error:
-        raise ConfigError(f"cannot read {path}: {error.strerror}") from None
+        raise ConfigError(f"cannot read {path}: {reason_of(error)}") from None
     except (UnicodeDecodeError, csv.Error) as error:
         raise ConfigError(f"{path} is damaged: {shortened(str(error))}") from None
     if not lines:

@@ -16,7 +16,7 @@ from tqdm import tqdm
 from paddle_ac.checkpoint import load_run_state
 from paddle_ac.config import RunConfig, change_config, change_on_resume, make_config, read_yaml
 from paddle_ac.envs.make import log_vec, resolve_vec
-from paddle_ac.errors import ConfigError, quoted
+from paddle_ac.errors import ConfigError, quoted, reason_of
 from paddle_ac.files import write_atomically
 from paddle_ac.training.interrupt import interrupts
 from paddle_ac.training.progress import EvaluationLines, StepsBar, is_terminal
@@ -248,4 +248,4 @@ def _write_config(folder: RunFolder, config: RunConfig, seeds: Sequence[int]) ->
     try:
         write_atomically(repeats_file(folder.root), yaml.safe_dump(values, sort_keys=False).encode())
     except OSError as error:
-        raise ConfigError(f"cannot begin runs in {folder.path}: {error.strerror}") from None
+        raise ConfigError(f"cannot begin runs in {folder.path}: {reason_of(error)}") from None

@@ -16,7 +16,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from paddle_ac.config import RunConfig, first_problem, nearest, read_config, write_yaml
-from paddle_ac.errors import ConfigError, quoted, shortened
+from paddle_ac.errors import ConfigError, quoted, reason_of, shortened
 from paddle_ac.files import POLICY_SUFFIX, as_path, find_policy_file
 
 MAX_SUMMARY_BYTES = 1_000_000
@@ -86,7 +86,7 @@ class RunFolder:
         try:
             in_use = folder.root.exists() and any(folder.root.iterdir())
         except OSError as error:
-            raise ConfigError(f"{path} cannot be a run folder: {error.strerror}") from None
+            raise ConfigError(f"{path} cannot be a run folder: {reason_of(error)}") from None
         if in_use:
             raise ConfigError(f"{path} is in use: give --run-dir a new folder, or resume it with --resume {path}")
         return folder
@@ -103,7 +103,7 @@ class RunFolder:
             self.best.parent.mkdir()
             write_yaml(config, self.config)
         except OSError as error:
-            raise ConfigError(f"cannot begin a run in {self.path}: {error.strerror}") from None
+            raise ConfigError(f"cannot begin a run in {self.path}: {reason_of(error)}") from None
 
     @classmethod
     def open(cls, path: str | Path) -> RunFolder:
@@ -144,7 +144,7 @@ class RunFolder:
             summary = json.loads(content)
             Summary.model_validate(summary)
         except OSError as error:
-            raise ConfigError(f"cannot read {self.summary}: {error.strerror}") from None
+            raise ConfigError(f"cannot read {self.summary}: {reason_of(error)}") from None
         except ValidationError as error:
             raise ConfigError(f"{self.summary} is damaged: {first_problem(error)}") from None
         except (ValueError, RecursionError) as error:
@@ -264,7 +264,7 @@ def remove_on_config_error(path: Path) -> Iterator[None]:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ConfigError(f"cannot make the folder {path}: {error.strerror}") from None
+        raise ConfigError(f"cannot make the folder {path}: {reason_of(error)}") from None
     try:
         yield
     except ConfigError:

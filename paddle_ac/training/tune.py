@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from paddle_ac.config import RunConfig, change_config, make_config, nearest, read_config, read_yaml, write_yaml
 from paddle_ac.envs.make import log_vec, resolve_vec
-from paddle_ac.errors import ConfigError, quoted, shortened
+from paddle_ac.errors import ConfigError, quoted, reason_of, shortened
 from paddle_ac.files import write_atomically
 from paddle_ac.training.progress import FittingBar, is_terminal
 from paddle_ac.training.run_folder import RunFolder, base_file, check_path, remove_on_config_error, space_file
@@ -309,7 +309,7 @@ def _begin(folder: RunFolder, config: RunConfig, space: dict[str, Any]) -> None:
         write_atomically(ranges, yaml.safe_dump(space, sort_keys=False).encode())
         write_yaml(config, base)
     except OSError as error:
-        raise ConfigError(f"cannot begin a study in {folder.path}: {error.strerror}") from None
+        raise ConfigError(f"cannot begin a study in {folder.path}: {reason_of(error)}") from None
 
 
 def _open_study(journal: Path) -> optuna.Study:

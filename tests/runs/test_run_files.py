@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -11,10 +13,11 @@ import pytest
 from safetensors.numpy import save
 
 from paddle_ac.checkpoint import _checksum, load_checkpoint, load_run_state, save_checkpoint
+from paddle_ac.config import make_config
 from paddle_ac.errors import CheckpointError, ConfigError
 from paddle_ac.training.evaluate import evaluate_run
 from paddle_ac.training.logger import read_progress
-from paddle_ac.training.run_folder import RunFolder
+from paddle_ac.training.run_folder import RunFolder, remove_on_config_error
 from paddle_ac.training.runs import resume
 from tests.short_runs import quick_run, visualdl_curves
 
@@ -52,6 +55,26 @@ def test_a_right_checksum_over_a_wrong_structure_is_one_line(tmp_path, state):
         load_checkpoint(tmp_path / "c")
     assert str(tmp_path / "c") in str(caught.value) and len(str(caught.value)) < 500
     assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize(
+    "method,use",
+    [
+        ("iterdir", lambda folder: RunFolder.new(make_config({"algo": "a2c"}), folder)),
+        ("mkdir", lambda folder: RunFolder(folder).begin(make_config({"algo": "a2c"}))),
+        ("open", lambda folder: RunFolder(folder).read_summary()),
+        ("mkdir", lambda folder: remove_on_config_error(folder).__enter__()),
+    ],
+    ids=["new", "begin", "read_summary", "remove_on_config_error"],
+)
+def test_too_many_open_files_names_the_remedy(tmp_path, monkeypatch, method, use):
+    def fail(*arguments, **options):
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    (tmp_path / "summary.json").touch()
+    monkeypatch.setattr(Path, method, fail)
+    with pytest.raises(ConfigError, match="Too many open files: allow more with `ulimit -n`, or start"):
+        use(tmp_path)
 
 
 @pytest.mark.parametrize("dtype", ["BF16", "F8_E4M3", "F8_E5M2"])
