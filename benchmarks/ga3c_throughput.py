@@ -5,8 +5,8 @@
 The programs are run in turn, `--rounds` times each, and the ratios are taken within a round, for a machine's speed
 drifts. TPS are training steps (updates), PPS predictions (observations) per second. Forward is the time of a forward
 pass of the mean prediction batch, alone, on a machine that does nothing else; wait is the time from an agent's request
-to its actions. Copies are those of a frame after the agent's write, besides that into the batch. `--picture` draws TPS
-and PPS over the number of agents.
+to its actions. Copies are those of a frame after the agent's write, besides that into the batch; they are counted for
+frames of 16 KiB or more. `--picture` draws TPS and PPS over the number of agents.
 """
 
 from __future__ import annotations
@@ -29,7 +29,10 @@ from paddle_ac.algorithms.a3c import A3C
 from paddle_ac.algorithms.ga3c import GA3C
 from paddle_ac.config import make_config
 from paddle_ac.cores import usable_cores
+from paddle_ac.learning.rollout import Rollout
 from paddle_ac.training.plotting import prepare_axes
+
+SMALLEST_FRAME = 16 * 1024  # bytes, of which copies are counted: the Python objects of a gather take 4 to 10 KiB
 
 Figures = dict[str, float]
 
@@ -54,20 +57,23 @@ def main() -> None:
     own = {name: getattr(arguments, name) for name in ("min_training_batch", "num_predictors", "num_trainers")}
     print(f"BLAS kernel: {blas_kernel()}")
     of_a3c: list[Figures] = []
-    of_agents: dict[int, list[Figures]] = {number: [] for number in arguments.agents}
+    needed = -(-arguments.min_training_batch // (2 * arguments.num_steps * arguments.num_envs))
+    reason = f"--min-training-batch {arguments.min_training_batch} needs {needed} agents"
+    if max(arguments.agents) < needed:
+        parser.exit(2, f"error: {reason}: give more --agents or a smaller batch\n")
+    if skipped := [number for number in arguments.agents if number < needed]:
+        print(f"skipped: {', '.join(map(count_of_agents, skipped))}: {reason}")
+    of_agents: dict[int, list[Figures]] = {number: [] for number in arguments.agents if number >= needed}
     for _ in range(arguments.rounds):
         of_a3c.append(measure_a3c(shared, arguments.seconds))
         for number, found in of_agents.items():
-            needed = -(-arguments.min_training_batch // (2 * arguments.num_steps * arguments.num_envs))
-            if number >= needed:
-                found.append(measure_ga3c({**shared, **own, "num_agents": number}, arguments.seconds))
+            found.append(measure_ga3c({**shared, **own, "num_agents": number}, arguments.seconds))
     tell(f"A3C, {usable_cores()} workers", [figures["steps"] for figures in of_a3c], "steps/s")
-    of_agents = {number: found for number, found in of_agents.items() if found}
     for number, found in of_agents.items():
-        tell(f"GA3C, {number} agents", [figures["steps"] for figures in found], "steps/s")
+        tell(f"GA3C, {count_of_agents(number)}", [figures["steps"] for figures in found], "steps/s")
         for name, label in (("steps", "steps/s"), ("tps", "TPS")):
             ratios = [ours[name] / a3c[name] for ours, a3c in zip(found, of_a3c, strict=True)]
-            tell(f"GA3C, {number} agents / A3C, {label}", ratios)
+            tell(f"GA3C, {count_of_agents(number)} / A3C, {label}", ratios)
     print(
         f"\n{'agents':>6}{'TPS':>9}{'PPS':>9}{'batch':>7}{'lag':>7}{'wait ms':>9}{'forward ms':>12}{'wait/forward':>14}"
     )
@@ -78,8 +84,10 @@ def main() -> None:
         )
         print(f"{number:6}{tps:9.1f}{pps:9.1f}{batch:7.1f}{lag:7.2f}{wait:9.3f}{forward:12.3f}{ratio:14.2f}")
     for number, found in of_agents.items():
-        predicted, trained = (max(figures[name] for figures in found) for name in ("predicted", "trained"))
-        print(f"copies of a frame, {number} agents: {predicted:.0f} to a predictor, {trained:.0f} to a trainer")
+        if "predicted" in found[0]:
+            predicted, trained = (max(figures[name] for figures in found) for name in ("predicted", "trained"))
+            copies = f"{predicted:.0f} to a predictor, {trained:.0f} to a trainer"
+            print(f"copies of a frame, {count_of_agents(number)}: {copies}")
     if arguments.picture:
         draw(of_agents, arguments.env, arguments.picture)
 
@@ -87,6 +95,11 @@ def main() -> None:
 def numbers(text: str) -> list[int]:
     """Reads a flag's value as whole numbers with commas between them."""
     return [int(part) for part in text.split(",")]
+
+
+def count_of_agents(number: int) -> str:
+    """A number of agents in words."""
+    return f"{number} agent" if number == 1 else f"{number} agents"
 
 
 def measure_a3c(values: dict[str, Any], seconds: float) -> Figures:
@@ -114,8 +127,7 @@ def measure_ga3c(values: dict[str, Any], seconds: float) -> Figures:
         batch = float(np.mean(found["ga3c/prediction_batch"]))
         wait, forward = float(np.mean(found["ga3c/agent_wait_ms"])), forward_ms(agent, max(round(batch), 1))
         slots = agent.queues.slots
-        agents, filled = np.arange(slots.num_agents), np.arange(config.rollouts_per_update)
-        return {
+        figures = {
             "steps": speed,
             "tps": float(np.mean(found["ga3c/trainings_per_second"])),
             "pps": float(np.mean(found["ga3c/predictions_per_second"])),
@@ -124,9 +136,12 @@ def measure_ga3c(values: dict[str, Any], seconds: float) -> Figures:
             "wait": wait,
             "forward": forward,
             "ratio": wait / forward,
-            "predicted": extra_copies(lambda: slots.requested(agents)) + (not is_shared),
-            "trained": extra_copies(lambda: slots.gather(filled, False).observations) + (not is_shared),
         }
+        if slots.observations[0, 0, 0].nbytes >= SMALLEST_FRAME:
+            agents, filled = np.arange(slots.num_agents), np.arange(config.rollouts_per_update)
+            figures["predicted"] = extra_copies(lambda: [slots.requested(agents)]) + (not is_shared)
+            figures["trained"] = extra_copies(lambda: frames_of(slots.gather(filled, False))) + (not is_shared)
+        return figures
 
 
 def frames_are_shared(agent: GA3C) -> bool:
@@ -139,18 +154,22 @@ def frames_are_shared(agent: GA3C) -> bool:
     return True
 
 
-def extra_copies(gather: Callable[[], np.ndarray]) -> int:
-    """Copies of a frame that exist at once while a batch is gathered, besides that in the batch.
+def frames_of(rollout: Rollout) -> list[np.ndarray]:
+    """All observations that a trainer needs of a batch; the first array is of those that were acted on."""
+    return [rollout.observations, rollout.last_observations, *rollout.truncation_observations]
 
-    NumPy reports its memory to tracemalloc. The last observations of rollouts, which a trainer needs too, are a
-    fraction of a copy.
+
+def extra_copies(gather: Callable[[], list[np.ndarray]]) -> int:
+    """Copies of a frame that exist at once while a batch is gathered, besides those that ``gather`` returns.
+
+    NumPy reports its memory to tracemalloc. The first array that is returned has a copy of each frame.
     """
     gather()
     tracemalloc.start()
-    batch = gather()
+    gathered = gather()
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    return round(peak / batch.nbytes) - 1
+    return round((peak - sum(array.nbytes for array in gathered)) / gathered[0].nbytes)
 
 
 def forward_ms(agent: GA3C, batch_size: int) -> float:
