@@ -110,6 +110,9 @@ def main() -> None:
     for worker in workers:
         worker.start()
     while steps.value < 500 * arguments.num_workers:  # all are up
+        if not all(worker.is_alive() for worker in workers):
+            stop.set()  # else the others would keep this process from ending
+            raise RuntimeError("a worker has ended")
         time.sleep(0.01)
     steps_before, started = steps.value, time.perf_counter()
     time.sleep(arguments.seconds)
